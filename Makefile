@@ -1,0 +1,24 @@
+# Two commands for a fresh checkout: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: quickstart test
+
+quickstart: $(VENV)/installed
+	$(BIN)/nsbench quickstart
+
+test: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --durations=5
+
+# imagecorruptions depends on OpenCV's GUI build, which needs libGL; the headless build, laid over
+# it, needs nothing.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --progress-bar off --editable '.[quickstart,dev]'
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python-headless
+	touch $@

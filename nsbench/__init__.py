@@ -1,0 +1,31 @@
+"""Train Noisy Student generations and measure what each gained in accuracy and robustness.
+
+The Python API does what the commands do: `train`, `evaluate`, `load_model`, `write_report`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from nsbench.errors import NsbenchError
+
+if TYPE_CHECKING:
+    from nsbench.evaluation.runner import evaluate
+    from nsbench.models import load_model
+    from nsbench.reporting.report import write_report
+    from nsbench.training.generations import train
+
+__all__ = ["NsbenchError", "evaluate", "load_model", "train", "write_report"]
+_HOME = {
+    "train": "nsbench.training.generations",
+    "evaluate": "nsbench.evaluation.runner",
+    "load_model": "nsbench.models",
+    "write_report": "nsbench.reporting.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # torch and timm take seconds to import: only when a function that needs them is asked for
+    if name not in _HOME:
+        raise AttributeError(f"module 'nsbench' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)

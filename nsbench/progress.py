@@ -1,0 +1,95 @@
+"""Progress with rate and time left: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+LINE_SECONDS = 10.0
+
+
+class Advance(Protocol):
+    """Tells a stage that `count` more units are done, optionally with a note such as the loss."""
+
+    def __call__(self, count: int = 1, note: str = "") -> None:
+        """Count units as done."""
+
+
+class _RateColumn(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate as text."""
+        return Text(f"{task.speed or 0:,.0f} {task.fields['unit']}/s")
+
+
+@contextmanager
+def stage(name: str, total: int, unit: str = "images") -> Iterator[Advance]:
+    """Show the progress of one stage of `total` units on standard error."""
+    console = Console(stderr=True)
+    bar = _bar if console.is_terminal else _lines
+    with bar(console, name, total, unit) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(console: Console, name: str, total: int, unit: str) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(name, total=total, unit=unit, note="")
+
+        def advance(count: int = 1, note: str = "") -> None:
+            progress.advance(task, count)
+            if note:
+                progress.update(task, note=note)
+
+        yield advance
+
+
+@contextmanager
+def _lines(console: Console, name: str, total: int, unit: str) -> Iterator[Advance]:
+    start = last = time.monotonic()
+    done = 0
+
+    def advance(count: int = 1, note: str = "") -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if now - last >= LINE_SECONDS and done < total:
+            last = now
+            rate = done / (now - start)
+            _line(f"{name}: {done:,} of {total:,} {unit}, {rate:,.0f}/s, "
+                  f"{(total - done) / rate:.0f} s left {note}")  # fmt: skip
+
+    yield advance
+    seconds = max(time.monotonic() - start, 1e-9)
+    _line(f"{name}: {done:,} {unit} in {seconds:.1f} s, {done / seconds:,.0f}/s")
+
+
+def _line(text: str) -> None:
+    print(text.rstrip(), file=sys.stderr, flush=True)
+
+
+def say(text: str) -> None:
+    """One line of news on standard error."""
+    _line(text)

@@ -1,0 +1,116 @@
+"""Files on disk: run folders, atomic writes, hashes and provenance."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nsbench.errors import NsbenchError
+
+PACKAGES = ("nsbench", "torch", "torchvision", "timm", "numpy", "pillow", "imagecorruptions-imaug")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed.
+
+    Raises NsbenchError where the folder cannot be made or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise NsbenchError(
+            f"cannot write {path}: {error.strerror}; what was finished before is kept, so make "
+            "room or choose another place and repeat the command"
+        ) from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON. Raises NsbenchError naming the file if it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NsbenchError(f"cannot read {path}: {error}") from error
+
+
+def sha256(content: bytes) -> str:
+    """Hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Hash of a JSON-like value, independent of the order of keys."""
+    return sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+
+
+def generation_folders(run: Path) -> list[Path]:
+    """The finished generations of a run folder, in order."""
+    folders = [path.parent for path in run.glob("generation-*/model.json")]
+    return sorted(folders, key=lambda folder: int(folder.name.split("-")[1]))
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder was made by `nsbench train`."""
+    return (path / "recipe.toml").is_file()
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, git commit and machine: what a reader needs to repeat a result."""
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        "versions": {name: _version(name) for name in PACKAGES},
+        "git_commit": git_commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout nsbench runs from (`-dirty` if changed), None outside a checkout."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != folder.parent.resolve():
+            return None
+        commit = git("rev-parse", "HEAD")
+        return f"{commit}-dirty" if git("status", "--porcelain", "-uno") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return None

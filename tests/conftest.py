@@ -1,0 +1,94 @@
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nsbench.training.generations import train
+
+ROOT = Path(__file__).parents[1]
+
+TINY_RECIPE = """
+name = "tiny"
+workers = 0
+
+[data]
+labeled = { source = "digits", split = "labeled" }
+unlabeled = { source = "digits", split = "unlabeled" }
+
+[pseudo_labels]
+min_confidence = 0.0
+balance = false
+
+[defaults]
+arch = "test_efficientnet"
+image_size = 32
+crop = "pad"
+flip = 0.0
+epochs = 1
+batch_size = 50
+unlabeled_ratio = 1
+optimizer = "adamw"
+lr = 2e-3
+
+[[generations]]
+epochs = 8
+
+[[generations]]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Data and reference outputs beside the checkout, where there are any."""
+    path = Path(os.environ.get("NSBENCH_SHARED", ROOT.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip("no shared data beside the checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two generations, trained for seconds; tests only read it, but for its results."""
+    folder = tmp_path_factory.mktemp("tiny")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(TINY_RECIPE)
+    return train(str(recipe), folder / "run", device="cpu")
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_RECIPE)
+    return path
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Two classes, `cat` and `dog`, of three random 40 by 36 pictures each."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        for index in range(3):
+            path = tmp_path / "images" / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (36, 40, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "images"
+
+
+def write_suite(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
