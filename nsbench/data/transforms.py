@@ -1,0 +1,127 @@
+"""Images to uint8 arrays: the centre crop of evaluation, the random crop and noise of training."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from timm.data.auto_augment import rand_augment_transform
+from timm.data.transforms import RandomResizedCropAndInterpolation
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as F
+
+from nsbench.config import Config
+from nsbench.errors import NsbenchError
+
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+class Preprocessing(Config):
+    """What stands between an image and a model; it travels with the checkpoint.
+
+    The short side is resized to floor(image_size / crop_pct), then the centre square of image_size
+    is cut out (timm's evaluation transform). mean and std are in units of [0, 1].
+    """
+
+    image_size: int
+    crop_pct: float = 1.0
+    interpolation: Interpolation = "bicubic"
+    mean: list[float] = IMAGENET_MEAN
+    std: list[float] = IMAGENET_STD
+
+    @property
+    def resize_size(self) -> int:
+        """Length of the short side before the crop, in pixels."""
+        return math.floor(self.image_size / self.crop_pct)
+
+
+def center_crop(image: Image.Image, size: Preprocessing) -> NDArray[np.uint8]:
+    """Resize and centre-crop an RGB image to uint8 (3, S, S), as timm and torchvision do."""
+    resized = F.resize(image, [size.resize_size], InterpolationMode(size.interpolation))
+    return to_array(F.center_crop(resized, [size.image_size]))
+
+
+def to_array(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB image to uint8 (3, H, W)."""
+    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def normalize(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """(images - mean) / std for float (B, 3, H, W) in [0, 1]."""
+    shape = (1, 3, 1, 1)
+    return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
+
+
+Transform = Callable[[Image.Image], Image.Image]
+
+
+def training_transform(
+    size: Preprocessing, crop: str, flip: float, randaugment: str
+) -> Callable[[Image.Image, int], NDArray[np.uint8]]:
+    """RGB image and seed to uint8 (3, S, S), augmented; the seed alone decides every draw.
+
+    crop: `random-resized` (scale 0.08-1, aspect 3/4-4/3), `pad` (resize, pad by an eighth, random
+    crop) or `center`. flip: probability of a mirror image. randaugment: a timm string such as
+    `rand-m9-n2-p1.0`, or empty for none. Raises NsbenchError for a string timm does not know.
+    """
+    crop_transform = _crop(size, crop)
+    augment = _randaugment(randaugment, size) if randaugment else None
+
+    def transform(image: Image.Image, seed: int) -> NDArray[np.uint8]:
+        random.seed(seed)  # timm draws from these two global generators
+        np.random.seed(seed % 2**32)
+        image = crop_transform(image)
+        if random.random() < flip:
+            image = ImageOps.mirror(image)
+        return to_array(augment(image) if augment else image)
+
+    return transform
+
+
+def _crop(size: Preprocessing, crop: str) -> Transform:
+    if crop == "random-resized":
+        resized: Transform = RandomResizedCropAndInterpolation(
+            size.image_size, interpolation=size.interpolation
+        )
+        return resized
+    if crop == "pad":
+        return lambda image: _pad_and_crop(image, size)
+    return lambda image: Image.fromarray(center_crop(image, size).transpose(1, 2, 0))
+
+
+def _pad_and_crop(image: Image.Image, size: Preprocessing) -> Image.Image:
+    side = size.image_size
+    image = F.resize(image, [side], InterpolationMode(size.interpolation))
+    image = F.center_crop(image, [side])
+    pad = side // 8
+    padded = ImageOps.expand(image, pad)
+    left, top = random.randint(0, 2 * pad), random.randint(0, 2 * pad)
+    return padded.crop((left, top, left + side, top + side))
+
+
+def _randaugment(config: str, size: Preprocessing) -> Transform:
+    fill = tuple(round(255 * value) for value in size.mean)
+    hparams = {"img_mean": fill}
+    try:
+        augment: Any = rand_augment_transform(config, hparams)
+    except (AssertionError, ValueError, KeyError) as error:
+        raise NsbenchError(
+            f"the key 'randaugment' is '{config}', which timm does not know: write for example "
+            "rand-m9-n2-p1.0, or an empty string for none"
+        ) from error
+    for op in augment.ops:
+        if op.name.startswith("Posterize"):
+            op.aug_fn = _posterize
+    made: Transform = augment
+    return made
+
+
+def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
+    # timm asks for 0 bits and fewer at some magnitudes; Pillow 13 refuses those.
+    return image if bits >= 8 else ImageOps.posterize(image, max(bits, 1))
