@@ -1,0 +1,58 @@
+"""The reference model of the digits suites: logistic regression on the 200 labeled images.
+
+It plays the part that AlexNet plays for ImageNet-C and ImageNet-P: a simple, fixed, outside model
+whose errors normalise those of others.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from nsbench.data.sources import DigitsSource
+from nsbench.data.transforms import Preprocessing, to_array
+from nsbench.errors import NsbenchError, missing_extra
+from nsbench.models import RESULTS, Classifier
+from nsbench.run import sha256
+
+NAME = "linear:digits"
+
+
+class GreyLinear(nn.Module):
+    """A linear classifier of the mean of the colour channels, (B, 3, H, W) to (B, C)."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of float images."""
+        return nn.functional.linear(images.mean(1).flatten(1), self.weight, self.bias)
+
+
+def load_linear(name: str, device: torch.device) -> Classifier:
+    """Train `linear:digits`: scikit-learn's defaults (L2 with C = 1, lbfgs), 1,000 iterations."""
+    if name != NAME:
+        raise NsbenchError(f"there is no model {name}: the only linear one is {NAME}")
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise missing_extra("scikit-learn", "quickstart", f"the model {NAME}") from error
+    source = DigitsSource("labeled")
+    images = np.stack([to_array(source.image(index)) for index in range(len(source))])
+    features = images.mean(1).reshape(len(images), -1) / 255
+    fitted = LogisticRegression(max_iter=1000).fit(features, source.labels)
+    weight = torch.tensor(fitted.coef_, dtype=torch.float32)
+    bias = torch.tensor(fitted.intercept_, dtype=torch.float32)
+    module = GreyLinear(weight, bias).to(device).eval()
+    return Classifier(
+        name=NAME,
+        module=module,
+        num_classes=10,
+        classes=source.classes,
+        preprocessing=Preprocessing(image_size=32, mean=[0.0] * 3, std=[1.0] * 3),
+        weights=sha256(weight.numpy().tobytes() + bias.numpy().tobytes()),
+        results=Path(RESULTS) / "linear-digits",
+        info={"arch": "logistic regression", "parameters": weight.numel() + bias.numel()},
+    )
