@@ -1,0 +1,165 @@
+"""Recipes: what to train, one TOML file each."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import Field
+
+from nsbench.config import Config, apply_settings, nearest, parse, read_toml
+from nsbench.data.sources import SourceSpec
+from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocessing
+from nsbench.errors import NsbenchError
+
+
+class Data(Config):
+    """The images to train on.
+
+    labeled: images with labels; their classes become the model's. unlabeled: images for the
+    students; labels they may have are never read. labels_per_class: keep the labels of that many
+    images a class, chosen by hash of their ids, and train on the rest as unlabeled images.
+    validation_per_class: labeled images a class held out of training, on which the training log
+    reports the accuracy. mean, std: of the pixels in units of [0, 1].
+    """
+
+    labeled: SourceSpec
+    unlabeled: SourceSpec | None = None
+    labels_per_class: int | None = Field(default=None, ge=1)
+    validation_per_class: int = Field(default=0, ge=0)
+    mean: list[float] = Field(default=IMAGENET_MEAN, min_length=3, max_length=3)
+    std: list[float] = Field(default=IMAGENET_STD, min_length=3, max_length=3)
+
+
+class PseudoLabels(Config):
+    """How a teacher's predictions become targets (sections 2 and 3.1 of the paper).
+
+    labels: `soft` (the teacher's distribution) or `hard` (its top class). min_confidence: images
+    whose top probability is lower are dropped. balance: give every class the same number of
+    images, the most confident ones, duplicating where there are too few. per_class: that number;
+    by default the number of unlabeled images over the number of classes.
+    """
+
+    labels: Literal["soft", "hard"] = "soft"
+    min_confidence: float = Field(default=0.3, ge=0, lt=1)
+    balance: bool = True
+    per_class: int | None = Field(default=None, ge=1)
+
+
+class Generation(Config):
+    """One model of the chain. Every key may also stand in [defaults], for all generations.
+
+    arch, model_args: the timm architecture and its arguments. image_size, crop_pct, interpolation:
+    its evaluation crop (crop_pct is 0.875 for random-resized crops and 1 otherwise).
+    epochs: passes over the labeled images. batch_size: labeled images a step. unlabeled_ratio:
+    pseudo-labeled images a step for each labeled one (0 for generation 0).
+    loss: `sum` is L_labeled + ratio * L_unlabeled, as the official code has it, whose models the
+    published numbers are of; `mean` is L_labeled + L_unlabeled (Algorithm 1 of the paper);
+    `concat` is the mean over all images (section 3.1).
+    crop, flip, randaugment, dropout, drop_path: the noise; drop_path is the stochastic-depth drop
+    rate of the last block. optimizer, schedule: timm's names. lr: peak learning rate.
+    ema_decay: of the averaged weights, which are the ones kept.
+    """
+
+    arch: str
+    model_args: dict[str, Any] = Field(default_factory=dict)
+    image_size: int = Field(default=224, ge=16)
+    crop_pct: float | None = Field(default=None, gt=0, le=1)
+    interpolation: Interpolation = "bicubic"
+    epochs: float = Field(default=350.0, gt=0)
+    batch_size: int = Field(default=128, ge=2)
+    unlabeled_ratio: float = Field(default=3.0, ge=0)
+    loss: Literal["sum", "mean", "concat"] = "sum"
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    crop: Literal["random-resized", "pad", "center"] = "random-resized"
+    flip: float = Field(default=0.5, ge=0, le=1)
+    randaugment: str = "rand-m9-n2-p1.0"
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    drop_path: float = Field(default=0.2, ge=0, lt=1)
+    optimizer: str = "sgd"
+    lr: float = Field(default=0.1, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    schedule: str = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    clip_norm: float | None = Field(default=None, gt=0)
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+
+    def preprocessing(self, data: Data) -> Preprocessing:
+        """The evaluation preprocessing of this generation's model."""
+        default = 0.875 if self.crop == "random-resized" else 1.0
+        return Preprocessing(
+            image_size=self.image_size,
+            crop_pct=self.crop_pct or default,
+            interpolation=self.interpolation,
+            mean=data.mean,
+            std=data.std,
+        )
+
+
+class Recipe(Config):
+    """What to train. allow_smaller: accept a student smaller than its teacher.
+
+    workers: processes that load and augment images; 0 does it between the steps.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=2, ge=0)
+    allow_smaller: bool = False
+    data: Data
+    pseudo_labels: PseudoLabels = PseudoLabels()
+    generations: list[Generation] = Field(min_length=1)
+
+    def to_toml(self) -> str:
+        """The recipe with every default spelled out."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes inside the package, by name."""
+    folder = Path(str(resources.files("nsbench") / "recipes"))
+    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
+    """A recipe from a TOML file or by the name of a shipped one, with `key=value` settings.
+
+    Raises NsbenchError naming the file and the first key that is unknown or wrong.
+    """
+    path = Path(name)
+    if not path.is_file():
+        if name not in shipped():
+            raise NsbenchError(f"there is no recipe {name}{nearest(name, shipped())}")
+        path = shipped()[name]
+    table = apply_settings(read_toml(path), settings or [])
+    recipe = parse(Recipe, _with_defaults(table, path), str(path))
+    _check(recipe, path)
+    return recipe
+
+
+def _with_defaults(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    table = {"name": path.stem, **table}
+    defaults = table.pop("defaults", {})
+    unknown = [key for key in defaults if key not in Generation.model_fields]
+    if unknown:
+        near = nearest(unknown[0], Generation.model_fields)
+        raise NsbenchError(f"{path}: unknown key 'defaults.{unknown[0]}'{near}")
+    generations = table.get("generations")
+    if isinstance(generations, list) and all(isinstance(entry, dict) for entry in generations):
+        table["generations"] = [{**defaults, **entry} for entry in generations]
+    return table
+
+
+def _check(recipe: Recipe, path: Path) -> None:
+    data = recipe.data
+    if len(recipe.generations) > 1 and not (data.unlabeled or data.labels_per_class):
+        raise NsbenchError(
+            f"{path}: the students have no unlabeled images: set data.unlabeled, or "
+            "data.labels_per_class to keep only some labels"
+        )
+    for index, generation in enumerate(recipe.generations[1:], start=1):
+        if round(generation.batch_size * generation.unlabeled_ratio) < 1:
+            raise NsbenchError(
+                f"{path}: the key 'generations.{index}.unlabeled_ratio' leaves the student no "
+                "pseudo-labeled image a step: raise it"
+            )

@@ -1,0 +1,1 @@
+"""Noisy Student training: teacher, pseudo-labels, larger and noised student, repeat."""

@@ -1,0 +1,47 @@
+"""The combined cross-entropy on labeled and pseudo-labeled images."""
+
+from typing import NamedTuple
+
+import torch
+from torch.nn.functional import cross_entropy
+
+
+class Loss(NamedTuple):
+    """Scalars: what is minimised, and its two parts (nan where a part is absent)."""
+
+    total: torch.Tensor
+    labeled: torch.Tensor
+    unlabeled: torch.Tensor
+
+
+def noisy_student_loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    weighting: str,
+    label_smoothing: float,
+    hard: bool,
+) -> Loss:
+    """Cross-entropy of one batch: the first len(labels) rows are labeled, the rest pseudo-labeled.
+
+    logits: float (B + U, C). labels: int64 (B,). targets: float (U, C), rows sum to 1.
+    Labels are smoothed, soft targets never, hard ones as labels are (official code, main.py).
+    With r = U / B, weighting `sum` is labeled + r * unlabeled (official code), `mean` is labeled +
+    unlabeled (Algorithm 1 of Xie et al. 2020), `concat` is the mean over B + U rows (section 3.1).
+    """
+    labeled = cross_entropy(logits[: len(labels)], labels, label_smoothing=label_smoothing)
+    if not len(targets):
+        return Loss(labeled, labeled.detach(), labeled.new_tensor(float("nan")))
+    rest = logits[len(labels) :]
+    if hard:
+        unlabeled = cross_entropy(rest, targets.argmax(1), label_smoothing=label_smoothing)
+    else:
+        unlabeled = cross_entropy(rest, targets)
+    ratio = len(targets) / len(labels)
+    total = {
+        "sum": labeled + ratio * unlabeled,
+        "mean": labeled + unlabeled,
+        "concat": (labeled + ratio * unlabeled) / (1 + ratio),
+    }[weighting]
+    return Loss(total, labeled.detach(), unlabeled.detach())
