@@ -1,0 +1,35 @@
+"""Conversions between 8-bit pixels and values in [0, 1], shared by the sequences.
+
+Only single IEEE operations are used (no fused or library routines), so that a result depends
+neither on the batch size nor on where in the batch an image stands.
+"""
+
+import torch
+
+
+def constant(value: float, like: torch.Tensor) -> torch.Tensor:
+    """A 0-dim tensor with the dtype and device of `like`.
+
+    Dividing by it is a true division on every device; CUDA turns a division by a Python
+    number into a product with the reciprocal, which can change a truncated pixel.
+    """
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
+
+
+def to_unit(images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Turn uint8 pixels of any shape into `dtype` values in [0, 1]."""
+    values = images.to(dtype)
+    return values / constant(255.0, values)
+
+
+def truncate(unit: torch.Tensor) -> torch.Tensor:
+    """Turn values (clipped to [0, 1]) of any shape into uint8 pixels, dropping the fraction.
+
+    The official scripts cast with `np.uint8(255 * x)` or `.byte()`, which both truncate.
+    """
+    return (unit.clamp(0.0, 1.0) * 255.0).to(torch.uint8)
+
+
+def round_half_up(values: torch.Tensor) -> torch.Tensor:
+    """Turn values on the 0..255 scale, of any shape, into the nearest uint8 pixels."""
+    return (values + 0.5).floor().clamp(0.0, 255.0).to(torch.uint8)
