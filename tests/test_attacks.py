@@ -1,0 +1,82 @@
+"""The FGSM curve against foolbox, image by image and epsilon by epsilon."""
+
+import foolbox
+import pytest
+import torch
+
+from nsbench.attacks import fgsm_images, fgsm_logits
+from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
+from nsbench.models import build
+
+EPSILONS = [0.0, 0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 64 / 255]
+
+
+@pytest.fixture(scope="module", params=["resnet10t", "test_vit"])
+def case(request: pytest.FixtureRequest) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    size = 64 if request.param == "resnet10t" else 160
+    model = build(request.param, 7).eval()
+    images = torch.randint(0, 256, (24, 3, size, size)) / 255
+    with torch.inference_mode():
+        guess = model(normalize(images, IMAGENET_MEAN, IMAGENET_STD)).argmax(1)
+    labels = guess.clone()
+    labels[:3] = (labels[:3] + 1) % 7  # some are wrong from the start
+    return model, images, labels
+
+
+def logits_of(model: torch.nn.Module):  # type: ignore[no-untyped-def]
+    return lambda images: model(normalize(images, IMAGENET_MEAN, IMAGENET_STD))
+
+
+def test_the_curve_equals_foolbox(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    wrapped = foolbox.PyTorchModel(
+        model,
+        bounds=(0, 1),
+        device="cpu",
+        preprocessing={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "axis": -3},
+    )
+    attack = foolbox.attacks.LinfFastGradientAttack()
+    _, clipped, success = attack(wrapped, images, labels, epsilons=EPSILONS)
+    ours = list(fgsm_images(logits_of(model), images, labels, EPSILONS))
+    answers = list(fgsm_logits(logits_of(model), images, labels, EPSILONS))
+    for k in range(len(EPSILONS)):
+        assert torch.equal(ours[k], clipped[k])
+        assert torch.equal(answers[k].argmax(1) != labels, success[k])
+    assert 0 < success.sum() < success.numel()
+
+
+def test_the_model_is_left_as_it_was(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    model.zero_grad(set_to_none=True)
+    list(fgsm_logits(logits_of(model), images, labels, EPSILONS))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_pixels_move_by_epsilon_and_stay_valid() -> None:
+    weight = torch.tensor([[1.0, -1.0, 0.0]])
+    images = torch.tensor([0.5, 0.5, 0.5]).view(1, 3, 1, 1)
+
+    def logits(x: torch.Tensor) -> torch.Tensor:
+        score = (x.flatten(1) * weight).sum(1, keepdim=True)
+        return torch.cat([score, -score], 1)
+
+    # the loss of class 0 grows as the score falls: down, up, and no way at all
+    (moved,) = fgsm_images(logits, images, torch.tensor([0]), [0.25])
+    assert moved.flatten().tolist() == [0.25, 0.75, 0.5]
+    (far,) = fgsm_images(logits, images, torch.tensor([0]), [2.0])
+    assert far.flatten().tolist() == [0.0, 1.0, 0.5]
+
+
+def test_every_image_is_attacked_alone(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    (whole,) = fgsm_images(logits_of(model), images, labels, [8 / 255])
+    (part,) = fgsm_images(logits_of(model), images[:5], labels[:5], [8 / 255])
+    assert (part == whole[:5]).float().mean() > 0.99  # a batch's size may change rounding
