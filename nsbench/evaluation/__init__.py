@@ -1,0 +1,1 @@
+"""Models times cells to predictions, predictions to metrics."""

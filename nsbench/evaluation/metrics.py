@@ -1,0 +1,70 @@
+"""Metrics as pure functions of predictions and of tables of errors. No torch, no files.
+
+Errors, probabilities and accuracies are fractions; mCE, mFR and their like are percent, as the
+benchmarks print them. Formulas: Hendrycks and Dietterich, ICLR 2019 (ImageNet-C and ImageNet-P).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Errors = Mapping[str, Sequence[float]]
+
+
+def in_top_k(labels: NDArray[np.integer], top: NDArray[np.integer], k: int) -> NDArray[np.bool_]:
+    """Whether each label (N,) is among the first k of its ranked predictions (N, K)."""
+    hits: NDArray[np.bool_] = (top[:, :k] == labels[:, None]).any(1)
+    return hits
+
+
+def corruption_errors(errors: Errors, reference: Errors) -> dict[str, float]:
+    """CE of each corruption in percent: sum over severities of errors over that of the reference.
+
+    Both map a corruption to its errors by severity. Raises KeyError if the reference lacks one.
+    """
+    return {name: 100 * sum(row) / sum(reference[name]) for name, row in errors.items()}
+
+
+def mce(errors: Errors, reference: Errors) -> float:
+    """Mean corruption error in percent: the mean of the corruptions' CE."""
+    return float(np.mean(list(corruption_errors(errors, reference).values())))
+
+
+def relative_mce(errors: Errors, clean: float, reference: Errors, reference_clean: float) -> float:
+    """Relative mCE in percent: as mCE, of errors over the clean error."""
+    above = {name: [error - clean for error in row] for name, row in errors.items()}
+    base = {name: [error - reference_clean for error in reference[name]] for name in errors}
+    return mce(above, base)
+
+
+def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
+    """Share of frames of each clip whose class differs from the one they are compared with.
+
+    predictions: (N, F) classes. Noise sequences compare with the first frame, the others with the
+    frame before. Returns float64 (N,).
+    """
+    before = predictions[:, :1] if noise else predictions[:, :-1]
+    flips: Floats = (predictions[:, 1:] != before).mean(1, dtype=np.float64)
+    return flips
+
+
+def top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
+    """Mean top-5 distance of each clip's frames to the frames they are compared with.
+
+    top: (N, F, 5) classes by rank. A pair's distance is the sum over the first's top five of
+    |i - min(q, 5)|, i and q being the ranks (from 0) in the first and the second. Returns (N,).
+    """
+    first = np.repeat(top[:, :1], top.shape[1] - 1, axis=1) if noise else top[:, :-1]
+    same = first[..., :, None] == top[:, 1:][..., None, :]
+    width = top.shape[2]
+    rank = np.where(same.any(-1), same.argmax(-1), 5)
+    distances = np.abs(np.arange(width) - rank).sum(-1)
+    mean: Floats = distances.mean(1, dtype=np.float64)
+    return mean
+
+
+def normalised_mean(values: Mapping[str, float], reference: Mapping[str, float]) -> float:
+    """Mean in percent of values over their references: mFR of flip probabilities, mT5D likewise."""
+    return float(np.mean([100 * value / reference[name] for name, value in values.items()]))

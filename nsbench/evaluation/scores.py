@@ -1,0 +1,222 @@
+"""Predictions to metrics with intervals: every metric is a mean over images, or over clips.
+
+mCE, mFR and the like weigh an image's errors by constants of the reference, so each image has one
+score and the metric is their mean. Intervals and paired comparisons then need only the scores.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.errors import NsbenchError
+from nsbench.evaluation.metrics import Floats, flip_probability, in_top_k, top5_distance
+from nsbench.evaluation.predictions import Predictions, read_cell
+from nsbench.evaluation.statistics import Interval, bootstrap, wilson
+from nsbench.names import frame_count, is_noise
+from nsbench.run import read_json
+from nsbench.suite import (
+    AccuracySuite,
+    AttackSuite,
+    CorruptionSuite,
+    PerturbationSuite,
+    Suite,
+    epsilon_cell,
+    parse_suite,
+)
+
+Tables = dict[str, dict[str, list[float]]]
+
+MIN_RISE = 0.01
+"""Relative mCE leaves out, and says so, a corruption that raises the reference's mean error by less
+than one point: it would divide by noise. AlexNet has none on ImageNet-C (the least is 13)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric in percent (mT5D included) as the mean of per-image scores.
+
+    proportion: whether the scores are 0 or 100, so that Wilson's interval applies.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    scores: Floats
+    higher_is_better: bool
+    proportion: bool = False
+
+    @property
+    def value(self) -> float:
+        """The metric."""
+        return float(self.scores.mean())
+
+    @property
+    def interval(self) -> Interval:
+        """Its 95% interval over images."""
+        if self.proportion:
+            low, high = wilson(int(np.count_nonzero(self.scores)), len(self.scores))
+            return Interval(100 * low, 100 * high)
+        return bootstrap(self.scores)
+
+
+@dataclass(frozen=True)
+class Change:
+    """The difference of a metric between two models on the same images."""
+
+    value: float
+    interval: Interval
+    better: bool
+
+    @property
+    def sure(self) -> bool:
+        """Whether the paired 95% interval excludes zero."""
+        return self.interval.excludes_zero
+
+
+def change(metric: Metric, base: Metric) -> Change:
+    """`metric` minus `base`, with a paired bootstrap interval.
+
+    Raises NsbenchError if the two were not measured on the same images.
+    """
+    if metric.ids != base.ids:
+        raise NsbenchError(f"{metric.name} was measured on different images: evaluate again")
+    difference = metric.scores - base.scores
+    value = float(difference.mean())
+    return Change(value, bootstrap(difference), (value > 0) == metric.higher_is_better)
+
+
+@dataclass(frozen=True)
+class SuiteScores:
+    """The metrics of one model on one suite, the first being the headline.
+
+    tables: figures behind them, by name, each a map of a row (a corruption, an epsilon) to numbers.
+    """
+
+    suite: Suite
+    model: str
+    info: dict[str, Any]
+    manifest: dict[str, Any]
+    metrics: dict[str, Metric]
+    tables: Tables
+    reference: str | None
+
+
+def score(folder: Path) -> SuiteScores:
+    """The metrics of a folder of predictions. Raises NsbenchError for a missing or broken cell."""
+    manifest = read_json(folder / "suite.json")
+    suite = parse_suite(manifest["suite"], str(folder / "suite.json"))
+    reference = manifest["reference"]
+    cells = {cell: read_cell(folder, cell) for cell in suite.cells()}
+    tables: Tables = {}
+    if isinstance(suite, AccuracySuite):
+        metrics = _accuracy(cells)
+    elif isinstance(suite, CorruptionSuite):
+        metrics, tables = _corruption(suite, cells, reference)
+    elif isinstance(suite, PerturbationSuite):
+        metrics, tables = _perturbation(cells, reference)
+    else:
+        metrics, tables = _attack(suite, cells)
+    info = manifest["model"]
+    used = reference["model"] if reference else None
+    return SuiteScores(suite, info["name"], info, manifest, metrics, tables, used)
+
+
+def _correct(rows: Predictions, k: int = 1) -> NDArray[np.bool_]:
+    return in_top_k(rows.labels, rows.top, k)
+
+
+def _proportion(name: str, rows: Predictions, k: int = 1) -> Metric:
+    scores: Floats = 100.0 * _correct(rows, k).astype(np.float64)
+    return Metric(name, tuple(rows.ids), scores, True, proportion=True)
+
+
+def _accuracy(cells: Mapping[str, Predictions]) -> dict[str, Metric]:
+    metrics = {
+        "top1": _proportion("top-1", cells["images"]),
+        "top5": _proportion("top-5", cells["images"], 5),
+    }
+    if "clean" in cells:
+        metrics["clean_top1"] = _proportion("clean top-1", cells["clean"])
+    return metrics
+
+
+def _corruption(
+    suite: CorruptionSuite, cells: Mapping[str, Predictions], reference: dict[str, Any] | None
+) -> tuple[dict[str, Metric], Tables]:
+    errors = {
+        name: np.stack([~_correct(cells[f"{name}/{s}"]) for s in suite.severities]).astype(float)
+        for name in suite.corruptions
+    }
+    clean = (~_correct(cells["clean"])).astype(float)
+    ids = tuple(cells["clean"].ids)
+    metrics = {}
+    if reference:
+        base = {name: np.array(reference["errors"][name]) for name in errors}
+        metrics["mce"] = Metric("mCE", ids, _normalised(errors, base), False)
+        above = {name: row - reference["clean"] for name, row in base.items()}
+        rising = [name for name in errors if above[name].mean() >= MIN_RISE]
+        if rising:
+            name = f"relative mCE of {len(rising)}" if len(rising) < len(errors) else "relative mCE"
+            values = _normalised({n: errors[n] - clean for n in rising}, above)
+            metrics["relative_mce"] = Metric(name, ids, values, False)
+    per_corruption = np.stack([row.mean(0) for row in errors.values()])
+    plain: Floats = 100 * per_corruption.mean(0)
+    metrics["error"] = Metric("mean error under corruption", ids, plain, False)
+    metrics["clean_top1"] = _proportion("clean top-1", cells["clean"])
+    tables = {"error": {name: (100 * row.mean(1)).tolist() for name, row in errors.items()}}
+    if reference:
+        tables["ce"] = {
+            name: [float(100 * row.mean(1).sum() / base[name].sum())]
+            for name, row in errors.items()
+        }
+    return metrics, tables
+
+
+def _normalised(values: Mapping[str, Floats], base: Mapping[str, Floats]) -> Floats:
+    """Per image, 100 times the mean over rows of summed values over the base's sum."""
+    rows = [100 * value.sum(0) / base[name].sum() for name, value in values.items()]
+    return np.asarray(np.mean(rows, axis=0))
+
+
+def _perturbation(
+    cells: Mapping[str, Predictions], reference: dict[str, Any] | None
+) -> tuple[dict[str, Metric], Tables]:
+    flips, distances = {}, {}
+    for name, rows in cells.items():
+        frames = frame_count(name)
+        top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
+        flips[name] = flip_probability(top[..., 0], noise)
+        distances[name] = top5_distance(top, noise)
+        ids = tuple(rows.ids[::frames])
+    metrics = {}
+    if reference:
+        rates = [flips[n] / reference["flip_probability"][n] for n in flips]
+        spread = [distances[n] / reference["top5_distance"][n] for n in distances]
+        metrics["mfr"] = Metric("mFR", ids, 100 * np.stack(rates).mean(0), False)
+        metrics["mt5d"] = Metric("mT5D", ids, 100 * np.stack(spread).mean(0), False)
+    plain: Floats = 100 * np.stack(list(flips.values())).mean(0)
+    metrics["flip_probability"] = Metric("mean flip probability", ids, plain, False)
+    tables = {
+        "flip_probability": {name: [float(100 * row.mean())] for name, row in flips.items()},
+        "top5_distance": {name: [float(row.mean())] for name, row in distances.items()},
+    }
+    return metrics, tables
+
+
+def _attack(
+    suite: AttackSuite, cells: Mapping[str, Predictions]
+) -> tuple[dict[str, Metric], Tables]:
+    curve = {
+        epsilon: _proportion(f"FGSM ε={epsilon:g}", cells[epsilon_cell(epsilon)])
+        for epsilon in suite.epsilons
+    }
+    first = curve[suite.headline]
+    metrics = {f"fgsm_{suite.headline:g}": first}
+    metrics |= {f"fgsm_{e:g}": metric for e, metric in curve.items()}
+    tables = {
+        "accuracy": {f"{e:g}": [m.value, *m.interval] for e, m in curve.items()},
+    }
+    return metrics, tables

@@ -1,0 +1,239 @@
+"""Suites: what to measure, one TOML file each."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from nsbench.config import Config, nearest, parse, read_toml
+from nsbench.data.sources import SourceSpec
+from nsbench.errors import NsbenchError
+from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, PERTURBATIONS, SEVERITIES
+from nsbench.run import fingerprint, read_json
+
+
+class BaseSuite(Config):
+    """What every suite says.
+
+    name, description: for people. source: the images. images_per_class: only that many a class,
+    chosen by hash of their ids. mask: only the logits of the source's classes count, as on
+    ImageNet-A. reference: a file made by `nsbench reference`, beside the suite's.
+    seed: of the random draws.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    source: SourceSpec
+    images_per_class: int | None = Field(default=None, ge=1)
+    mask: bool = False
+    reference: str | None = None
+    seed: int = Field(default=0, ge=0)
+
+    def cells(self) -> list[str]:
+        """The names of the smallest parts that are computed and resumed."""
+        raise NotImplementedError
+
+    def protocol(self) -> str:
+        """Hash of all that defines the numbers, but for the model and the images themselves."""
+        return fingerprint(self.model_dump(exclude={"description", "reference"}))
+
+
+class AccuracySuite(BaseSuite):
+    """Top-1 and top-5 accuracy.
+
+    misclassified: only the images that the model of the reference gets wrong (adversarial
+    filtration, as ImageNet-A was made); then the cell `clean` holds all images, for comparison.
+    """
+
+    kind: Literal["accuracy"]
+    misclassified: bool = False
+
+    def cells(self) -> list[str]:
+        """`images`, and `clean` where only misclassified images count."""
+        return ["images", "clean"] if self.misclassified else ["images"]
+
+
+class SizedSuite(BaseSuite):
+    """A suite that changes pixels, and so fixes the crop that it changes.
+
+    image_size: of the centre crop; resize_size: of the short side before it. A model of another
+    input size gets the changed crop resized (bicubic, antialiased).
+    """
+
+    image_size: int = Field(ge=32)
+    resize_size: int | None = Field(default=None, ge=32)
+
+
+class CorruptionSuite(SizedSuite):
+    """Errors under corruption: mCE and relative mCE.
+
+    generator: what makes the pixels. jpeg_quality: every corrupted image goes through JPEG of that
+    quality, as the released ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C.
+    """
+
+    kind: Literal["corruption"]
+    corruptions: list[str] = Field(default=list(CORRUPTIONS), min_length=1)
+    severities: list[int] = Field(default=list(SEVERITIES), min_length=1)
+    generator: Literal["imagecorruptions"] = "imagecorruptions"
+    jpeg_quality: int = Field(default=85, ge=0, le=100)
+
+    @field_validator("corruptions")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        return _all_known(names, CORRUPTIONS + EXTRA_CORRUPTIONS, "corruption")
+
+    @field_validator("severities")
+    @classmethod
+    def _in_range(cls, severities: list[int]) -> list[int]:
+        if not set(severities) <= set(SEVERITIES) or len(set(severities)) < len(severities):
+            raise ValueError("severities are different whole numbers from 1 to 5")
+        return severities
+
+    def cells(self) -> list[str]:
+        """`clean`, then `fog/3` and so on."""
+        return ["clean", *(f"{name}/{s}" for name in self.corruptions for s in self.severities)]
+
+
+class PerturbationSuite(SizedSuite):
+    """Stability under perturbation sequences: mFR and mT5D."""
+
+    kind: Literal["perturbation"]
+    perturbations: list[str] = Field(default=list(PERTURBATIONS), min_length=1)
+
+    @field_validator("perturbations")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        return _all_known(names, PERTURBATIONS, "perturbation")
+
+    def cells(self) -> list[str]:
+        """The perturbations' names."""
+        return list(self.perturbations)
+
+
+class AttackSuite(BaseSuite):
+    """Accuracy under the fast gradient sign method, at the model's own input size.
+
+    epsilons: in units of 1/255, applied before normalisation. headline: the one in summaries.
+    """
+
+    kind: Literal["attack"]
+    attack: Literal["fgsm"] = "fgsm"
+    epsilons: list[float] = Field(min_length=1)
+    headline: float
+
+    @field_validator("epsilons")
+    @classmethod
+    def _positive(cls, epsilons: list[float]) -> list[float]:
+        if min(epsilons) < 0 or sorted(set(epsilons)) != epsilons:
+            raise ValueError("epsilons are different, rise, and are not negative")
+        return epsilons
+
+    def model_post_init(self, _: Any) -> None:
+        """Refuse a headline that is not measured."""
+        if self.headline not in self.epsilons:
+            raise ValueError(f"headline is {self.headline:g}, which is not among the epsilons")
+
+    def cells(self) -> list[str]:
+        """`eps=8` and so on."""
+        return [epsilon_cell(epsilon) for epsilon in self.epsilons]
+
+
+Suite = AccuracySuite | CorruptionSuite | PerturbationSuite | AttackSuite
+KINDS: dict[str, type[Suite]] = {
+    "accuracy": AccuracySuite,
+    "corruption": CorruptionSuite,
+    "perturbation": PerturbationSuite,
+    "attack": AttackSuite,
+}
+
+
+def epsilon_cell(epsilon: float) -> str:
+    """The cell of an attack strength in units of 1/255."""
+    return f"eps={epsilon:g}"
+
+
+def _all_known(names: list[str], valid: tuple[str, ...], what: str) -> list[str]:
+    for name in names:
+        if name not in valid:
+            raise ValueError(f"there is no {what} '{name}'{nearest(name, valid)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a {what} is named twice")
+    return names
+
+
+def folder() -> Path:
+    """Where the shipped suites and references lie."""
+    return Path(str(resources.files("nsbench.suites")))
+
+
+def shipped() -> dict[str, Path]:
+    """The shipped suites by name."""
+    return {file.stem: file for file in sorted(folder().glob("*.toml"))}
+
+
+def load_suite(name: str) -> Suite:
+    """A suite from a TOML file, or by the name of a shipped one.
+
+    A reference named in it is sought beside the file. Raises NsbenchError naming the file and the
+    first key that is unknown or wrong.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        if name not in shipped():
+            hint = "; models are named before --suite" if path.exists() else ""
+            raise NsbenchError(f"there is no suite {name}{nearest(name, shipped())}{hint}")
+        path = shipped()[name]
+    table = {"name": path.stem, **read_toml(path)}
+    suite = parse_suite(table, str(path))
+    if suite.reference:
+        reference = path.parent / suite.reference
+        suite = suite.model_copy(update={"reference": str(reference)})
+    if isinstance(suite, AccuracySuite) and suite.misclassified and not suite.reference:
+        raise NsbenchError(f"{path}: misclassified = true needs the key 'reference'")
+    return suite
+
+
+def parse_suite(table: dict[str, Any], where: str) -> Suite:
+    """Validate a suite's table; `where` names its file in errors. Raises NsbenchError."""
+    kind = table.get("kind")
+    if kind not in KINDS:
+        near = nearest(str(kind), KINDS)
+        raise NsbenchError(f"{where}: the key 'kind' is {kind!r}, which is no kind of suite{near}")
+    return parse(KINDS[kind], table, where)
+
+
+def load_reference(suite: Suite) -> dict[str, Any] | None:
+    """What the suite's reference says of it: errors, flip rates or misclassified ids.
+
+    Raises NsbenchError if the file does not cover the suite or was made for another definition.
+    """
+    if not suite.reference:
+        return None
+    content = read_json(Path(suite.reference))
+    entry = content["suites"].get(suite.name)
+    if entry is None:
+        raise NsbenchError(
+            f"{suite.reference} holds no reference for {suite.name}: run nsbench reference"
+        )
+    if entry["protocol"] != suite.protocol():
+        raise NsbenchError(
+            f"{suite.reference} was made for another definition of {suite.name}: run nsbench "
+            "reference again"
+        )
+    _refuse_zeros(entry, suite)
+    return {**entry, "model": content["model"]}
+
+
+def _refuse_zeros(entry: dict[str, Any], suite: Suite) -> None:
+    constants = {name: sum(errors) for name, errors in entry.get("errors", {}).items()}
+    constants |= entry.get("flip_probability", {})
+    constants |= {
+        f"top-5 distance of {name}": value for name, value in entry.get("top5_distance", {}).items()
+    }
+    zeros = [name for name, value in constants.items() if not value > 0]
+    if zeros:
+        raise NsbenchError(
+            f"{suite.reference} cannot normalise {suite.name}: its constant of '{zeros[0]}' is "
+            "zero; make it with more images or a weaker model"
+        )
