@@ -1,0 +1,213 @@
+"""The command line: parse, call, print."""
+
+import os
+
+# Threads that wait should sleep: spinning starves the workers that share their cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperCommand
+
+import nsbench
+from nsbench.errors import NsbenchError
+from nsbench.progress import say
+from nsbench.run import write_json
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Train Noisy Student generations, measure their robustness, report what each gained.",
+)
+bench_app = typer.Typer(
+    no_args_is_help=True, help="Measure speed against the reference, side by side."
+)
+app.add_typer(bench_app, name="bench")
+
+
+class ManyValues(TyperCommand):
+    """A command whose repeatable options also take several values at once: `--suite a b c`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Spell `--suite a b` as `--suite a --suite b`."""
+        many = {flag for p in self.params if getattr(p, "multiple", False) for flag in p.opts}
+        spread: list[str] = super().parse_args(ctx, _spread(args, many))
+        return spread
+
+
+def _spread(args: list[str], many: set[str]) -> list[str]:
+    spread: list[str] = []
+    current, fresh = "", False
+    for arg in args:
+        if arg.startswith("-") and len(arg) > 1:
+            current, fresh = (arg if arg in many else ""), True
+        elif current and not fresh:
+            spread.append(current)
+        else:
+            fresh = False
+        spread.append(arg)
+    return spread
+
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the table as JSON.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1 …; by default the GPU if there is one.")
+]
+Models = Annotated[
+    list[str],
+    typer.Argument(help="Run folders (all their generations), generation folders, or timm:NAME."),
+]
+
+
+@app.command(
+    cls=ManyValues,
+    epilog="Examples:\n\n`nsbench train quickstart`\n\n"
+    "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`",
+)
+def train(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped recipe.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value settings, dotted keys.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder, by default runs/NAME.")] = None,
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Train the generations of a recipe.
+
+    Repeat the command after an interruption: finished generations are kept.
+    """
+    from nsbench.reporting.tables import print_table, training_table
+
+    folder = nsbench.train(recipe, out, settings=set_ or [], device=device)
+    print_table(training_table(folder), json)
+    say(f"the run is in {folder}")
+
+
+@app.command(
+    name="eval",
+    cls=ManyValues,
+    epilog="Examples:\n\n`nsbench eval runs/quickstart --suite digits digits-c`\n\n"
+    "`nsbench eval timm:resnet50.a1_in1k --suite my-suite.toml --device cuda`",
+)
+def evaluate(
+    models: Models,
+    suite: Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")],
+    device: Device = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 250,
+    json: JsonFile = None,
+) -> None:
+    """Evaluate models on suites.
+
+    Repeat the command after an interruption, or with more models or suites: only what is missing
+    is computed.
+    """
+    from nsbench.reporting.tables import evaluation_tables, print_tables
+
+    folders = nsbench.evaluate(models, suite, device=device, batch_size=batch_size)
+    print_tables(evaluation_tables(folders), json)
+
+
+@app.command(epilog="Example:\n\n`nsbench report runs/quickstart --out report.html`")
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of results.")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    json: JsonFile = None,
+) -> None:
+    """Write one self-contained HTML file that compares generations."""
+    from nsbench.reporting.tables import print_table
+
+    summary = nsbench.write_report(runs, out)
+    print_table(summary, json)
+    say(f"the report is {out}")
+
+
+@app.command(epilog="Example:\n\n`nsbench quickstart --seed 1 --out runs/quickstart-1`")
+def quickstart(
+    out: Annotated[Path | None, typer.Option(help="By default runs/quickstart.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="By default the recipe's.")] = None,
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Train three generations on real digits, evaluate five suites, write the report."""
+    from nsbench.reporting.tables import print_table
+
+    settings = [] if seed is None else [f"seed={seed}"]
+    folder = nsbench.train("quickstart", out, settings=settings, device=device)
+    nsbench.evaluate([str(folder)], QUICKSTART_SUITES, device=device)
+    summary = nsbench.write_report([folder], folder / "report.html")
+    print_table(summary, json)
+    say(f"open the report in a browser: {folder / 'report.html'}")
+
+
+QUICKSTART_SUITES = ["digits", "digits-a", "digits-c", "digits-p", "digits-fgsm"]
+
+
+@app.command(epilog="Example:\n\n`nsbench suites`")
+def suites(json: JsonFile = None) -> None:
+    """List the shipped suites."""
+    from nsbench.reporting.tables import print_table, suites_table
+
+    print_table(suites_table(), json)
+
+
+@app.command(
+    cls=ManyValues,
+    epilog="Example:\n\n`nsbench reference digits-a digits-c digits-p --out digits-reference.json`",
+)
+def reference(
+    suite: Annotated[list[str], typer.Argument(help="Shipped suites, or TOML files.")],
+    out: Annotated[Path, typer.Option(help="The file that suites name as their reference.")],
+    model: Annotated[str, typer.Option(help="The model whose errors normalise.")] = "linear:digits",
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Make the constants that normalise mCE and mFR from a model's predictions."""
+    from nsbench.evaluation.reference import make_reference
+    from nsbench.reporting.tables import print_table, reference_table
+
+    content = make_reference(suite, model, out, device=device)
+    print_table(reference_table(content), json)
+    say(f"the reference is {out}")
+
+
+@bench_app.command(epilog="Example:\n\n`nsbench bench attack --json attack.json`")
+def attack(
+    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet18",
+    image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 5,
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Time an FGSM curve of 8 epsilons by nsbench and by foolbox."""
+    from nsbench.bench import bench_attack
+    from nsbench.reporting.tables import bench_table, print_table
+
+    result = bench_attack(arch, image_size, batch_size, rounds, device=device)
+    print_table(bench_table(result))
+    if json:
+        write_json(json, result)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; bad input ends in one sentence and exit code 2."""
+    try:
+        return app(arguments)
+    except NsbenchError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or 'input or output failed'}")
+
+
+def _fail(sentence: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"nsbench: {sentence}", style="red", markup=False
+    )
+    sys.exit(2)

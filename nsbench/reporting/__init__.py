@@ -1,0 +1,1 @@
+"""Predictions to tables, figures and one HTML file."""

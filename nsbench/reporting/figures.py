@@ -1,0 +1,135 @@
+"""Figures as inline SVG."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nsbench.reporting.results import Entry
+from nsbench.suite import CorruptionSuite
+
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e7eb",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "axes.prop_cycle": cycler(
+        color=["#9ca3af", "#56a3d9", "#1d4ed8", "#d97706", "#059669", "#be185d", "#111827"]
+    ),
+}
+
+
+def _svg(figure: Figure, name: str) -> Markup:
+    """The figure as an SVG element whose ids no other figure of the page has."""
+    buffer = io.StringIO()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    label = f'<svg role="img" aria-label="{Markup.escape(name.replace("-", " "))}"'
+    return Markup(text.replace("<svg", label, 1))
+
+
+def _axes(width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:
+    with mpl.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(width, height))
+    return figure, axes
+
+
+def _tables(entries: Sequence[Entry], suite: str, table: str) -> dict[str, dict[str, list[float]]]:
+    return {
+        entry.name: entry.scores[suite].tables[table]
+        for entry in entries
+        if suite in entry.scores and table in entry.scores[suite].tables
+    }
+
+
+def error_by_severity(entries: Sequence[Entry], suite: str) -> Markup:
+    """Mean error over the corruptions at each severity, a line a model."""
+    figure, axes = _axes()
+    severities: list[int] = []
+    for name, table in _tables(entries, suite, "error").items():
+        found = next(entry.scores[suite].suite for entry in entries if entry.name == name)
+        assert isinstance(found, CorruptionSuite)
+        severities = found.severities
+        axes.plot(severities, np.mean(list(table.values()), axis=0), marker="o", label=name)
+    axes.set(xlabel="severity", ylabel="error (%)", ylim=(0, None), xticks=severities)
+    axes.legend()
+    return _svg(figure, f"{suite}-severity")
+
+
+def bars(
+    entries: Sequence[Entry], suite: str, table: str, ylabel: str, reference: bool = False
+) -> Markup:
+    """A group of bars a row of the table (mean over its numbers), a bar a model."""
+    tables = _tables(entries, suite, table)
+    rows = list(next(iter(tables.values())))
+    figure, axes = _axes(9.6, 3.9)
+    width = 0.82 / len(tables)
+    for index, (name, values) in enumerate(tables.items()):
+        offset = (index - (len(tables) - 1) / 2) * width
+        heights = [float(np.mean(values[row])) for row in rows]
+        axes.bar(np.arange(len(rows)) + offset, heights, width, label=name)
+    if reference:
+        axes.axhline(100, color="#6b7280", linewidth=1, linestyle="--")
+    labels = [row.replace("_", " ") for row in rows]
+    axes.set_xticks(np.arange(len(rows)), labels, rotation=40, ha="right")
+    axes.set_ylabel(ylabel)
+    axes.grid(axis="x", visible=False)
+    axes.legend(ncols=len(tables), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return _svg(figure, f"{suite}-{table}")
+
+
+def attack_curve(entries: Sequence[Entry], suite: str) -> Markup:
+    """Accuracy by epsilon with 95% bands."""
+    figure, axes = _axes()
+    epsilons: list[float] = []
+    for name, table in _tables(entries, suite, "accuracy").items():
+        epsilons = [float(epsilon) for epsilon in table]
+        value, low, high = np.array(list(table.values())).T
+        axes.plot(epsilons, value, marker="o", label=name)
+        axes.fill_between(epsilons, low, high, alpha=0.15, linewidth=0)
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
+    axes.minorticks_off()
+    axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))
+    axes.legend(loc="lower left")
+    return _svg(figure, f"{suite}-curve")
+
+
+def training_curves(logs: dict[str, list[dict[str, float]]]) -> Markup:
+    """Loss on labeled and on pseudo-labeled images by step, a panel a generation."""
+    with mpl.rc_context(STYLE):
+        figure, panels = plt.subplots(
+            1, len(logs), figsize=(3.4 * len(logs), 2.9), sharey=True, squeeze=False
+        )
+    for axes, (name, rows) in zip(panels[0], logs.items(), strict=True):
+        rows = [row for row in rows if "loss" in row]
+        steps = [row["step"] for row in rows]
+        for key, color in (("labeled_loss", "#1d4ed8"), ("unlabeled_loss", "#d97706")):
+            values = [row[key] for row in rows]
+            if values and values[0] is not None:
+                axes.plot(steps, values, label=key.replace("_", " "), color=color)
+        axes.set(title=name, xlabel="step")
+        axes.legend()
+    panels[0][0].set(ylabel="cross-entropy", ylim=(0, None))
+    return _svg(figure, "training-curves")

@@ -1,0 +1,109 @@
+"""One self-contained HTML file from the stored predictions: no network, no model."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from nsbench.evaluation.scores import Change
+from nsbench.reporting import figures
+from nsbench.reporting.results import (
+    Entry,
+    change_from,
+    collect,
+    comparable,
+    headline,
+    suite_names,
+    suites_of_kind,
+)
+from nsbench.reporting.tables import Table, change_text, metric_text, summary_table
+from nsbench.run import environment, is_run, read_json, write_text
+
+
+def write_report(runs: str | Path | Sequence[str | Path], out: str | Path) -> Table:
+    """Write the HTML report of run folders or folders of results, and return its summary.
+
+    Raises NsbenchError where nothing was evaluated or a prediction file is broken.
+    """
+    paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    entries = collect(paths)
+    page = _environment().get_template("report.html").render(_content(paths, entries))
+    write_text(Path(out), page)
+    return summary_table(entries)
+
+
+def _environment() -> Environment:
+    loader = PackageLoader("nsbench.reporting")
+    made = Environment(
+        loader=loader, autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters.update(metric=metric_text, change=change_text, verdict=verdict)
+    return made
+
+
+def verdict(difference: Change | None) -> str:
+    """CSS class of a change: better or worse where the interval excludes zero."""
+    if difference is None or not difference.sure:
+        return "open"
+    return "better" if difference.better else "worse"
+
+
+def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
+    base = entries[0]
+    return {
+        "title": " and ".join(path.name for path in paths),
+        "entries": entries,
+        "base": base,
+        "suites": suite_names(entries),
+        "descriptions": _first(entries, "suite"),
+        "manifests": _first(entries, "manifest"),
+        "references": _first(entries, "reference"),
+        "headline": headline,
+        "change_from": partial(change_from, base),
+        "comparable": comparable,
+        "kinds": {
+            kind: suites_of_kind(entries, kind)
+            for kind in ("accuracy", "corruption", "perturbation", "attack")
+        },
+        "figures": figures,
+        "logs": _logs(entries),
+        "pseudo_labels": _pseudo_labels(entries),
+        "runs": [_run(path) for path in paths if is_run(path)],
+        "made": environment("none"),
+    }
+
+
+def _first(entries: list[Entry], attribute: str) -> dict[str, Any]:
+    """An attribute of each suite's scores, from the first model that has them."""
+    return {
+        name: getattr(scores, attribute)
+        for entry in reversed(entries)
+        for name, scores in entry.scores.items()
+    }
+
+
+def _logs(entries: list[Entry]) -> dict[str, list[dict[str, float]]]:
+    logs = {}
+    for entry in entries:
+        path = entry.folder / "training.jsonl" if entry.folder else None
+        if path and path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            logs[entry.name] = [json.loads(line) for line in lines]
+    return logs
+
+
+def _pseudo_labels(entries: list[Entry]) -> dict[str, dict[str, Any]]:
+    files = {e.name: e.folder / "pseudo_labels.json" for e in entries if e.folder}
+    return {name: read_json(file) for name, file in files.items() if file.is_file()}
+
+
+def _run(path: Path) -> dict[str, Any]:
+    provenance = path / "provenance.json"
+    return {
+        "path": path.name,
+        "recipe": (path / "recipe.toml").read_text(encoding="utf-8"),
+        "provenance": read_json(provenance) if provenance.is_file() else None,
+    }

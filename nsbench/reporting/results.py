@@ -1,0 +1,91 @@
+"""What a report is made of: models in order, their scores, and changes against the first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nsbench.errors import NsbenchError
+from nsbench.evaluation.predictions import latest
+from nsbench.evaluation.scores import Change, Metric, SuiteScores, change, score
+from nsbench.run import generation_folders, is_run, read_json
+
+KINDS = ("accuracy", "corruption", "perturbation", "attack")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of a report: its folder if it is a generation, what is known of it, its scores."""
+
+    name: str
+    folder: Path | None
+    info: dict[str, Any]
+    scores: dict[str, SuiteScores]
+
+
+def collect(paths: Sequence[Path]) -> list[Entry]:
+    """The models under run folders, generations and folders of results, in order.
+
+    Raises NsbenchError for a folder that holds neither.
+    """
+    entries = [entry for path in paths for entry in _entries(path)]
+    if not any(entry.scores for entry in entries):
+        raise NsbenchError(
+            f"nothing under {', '.join(map(str, paths))} was evaluated: run nsbench eval first"
+        )
+    return entries
+
+
+def _entries(path: Path) -> list[Entry]:
+    if is_run(path):
+        folders = generation_folders(path)
+        if not folders:
+            raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
+        return [_generation(folder) for folder in folders]
+    if (path / "model.json").is_file():
+        return [_generation(path)]
+    found = latest(path) if path.is_dir() else {}
+    if not found:
+        raise NsbenchError(f"{path} is neither a run folder nor a folder of results")
+    scores = {name: score(folder) for name, folder in found.items()}
+    first = next(iter(scores.values()))
+    return [Entry(first.model, None, first.info, scores)]
+
+
+def _generation(folder: Path) -> Entry:
+    info = read_json(folder / "model.json")
+    scores = {name: score(found) for name, found in latest(folder / "results").items()}
+    return Entry(f"generation {info['generation']}", folder, info, scores)
+
+
+def suite_names(entries: Sequence[Entry]) -> list[str]:
+    """Every suite that a model was evaluated on: by kind, the plainest first."""
+    suites = {name: scores.suite for entry in entries for name, scores in entry.scores.items()}
+    return sorted(suites, key=lambda name: (KINDS.index(suites[name].kind), len(name), name))
+
+
+def suites_of_kind(entries: Sequence[Entry], kind: str) -> list[str]:
+    """The suites of one kind."""
+    kinds = {name: s.suite.kind for entry in entries for name, s in entry.scores.items()}
+    return [name for name in suite_names(entries) if kinds[name] == kind]
+
+
+def comparable(one: SuiteScores, other: SuiteScores) -> bool:
+    """Whether two models' numbers are of the same images, protocol and generator."""
+    keys = ("protocol", "images", "generator")
+    return all(one.manifest["identity"][key] == other.manifest["identity"][key] for key in keys)
+
+
+def headline(scores: SuiteScores) -> Metric:
+    """The metric a suite is known by."""
+    return next(iter(scores.metrics.values()))
+
+
+def change_from(base: Entry, entry: Entry, suite: str, metric: str) -> Change | None:
+    """The change of a metric against the base model, None where the two cannot be compared."""
+    if suite not in base.scores or suite not in entry.scores or base is entry:
+        return None
+    before, after = base.scores[suite], entry.scores[suite]
+    if not comparable(before, after) or metric not in before.metrics:
+        return None
+    return change(after.metrics[metric], before.metrics[metric])

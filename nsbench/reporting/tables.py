@@ -1,0 +1,192 @@
+"""Tables for the terminal and, as JSON, for programs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from nsbench import suite as suite_module
+from nsbench.evaluation.scores import Change, Metric, SuiteScores, score
+from nsbench.reporting.results import Entry, change_from, headline, suite_names
+from nsbench.run import generation_folders, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under columns, and the same as data."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    data: Any = None
+
+
+def print_table(table: Table, json: Path | None = None) -> None:
+    """Print a table on standard output, and write its data if a file is given."""
+    print_tables([table])
+    if json:
+        write_json(json, table.data)
+
+
+def print_tables(tables: Sequence[Table], json: Path | None = None) -> None:
+    """Print tables on standard output, and write their data as one list if a file is given."""
+    console = Console()
+    for table in tables:
+        shown = RichTable(title=table.title, title_justify="left")
+        for index, column in enumerate(table.columns):
+            shown.add_column(column, justify="right" if index else "left", overflow="fold")
+        for row in table.rows:
+            shown.add_row(*row)
+        console.print(shown, markup=False)
+    if json:
+        write_json(json, [table.data for table in tables])
+
+
+def metric_text(metric: Metric) -> str:
+    """`96.1 [94.7, 97.1]`."""
+    low, high = metric.interval
+    return f"{metric.value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def change_text(difference: Change | None) -> str:
+    """`+2.3 [+1.0, +3.6]`, empty where there is none."""
+    if difference is None:
+        return ""
+    low, high = difference.interval
+    return f"{difference.value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def metric_data(metric: Metric) -> dict[str, Any]:
+    """A metric as JSON: value, 95% interval, number of images."""
+    return {
+        "value": metric.value,
+        "interval": list(metric.interval),
+        "images": len(metric.scores),
+        "higher_is_better": metric.higher_is_better,
+    }
+
+
+def training_table(run: Path) -> Table:
+    """The generations of a run."""
+    infos = [read_json(folder / "model.json") for folder in generation_folders(run)]
+    columns = ["generation", "architecture", "parameters", "steps", "seconds", "validation top-1"]
+    rows = [
+        [
+            str(info["generation"]),
+            info["arch"],
+            f"{info['parameters']:,}",
+            f"{info['steps']:,}",
+            f"{info['seconds']:.0f}",
+            ""
+            if info["validation_accuracy"] is None
+            else f"{100 * info['validation_accuracy']:.1f}",
+        ]
+        for info in infos
+    ]
+    return Table(f"{run}", columns, rows, infos)
+
+
+def evaluation_tables(folders: Sequence[Path]) -> list[Table]:
+    """One table a suite, with a row for each model's folder of predictions."""
+    by_suite: dict[str, list[SuiteScores]] = {}
+    for folder in folders:
+        scores = score(folder)
+        by_suite.setdefault(scores.suite.name, []).append(scores)
+    return [_suite_table(name, scores) for name, scores in by_suite.items()]
+
+
+def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
+    # the headline of an attack suite is one of its epsilons, which need not stand twice
+    metrics = {metric.name: key for s in scores for key, metric in s.metrics.items()}
+    rows = [[s.model, *(metric_text(s.metrics[key]) for key in metrics.values())] for s in scores]
+    table = [["", *metrics], *rows]
+    if len(metrics) > 4:
+        table = [list(column) for column in zip(*table, strict=True)]
+    data = {
+        "suite": name,
+        "reference": scores[0].reference,
+        "models": {
+            s.model: {
+                "metrics": {key: metric_data(metric) for key, metric in s.metrics.items()},
+                "tables": s.tables,
+            }
+            for s in scores
+        },
+    }
+    return Table(f"{name} (%, with 95% intervals)", table[0], table[1:], data)
+
+
+def summary_table(entries: Sequence[Entry]) -> Table:
+    """A row for each model: its headline on every suite, with the change against the first."""
+    names = suite_names(entries)
+    base = entries[0]
+    titles = {name: headline(e.scores[name]).name for e in entries for name in e.scores}
+    columns = ["model", *(f"{name}\n{titles[name]}" for name in names)]
+    rows, data = [], []
+    for entry in entries:
+        cells, found = [entry.name], {}
+        for name in names:
+            if name not in entry.scores:
+                cells.append("not evaluated")
+                continue
+            metric = headline(entry.scores[name])
+            key = next(iter(entry.scores[name].metrics))
+            difference = change_from(base, entry, name, key)
+            cells.append(
+                f"{metric.name}\n{metric_text(metric)}\n{change_text(difference)}".rstrip()
+            )
+            found[name] = _suite_data(entry.scores[name], base, entry, name)
+        rows.append(cells)
+        data.append({"model": entry.name, "info": _plain(entry), "suites": found})
+    return Table(f"Change against {base.name}, paired 95% intervals", columns, rows, data)
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    keys = ("generation", "arch", "parameters", "seconds")
+    return {key: entry.info[key] for key in keys if key in entry.info}
+
+
+def _suite_data(scores: SuiteScores, base: Entry, entry: Entry, name: str) -> dict[str, Any]:
+    result = {}
+    for key, metric in scores.metrics.items():
+        difference = change_from(base, entry, name, key)
+        result[key] = metric_data(metric)
+        if difference:
+            result[key]["change"] = {
+                "value": difference.value,
+                "interval": list(difference.interval),
+                "better": difference.better,
+                "excludes_zero": difference.sure,
+            }
+    return result
+
+
+def suites_table() -> Table:
+    """The shipped suites."""
+    suites = [suite_module.load_suite(name) for name in suite_module.shipped()]
+    rows = [[s.name, s.kind, str(len(s.cells())), s.description] for s in suites]
+    data = [{**s.model_dump(exclude={"reference"}), "cells": s.cells()} for s in suites]
+    return Table("suites", ["suite", "kind", "cells", "description"], rows, data)
+
+
+def reference_table(content: dict[str, Any]) -> Table:
+    """What a reference file holds."""
+    rows = []
+    for name, entry in content["suites"].items():
+        if "misclassified" in entry:
+            rows.append([name, "misclassified images", str(len(entry["misclassified"]))])
+        for part, values in entry.get("errors", {}).items():
+            rows.append([name, part, " ".join(f"{100 * value:.1f}" for value in values)])
+        for part, value in entry.get("flip_probability", {}).items():
+            text = f"FP {100 * value:.2f}, T5D {entry['top5_distance'][part]:.3f}"
+            rows.append([name, part, text])
+    return Table(f"reference {content['model']} (%)", ["suite", "cell", "value"], rows, content)
+
+
+def bench_table(result: dict[str, Any]) -> Table:
+    """The figures of a benchmark, one a row."""
+    rows = [[key, f"{value:,.2f}"] for key, value in result.items() if isinstance(value, float)]
+    return Table("bench", ["figure", "value"], rows, result)
