@@ -8,6 +8,7 @@ from nsbench.names import CORRUPTIONS, PERTURBATIONS
 from nsbench.suite import CorruptionSuite, load_reference, load_suite, shipped
 from tests.conftest import write_suite
 
+PERTURBATION = 'kind = "perturbation"\nsource = "digits"\nimage_size = 32\n'
 CORRUPTION = 'kind = "corruption"\nsource = "digits"\nimage_size = 32\n'
 
 
@@ -61,7 +62,7 @@ def test_corruption_defaults_are_those_of_imagenet_c(tmp_path: Path) -> None:
             "needs the key 'reference'",
         ),
         (
-            'kind = "perturbation"\nsource = "digits"\nimage_size = 32\nperturbations = ["rotat"]\n',
+            PERTURBATION + 'perturbations = ["rotat"]\n',
             "no perturbation 'rotat'; did you mean 'rotate'?",
         ),
     ],

@@ -1,7 +1,7 @@
 """What a report is made of: models in order, their scores, and changes against the first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ def collect(paths: Sequence[Path]) -> list[Entry]:
     Raises NsbenchError for a folder that holds neither.
     """
     entries = [entry for path in paths for entry in _entries(path)]
+    if len(paths) > 1:
+        entries = [_with_run(entry) for entry in entries]
     if not any(entry.scores for entry in entries):
         raise NsbenchError(
             f"nothing under {', '.join(map(str, paths))} was evaluated: run nsbench eval first"
@@ -50,6 +52,11 @@ def _entries(path: Path) -> list[Entry]:
     scores = {name: score(folder) for name, folder in found.items()}
     first = next(iter(scores.values()))
     return [Entry(first.model, None, first.info, scores)]
+
+
+def _with_run(entry: Entry) -> Entry:
+    run = entry.folder.resolve().parent.name if entry.folder else ""
+    return replace(entry, name=f"{run}/{entry.name}") if run else entry
 
 
 def _generation(folder: Path) -> Entry:

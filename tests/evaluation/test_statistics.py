@@ -42,7 +42,7 @@ def test_bootstrap_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(100):
-        low, high = bootstrap(100.0 * (rng.random(200) < 0.8))
+        low, high = bootstrap(np.where(rng.random(200) < 0.8, 100.0, 0.0))
         covered += low <= 80 <= high
     assert 88 <= covered <= 99
 

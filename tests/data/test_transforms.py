@@ -1,0 +1,90 @@
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data import create_transform
+
+from nsbench.data.sources import SourceSpec, open_source
+from nsbench.data.transforms import Preprocessing, center_crop, normalize, training_transform
+from nsbench.errors import NsbenchError
+
+SIZE = Preprocessing(image_size=32)
+
+
+def picture(width: int = 32, height: int = 32) -> Image.Image:
+    rng = np.random.default_rng(0)
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("crop_pct", [0.875, 0.95, 1.0])
+def test_the_crop_is_that_of_timm(shared: Path, crop_pct: float) -> None:
+    source = open_source(SourceSpec(source=str(shared / "data" / "imagenet-sample")))
+    size = Preprocessing(image_size=224, crop_pct=crop_pct)
+    transform = create_transform(
+        (3, 224, 224), crop_pct=crop_pct, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1)
+    )
+    for index in range(0, 100, 20):
+        ours = torch.from_numpy(center_crop(source.image(index), size)) / 255
+        assert torch.equal(ours, transform(source.image(index)))
+
+
+def test_images_of_the_right_size_are_untouched() -> None:
+    image = picture()
+    assert (center_crop(image, SIZE) == np.asarray(image).transpose(2, 0, 1)).all()
+
+
+def test_normalize() -> None:
+    images = torch.full((1, 3, 1, 1), 0.5)
+    result = normalize(images, [0.5, 0.25, 0.0], [1.0, 0.5, 0.25])
+    assert result.flatten().tolist() == [0.0, 0.5, 2.0]
+
+
+@pytest.mark.parametrize("crop", ["pad", "random-resized", "center"])
+def test_augmentation_follows_its_seed_alone(crop: str) -> None:
+    transform = training_transform(SIZE, crop, 0.5, "rand-m9-n2-p1.0")
+    first = [transform(picture(), seed) for seed in range(8)]
+    random.seed(99)
+    np.random.seed(99)
+    again = [transform(picture(), seed) for seed in reversed(range(8))][::-1]
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert len({a.tobytes() for a in first}) > 4
+    assert all(a.shape == (3, 32, 32) and a.dtype == np.uint8 for a in first)
+
+
+def test_no_noise_at_all_gives_the_evaluation_crop() -> None:
+    transform = training_transform(SIZE, "center", 0.0, "")
+    assert (transform(picture(50, 40), 3) == center_crop(picture(50, 40), SIZE)).all()
+
+
+def test_pad_moves_by_an_eighth_at_the_most_and_pads_with_black() -> None:
+    image = Image.new("RGB", (32, 32), (200, 200, 200))
+    transform = training_transform(SIZE, "pad", 0.0, "")
+    black = {int((transform(image, seed)[0] == 0).any(0).sum()) for seed in range(200)}
+    assert min(black) == 0
+    rows = {int((transform(image, seed)[0] == 0).all(1).sum()) for seed in range(200)}
+    assert max(rows) == 4
+
+
+def test_flips_are_as_frequent_as_asked() -> None:
+    image = picture()
+    mirrored = np.asarray(image).transpose(2, 0, 1)[:, :, ::-1]
+    transform = training_transform(SIZE, "center", 0.25, "")
+    flips = sum((transform(image, seed) == mirrored).all() for seed in range(400))
+    assert 70 <= flips <= 130
+
+
+@pytest.mark.parametrize("magnitude", [0, 1, 2, 9, 10])
+@pytest.mark.parametrize("inc", ["", "-inc1"])
+def test_posterize_never_asks_for_fewer_bits_than_pillow_takes(magnitude: int, inc: str) -> None:
+    transform = training_transform(SIZE, "center", 0.0, f"rand-m{magnitude}-n8-p1.0{inc}")
+    for seed in range(40):
+        transform(picture(), seed)
+
+
+@pytest.mark.parametrize("config", ["rnd-m9", "rand-q7"])
+def test_an_unknown_augmentation_is_one_sentence(config: str) -> None:
+    with pytest.raises(NsbenchError, match="'randaugment' is "):
+        training_transform(SIZE, "pad", 0.0, config)

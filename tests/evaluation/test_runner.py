@@ -1,0 +1,297 @@
+"""Predictions against a plain loop, resume, one pass, and bad input, on real digits."""
+
+import json
+from pathlib import Path
+
+import imagecorruptions
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nsbench.data.sources import DigitsSource, SourceSpec, open_source, select_per_class
+from nsbench.data.transforms import Preprocessing, center_crop, to_array
+from nsbench.errors import NsbenchError
+from nsbench.evaluation import cells, runner
+from nsbench.evaluation.predictions import read_cell
+from nsbench.evaluation.runner import evaluate
+from nsbench.evaluation.scores import score
+from nsbench.models import load_model
+from nsbench.perturbations import frames
+from tests.conftest import write_suite
+
+FEW = 'source = "digits"\nimages_per_class = 2\n'
+CORRUPTION = f'kind = "corruption"\n{FEW}image_size = 32\njpeg_quality = 0\n'
+
+
+def images_of(suite_images: int = 2) -> tuple[torch.Tensor, np.ndarray, list[str]]:
+    source = DigitsSource("test")
+    chosen = select_per_class(source, suite_images, "test")
+    images = np.stack([to_array(source.image(index)) for index in chosen])
+    assert source.labels is not None
+    return torch.from_numpy(images), source.labels[chosen], [source.ids[i] for i in chosen]
+
+
+def top(model: str, images: torch.Tensor) -> np.ndarray:
+    with torch.inference_mode():
+        return load_model(model, "cpu").logits(images / 255).topk(5).indices.numpy()
+
+
+def test_accuracy_equals_a_plain_loop(tiny_run: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.toml", f'kind = "accuracy"\n{FEW}')
+    folders = evaluate([str(tiny_run)], [suite], device="cpu", batch_size=7)
+    assert [folder.parents[2].name for folder in folders] == ["generation-0", "generation-1"]
+    images, labels, ids = images_of()
+    for index, folder in enumerate(folders):
+        rows = read_cell(folder, "images")
+        assert (rows.top == top(str(tiny_run / f"generation-{index}"), images)).all()
+        assert rows.labels.tolist() == labels.tolist()
+        assert list(rows.ids) == ids
+        assert score(folder).metrics["top1"].value == pytest.approx(
+            100 * (rows.top[:, 0] == labels).mean()
+        )
+
+
+def test_corrupted_images_are_the_packages(tiny_run: Path, tmp_path: Path) -> None:
+    text = CORRUPTION + 'corruptions = ["defocus_blur", "contrast"]\nseverities = [1, 4]\n'
+    suite = write_suite(tmp_path / "s.toml", text)
+    model = str(tiny_run / "generation-1")
+    (folder,) = evaluate([model], [suite], device="cpu", batch_size=6)
+    images, labels, _ = images_of()
+    errors = {}
+    for name in ("defocus_blur", "contrast"):
+        for severity in (1, 4):
+            changed = [
+                imagecorruptions.corrupt(
+                    image.permute(1, 2, 0).numpy(), corruption_name=name, severity=severity
+                )
+                for image in images
+            ]
+            batch = torch.from_numpy(np.stack(changed).transpose(0, 3, 1, 2).copy())
+            expected = top(model, batch)
+            assert (read_cell(folder, f"{name}/{severity}").top == expected).all()
+            errors[name, severity] = 100 * (expected[:, 0] != labels).mean()
+    scores = score(folder)
+    assert scores.tables["error"]["contrast"] == pytest.approx(
+        [errors["contrast", 1], errors["contrast", 4]]
+    )
+    assert scores.metrics["error"].value == pytest.approx(np.mean(list(errors.values())))
+    assert "mce" not in scores.metrics
+
+
+def test_clips_are_stored_clip_by_clip(tiny_run: Path, tmp_path: Path) -> None:
+    text = f'kind = "perturbation"\n{FEW}image_size = 32\nperturbations = ["translate"]\nseed = 3\n'
+    suite = write_suite(tmp_path / "s.toml", text)
+    model = str(tiny_run / "generation-1")
+    (folder,) = evaluate([model], [suite], device="cpu", batch_size=6)
+    rows = read_cell(folder, "translate")
+    images, labels, ids = images_of()
+    expected = np.stack([top(model, f) for f in frames(images, "translate", ids=ids, seed=3)], 1)
+    assert (rows.top.reshape(20, 16, 5) == expected).all()
+    assert rows.ids == [name for name in ids for _ in range(16)]
+    assert rows.labels.reshape(20, 16)[:, 5].tolist() == labels.tolist()
+    flips = (expected[:, 1:, 0] != expected[:, :-1, 0]).mean()
+    assert score(folder).metrics["flip_probability"].value == pytest.approx(100 * flips)
+
+
+def test_attacked_predictions_and_their_clean_point(tiny_run: Path, tmp_path: Path) -> None:
+    text = f'kind = "attack"\n{FEW}epsilons = [0.0, 8.0]\nheadline = 8.0\n'
+    suite = write_suite(tmp_path / "s.toml", text)
+    model = str(tiny_run / "generation-1")
+    (folder,) = evaluate([model], [suite], device="cpu")
+    images, _, _ = images_of()
+    assert (read_cell(folder, "eps=0").top == top(model, images)).all()
+    metrics = score(folder).metrics
+    assert list(metrics) == ["fgsm_8", "fgsm_0"]
+    assert metrics["fgsm_8"].value <= metrics["fgsm_0"].value
+
+
+def test_only_what_is_missing_is_computed(
+    tiny_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = CORRUPTION + 'corruptions = ["contrast", "fog"]\nseverities = [1]\nseed = 11\n'
+    suite = write_suite(tmp_path / "s.toml", text)
+    folders = evaluate([str(tiny_run)], [suite], device="cpu")
+    cells = sorted(folders[0].rglob("*.parquet"))
+    assert len(cells) == 3
+    before = {cell: (cell.read_bytes(), cell.stat().st_mtime_ns) for cell in cells}
+    capfd.readouterr()
+    evaluate([str(tiny_run)], [suite], device="cpu")
+    assert "nothing left to do" in capfd.readouterr().err
+    (folders[0] / "fog" / "1.parquet").unlink()
+    evaluate([str(tiny_run)], [suite], device="cpu")
+    assert "1 of 2 models" in capfd.readouterr().err
+    for cell, (content, time) in before.items():
+        assert cell.read_bytes() == content
+        assert (cell.stat().st_mtime_ns == time) == ("fog" not in str(cell))
+
+
+def test_images_are_read_once_for_all_models_and_suites(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    read = DigitsSource.image
+
+    def counted(self: DigitsSource, index: int) -> Image.Image:
+        reads.append(index)
+        return read(self, index)
+
+    monkeypatch.setattr(DigitsSource, "image", counted)
+    made: list[str] = []
+    batches = cells.corrupted_batches
+
+    def seen(*arguments: object):  # type: ignore[no-untyped-def]
+        for cell, batch in batches(*arguments):  # type: ignore[arg-type]
+            made.append(cell)
+            yield cell, batch
+
+    monkeypatch.setattr(runner, "corrupted_batches", seen)
+    suites = [
+        write_suite(tmp_path / "a.toml", f'kind = "accuracy"\n{FEW}seed = 21\n'),
+        write_suite(
+            tmp_path / "c.toml",
+            CORRUPTION + 'corruptions = ["contrast"]\nseverities = [2]\nseed = 21\n',
+        ),
+    ]
+    evaluate([str(tiny_run)], suites, device="cpu")
+    assert len(reads) == len(set(reads)) == 20
+    assert made == ["contrast/2"]  # one batch for both models
+
+
+def test_bytes_do_not_depend_on_batch_size_or_company(tiny_run: Path, tmp_path: Path) -> None:
+    text = (
+        CORRUPTION + 'corruptions = ["glass_blur", "impulse_noise"]\nseverities = [3]\nseed = 31\n'
+    )
+    suite = write_suite(tmp_path / "s.toml", text)
+
+    def run(models: list[str], size: int) -> list[np.ndarray]:
+        folder = evaluate(models, [suite], device="cpu", batch_size=size)[-1]
+        cells = ["glass_blur/3", "impulse_noise/3"]
+        found = [read_cell(folder, cell).top for cell in cells]
+        for cell in cells:
+            (folder / f"{cell}.parquet").unlink()
+        return found
+
+    alone, together = run([str(tiny_run / "generation-1")], 3), run([str(tiny_run)], 20)
+    assert all((a == b).all() for a, b in zip(alone, together, strict=True))
+
+
+def test_a_changed_suite_never_meets_old_predictions(tiny_run: Path, tmp_path: Path) -> None:
+    folders = {
+        evaluate(
+            [str(tiny_run / "generation-0")],
+            [write_suite(tmp_path / "s.toml", CORRUPTION + f'corruptions = ["fog"]\n{more}')],
+            device="cpu",
+        )[0]
+        for more in ("", "seed = 1\n", "severities = [1]\n")
+    }
+    assert len(folders) == 3
+
+
+def test_models_of_another_size_get_the_changed_crop_resized(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    text = CORRUPTION.replace("image_size = 32", "image_size = 48")
+    suite = write_suite(
+        tmp_path / "s.toml", text + 'corruptions = ["contrast"]\nseverities = [1]\n'
+    )
+    (folder,) = evaluate([str(tiny_run / "generation-1")], [suite], device="cpu")
+    images, _, _ = images_of()
+    size = Preprocessing(image_size=48)
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+    large = torch.from_numpy(np.stack([center_crop(picture, size) for picture in pictures]))
+    small = torch.nn.functional.interpolate(
+        large / 255, (32, 32), mode="bicubic", antialias=True
+    ).clamp(0, 1)
+    expected = top(str(tiny_run / "generation-1"), small * 255)
+    assert (read_cell(folder, "clean").top == expected).mean() > 0.95  # rounding of * 255 / 255
+
+
+def test_masked_classes(tiny_run: Path, tmp_path: Path) -> None:
+    source = DigitsSource("test")
+    assert source.labels is not None
+    for label in (3, 8):
+        for index in np.flatnonzero(source.labels == label)[:5]:
+            path = tmp_path / "two" / str(label) / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source.image(int(index)).save(path)
+    text = f'kind = "accuracy"\nsource = "{tmp_path / "two"}"\n'
+    model = str(tiny_run / "generation-1")
+    (whole,) = evaluate([model], [write_suite(tmp_path / "whole.toml", text)], device="cpu")
+    (masked,) = evaluate(
+        [model], [write_suite(tmp_path / "mask.toml", text + "mask = true\n")], device="cpu"
+    )
+    assert set(read_cell(whole, "images").labels) == {3, 8}
+    rows = read_cell(masked, "images")
+    assert set(rows.labels) == {0, 1}
+    assert set(rows.top[:, :2].ravel()) == {0, 1}
+    assert (rows.top[:, 2:] == -1).all()
+    folder = open_source(SourceSpec(source=str(tmp_path / "two")))
+    images = torch.from_numpy(np.stack([to_array(folder.image(i)) for i in range(10)]))
+    with torch.inference_mode():
+        logits = load_model(model, "cpu").logits(images / 255)[:, [3, 8]]
+    assert (rows.top[:, 0] == logits.argmax(1).numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('kind = "accuracy"\nsource = "digits"\nimages_per_class = 101\n', "asks for 101 images"),
+        ('kind = "accuracy"\nsource = { source = "digits", split = "unlabeled" }\n', "has none"),
+        ('kind = "accuracy"\nsource = "/no/where"\n', "there is no /no/where"),
+        ('kind = "corruption"\nsource = "digits"\nimage_size = 8\n', "'image_size' is 8"),
+    ],
+)
+def test_bad_suites_end_before_anything_is_written(
+    tiny_run: Path, tmp_path: Path, text: str, sentence: str
+) -> None:
+    suite = write_suite(tmp_path / "bad.toml", text)
+    with pytest.raises(NsbenchError) as caught:
+        evaluate([str(tiny_run)], [suite], device="cpu")
+    assert sentence in str(caught.value)
+    assert not list(tiny_run.rglob("results/bad"))
+
+
+def test_an_unreadable_image_is_named_and_writes_nothing(tiny_run: Path, tmp_path: Path) -> None:
+    source = DigitsSource("test")
+    for label in range(10):
+        (tmp_path / "ten" / str(label)).mkdir(parents=True)
+        source.image(0).save(tmp_path / "ten" / str(label) / "0.png")
+    (tmp_path / "ten" / "7" / "0.png").write_bytes(b"no image")
+    suite = write_suite(
+        tmp_path / "ten.toml", f'kind = "accuracy"\nsource = "{tmp_path / "ten"}"\n'
+    )
+    with pytest.raises(NsbenchError, match=r"7/0\.png cannot be read"):
+        evaluate([str(tiny_run)], [suite], device="cpu")
+    assert not list(tiny_run.rglob("results/ten"))
+
+
+def test_a_class_that_the_model_does_not_know(tiny_run: Path, image_folder: Path) -> None:
+    suite = write_suite(
+        image_folder.parent / "pets.toml", f'kind = "accuracy"\nsource = "{image_folder}"\n'
+    )
+    with pytest.raises(NsbenchError, match="class 'cat' of .* is not known to run/generation-0"):
+        evaluate([str(tiny_run)], [suite], device="cpu")
+
+
+def test_nan_logits_are_refused(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = write_suite(tmp_path / "nan.toml", f'kind = "accuracy"\n{FEW}')
+    monkeypatch.setattr(
+        runner, "_forward", lambda task, images: torch.full((len(images), 10), torch.nan)
+    )
+    with pytest.raises(NsbenchError, match="run/generation-0 answers with nan in the cell images"):
+        evaluate([str(tiny_run)], [suite], device="cpu")
+
+
+def test_the_manifest_says_what_was_measured(tiny_run: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "m.toml", f'kind = "accuracy"\n{FEW}')
+    (folder,) = evaluate([str(tiny_run / "generation-0")], [suite], device="cpu")
+    manifest = json.loads((folder / "suite.json").read_text())
+    assert manifest["images"] == 20
+    assert manifest["model"]["arch"] == "test_efficientnet"
+    assert set(manifest["identity"]) == {
+        "protocol", "images", "weights", "preprocessing", "generator"
+    }  # fmt: skip
+    assert manifest["environment"]["versions"]["torch"]

@@ -1,0 +1,141 @@
+"""Metrics of stored predictions, against the pure functions and the reference itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nsbench.errors import NsbenchError
+from nsbench.evaluation.metrics import mce, normalised_mean, relative_mce
+from nsbench.evaluation.predictions import Predictions, Store
+from nsbench.evaluation.scores import Metric, change, score
+from nsbench.names import frame_count
+from nsbench.suite import load_suite
+
+IDS = [f"i{index}" for index in range(40)]
+RNG = np.random.default_rng(0)
+
+
+def stored(
+    tmp_path: Path, suite_text: str, cells: dict[str, Predictions], reference: object
+) -> Path:
+    path = tmp_path / "s.toml"
+    path.write_text(suite_text)
+    suite = load_suite(str(path))
+    store = Store(tmp_path, suite.name, {})
+    for cell, rows in cells.items():
+        store.write(cell, rows)
+    model = {"name": "m", "arch": "a"}
+    store.finish({"suite": suite.model_dump(), "model": model, "reference": reference})
+    return store.folder
+
+
+def rows(error: float) -> Predictions:
+    """Forty images of class 0, a share of them answered with class 1."""
+    first = (RNG.random(40) < error).astype(np.int32)
+    top = np.stack([first, 1 - first, *(np.full(40, c) for c in (2, 3, 4))], 1).astype(np.int32)
+    return Predictions(IDS, np.zeros(40, np.int32), top, np.full(40, 0.5, np.float32))
+
+
+def errors_of(cells: dict[str, Predictions], name: str) -> list[float]:
+    return [float((cells[f"{name}/{s}"].top[:, 0] != 0).mean()) for s in range(1, 6)]
+
+
+SUITE = 'kind = "corruption"\nsource = "digits"\nimage_size = 32\ncorruptions = ["fog", "snow"]\n'
+
+
+def test_corruption_scores_equal_the_formulas(tmp_path: Path) -> None:
+    cells = {f"{n}/{s}": rows(0.1 * s) for n in ("fog", "snow") for s in range(1, 6)}
+    cells["clean"] = rows(0.1)
+    reference = {
+        "model": "ref", "clean": 0.2,
+        "errors": {"fog": [0.3, 0.4, 0.5, 0.6, 0.7], "snow": [0.25, 0.3, 0.35, 0.3, 0.4]},
+    }  # fmt: skip
+    scores = score(stored(tmp_path, SUITE, cells, reference))
+    errors = {name: errors_of(cells, name) for name in ("fog", "snow")}
+    clean = float((cells["clean"].top[:, 0] != 0).mean())
+    metrics = scores.metrics
+    assert next(iter(metrics)) == "mce"
+    assert metrics["mce"].value == pytest.approx(mce(errors, reference["errors"]))  # type: ignore
+    assert metrics["relative_mce"].name == "relative mCE"
+    assert metrics["relative_mce"].value == pytest.approx(
+        relative_mce(errors, clean, reference["errors"], 0.2)  # type: ignore[arg-type]
+    )
+    assert metrics["error"].value == pytest.approx(100 * np.mean(list(errors.values())))
+    assert metrics["clean_top1"].value == pytest.approx(100 * (1 - clean))
+    assert scores.reference == "ref"
+    low, high = metrics["mce"].interval
+    assert low < metrics["mce"].value < high
+
+
+def test_relative_mce_says_when_the_reference_does_not_suffer(tmp_path: Path) -> None:
+    cells = {f"{n}/{s}": rows(0.5) for n in ("fog", "snow") for s in range(1, 6)}
+    cells["clean"] = rows(0.1)
+    errors = {"fog": [0.3] * 5, "snow": [0.205] * 5}
+    reference = {"model": "ref", "clean": 0.2, "errors": errors}
+    metric = score(stored(tmp_path, SUITE, cells, reference)).metrics["relative_mce"]
+    clean = float((cells["clean"].top[:, 0] != 0).mean())
+    fog = {"fog": errors_of(cells, "fog")}
+    assert metric.name == "relative mCE of 1"
+    assert metric.value == pytest.approx(relative_mce(fog, clean, {"fog": [0.3] * 5}, 0.2))
+
+
+def test_perturbation_scores_equal_the_formulas(tmp_path: Path) -> None:
+    names = ("gaussian_noise", "translate")
+    cells, flips = {}, {}
+    for name in names:
+        frames = frame_count(name)
+        first = RNG.integers(0, 2, (40, frames))
+        base = np.broadcast_to([2, 3, 4, 5], (40, frames, 4))
+        top = np.concatenate([first[..., None], base], -1).astype(np.int32)
+        ids = [name for name in IDS for _ in range(frames)]
+        count = len(ids)
+        cells[name] = Predictions(
+            ids, np.zeros(count, np.int32), top.reshape(-1, 5), np.ones(count, np.float32)
+        )
+        before = first[:, :1] if "noise" in name else first[:, :-1]
+        flips[name] = float((first[:, 1:] != before).mean())
+    reference = {
+        "model": "ref",
+        "flip_probability": {"gaussian_noise": 0.2, "translate": 0.4},
+        "top5_distance": {"gaussian_noise": 2.0, "translate": 1.0},
+    }
+    text = (
+        'kind = "perturbation"\nsource = "digits"\nimage_size = 32\n'
+        'perturbations = ["gaussian_noise", "translate"]\n'
+    )
+    metrics = score(stored(tmp_path, text, cells, reference)).metrics
+    expected = normalised_mean(flips, reference["flip_probability"])  # type: ignore[arg-type]
+    assert metrics["mfr"].value == pytest.approx(expected)
+    # a flip of the first class here changes nothing but the first rank: |0 - 5|
+    distances = {name: 5 * flip for name, flip in flips.items()}
+    expected = normalised_mean(distances, reference["top5_distance"])  # type: ignore[arg-type]
+    assert metrics["mt5d"].value == pytest.approx(expected)
+    assert len(metrics["mfr"].scores) == 40  # a clip is the unit
+
+
+def test_a_change_is_paired() -> None:
+    scores = RNG.normal(50, 20, 200)
+    base = Metric("m", tuple(map(str, range(200))), scores, True)
+    better = Metric("m", base.ids, scores + RNG.normal(1, 0.5, 200), True)
+    found = change(better, base)
+    assert found.value == pytest.approx(1, abs=0.1)
+    assert found.sure
+    assert found.better
+    assert found.interval.high - found.interval.low < 0.3  # against about 5.5 unpaired
+    assert not change(base, better).better
+    assert not change(base, base).sure
+    with pytest.raises(NsbenchError, match="different images"):
+        change(better, Metric("m", tuple(map(str, range(1, 201))), scores, True))
+
+
+def test_the_reference_model_scores_100_on_its_own_suites() -> None:
+    """The committed constants, read as if they were a model's errors, give mCE and mFR of 100."""
+    content = json.loads(Path(str(load_suite("digits-c").reference)).read_text())
+    c, p = content["suites"]["digits-c"], content["suites"]["digits-p"]
+    assert mce(c["errors"], c["errors"]) == pytest.approx(100)
+    assert normalised_mean(p["flip_probability"], p["flip_probability"]) == pytest.approx(100)
+    assert len(content["suites"]["digits-a"]["misclassified"]) == pytest.approx(
+        1000 * c["clean"], abs=0.5
+    )

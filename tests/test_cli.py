@@ -1,0 +1,161 @@
+"""The command line as a user meets it: exit codes, sentences, tables, JSON."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nsbench import cli
+from nsbench.suite import shipped
+from tests.conftest import write_suite
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nsbench", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
+    )
+
+
+def call(*arguments: object) -> int:
+    """The command in this process, for speed; its exit code."""
+    with pytest.raises(SystemExit) as left:
+        cli.main([str(argument) for argument in arguments])
+    code = left.value.code
+    return code if isinstance(code, int) else 0
+
+
+def test_train_eval_report_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> None:
+    settings = ["generations.0.epochs=1", "defaults.epochs=0.5"]
+    done = run(
+        "train", tiny_recipe, "--set", *settings, "--out", "r", "--json", "t.json", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "test_efficientnet" in done.stdout
+    assert "generation 1: " in done.stderr
+    assert [row["generation"] for row in json.loads((tmp_path / "t.json").read_text())] == [0, 1]
+    suite = write_suite(
+        tmp_path / "s.toml", 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 2\n'
+    )
+    other = write_suite(
+        tmp_path / "f.toml",
+        'kind = "attack"\nsource = "digits"\nimages_per_class = 2\nepsilons = [8]\nheadline = 8\n',
+    )
+    done = run("eval", "r", "--suite", suite, other, "--json", "e.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "top-1" in done.stdout
+    assert "FGSM" in done.stdout
+    tables = json.loads((tmp_path / "e.json").read_text())
+    assert [table["suite"] for table in tables] == ["s", "f"]
+    assert set(tables[0]["models"]) == {"r/generation-0", "r/generation-1"}
+    done = run("eval", "r", "--suite", suite, other, cwd=tmp_path)
+    assert done.stderr.count("nothing left to do") == 2
+    done = run("report", "r", "--out", "report.html", "--json", "s.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").stat().st_size > 20_000
+    assert json.loads((tmp_path / "s.json").read_text())[1]["model"] == "generation 1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "nothing.toml"], "there is no recipe nothing.toml"),
+        (["train", "quickstart", "--set", "sed=1"], "unknown key 'sed'; did you mean 'seed'?"),
+        (["train", "quickstart", "--set", "seed"], "--set seed: write key=value"),
+        (["eval", "nowhere", "--suite", "digits"], "there is no model nowhere"),
+        (
+            ["eval", "nowhere", "--suite", "digit"],
+            "there is no suite digit; did you mean 'digits'?",
+        ),
+        (
+            ["eval", "--suite", "digits", "--device", "tpu9", "x"],
+            "the device 'tpu9' cannot be used",
+        ),
+        (["report", "nowhere"], "nowhere is neither a run folder nor a folder of results"),
+        (["reference", "digits", "--out", "r.json"], "the suite digits takes no reference"),
+        (["bench", "attack", "--arch", "resnetx"], "timm has no architecture 'resnetx'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == 2
+    error = capfd.readouterr().err.strip()
+    assert sentence in error
+    assert error.startswith("nsbench: ")
+    assert "Traceback" not in error
+    assert "\n" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_usage_has_exit_code_2_too(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("eval", "x") == 2
+    assert "--suite" in capfd.readouterr().err
+    assert call("evl") == 2
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    suite = write_suite(
+        tmp_path / "full.toml", 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 2\n'
+    )
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert call("eval", tiny_run, "--suite", suite) == 2
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "images.parquet: No space left on device" in error
+    assert not list(tiny_run.rglob("results/full/*/*"))
+    assert call("eval", tiny_run, "--suite", suite) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["train"], ["eval"], ["report"], ["quickstart"], ["suites"], ["reference"],
+     ["bench", "attack"]],
+)  # fmt: skip
+def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert call(*command, "--help") == 0
+    text = capfd.readouterr().out
+    assert not command or f"nsbench {' '.join(command)}" in text.split("Example")[1]
+
+
+def test_suites_are_listed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("suites", "--json", tmp_path / "s.json") == 0
+    out = capfd.readouterr().out
+    assert all(name in out for name in shipped())
+    listed = json.loads((tmp_path / "s.json").read_text())
+    assert [suite["name"] for suite in listed] == list(shipped())
+
+
+def test_several_values_after_one_option() -> None:
+    spread = cli._spread(["m", "--suite", "a", "b", "--json", "f", "-x", "c"], {"--suite"})
+    assert spread == ["m", "--suite", "a", "--suite", "b", "--json", "f", "-x", "c"]
+
+
+def test_bench_attack_reports_both_sides(tmp_path: Path) -> None:
+    arguments = ["bench", "attack", "--arch", "test_efficientnet", "--image-size", 32]
+    assert call(*arguments, "--batch-size", 4, "--rounds", 1, "--json", tmp_path / "b.json") == 0
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert len(found["epsilons"]) == 8
+    ratio = found["nsbench_images_per_second"] / found["foolbox_images_per_second"]
+    assert found["speedup"] == pytest.approx(ratio)
+    assert found["share_of_limit"] > 0

@@ -1,0 +1,70 @@
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nsbench import run
+from nsbench.errors import NsbenchError
+
+
+def test_a_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "deep" / "file.bin"
+    run.write_bytes(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(NsbenchError, match=r"cannot write .*file\.bin: No space left"):
+            run.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(path.parent) == ["file.bin"]
+
+
+def test_a_path_through_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NsbenchError, match="cannot write"):
+        run.write_text(tmp_path / "file" / "below", "x")
+
+
+def test_fingerprints_ignore_order_and_notice_values() -> None:
+    assert run.fingerprint({"a": 1, "b": [2]}) == run.fingerprint({"b": [2], "a": 1})
+    assert run.fingerprint({"a": 1}) != run.fingerprint({"a": 2})
+
+
+def test_broken_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(NsbenchError, match=r"cannot read .*x\.json"):
+        run.read_json(tmp_path / "x.json")
+
+
+def test_generations_are_in_order_of_number(tmp_path: Path) -> None:
+    for index in (10, 2, 0):
+        run.write_json(tmp_path / f"generation-{index}" / "model.json", {})
+    (tmp_path / "generation-3").mkdir()  # not finished
+    names = [folder.name for folder in run.generation_folders(tmp_path)]
+    assert names == ["generation-0", "generation-2", "generation-10"]
+
+
+def test_the_environment_is_plain_json() -> None:
+    found = run.environment("cpu")
+    assert json.loads(json.dumps(found)) == found
+    assert found["versions"]["torch"]
+    assert found["device"] == "cpu"
+
+
+def test_the_commit_is_that_of_the_checkout() -> None:
+    top = Path(run.__file__).parents[1]
+    if not (top / ".git").exists():
+        pytest.skip("not a git checkout")
+    head = subprocess.run(
+        ["git", "-C", str(top), "rev-parse", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    found = run.git_commit()
+    assert found is not None
+    assert found.removesuffix("-dirty") == head

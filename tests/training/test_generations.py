@@ -1,0 +1,206 @@
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from nsbench.errors import NsbenchError
+from nsbench.models import build, count_parameters, load_model
+from nsbench.training.generations import train
+
+
+def read(path: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads(path.read_text())
+    return content
+
+
+def test_a_run_folder_holds_what_it_should(tiny_run: Path) -> None:
+    recipe = tomllib.loads((tiny_run / "recipe.toml").read_text())
+    assert recipe["generations"][1]["drop_path"] == 0.2  # a default, spelled out
+    provenance = read(tiny_run / "provenance.json")
+    assert {"seed", "seconds", "device", "versions", "git_commit", "python"} <= set(provenance)
+    for index in range(2):
+        folder = tiny_run / f"generation-{index}"
+        info = read(folder / "model.json")
+        assert info["generation"] == index
+        assert info["classes"] == list("0123456789")
+        assert info["labeled_images"] == 200
+        tensors = safetensors.torch.load_file(folder / "model.safetensors")
+        assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+        rows = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+        assert rows[-1]["step"] == info["steps"]
+        assert {"generation", "step", "loss", "labeled_loss", "unlabeled_loss", "lr"} <= set(
+            rows[0]
+        )
+        assert (rows[0]["unlabeled_loss"] is None) == (index == 0)
+    one, two = (read(tiny_run / f"generation-{i}" / "model.json") for i in range(2))
+    assert two["teacher_weights"] == one["weights"]
+    assert not list(tiny_run.rglob(".*"))  # no temporary file is left
+
+
+def test_pseudo_labels_are_the_teachers_clean_predictions(tiny_run: Path) -> None:
+    from nsbench.data.sources import DigitsSource
+    from nsbench.data.transforms import to_array
+
+    table = pq.read_table(tiny_run / "generation-1" / "pseudo_labels.parquet")
+    source = DigitsSource("unlabeled")
+    assert table["id"].to_pylist() == source.ids
+    teacher = load_model(str(tiny_run / "generation-0"), "cpu")
+    images = np.stack([to_array(source.image(index)) for index in range(64)])
+    with torch.inference_mode():
+        expected = teacher.logits(torch.from_numpy(images) / 255).softmax(1)
+    stored = np.array(table["probabilities"].to_pylist()[:64], dtype=np.float32)
+    assert np.abs(stored - expected.numpy()).max() < 1e-3  # half precision
+    manifest = read(tiny_run / "generation-1" / "pseudo_labels.json")
+    assert manifest["teacher_weights"] == teacher.weights
+
+
+def test_the_same_seed_gives_the_same_weights(tiny_recipe: Path, tmp_path: Path) -> None:
+    settings = ["defaults.epochs=0.5", "generations.0.epochs=0.5"]
+    runs = [
+        train(str(tiny_recipe), tmp_path / name, settings=[*settings, *more], device="cpu")
+        for name, more in (("a", []), ("b", []), ("c", ["seed=1"]))
+    ]
+    for index in range(2):
+        weights = [read(run / f"generation-{index}" / "model.json")["weights"] for run in runs]
+        assert weights[0] == weights[1]
+        assert weights[0] != weights[2]
+
+
+def test_workers_do_not_change_the_weights(tiny_recipe: Path, tmp_path: Path) -> None:
+    settings = ["generations.0.epochs=0.5", "defaults.epochs=0.5"]
+    weights = [
+        read(
+            train(
+                str(tiny_recipe),
+                tmp_path / str(workers),
+                settings=[*settings, f"workers={workers}"],
+                device="cpu",
+            )
+            / "generation-1"
+            / "model.json"
+        )["weights"]
+        for workers in (0, 1)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_finished_generations_are_kept(
+    tiny_run: Path, tiny_recipe: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tiny_run / "generation-1" / "model.safetensors"
+    before = file.stat().st_mtime_ns
+    train(str(tiny_recipe), tiny_run, device="cpu")
+    assert file.stat().st_mtime_ns == before
+    assert "generation 1: finished before" in capfd.readouterr().err
+
+
+def test_a_folder_of_another_recipe_is_refused_and_left_alone(
+    tiny_run: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    before = (tiny_run / "recipe.toml").read_bytes()
+    with pytest.raises(NsbenchError, match=r"another recipe \(now seed = 5\).*--out"):
+        train(str(tiny_recipe), tiny_run, settings=["seed=5"])
+    assert (tiny_run / "recipe.toml").read_bytes() == before
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("precious")
+    with pytest.raises(NsbenchError, match="no run folder"):
+        train(str(tiny_recipe), other)
+    assert [path.name for path in other.iterdir()] == ["thesis.txt"]
+
+
+def test_a_smaller_student_is_refused_unless_allowed(tiny_recipe: Path, tmp_path: Path) -> None:
+    settings = ["generations.0.arch=test_resnet", "generations.0.epochs=0.5", "defaults.epochs=0.5"]
+    with pytest.raises(NsbenchError, match=r"smaller than its teacher .*allow_smaller = true"):
+        train(str(tiny_recipe), tmp_path / "run", settings=settings)
+    assert not (tmp_path / "run").exists()
+    run = train(str(tiny_recipe), tmp_path / "run", settings=[*settings, "allow_smaller=true"])
+    sizes = [read(run / f"generation-{i}" / "model.json")["parameters"] for i in range(2)]
+    assert sizes == [
+        count_parameters(build(arch, 10)) for arch in ("test_resnet", "test_efficientnet")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["generations.1.arch=resnet18x"], "no architecture 'resnet18x'; did you mean 'resnet18"),
+        (["defaults.model_args={wings = 2}"], "cannot build 'test_efficientnet'"),
+        (["defaults.randaugment=rund"], "'randaugment' is 'rund'"),
+        (["data.labeled.split=unlabeled"], "which has no labels"),
+        (["data.labeled.source=/no/where"], "there is no /no/where"),
+        (["data.validation_per_class=20"], "leaves class 0 of digits"),
+        (["data.labels_per_class=5"], "either data.unlabeled or data.labels_per_class"),
+        (["defaults.optimizer=sdg"], "no optimizer 'sdg'"),
+    ],
+)
+def test_bad_recipes_end_before_anything_is_trained(
+    tiny_recipe: Path, tmp_path: Path, settings: list[str], sentence: str
+) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        train(str(tiny_recipe), tmp_path / "run", settings=settings)
+    assert sentence in str(caught.value)
+    assert not list(tmp_path.rglob("model.*"))
+
+
+def test_a_diverging_loss_names_the_step_and_keeps_nothing_half(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    settings = ["defaults.optimizer=sgd", "defaults.lr=1e30", "defaults.warmup=0.0"]
+    with pytest.raises(NsbenchError, match=r"the loss of generation 0 is .* at step \d+"):
+        train(str(tiny_recipe), tmp_path / "run", settings=settings)
+    assert not list((tmp_path / "run").rglob("model.*"))
+
+
+def test_an_image_folder_with_some_labels_and_validation(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "folder.toml"
+    recipe.write_text(
+        f"""
+        workers = 0
+        [data]
+        labeled = "{image_folder}"
+        labels_per_class = 2
+        validation_per_class = 1
+        [pseudo_labels]
+        balance = false
+        [defaults]
+        arch = "test_efficientnet"
+        image_size = 32
+        epochs = 2
+        batch_size = 2
+        unlabeled_ratio = 1
+        [[generations]]
+        [[generations]]
+        """
+    )
+    run = train(str(recipe), tmp_path / "run", device="cpu")
+    info = read(run / "generation-1" / "model.json")
+    assert info["labeled_images"] == 2
+    assert info["unlabeled_images"] == 2
+    assert info["validation_accuracy"] in (0.0, 0.5, 1.0)
+    assert info["classes"] == ["cat", "dog"]
+    assert load_model(str(run), "cpu").name == "run/generation-1"
+
+
+def test_an_unreadable_unlabeled_image_stops_the_run(image_folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "folder.toml"
+    recipe.write_text(
+        f'workers = 0\n[data]\nlabeled = "{image_folder}"\nunlabeled = "{tmp_path / "more"}"\n'
+        '[defaults]\narch = "test_efficientnet"\nimage_size = 32\nepochs = 1\nbatch_size = 2\n'
+        "[[generations]]\n[[generations]]\n"
+    )
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "more" / "good.png")
+    (tmp_path / "more" / "bad.png").write_bytes(b"")
+    with pytest.raises(NsbenchError, match=r"bad\.png cannot be read"):
+        train(str(recipe), tmp_path / "run", device="cpu")
+    assert (tmp_path / "run" / "generation-0" / "model.json").exists()  # nothing lost
+    assert not (tmp_path / "run" / "generation-1").exists()
