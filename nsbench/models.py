@@ -17,7 +17,7 @@ from torch import nn
 from nsbench.config import nearest, parse
 from nsbench.data.sources import Source
 from nsbench.data.transforms import Preprocessing, normalize
-from nsbench.errors import NsbenchError
+from nsbench.errors import NsbenchError, first_line
 from nsbench.run import generation_folders, is_run, read_json, sha256, write_bytes, write_json
 
 RESULTS = Path("results")
@@ -43,7 +43,8 @@ class Classifier:
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Float (B, C) logits of float images (B, 3, H, W) in [0, 1], of the model's input size."""
         size = self.preprocessing
-        logits: torch.Tensor = self.module(normalize(images, size.mean, size.std))
+        ready = normalize(images, size.mean, size.std).contiguous(memory_format=torch.channels_last)
+        logits: torch.Tensor = self.module(ready)
         return logits
 
 
@@ -76,6 +77,12 @@ def build(
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise NsbenchError(f"timm cannot build '{arch}' with {arguments}: {error}") from error
     return model
+
+
+def place(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to a device, its convolutions in channels-last order, which is faster."""
+    module = module.to(device)
+    return module.to(memory_format=torch.channels_last)
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -152,7 +159,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
         raise NsbenchError(f"cannot load {file}: {error}") from error
     return Classifier(
         name=f"{folder.resolve().parent.name}/{folder.name}",
-        module=module.to(device).eval(),
+        module=place(module, device).eval(),
         num_classes=len(info["classes"]),
         classes=tuple(info["classes"]),
         preprocessing=parse(Preprocessing, info["preprocessing"], str(folder / "model.json")),
@@ -169,12 +176,13 @@ def _load_timm(name: str, device: torch.device) -> Classifier:
             f"timm has no model '{arch}'{nearest(arch, timm.list_models(pretrained=True))}"
         )
     try:
-        module = timm.create_model(arch, pretrained=True).to(device).eval()
+        created = timm.create_model(arch, pretrained=True)
     except Exception as error:  # the hub's client raises errors of many libraries
         raise NsbenchError(
-            f"cannot get the pretrained weights of {name}: {str(error).splitlines()[0]}"
+            f"cannot get the pretrained weights of {name}: {first_line(error)}"
         ) from error
-    num_classes = int(module.num_classes)
+    num_classes = int(created.num_classes)
+    module = place(created, device).eval()
     return Classifier(
         name=name,
         module=module,

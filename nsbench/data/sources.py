@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import model_validator
 
 from nsbench.config import Config, nearest
-from nsbench.errors import NsbenchError, missing_extra
+from nsbench.errors import NsbenchError, first_line, missing_extra
 from nsbench.randomness import stable_hash
 
 if TYPE_CHECKING:
@@ -225,8 +225,7 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
         else:
             table = datasets.load_dataset(path, split=split)
     except Exception as error:  # every library under load_dataset raises errors of its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NsbenchError(f"cannot open {spec}: {reason}") from error
+        raise NsbenchError(f"cannot open {spec}: {first_line(error)}") from error
     if not len(table):
         raise NsbenchError(f"{spec} holds no images")
     if spec.image_column not in table.column_names:

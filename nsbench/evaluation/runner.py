@@ -240,22 +240,20 @@ def _run(plan: Plan, device: torch.device, batch_size: int) -> Iterator[Path]:
 
 
 def _finish(task: Task, plan: Plan, device: torch.device, seconds: float | None) -> None:
-    """Write the manifest, or renew what of it may change without touching a prediction."""
+    """Write the manifest; where nothing was computed, renew only what may change without it."""
+    written = task.store.folder / "suite.json"
+    manifest: dict[str, Any] = {
+        "suite": plan.suite.model_dump(exclude={"reference"}),
+        "model": {"name": task.model.name, **task.model.info},
+        "images": len(plan.images.indices),
+        "environment": environment(str(device)),
+        "seconds": round(seconds, 1) if seconds else None,
+    }
+    if seconds is None and written.is_file():
+        manifest = read_json(written)
     reference = load_reference(plan.suite)
     now = {"reference": reference, "evaluated": datetime.now(UTC).isoformat()}
-    if seconds is None:
-        task.store.finish({**read_json(task.store.folder / "suite.json"), **now})
-        return
-    task.store.finish(
-        {
-            "suite": plan.suite.model_dump(exclude={"reference"}),
-            "model": {"name": task.model.name, **task.model.info},
-            "images": len(plan.images.indices),
-            "environment": environment(str(device)),
-            "seconds": round(seconds, 1),
-            **now,
-        }
-    )
+    task.store.finish({**manifest, **now})
 
 
 def _work(plan: Plan, task: Task) -> int:

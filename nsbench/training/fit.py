@@ -12,6 +12,7 @@ from torch import nn
 from nsbench.data.loaders import Stream, TrainingBatch, TrainingBatches, training_batches
 from nsbench.data.transforms import Preprocessing, normalize, training_transform
 from nsbench.errors import NsbenchError
+from nsbench.models import place
 from nsbench.progress import stage
 from nsbench.randomness import stable_hash
 from nsbench.recipe import Generation
@@ -47,7 +48,7 @@ def fit(
     transform = training_transform(size, generation.crop, generation.flip, generation.randaugment)
     batches = TrainingBatches(labeled, unlabeled, transform, stable_hash(seed, name), steps)
     torch.manual_seed(stable_hash(seed, name, "model noise") % 2**63)
-    model.to(device).train()
+    place(model, device).train()
     optimizer = optimizer_for(model, generation)
     scheduler = schedule_for(optimizer, generation, steps)
     average = WeightAverage(model, generation.ema_decay)
@@ -81,7 +82,8 @@ def _step(
     device: torch.device,
 ) -> Loss:
     images = batch.images.to(device, non_blocking=True) / 255
-    logits = model(normalize(images, size.mean, size.std))
+    images = normalize(images, size.mean, size.std).contiguous(memory_format=torch.channels_last)
+    logits = model(images)
     loss = noisy_student_loss(
         logits,
         batch.labels.to(device),

@@ -176,6 +176,17 @@ def test_bytes_do_not_depend_on_batch_size_or_company(tiny_run: Path, tmp_path: 
     assert all((a == b).all() for a, b in zip(alone, together, strict=True))
 
 
+def test_a_kill_between_the_last_cell_and_the_manifest_is_mended(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    suite = write_suite(tmp_path / "k.toml", f'kind = "accuracy"\n{FEW}')
+    (folder,) = evaluate([str(tiny_run / "generation-0")], [suite], device="cpu")
+    before = score(folder).metrics["top1"].value
+    (folder / "suite.json").unlink()
+    evaluate([str(tiny_run / "generation-0")], [suite], device="cpu")
+    assert score(folder).metrics["top1"].value == before
+
+
 def test_a_changed_suite_never_meets_old_predictions(tiny_run: Path, tmp_path: Path) -> None:
     folders = {
         evaluate(
