@@ -9,7 +9,14 @@ from pydantic import Field
 
 from nsbench.config import Config, apply_settings, nearest, parse, read_toml
 from nsbench.data.sources import SourceSpec
-from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocessing
+from nsbench.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Interpolation,
+    Preprocessing,
+    TrainingTransform,
+    training_transform,
+)
 from nsbench.errors import NsbenchError
 
 
@@ -56,8 +63,10 @@ class Generation(Config):
     loss: `sum` is L_labeled + ratio * L_unlabeled, as the official code has it, whose models the
     published numbers are of; `mean` is L_labeled + L_unlabeled (Algorithm 1 of the paper);
     `concat` is the mean over all images (section 3.1).
-    crop, flip, randaugment, dropout, drop_path: the noise; drop_path is the stochastic-depth drop
-    rate of the last block. optimizer, schedule: timm's names. lr: peak learning rate.
+    crop, flip, randaugment, random_erasing, dropout, drop_path: the noise. random_erasing is the
+    probability of a rectangle of noise (timm's RandomErasing, in place of the Cutout that timm's
+    RandAugment lacks); drop_path is the stochastic-depth drop rate of the last block.
+    optimizer, schedule: timm's names. lr: peak learning rate. warmup: share of the steps.
     ema_decay: of the averaged weights, which are the ones kept.
     """
 
@@ -74,6 +83,7 @@ class Generation(Config):
     crop: Literal["random-resized", "pad", "center"] = "random-resized"
     flip: float = Field(default=0.5, ge=0, le=1)
     randaugment: str = "rand-m9-n2-p1.0"
+    random_erasing: float = Field(default=0.0, ge=0, le=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     drop_path: float = Field(default=0.2, ge=0, lt=1)
     optimizer: str = "sgd"
@@ -94,6 +104,10 @@ class Generation(Config):
             mean=data.mean,
             std=data.std,
         )
+
+    def transform(self, size: Preprocessing) -> TrainingTransform:
+        """The augmentation of this generation. Raises NsbenchError for a string timm refuses."""
+        return training_transform(size, self.crop, self.flip, self.randaugment, self.random_erasing)
 
 
 class Recipe(Config):

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from timm.data.auto_augment import rand_augment_transform
+from timm.data.random_erasing import RandomErasing
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
@@ -59,19 +60,23 @@ def normalize(images: torch.Tensor, mean: Sequence[float], std: Sequence[float])
 
 
 Transform = Callable[[Image.Image], Image.Image]
+TrainingTransform = Callable[[Image.Image, int], NDArray[np.uint8]]
 
 
 def training_transform(
-    size: Preprocessing, crop: str, flip: float, randaugment: str
-) -> Callable[[Image.Image, int], NDArray[np.uint8]]:
+    size: Preprocessing, crop: str, flip: float, randaugment: str, random_erasing: float = 0.0
+) -> TrainingTransform:
     """RGB image and seed to uint8 (3, S, S), augmented; the seed alone decides every draw.
 
     crop: `random-resized` (scale 0.08-1, aspect 3/4-4/3), `pad` (resize, pad by an eighth, random
     crop) or `center`. flip: probability of a mirror image. randaugment: a timm string such as
-    `rand-m9-n2-p1.0`, or empty for none. Raises NsbenchError for a string timm does not know.
+    `rand-m9-n2-p1.0`, or empty for none. random_erasing: probability of a rectangle of noise, by
+    timm's RandomErasing; it stands in for Cutout, which timm's RandAugment lacks.
+    Raises NsbenchError for a string timm does not know.
     """
     crop_transform = _crop(size, crop)
     augment = _randaugment(randaugment, size) if randaugment else None
+    erase = RandomErasing(random_erasing, mode="pixel", device="cpu")
 
     def transform(image: Image.Image, seed: int) -> NDArray[np.uint8]:
         random.seed(seed)  # timm draws from these two global generators
@@ -79,9 +84,21 @@ def training_transform(
         image = crop_transform(image)
         if random.random() < flip:
             image = ImageOps.mirror(image)
-        return to_array(augment(image) if augment else image)
+        array = to_array(augment(image) if augment else image)
+        return _erase(array, erase, size, seed) if random_erasing else array
 
     return transform
+
+
+def _erase(
+    array: NDArray[np.uint8], erase: RandomErasing, size: Preprocessing, seed: int
+) -> NDArray[np.uint8]:
+    with torch.random.fork_rng(devices=[]):  # the model's own noise draws from this generator
+        torch.manual_seed(seed % 2**63)
+        noise = erase(torch.full(array.shape, torch.nan)).numpy()
+    mean, std = (np.array(values)[:, None, None] for values in (size.mean, size.std))
+    pixels = (255 * (noise * std + mean)).clip(0, 255)
+    return np.where(np.isnan(noise), array, pixels).astype(np.uint8)
 
 
 def _crop(size: Preprocessing, crop: str) -> Transform:

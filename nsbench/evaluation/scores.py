@@ -159,9 +159,9 @@ def _corruption(
         above = {name: row - reference["clean"] for name, row in base.items()}
         rising = [name for name in errors if above[name].mean() >= MIN_RISE]
         if rising:
-            name = f"relative mCE of {len(rising)}" if len(rising) < len(errors) else "relative mCE"
+            some = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
             values = _normalised({n: errors[n] - clean for n in rising}, above)
-            metrics["relative_mce"] = Metric(name, ids, values, False)
+            metrics["relative_mce"] = Metric(f"relative mCE{some}", ids, values, False)
     per_corruption = np.stack([row.mean(0) for row in errors.values()])
     plain: Floats = 100 * per_corruption.mean(0)
     metrics["error"] = Metric("mean error under corruption", ids, plain, False)

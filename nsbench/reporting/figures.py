@@ -73,7 +73,7 @@ def error_by_severity(entries: Sequence[Entry], suite: str) -> Markup:
         severities = found.severities
         axes.plot(severities, np.mean(list(table.values()), axis=0), marker="o", label=name)
     axes.set(xlabel="severity", ylabel="error (%)", ylim=(0, None), xticks=severities)
-    axes.legend()
+    axes.legend(loc="upper left")
     return _svg(figure, f"{suite}-severity")
 
 

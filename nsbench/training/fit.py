@@ -10,7 +10,7 @@ from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
 from nsbench.data.loaders import Stream, TrainingBatch, TrainingBatches, training_batches
-from nsbench.data.transforms import Preprocessing, normalize, training_transform
+from nsbench.data.transforms import Preprocessing, normalize
 from nsbench.errors import NsbenchError
 from nsbench.models import place
 from nsbench.progress import stage
@@ -45,7 +45,7 @@ def fit(
     Raises NsbenchError if the loss stops being a number.
     """
     steps = math.ceil(generation.epochs * len(labeled.indices) / generation.batch_size)
-    transform = training_transform(size, generation.crop, generation.flip, generation.randaugment)
+    transform = generation.transform(size)
     batches = TrainingBatches(labeled, unlabeled, transform, stable_hash(seed, name), steps)
     torch.manual_seed(stable_hash(seed, name, "model noise") % 2**63)
     place(model, device).train()

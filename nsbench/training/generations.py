@@ -14,7 +14,7 @@ from torch import nn
 
 from nsbench.data.loaders import Stream, clean_crops
 from nsbench.data.sources import Source, open_source, select_per_class
-from nsbench.data.transforms import Preprocessing, normalize, training_transform
+from nsbench.data.transforms import Preprocessing, normalize
 from nsbench.errors import NsbenchError
 from nsbench.models import (
     Classifier,
@@ -120,8 +120,7 @@ def _check_models(recipe: Recipe, num_classes: int) -> None:
         with torch.device("meta"):
             module = build(generation.arch, num_classes, generation.model_args)
         sizes.append(count_parameters(module))
-        size = generation.preprocessing(recipe.data)
-        training_transform(size, generation.crop, generation.flip, generation.randaugment)
+        generation.transform(generation.preprocessing(recipe.data))
     for index in range(1, len(sizes)):
         if sizes[index] < sizes[index - 1] and not recipe.allow_smaller:
             raise NsbenchError(

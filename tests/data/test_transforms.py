@@ -88,3 +88,20 @@ def test_posterize_never_asks_for_fewer_bits_than_pillow_takes(magnitude: int, i
 def test_an_unknown_augmentation_is_one_sentence(config: str) -> None:
     with pytest.raises(NsbenchError, match="'randaugment' is "):
         training_transform(SIZE, "pad", 0.0, config)
+
+
+def test_random_erasing_leaves_a_rectangle_of_noise_and_the_global_generator() -> None:
+    image = Image.new("RGB", (32, 32), (7, 7, 7))
+    transform = training_transform(SIZE, "center", 0.0, "", 1.0)
+    state = torch.get_rng_state()
+    erased = [transform(image, seed) for seed in range(20)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (transform(image, 3) == erased[3]).all()
+    for array in erased:
+        rows, columns = np.nonzero((array != 7).any(0))
+        area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        assert len(rows) > 0.97 * area  # a full rectangle, but for pixels that happen to be 7
+        assert 0.015 <= area / 32**2 <= 0.36  # timm's bounds, after rounding
+    untouched = training_transform(SIZE, "center", 0.0, "", 0.25)
+    share = np.mean([(untouched(image, seed) == 7).all() for seed in range(300)])
+    assert 0.65 <= share <= 0.85

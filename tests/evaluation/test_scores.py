@@ -77,7 +77,7 @@ def test_relative_mce_says_when_the_reference_does_not_suffer(tmp_path: Path) ->
     metric = score(stored(tmp_path, SUITE, cells, reference)).metrics["relative_mce"]
     clean = float((cells["clean"].top[:, 0] != 0).mean())
     fog = {"fog": errors_of(cells, "fog")}
-    assert metric.name == "relative mCE of 1"
+    assert metric.name == "relative mCE (1 of 2)"
     assert metric.value == pytest.approx(relative_mce(fog, clean, {"fog": [0.3] * 5}, 0.2))
 
 
