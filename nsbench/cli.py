@@ -204,6 +204,10 @@ def main(arguments: list[str] | None = None) -> Any:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'input or output failed'}")
+    except SystemExit as left:
+        if left.code in (1, 130):  # Ctrl-C
+            say("nsbench: stopped; what is finished is kept, repeat the command to go on")
+        raise
 
 
 def _fail(sentence: str) -> None:

@@ -21,6 +21,10 @@ from nsbench.errors import NsbenchError, first_line
 from nsbench.run import generation_folders, is_run, read_json, sha256, write_bytes, write_json
 
 RESULTS = Path("results")
+REFUSED_ARGUMENTS = {
+    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "num_classes",
+    "in_chans", "features_only", "scriptable", "drop_rate", "drop_path_rate", "cache_dir",
+}  # fmt: skip
 
 
 @dataclass
@@ -71,7 +75,12 @@ def build(
     """
     if not timm.is_model(arch):
         raise NsbenchError(f"timm has no architecture '{arch}'{nearest(arch, timm.list_models())}")
-    arguments = {"drop_rate": dropout, "drop_path_rate": drop_path, **(model_args or {})}
+    arguments = dict(model_args or {})
+    refused = sorted(REFUSED_ARGUMENTS & set(arguments))
+    if refused:
+        raise NsbenchError(f"model_args cannot hold '{refused[0]}': nsbench sets or forbids it")
+    noise = {"drop_rate": dropout, "drop_path_rate": drop_path}  # not every model takes both
+    arguments |= {name: rate for name, rate in noise.items() if rate}
     try:
         model: nn.Module = timm.create_model(arch, num_classes=num_classes, **arguments)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
@@ -111,9 +120,13 @@ def load_models(names: Sequence[str], device: torch.device) -> list[Classifier]:
     Raises NsbenchError for what cannot be loaded, and if two names lead to the same model.
     """
     models = [model for name in names for model in _load(name, device)]
-    twice = {m.name for m in models if sum(other.name == m.name for other in models) > 1}
+    places = [model.results.resolve() for model in models]
+    shared = [model for model in models if [m.name for m in models].count(model.name) > 1]
+    for model in shared:  # p/run and q/run
+        model.name = str(model.results.parent)
+    twice = [m.name for m, place in zip(models, places, strict=True) if places.count(place) > 1]
     if twice:
-        raise NsbenchError(f"the model {min(twice)} is named twice")
+        raise NsbenchError(f"the model {twice[0]} is named twice")
     return models
 
 
@@ -155,18 +168,20 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
             raise NsbenchError(f"{file} is not the file that model.json describes: train it again")
         module = build(info["arch"], len(info["classes"]), info["model_args"])
         module.load_state_dict(safetensors.torch.load(content))
-    except (OSError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
-        raise NsbenchError(f"cannot load {file}: {error}") from error
-    return Classifier(
-        name=f"{folder.resolve().parent.name}/{folder.name}",
-        module=place(module, device).eval(),
-        num_classes=len(info["classes"]),
-        classes=tuple(info["classes"]),
-        preprocessing=parse(Preprocessing, info["preprocessing"], str(folder / "model.json")),
-        weights=info["weights"],
-        results=folder / "results",
-        info={key: info[key] for key in ("arch", "generation", "parameters", "seconds")},
-    )
+        return Classifier(
+            name=f"{folder.resolve().parent.name}/{folder.resolve().name}",
+            module=place(module, device).eval(),
+            num_classes=len(info["classes"]),
+            classes=tuple(info["classes"]),
+            preprocessing=parse(Preprocessing, info["preprocessing"], str(folder / "model.json")),
+            weights=info["weights"],
+            results=folder / "results",
+            info={key: info[key] for key in ("arch", "generation", "parameters", "seconds")},
+        )
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise NsbenchError(f"cannot load {file}: {first_line(error)}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NsbenchError(f"cannot load {folder / 'model.json'}: it lacks {error}") from error
 
 
 def _load_timm(name: str, device: torch.device) -> Classifier:
@@ -212,14 +227,18 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
     Classes are matched by name; a source without names labels by the model's own indices.
     Raises NsbenchError naming the first class that the model does not know.
     """
-    if source.classes is None or model.classes is None:
+    if source.classes is None:
         highest = -1 if source.labels is None else int(source.labels.max(initial=-1))
-        count = len(source.classes or ()) or highest + 1
-        if count > model.num_classes or (source.classes and count != model.num_classes):
+        if highest >= model.num_classes:
             raise NsbenchError(
-                f"{source.name} has {count} classes, but {model.name} has {model.num_classes}"
+                f"{source.name} has {highest + 1} classes, but {model.name} has {model.num_classes}"
             )
         return np.arange(model.num_classes)
+    if model.classes is None:
+        raise NsbenchError(
+            f"the names of {model.name}'s {model.num_classes} classes are not known: set "
+            f'label_space = "indices" for {source.name} if its labels are the model\'s indices'
+        )
     position = {name: index for index, name in enumerate(model.classes)}
     unknown = [name for name in source.classes if name not in position]
     if unknown:

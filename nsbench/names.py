@@ -34,4 +34,6 @@ def is_noise(name: str) -> bool:
 
     Raises ValueError for an unknown name.
     """
-    return frame_count(name) > 0 and name.endswith("_noise")
+    if name not in _FRAMES:
+        raise ValueError(f"there is no perturbation {name!r}; choose from {', '.join(_FRAMES)}")
+    return name.endswith("_noise")

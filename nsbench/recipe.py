@@ -2,7 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import Field
@@ -35,7 +35,9 @@ class Data(Config):
     labels_per_class: int | None = Field(default=None, ge=1)
     validation_per_class: int = Field(default=0, ge=0)
     mean: list[float] = Field(default=IMAGENET_MEAN, min_length=3, max_length=3)
-    std: list[float] = Field(default=IMAGENET_STD, min_length=3, max_length=3)
+    std: list[Annotated[float, Field(gt=0)]] = Field(
+        default=IMAGENET_STD, min_length=3, max_length=3
+    )
 
 
 class PseudoLabels(Config):
@@ -72,7 +74,7 @@ class Generation(Config):
 
     arch: str
     model_args: dict[str, Any] = Field(default_factory=dict)
-    image_size: int = Field(default=224, ge=16)
+    image_size: int = Field(default=224, ge=16, le=4096)
     crop_pct: float | None = Field(default=None, gt=0, le=1)
     interpolation: Interpolation = "bicubic"
     epochs: float = Field(default=350.0, gt=0)
@@ -154,6 +156,8 @@ def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
 def _with_defaults(table: dict[str, Any], path: Path) -> dict[str, Any]:
     table = {"name": path.stem, **table}
     defaults = table.pop("defaults", {})
+    if not isinstance(defaults, dict):
+        raise NsbenchError(f"{path}: the key 'defaults' is {defaults!r}, but it must be a table")
     unknown = [key for key in defaults if key not in Generation.model_fields]
     if unknown:
         near = nearest(unknown[0], Generation.model_fields)

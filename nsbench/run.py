@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -71,7 +72,8 @@ def fingerprint(value: Any) -> str:
 def generation_folders(run: Path) -> list[Path]:
     """The finished generations of a run folder, in order."""
     folders = [path.parent for path in run.glob("generation-*/model.json")]
-    return sorted(folders, key=lambda folder: int(folder.name.split("-")[1]))
+    numbered = [folder for folder in folders if re.fullmatch(r"generation-\d+", folder.name)]
+    return sorted(numbered, key=lambda folder: int(folder.name.split("-")[1]))
 
 
 def is_run(path: Path) -> bool:

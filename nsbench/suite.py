@@ -2,9 +2,9 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nsbench.config import Config, nearest, parse, read_toml
 from nsbench.data.sources import SourceSpec
@@ -61,8 +61,14 @@ class SizedSuite(BaseSuite):
     input size gets the changed crop resized (bicubic, antialiased).
     """
 
-    image_size: int = Field(ge=32)
-    resize_size: int | None = Field(default=None, ge=32)
+    image_size: int = Field(ge=32, le=4096)
+    resize_size: int | None = Field(default=None, le=8192)
+
+    @model_validator(mode="after")
+    def _crop_inside(self) -> Self:
+        if self.resize_size is not None and self.resize_size < self.image_size:
+            raise ValueError("resize_size must be at least image_size")
+        return self
 
 
 class CorruptionSuite(SizedSuite):
@@ -99,6 +105,7 @@ class PerturbationSuite(SizedSuite):
     """Stability under perturbation sequences: mFR and mT5D."""
 
     kind: Literal["perturbation"]
+    image_size: Literal[32]  # the one size whose settings are built
     perturbations: list[str] = Field(default=list(PERTURBATIONS), min_length=1)
 
     @field_validator("perturbations")
@@ -197,10 +204,33 @@ def load_suite(name: str) -> Suite:
 def parse_suite(table: dict[str, Any], where: str) -> Suite:
     """Validate a suite's table; `where` names its file in errors. Raises NsbenchError."""
     kind = table.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         near = nearest(str(kind), KINDS)
         raise NsbenchError(f"{where}: the key 'kind' is {kind!r}, which is no kind of suite{near}")
     return parse(KINDS[kind], table, where)
+
+
+class ReferenceEntry(Config):
+    """A reference model's constants on one suite, in fractions (distances are plain numbers).
+
+    protocol: of the suite they were made for. clean, errors: by corruption and severity.
+    flip_probability, top5_distance: by perturbation. misclassified: ids of images.
+    """
+
+    protocol: str
+    clean: float | None = None
+    errors: dict[str, list[float]] | None = None
+    flip_probability: dict[str, float] | None = None
+    top5_distance: dict[str, float] | None = None
+    misclassified: list[str] | None = None
+
+
+class Reference(Config):
+    """A reference file: the model, the command that made it, and an entry for each suite."""
+
+    model: str
+    command: str = ""
+    suites: dict[str, ReferenceEntry]
 
 
 def load_reference(suite: Suite) -> dict[str, Any] | None:
@@ -210,30 +240,45 @@ def load_reference(suite: Suite) -> dict[str, Any] | None:
     """
     if not suite.reference:
         return None
-    content = read_json(Path(suite.reference))
-    entry = content["suites"].get(suite.name)
+    reference = parse(Reference, _table(Path(suite.reference)), suite.reference)
+    entry = reference.suites.get(suite.name)
     if entry is None:
         raise NsbenchError(
             f"{suite.reference} holds no reference for {suite.name}: run nsbench reference"
         )
-    if entry["protocol"] != suite.protocol():
+    if entry.protocol != suite.protocol():
         raise NsbenchError(
             f"{suite.reference} was made for another definition of {suite.name}: run nsbench "
             "reference again"
         )
-    _refuse_zeros(entry, suite)
-    return {**entry, "model": content["model"]}
+    _check_constants(entry, suite)
+    return {**entry.model_dump(exclude_none=True), "model": reference.model}
 
 
-def _refuse_zeros(entry: dict[str, Any], suite: Suite) -> None:
-    constants = {name: sum(errors) for name, errors in entry.get("errors", {}).items()}
-    constants |= entry.get("flip_probability", {})
-    constants |= {
-        f"top-5 distance of {name}": value for name, value in entry.get("top5_distance", {}).items()
-    }
-    zeros = [name for name, value in constants.items() if not value > 0]
-    if zeros:
+def _table(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise NsbenchError(f"{path} is no reference: run nsbench reference")
+    return content
+
+
+def _check_constants(entry: ReferenceEntry, suite: Suite) -> None:
+    """Refuse a reference that lacks a constant of the suite, or whose constant is zero."""
+    constants: dict[str, float] = {}
+    wanted: list[str] = []
+    if isinstance(suite, CorruptionSuite):
+        wanted = suite.corruptions
+        constants = {name: sum(errors) for name, errors in (entry.errors or {}).items()}
+    if isinstance(suite, PerturbationSuite):
+        wanted = [*suite.perturbations, *(f"T5D of {name}" for name in suite.perturbations)]
+        distances = entry.top5_distance or {}
+        constants = {f"T5D of {name}": value for name, value in distances.items()}
+        constants |= entry.flip_probability or {}
+    if isinstance(suite, AccuracySuite):
+        wanted, constants = ["misclassified"], {"misclassified": len(entry.misclassified or [])}
+    unusable = [name for name in wanted if not constants.get(name, 0) > 0]
+    if unusable:
         raise NsbenchError(
-            f"{suite.reference} cannot normalise {suite.name}: its constant of '{zeros[0]}' is "
-            "zero; make it with more images or a weaker model"
+            f"{suite.reference} cannot serve {suite.name}: its constant of '{unusable[0]}' is "
+            "missing or zero; make it with more images or a weaker model"
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import timm
-import torch
 from PIL import Image
 
 from nsbench import cli
@@ -139,7 +138,7 @@ def test_the_python_lines_run(workplace: Path, monkeypatch: pytest.MonkeyPatch) 
         return train(recipe, out, settings=[*settings, *small])
 
     monkeypatch.setattr(nsbench, "train", quick, raising=False)
-    names: dict[str, object] = {"torch": torch}
+    names: dict[str, object] = {}
     exec(code, names)
     assert (workplace / "report.html").is_file()
     assert len(names["classes"]) == 8  # type: ignore[arg-type]

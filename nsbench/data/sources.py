@@ -18,6 +18,7 @@ from pydantic import model_validator
 from nsbench.config import Config, nearest
 from nsbench.errors import NsbenchError, first_line, missing_extra
 from nsbench.randomness import stable_hash
+from nsbench.run import fingerprint, sha256
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -56,10 +57,12 @@ class Source(Protocol):
     """Images with ids, and labels where they are known.
 
     name: what errors call it. ids: unique strings. classes: class names in label order, None where
-    labels are bare class indices. labels: int64 (N,), None for unlabeled images.
+    labels are bare class indices. labels: int64 (N,), None for unlabeled images. version: changes
+    when the images may have changed.
     """
 
     name: str
+    version: str
     classes: tuple[str, ...] | None
     labels: NDArray[np.int64] | None
 
@@ -87,11 +90,13 @@ def open_source(spec: SourceSpec) -> Source:
             f"there is no {path}: a source is a folder of class folders, Parquet files, "
             "hf:OWNER/NAME, or digits"
         )
+    if path.is_file() and path.suffix != ".parquet":
+        raise NsbenchError(f"{path} is no source: name a folder, a .parquet file, or hf:OWNER/NAME")
     if path.is_file() or any(path.glob("*.parquet")):
         return TableSource(spec, str(path))
     if spec.split:
         path = path / spec.split
-    return FolderSource(path)
+    return FolderSource(path, spec.label_space)
 
 
 @lru_cache(maxsize=1)
@@ -118,6 +123,7 @@ class DigitsSource:
         self._images, labels = _mnist()
         self._indices = _digits_indices(split, labels)
         self.name = f"digits ({split})"
+        self.version = sha256(self._images.tobytes())
         self.ids = [f"mnist-{index:04d}" for index in self._indices]
         self.classes: tuple[str, ...] | None = tuple("0123456789")
         self.labels = None if split == "unlabeled" else labels[self._indices]
@@ -143,10 +149,11 @@ def _digits_indices(split: str, labels: NDArray[np.int64]) -> NDArray[np.int64]:
 class FolderSource:
     """Images in one folder a class, named by the class; or unlabeled images in a flat folder.
 
-    Ids are the paths below the folder, `class/file` or `file`.
+    Ids are the paths below the folder, `class/file` or `file`. In the label space `indices` the
+    folders' names are class indices, as in ImageNetV2.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, label_space: str = "names") -> None:
         if not path.is_dir():
             raise NsbenchError(f"there is no folder {path}")
         folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
@@ -157,8 +164,12 @@ class FolderSource:
         self.ids = [file.relative_to(path).as_posix() for file in self._files]
         if not self._files:
             raise NsbenchError(f"{path} holds no images: expected one folder a class with images")
+        stats = [(name, file.stat()) for name, file in zip(self.ids, self._files, strict=True)]
+        self.version = fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
         if folders:
             self._label_by_folder(folders)
+        if label_space == "indices":
+            self._label_by_number(path)
 
     def _label_by_folder(self, folders: list[Path]) -> None:
         label = {folder: index for index, folder in enumerate(folders)}
@@ -167,6 +178,17 @@ class FolderSource:
         empty = sorted(set(label.values()) - set(self.labels.tolist()))
         if empty:
             raise NsbenchError(f"the class folder {folders[empty[0]]} is empty: fill or remove it")
+
+    def _label_by_number(self, path: Path) -> None:
+        names = self.classes or ()
+        wrong = [name for name in names if not name.isdecimal()]
+        if wrong or self.labels is None:
+            raise NsbenchError(
+                f'label_space is "indices", but the folders of {path} are not named by class index'
+                + (f": '{wrong[0]}'" if wrong else "")
+            )
+        self.labels = np.array([int(names[label]) for label in self.labels], dtype=np.int64)
+        self.classes = None
 
     def __len__(self) -> int:
         return len(self._files)
@@ -183,6 +205,10 @@ def _images_in(folder: Path) -> list[Path]:
 def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
     try:
         with Image.open(file) as image:
+            if image.mode.startswith("I;16"):  # Pillow would clip 16 bits, not scale them
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+            if image.mode in ("I", "F"):
+                raise ValueError(f"its pixels are of the unsupported type {image.mode}")
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise NsbenchError(
@@ -199,6 +225,7 @@ class TableSource:
         self._table = _load_table(spec, path)
         self.ids = _table_ids(self._table, spec)
         self.classes, self.labels = _table_labels(self._table, spec)
+        self.version = str(self._table._fingerprint)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -253,16 +280,17 @@ def _table_labels(
         return None, None
     feature = table.features[spec.label_column]
     values = table[spec.label_column][:]
-    if getattr(feature, "dtype", None) == "string":
+    kinds = {type(value) for value in values}
+    if kinds == {str}:
         texts = tuple(sorted(set(values)))
         position = {text: index for index, text in enumerate(texts)}
         return texts, np.array([position[value] for value in values])
-    try:
-        labels = np.array(values, dtype=np.int64)
-    except (TypeError, ValueError) as error:
+    if not kinds <= {int, bool}:
         raise NsbenchError(
-            f"the column '{spec.label_column}' of {spec} holds no class labels; set label_column"
-        ) from error
+            f"the column '{spec.label_column}' of {spec} holds no class labels (whole numbers or "
+            "names in every row); set label_column"
+        )
+    labels = np.array(values, dtype=np.int64)
     if (labels < 0).any():
         return None, None
     names = getattr(feature, "names", None) if spec.label_space == "names" else None

@@ -3,12 +3,13 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from pydantic import Field
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.random_erasing import RandomErasing
 from timm.data.transforms import RandomResizedCropAndInterpolation
@@ -30,11 +31,13 @@ class Preprocessing(Config):
     is cut out (timm's evaluation transform). mean and std are in units of [0, 1].
     """
 
-    image_size: int
-    crop_pct: float = 1.0
+    image_size: int = Field(ge=1, le=4096)
+    crop_pct: float = Field(default=1.0, gt=0, le=1)
     interpolation: Interpolation = "bicubic"
-    mean: list[float] = IMAGENET_MEAN
-    std: list[float] = IMAGENET_STD
+    mean: list[float] = Field(default=IMAGENET_MEAN, min_length=3, max_length=3)
+    std: list[Annotated[float, Field(gt=0)]] = Field(
+        default=IMAGENET_STD, min_length=3, max_length=3
+    )
 
     @property
     def resize_size(self) -> int:

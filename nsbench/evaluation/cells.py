@@ -1,5 +1,6 @@
 """What one cell is for each kind of suite: the changed images, batch by batch."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from nsbench.corruptions import package
 from nsbench.data.loaders import clean_crops
 from nsbench.data.sources import Source
 from nsbench.data.transforms import Preprocessing
+from nsbench.errors import NsbenchError
 from nsbench.progress import stage
 from nsbench.suite import CorruptionSuite
 
@@ -50,7 +52,15 @@ def load_crops(
 def _allocate(shape: tuple[int, ...]) -> Crops:
     if np.prod(shape) <= IN_MEMORY:
         return np.empty(shape, np.uint8)
-    return np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)
+    with tempfile.TemporaryFile() as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))  # or a full disk is a crash
+        except OSError as error:
+            raise NsbenchError(
+                f"the images need {np.prod(shape) / 2**30:.1f} GiB in {tempfile.gettempdir()}: "
+                f"{error.strerror}; make room there or set TMPDIR"
+            ) from error
+        return np.memmap(file, np.uint8, "r+", shape=shape)
 
 
 def batches(count: int, size: int) -> list[slice]:

@@ -4,13 +4,14 @@ Errors, probabilities and accuracies are fractions; mCE, mFR and their like are 
 benchmarks print them. Formulas: Hendrycks and Dietterich, ICLR 2019 (ImageNet-C and ImageNet-P).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Errors = Mapping[str, Sequence[float]]
+Errors = Mapping[str, Any]
 
 
 def in_top_k(labels: NDArray[np.integer], top: NDArray[np.integer], k: int) -> NDArray[np.bool_]:
@@ -19,23 +20,26 @@ def in_top_k(labels: NDArray[np.integer], top: NDArray[np.integer], k: int) -> N
     return hits
 
 
-def corruption_errors(errors: Errors, reference: Errors) -> dict[str, float]:
+def corruption_errors(errors: Errors, reference: Errors) -> dict[str, Any]:
     """CE of each corruption in percent: sum over severities of errors over that of the reference.
 
-    Both map a corruption to its errors by severity. Raises KeyError if the reference lacks one.
+    Both map a corruption to its errors by severity, (S,), or by severity and image, (S, N); the
+    result is then a number or an array (N,). Raises KeyError if the reference lacks a corruption.
     """
-    return {name: 100 * sum(row) / sum(reference[name]) for name, row in errors.items()}
+    return {
+        name: 100 * np.sum(row, axis=0) / np.sum(reference[name]) for name, row in errors.items()
+    }
 
 
-def mce(errors: Errors, reference: Errors) -> float:
-    """Mean corruption error in percent: the mean of the corruptions' CE."""
-    return float(np.mean(list(corruption_errors(errors, reference).values())))
+def mce(errors: Errors, reference: Errors) -> Any:
+    """Mean corruption error in percent, the mean of the corruptions' CE: a number or (N,)."""
+    return np.mean(list(corruption_errors(errors, reference).values()), axis=0)
 
 
-def relative_mce(errors: Errors, clean: float, reference: Errors, reference_clean: float) -> float:
-    """Relative mCE in percent: as mCE, of errors over the clean error."""
-    above = {name: [error - clean for error in row] for name, row in errors.items()}
-    base = {name: [error - reference_clean for error in reference[name]] for name in errors}
+def relative_mce(errors: Errors, clean: Any, reference: Errors, reference_clean: float) -> Any:
+    """Relative mCE in percent: as mCE, of errors over the clean error, a number or (N,)."""
+    above = {name: np.asarray(row) - clean for name, row in errors.items()}
+    base = {name: np.asarray(reference[name]) - reference_clean for name in errors}
     return mce(above, base)
 
 
@@ -53,18 +57,21 @@ def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
 def top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
     """Mean top-5 distance of each clip's frames to the frames they are compared with.
 
-    top: (N, F, 5) classes by rank. A pair's distance is the sum over the first's top five of
-    |i - min(q, 5)|, i and q being the ranks (from 0) in the first and the second. Returns (N,).
+    top: (N, F, 5) classes by rank, -1 where there are fewer than five. A pair's distance is the sum
+    over the first's top five of |i - min(q, 5)|, i and q being the ranks (from 0) in the first and
+    the second. Returns (N,).
     """
     first = np.repeat(top[:, :1], top.shape[1] - 1, axis=1) if noise else top[:, :-1]
     same = first[..., :, None] == top[:, 1:][..., None, :]
-    width = top.shape[2]
     rank = np.where(same.any(-1), same.argmax(-1), 5)
-    distances = np.abs(np.arange(width) - rank).sum(-1)
-    mean: Floats = distances.mean(1, dtype=np.float64)
+    moved = np.where(first >= 0, np.abs(np.arange(top.shape[2]) - rank), 0)
+    mean: Floats = moved.sum(-1).mean(1, dtype=np.float64)
     return mean
 
 
-def normalised_mean(values: Mapping[str, float], reference: Mapping[str, float]) -> float:
-    """Mean in percent of values over their references: mFR of flip probabilities, mT5D likewise."""
-    return float(np.mean([100 * value / reference[name] for name, value in values.items()]))
+def normalised_mean(values: Mapping[str, Any], reference: Mapping[str, float]) -> Any:
+    """Mean in percent of values over their references: mFR of flip probabilities, mT5D likewise.
+
+    Values are numbers, or arrays (N,) by clip; so is the result.
+    """
+    return np.mean([100 * value / reference[name] for name, value in values.items()], axis=0)

@@ -79,16 +79,23 @@ def read_cell(folder: Path, cell: str) -> Predictions:
             top.reshape(-1, TOP),
             table["confidence"].to_numpy(),
         )
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise NsbenchError(f"cannot read {path}: {error}; delete it and evaluate again") from error
 
 
-def latest(results: Path) -> dict[str, Path]:
-    """For each suite evaluated into a results folder, the folder of predictions last asked for."""
+def latest(results: Path, weights: str | None = None) -> dict[str, Path]:
+    """For each suite evaluated into a results folder, the folder of predictions last asked for.
+
+    weights: count only predictions of these. Raises NsbenchError for a broken manifest.
+    """
     found: dict[str, tuple[str, Path]] = {}
-    for manifest in sorted(results.glob("*/*/suite.json")):
-        when = str(read_json(manifest)["evaluated"])
-        name = manifest.parent.parent.name
-        if name not in found or when >= found[name][0]:
-            found[name] = (when, manifest.parent)
+    for path in sorted(results.glob("*/*/suite.json")):
+        manifest = read_json(path)
+        try:
+            when, of = str(manifest["evaluated"]), manifest["identity"].get("weights")
+        except (KeyError, TypeError, AttributeError) as error:
+            raise NsbenchError(f"{path} is broken: delete its folder, evaluate again") from error
+        name = path.parent.parent.name
+        if weights in (None, of) and (name not in found or when >= found[name][0]):
+            found[name] = (when, path.parent)
     return {name: folder for name, (_, folder) in found.items()}

@@ -1,5 +1,6 @@
 """Make the constants that normalise suites' metrics, from the predictions of any model."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,20 @@ def make_reference(
     The file is what a suite's key `reference` names. Returns its content.
     Raises NsbenchError for a suite that takes no reference.
     """
-    chosen = [load_suite(name) for name in suites]
+    chosen = [load_suite(name) for name in dict.fromkeys(suites)]
     for suite in chosen:
         _check(suite)
     bare = [_without_reference(suite) for suite in chosen]
     folders = evaluate([model], bare, device=device)
+    if len(folders) > len(chosen):
+        raise NsbenchError(f"{model} is several models: name one generation of it")
     entries = {
         suite.name: {"protocol": suite.protocol(), **_entry(suite, folder)}
         for suite, folder in zip(chosen, folders, strict=True)
     }
     content = {
         "model": model,
-        "command": f"nsbench reference {' '.join(suites)} --model {model} --out {out}",
+        "command": shlex.join(["nsbench", "reference", *suites, "--model", model]),
         "suites": entries,
     }
     write_json(Path(out), content)

@@ -6,6 +6,7 @@ score and the metric is their mean. Intervals and paired comparisons then need o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.errors import NsbenchError
-from nsbench.evaluation.metrics import Floats, flip_probability, in_top_k, top5_distance
+from nsbench.evaluation.metrics import (
+    Floats,
+    corruption_errors,
+    flip_probability,
+    in_top_k,
+    mce,
+    normalised_mean,
+    relative_mce,
+    top5_distance,
+)
 from nsbench.evaluation.predictions import Predictions, read_cell
 from nsbench.evaluation.statistics import Interval, bootstrap, wilson
 from nsbench.names import frame_count, is_noise
@@ -30,9 +40,12 @@ from nsbench.suite import (
 
 Tables = dict[str, dict[str, list[float]]]
 
-MIN_RISE = 0.01
+MIN_RISE = 0.05
 """Relative mCE leaves out, and says so, a corruption that raises the reference's mean error by less
-than one point: it would divide by noise. AlexNet has none on ImageNet-C (the least is 13)."""
+than five points: it would divide by noise. AlexNet has none on ImageNet-C (the least is 13)."""
+
+MIN_IMAGES = 20
+"""A change on fewer images than this is never called sure: a bootstrap of them means little."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Metric:
         """The metric."""
         return float(self.scores.mean())
 
-    @property
+    @cached_property
     def interval(self) -> Interval:
         """Its 95% interval over images."""
         if self.proportion:
@@ -69,11 +82,12 @@ class Change:
     value: float
     interval: Interval
     better: bool
+    images: int
 
     @property
     def sure(self) -> bool:
-        """Whether the paired 95% interval excludes zero."""
-        return self.interval.excludes_zero
+        """Whether the paired 95% interval excludes zero, on enough images."""
+        return self.images >= MIN_IMAGES and self.interval.excludes_zero
 
 
 def change(metric: Metric, base: Metric) -> Change:
@@ -85,7 +99,8 @@ def change(metric: Metric, base: Metric) -> Change:
         raise NsbenchError(f"{metric.name} was measured on different images: evaluate again")
     difference = metric.scores - base.scores
     value = float(difference.mean())
-    return Change(value, bootstrap(difference), (value > 0) == metric.higher_is_better)
+    better = (value > 0) == metric.higher_is_better
+    return Change(value, bootstrap(difference), better, len(difference))
 
 
 @dataclass(frozen=True)
@@ -105,8 +120,18 @@ class SuiteScores:
 
 
 def score(folder: Path) -> SuiteScores:
-    """The metrics of a folder of predictions. Raises NsbenchError for a missing or broken cell."""
+    """The metrics of a folder of predictions. Raises NsbenchError for a missing or broken file."""
     manifest = read_json(folder / "suite.json")
+    try:
+        return _score(folder, manifest)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NsbenchError(
+            f"the predictions in {folder} are broken ({error!r}): delete the folder and evaluate "
+            "again"
+        ) from error
+
+
+def _score(folder: Path, manifest: dict[str, Any]) -> SuiteScores:
     suite = parse_suite(manifest["suite"], str(folder / "suite.json"))
     reference = manifest["reference"]
     cells = {cell: read_cell(folder, cell) for cell in suite.cells()}
@@ -154,13 +179,13 @@ def _corruption(
     ids = tuple(cells["clean"].ids)
     metrics = {}
     if reference:
-        base = {name: np.array(reference["errors"][name]) for name in errors}
-        metrics["mce"] = Metric("mCE", ids, _normalised(errors, base), False)
-        above = {name: row - reference["clean"] for name, row in base.items()}
-        rising = [name for name in errors if above[name].mean() >= MIN_RISE]
+        base = reference["errors"]
+        metrics["mce"] = Metric("mCE", ids, mce(errors, base), False)
+        rising = [n for n in errors if np.mean(base[n]) - reference["clean"] >= MIN_RISE]
         if rising:
             some = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
-            values = _normalised({n: errors[n] - clean for n in rising}, above)
+            chosen = {name: errors[name] for name in rising}
+            values = relative_mce(chosen, clean, base, reference["clean"])
             metrics["relative_mce"] = Metric(f"relative mCE{some}", ids, values, False)
     per_corruption = np.stack([row.mean(0) for row in errors.values()])
     plain: Floats = 100 * per_corruption.mean(0)
@@ -168,17 +193,9 @@ def _corruption(
     metrics["clean_top1"] = _proportion("clean top-1", cells["clean"])
     tables = {"error": {name: (100 * row.mean(1)).tolist() for name, row in errors.items()}}
     if reference:
-        tables["ce"] = {
-            name: [float(100 * row.mean(1).sum() / base[name].sum())]
-            for name, row in errors.items()
-        }
+        found = corruption_errors(errors, reference["errors"])
+        tables["ce"] = {name: [float(row.mean())] for name, row in found.items()}
     return metrics, tables
-
-
-def _normalised(values: Mapping[str, Floats], base: Mapping[str, Floats]) -> Floats:
-    """Per image, 100 times the mean over rows of summed values over the base's sum."""
-    rows = [100 * value.sum(0) / base[name].sum() for name, value in values.items()]
-    return np.asarray(np.mean(rows, axis=0))
 
 
 def _perturbation(
@@ -193,10 +210,10 @@ def _perturbation(
         ids = tuple(rows.ids[::frames])
     metrics = {}
     if reference:
-        rates = [flips[n] / reference["flip_probability"][n] for n in flips]
-        spread = [distances[n] / reference["top5_distance"][n] for n in distances]
-        metrics["mfr"] = Metric("mFR", ids, 100 * np.stack(rates).mean(0), False)
-        metrics["mt5d"] = Metric("mT5D", ids, 100 * np.stack(spread).mean(0), False)
+        rates = normalised_mean(flips, reference["flip_probability"])
+        metrics["mfr"] = Metric("mFR", ids, rates, False)
+        spread = normalised_mean(distances, reference["top5_distance"])
+        metrics["mt5d"] = Metric("mT5D", ids, spread, False)
     plain: Floats = 100 * np.stack(list(flips.values())).mean(0)
     metrics["flip_probability"] = Metric("mean flip probability", ids, plain, False)
     tables = {

@@ -14,7 +14,6 @@ from nsbench.reporting.results import (
     Entry,
     change_from,
     collect,
-    comparable,
     headline,
     suite_names,
     suites_of_kind,
@@ -54,7 +53,7 @@ def verdict(difference: Change | None) -> str:
 def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
     base = entries[0]
     return {
-        "title": " and ".join(path.name for path in paths),
+        "title": " and ".join(path.resolve().name for path in paths),
         "entries": entries,
         "base": base,
         "suites": suite_names(entries),
@@ -63,7 +62,6 @@ def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
         "references": _first(entries, "reference"),
         "headline": headline,
         "change_from": partial(change_from, base),
-        "comparable": comparable,
         "kinds": {
             kind: suites_of_kind(entries, kind)
             for kind in ("accuracy", "corruption", "perturbation", "attack")
@@ -103,7 +101,7 @@ def _pseudo_labels(entries: list[Entry]) -> dict[str, dict[str, Any]]:
 def _run(path: Path) -> dict[str, Any]:
     provenance = path / "provenance.json"
     return {
-        "path": path.name,
+        "path": path.resolve().name,
         "recipe": (path / "recipe.toml").read_text(encoding="utf-8"),
         "provenance": read_json(provenance) if provenance.is_file() else None,
     }

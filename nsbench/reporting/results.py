@@ -15,12 +15,16 @@ KINDS = ("accuracy", "corruption", "perturbation", "attack")
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of a report: its folder if it is a generation, what is known of it, its scores."""
+    """One model of a report: its folder if it is a generation, what is known of it, its scores.
+
+    outdated: suites that it was evaluated on in another version than the report's.
+    """
 
     name: str
     folder: Path | None
     info: dict[str, Any]
     scores: dict[str, SuiteScores]
+    outdated: tuple[str, ...] = ()
 
 
 def collect(paths: Sequence[Path]) -> list[Entry]:
@@ -31,6 +35,9 @@ def collect(paths: Sequence[Path]) -> list[Entry]:
     entries = [entry for path in paths for entry in _entries(path)]
     if len(paths) > 1:
         entries = [_with_run(entry) for entry in entries]
+    if len({entry.name for entry in entries}) < len(entries):  # p/run and q/run
+        entries = [replace(e, name=str(e.folder or e.name)) for e in entries]
+    entries = _one_version(entries)
     if not any(entry.scores for entry in entries):
         raise NsbenchError(
             f"nothing under {', '.join(map(str, paths))} was evaluated: run nsbench eval first"
@@ -54,6 +61,21 @@ def _entries(path: Path) -> list[Entry]:
     return [Entry(first.model, None, first.info, scores)]
 
 
+def _one_version(entries: list[Entry]) -> list[Entry]:
+    """Only scores that compare with the newest evaluation of their suite; the others are named."""
+    newest: dict[str, SuiteScores] = {}
+    for scores in (scores for entry in entries for scores in entry.scores.values()):
+        known = newest.setdefault(scores.suite.name, scores)
+        if scores.manifest["evaluated"] > known.manifest["evaluated"]:
+            newest[scores.suite.name] = scores
+    kept = []
+    for entry in entries:
+        good = {n: s for n, s in entry.scores.items() if comparable(s, newest[n])}
+        outdated = tuple(name for name in entry.scores if name not in good)
+        kept.append(replace(entry, scores=good, outdated=outdated))
+    return kept
+
+
 def _with_run(entry: Entry) -> Entry:
     run = entry.folder.resolve().parent.name if entry.folder else ""
     return replace(entry, name=f"{run}/{entry.name}") if run else entry
@@ -61,8 +83,14 @@ def _with_run(entry: Entry) -> Entry:
 
 def _generation(folder: Path) -> Entry:
     info = read_json(folder / "model.json")
-    scores = {name: score(found) for name, found in latest(folder / "results").items()}
-    return Entry(f"generation {info['generation']}", folder, info, scores)
+    try:
+        scores = {
+            name: score(found)
+            for name, found in latest(folder / "results", info["weights"]).items()
+        }
+        return Entry(f"generation {info['generation']}", folder, info, scores)
+    except (KeyError, TypeError) as error:
+        raise NsbenchError(f"{folder / 'model.json'} is broken: it lacks {error}") from error
 
 
 def suite_names(entries: Sequence[Entry]) -> list[str]:
@@ -78,9 +106,10 @@ def suites_of_kind(entries: Sequence[Entry], kind: str) -> list[str]:
 
 
 def comparable(one: SuiteScores, other: SuiteScores) -> bool:
-    """Whether two models' numbers are of the same images, protocol and generator."""
+    """Whether two models' numbers are of the same images, protocol, generator and reference."""
     keys = ("protocol", "images", "generator")
-    return all(one.manifest["identity"][key] == other.manifest["identity"][key] for key in keys)
+    same = all(one.manifest["identity"][key] == other.manifest["identity"][key] for key in keys)
+    return same and one.manifest["reference"] == other.manifest["reference"]
 
 
 def headline(scores: SuiteScores) -> Metric:
@@ -89,10 +118,7 @@ def headline(scores: SuiteScores) -> Metric:
 
 
 def change_from(base: Entry, entry: Entry, suite: str, metric: str) -> Change | None:
-    """The change of a metric against the base model, None where the two cannot be compared."""
+    """The change of a metric against the base model, None where either was not evaluated."""
     if suite not in base.scores or suite not in entry.scores or base is entry:
         return None
-    before, after = base.scores[suite], entry.scores[suite]
-    if not comparable(before, after) or metric not in before.metrics:
-        return None
-    return change(after.metrics[metric], before.metrics[metric])
+    return change(entry.scores[suite].metrics[metric], base.scores[suite].metrics[metric])

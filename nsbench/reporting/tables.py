@@ -62,6 +62,7 @@ def change_text(difference: Change | None) -> str:
 def metric_data(metric: Metric) -> dict[str, Any]:
     """A metric as JSON: value, 95% interval, number of images."""
     return {
+        "name": metric.name,
         "value": metric.value,
         "interval": list(metric.interval),
         "images": len(metric.scores),
@@ -130,7 +131,8 @@ def summary_table(entries: Sequence[Entry]) -> Table:
         cells, found = [entry.name], {}
         for name in names:
             if name not in entry.scores:
-                cells.append("not evaluated")
+                outdated = name in entry.outdated
+                cells.append("another version" if outdated else "not evaluated")
                 continue
             metric = headline(entry.scores[name])
             key = next(iter(entry.scores[name].metrics))

@@ -2,20 +2,15 @@
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from nsbench.data.loaders import Stream, clean_crops
-from nsbench.data.sources import Source, open_source, select_per_class
-from nsbench.data.transforms import Preprocessing, normalize
-from nsbench.errors import NsbenchError
+from nsbench.config import parse, read_toml
+from nsbench.data.loaders import Stream
+from nsbench.errors import NsbenchError, first_line
 from nsbench.models import (
     Classifier,
     build,
@@ -26,22 +21,19 @@ from nsbench.models import (
 )
 from nsbench.progress import say
 from nsbench.randomness import stable_hash
-from nsbench.recipe import Data, Generation, Recipe, load_recipe
-from nsbench.run import environment, is_run, read_json, write_json, write_text
+from nsbench.recipe import Generation, Recipe, load_recipe
+from nsbench.run import (
+    environment,
+    generation_folders,
+    is_run,
+    read_json,
+    write_json,
+    write_text,
+)
+from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fit import fit
 from nsbench.training.pseudo_labels import predict, select, store
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The labeled images, the validation images held out of them, and the unlabeled ones."""
-
-    labeled: Source
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    unlabeled: Source | None
-    unlabeled_indices: NDArray[np.int64]
-    classes: tuple[str, ...]
+from nsbench.training.schedule import optimizer_for, schedule_for
 
 
 def train(
@@ -61,65 +53,21 @@ def train(
         recipe = load_recipe(recipe, settings)
     folder = Path(out) if out else Path("runs") / recipe.name
     target = resolve_device(device)
-    data = _open(recipe.data)
+    data = open_data(recipe.data)
     _check_models(recipe, len(data.classes))
     _claim(folder, recipe)
-    started = time.monotonic()
     teacher: Classifier | None = None
     for index in range(len(recipe.generations)):
         teacher = _generation(recipe, index, data, teacher, folder, target)
-    _write_provenance(folder, recipe, target, time.monotonic() - started)
+        _write_provenance(folder, recipe)
     return folder
-
-
-def _open(data: Data) -> TrainingData:
-    labeled = open_source(data.labeled)
-    if labeled.labels is None:
-        raise NsbenchError(f"data.labeled is {labeled.name}, which has no labels")
-    kept = np.arange(len(labeled))
-    if data.labels_per_class:
-        kept = select_per_class(labeled, data.labels_per_class, "data.labels_per_class")
-    withheld = np.setdiff1d(np.arange(len(labeled)), kept)
-    validation = np.array([], dtype=np.int64)
-    if data.validation_per_class:
-        validation = _validation(labeled, kept, data.validation_per_class)
-    unlabeled = open_source(data.unlabeled) if data.unlabeled else None
-    if unlabeled and data.labels_per_class:
-        raise NsbenchError(
-            "set either data.unlabeled or data.labels_per_class: the second makes the rest of the "
-            "labeled images the unlabeled ones"
-        )
-    indices = np.arange(len(unlabeled)) if unlabeled else withheld
-    names = labeled.classes or tuple(str(i) for i in range(int(labeled.labels.max()) + 1))
-    return TrainingData(
-        labeled, np.setdiff1d(kept, validation), validation, unlabeled or labeled, indices, names
-    )
-
-
-def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDArray[np.int64]:
-    assert source.labels is not None
-    chosen: list[int] = []
-    for label in np.unique(source.labels[kept]):
-        members = sorted(
-            kept[source.labels[kept] == label].tolist(),
-            key=lambda index: stable_hash("validation", source.ids[index]),
-        )
-        if len(members) <= per_class:
-            raise NsbenchError(
-                f"data.validation_per_class = {per_class} leaves class {label} of {source.name} "
-                f"nothing to train on: it has {len(members)} labeled images"
-            )
-        chosen += members[:per_class]
-    return np.array(sorted(chosen))
 
 
 def _check_models(recipe: Recipe, num_classes: int) -> None:
     """Refuse unknown architectures, bad augmentation strings and smaller students at once."""
     sizes = []
     for generation in recipe.generations:
-        with torch.device("meta"):
-            module = build(generation.arch, num_classes, generation.model_args)
-        sizes.append(count_parameters(module))
+        sizes.append(_try_out(generation, num_classes))
         generation.transform(generation.preprocessing(recipe.data))
     for index in range(1, len(sizes)):
         if sizes[index] < sizes[index - 1] and not recipe.allow_smaller:
@@ -130,18 +78,38 @@ def _check_models(recipe: Recipe, num_classes: int) -> None:
             )
 
 
+def _try_out(generation: Generation, num_classes: int) -> int:
+    """Parameters of a generation's model. Raises NsbenchError if it cannot be trained as asked."""
+    noise = {"dropout": generation.dropout, "drop_path": generation.drop_path}
+    side = generation.image_size
+    with torch.device("meta"):  # shapes without numbers: quick for any size
+        module = build(generation.arch, num_classes, generation.model_args, **noise).eval()
+        try:
+            shape = tuple(module(torch.empty(2, 3, side, side)).shape)
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+            raise NsbenchError(
+                f"'{generation.arch}' does not take images of {side} px ({first_line(error)}): set "
+                "image_size, or the size in model_args"
+            ) from error
+    if shape != (2, num_classes):
+        raise NsbenchError(f"'{generation.arch}' is no classifier: its answer has shape {shape}")
+    schedule_for(optimizer_for(module, generation), generation, 10)
+    return count_parameters(module)
+
+
 def _claim(folder: Path, recipe: Recipe) -> None:
     """Make the run folder this recipe's own. Raises NsbenchError if it is something else's."""
     text = recipe.to_toml()
     path = folder / "recipe.toml"
-    if is_run(folder):
-        if path.read_text(encoding="utf-8") != text:
+    if is_run(folder) and generation_folders(folder):
+        found = parse(Recipe, read_toml(path), str(path))
+        if found.model_copy(update={"workers": recipe.workers}) != recipe:
             raise NsbenchError(
                 f"{folder} holds a run of another recipe ({_first_difference(path, text)}): choose "
                 "another folder with --out"
             )
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_run(folder) and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NsbenchError(f"{folder} exists and is no run folder: choose another with --out")
     write_text(path, text)
 
@@ -162,8 +130,7 @@ def _generation(
 ) -> Classifier:
     folder = run / f"generation-{index}"
     if (folder / "model.json").exists():
-        say(f"generation {index}: finished before")
-        return load_checkpoint(folder, device)
+        return _finished(folder, teacher, device)
     generation = recipe.generations[index]
     size = generation.preprocessing(recipe.data)
     start = time.monotonic()
@@ -176,7 +143,7 @@ def _generation(
         dropout=generation.dropout,
         drop_path=generation.drop_path,
     )
-    rows: list[dict[str, Any]] = []
+    log = TrainingLog(folder / "training.jsonl", index)
     averaged = fit(
         model,
         _labeled(data, generation),
@@ -188,12 +155,39 @@ def _generation(
         hard=recipe.pseudo_labels.labels == "hard",
         workers=recipe.workers,
         device=device,
-        log=rows.append,
-        validate=_validator(data, size, device),
+        log=log.add,
+        validate=validator(data, size, device),
     )
-    _write_log(folder, index, rows)
-    save(folder, averaged, _info(recipe, index, data, teacher, averaged, rows, start))
+    info = _info(recipe, index, data, teacher, averaged, log.rows)
+    took = {"seconds": round(time.monotonic() - start, 1), "environment": environment(str(device))}
+    save(folder, averaged, {**info, **took})
     return load_checkpoint(folder, device)
+
+
+def _finished(folder: Path, teacher: Classifier | None, device: torch.device) -> Classifier:
+    """A generation trained before. Raises NsbenchError if its teacher was another one."""
+    if teacher and read_json(folder / "model.json").get("teacher_weights") != teacher.weights:
+        raise NsbenchError(
+            f"{folder} was taught by other weights than those of {teacher.name}: delete the folder "
+            "to train it again"
+        )
+    say(f"{folder.name.replace('-', ' ')}: finished before")
+    return load_checkpoint(folder, device)
+
+
+class TrainingLog:
+    """Rows of a generation's training, each written to a file of JSON lines as it comes."""
+
+    def __init__(self, path: Path, generation: int) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._path, self._generation = path, generation
+        write_text(path, "")
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row and append it to the file."""
+        self.rows.append(row)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"generation": self._generation, **row}) + "\n")
 
 
 def _labeled(data: TrainingData, generation: Generation) -> Stream:
@@ -227,27 +221,6 @@ def _pseudo_labeled(
     )
 
 
-def _validator(
-    data: TrainingData, size: Preprocessing, device: torch.device
-) -> Callable[[nn.Module], float] | None:
-    if not len(data.validation):
-        return None
-    assert data.labeled.labels is not None
-    crops = [crop for (crop,) in clean_crops(data.labeled, data.validation, [size])]
-    images = torch.from_numpy(np.stack(crops)).to(device)
-    labels = torch.from_numpy(data.labeled.labels[data.validation]).to(device)
-
-    @torch.inference_mode()
-    def accuracy(model: nn.Module) -> float:
-        correct = 0
-        for batch, truth in zip(images.split(256), labels.split(256), strict=True):
-            guess = model(normalize(batch / 255, size.mean, size.std)).argmax(1)
-            correct += int((guess == truth).sum())
-        return correct / len(labels)
-
-    return accuracy
-
-
 def _info(
     recipe: Recipe,
     index: int,
@@ -255,7 +228,6 @@ def _info(
     teacher: Classifier | None,
     model: nn.Module,
     rows: list[dict[str, Any]],
-    start: float,
 ) -> dict[str, Any]:
     generation = recipe.generations[index]
     accuracies = [r["validation_accuracy"] for r in rows if "validation_accuracy" in r]
@@ -271,17 +243,12 @@ def _info(
         "unlabeled_images": len(data.unlabeled_indices) if teacher else 0,
         "validation_accuracy": accuracies[-1] if accuracies else None,
         "steps": rows[-1]["step"],
-        "seconds": round(time.monotonic() - start, 1),
     }
 
 
-def _write_log(folder: Path, index: int, rows: list[dict[str, Any]]) -> None:
-    lines = (json.dumps({"generation": index, **row}) + "\n" for row in rows)
-    write_text(folder / "training.jsonl", "".join(lines))
-
-
-def _write_provenance(folder: Path, recipe: Recipe, device: torch.device, seconds: float) -> None:
-    path = folder / "provenance.json"
-    before = read_json(path)["seconds"] if path.exists() else 0.0
-    content = {"recipe": recipe.name, "seed": recipe.seed, **environment(str(device))}
-    write_json(path, {**content, "seconds": round(before + seconds, 1)})
+def _write_provenance(folder: Path, recipe: Recipe) -> None:
+    """What trained the run: the newest generation's environment, and the seconds of them all."""
+    infos = [read_json(found / "model.json") for found in generation_folders(folder)]
+    content = {"recipe": recipe.name, "seed": recipe.seed, **infos[-1]["environment"]}
+    seconds = round(sum(info["seconds"] for info in infos), 1)
+    write_json(folder / "provenance.json", {**content, "seconds": seconds})

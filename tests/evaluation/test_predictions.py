@@ -45,7 +45,9 @@ def test_broken_cells_are_named(tmp_path: Path) -> None:
 
 
 def test_the_latest_predictions_of_a_suite(tmp_path: Path) -> None:
-    old, new = (Store(tmp_path, "suite", {"v": v}) for v in (1, 2))
+    old, new = (Store(tmp_path, "suite", {"weights": w}) for w in ("x", "y"))
     old.finish({"evaluated": "2026-01-02"})
     new.finish({"evaluated": "2026-01-01"})
     assert latest(tmp_path) == {"suite": old.folder}
+    assert latest(tmp_path, "y") == {"suite": new.folder}
+    assert latest(tmp_path, "z") == {}

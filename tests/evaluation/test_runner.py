@@ -306,3 +306,78 @@ def test_the_manifest_says_what_was_measured(tiny_run: Path, tmp_path: Path) -> 
         "protocol", "images", "weights", "preprocessing", "generator"
     }  # fmt: skip
     assert manifest["environment"]["versions"]["torch"]
+
+
+def test_changed_pixels_are_evaluated_again(
+    tiny_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = DigitsSource("test")
+    for label in range(10):
+        (tmp_path / "pics" / str(label)).mkdir(parents=True)
+        source.image(label).save(tmp_path / "pics" / str(label) / "0.png")
+    text = f'kind = "accuracy"\nsource = "{tmp_path / "pics"}"\n'
+    suite = write_suite(tmp_path / "pics.toml", text)
+    model = str(tiny_run / "generation-0")
+    (before,) = evaluate([model], [suite], device="cpu")
+    assert evaluate([model], [suite], device="cpu") == [before]
+    Image.new("RGB", (32, 32), (200, 10, 10)).save(tmp_path / "pics" / "3" / "0.png")
+    assert evaluate([model], [suite], device="cpu") != [before]
+
+
+def test_two_different_suites_of_one_name_are_refused(tiny_run: Path, tmp_path: Path) -> None:
+    paths = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        text = f'kind = "accuracy"\ndescription = "{name}"\n{FEW}'
+        paths.append(write_suite(tmp_path / name / "same.toml", text))
+    with pytest.raises(NsbenchError, match="two different suites are named same"):
+        evaluate([str(tiny_run)], paths, device="cpu")
+    assert len(evaluate([str(tiny_run / "generation-0")], [paths[0]] * 2, device="cpu")) == 1
+
+
+def test_a_mask_needs_names(tiny_run: Path, tmp_path: Path) -> None:
+    source = DigitsSource("test")
+    (tmp_path / "n" / "3").mkdir(parents=True)
+    source.image(0).save(tmp_path / "n" / "3" / "0.png")
+    keys = f'{{ source = "{tmp_path / "n"}", label_space = "indices" }}'
+    plain = write_suite(tmp_path / "i.toml", f'kind = "accuracy"\nsource = {keys}\n')
+    (folder,) = evaluate([str(tiny_run / "generation-0")], [plain], device="cpu")
+    assert read_cell(folder, "images").labels.tolist() == [3]
+    masked = write_suite(tmp_path / "j.toml", f'kind = "accuracy"\nsource = {keys}\nmask = true\n')
+    with pytest.raises(NsbenchError, match="sets mask, but the classes"):
+        evaluate([str(tiny_run)], [masked], device="cpu")
+
+
+def test_the_evaluated_curve_equals_foolbox(tiny_run: Path, tmp_path: Path) -> None:
+    import foolbox
+
+    epsilons = [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+    text = f'kind = "attack"\n{FEW}epsilons = {epsilons}\nheadline = 8.0\nseed = 5\n'
+    suite = write_suite(tmp_path / "fb.toml", text)
+    path = str(tiny_run / "generation-1")
+    (folder,) = evaluate([path], [suite], device="cpu", batch_size=20)
+    images, labels, _ = images_of()
+    model = load_model(path, "cpu")
+    size = model.preprocessing
+    wrapped = foolbox.PyTorchModel(
+        model.module,
+        bounds=(0, 1),
+        device="cpu",
+        preprocessing={"mean": size.mean, "std": size.std, "axis": -3},
+    )
+    pixels = (images / 255).contiguous(memory_format=torch.channels_last)
+    _, _, success = foolbox.attacks.LinfFastGradientAttack()(
+        wrapped, pixels, torch.from_numpy(labels), epsilons=[e / 255 for e in epsilons]
+    )
+    for epsilon, fooled in zip(epsilons, success, strict=True):
+        rows = read_cell(folder, f"eps={epsilon:g}")
+        assert ((rows.top[:, 0] != rows.labels) == fooled.numpy()).all()
+    assert 0 < success.sum() < success.numel()
+
+
+def test_a_resized_crop_is_recorded(tiny_run: Path, tmp_path: Path) -> None:
+    text = CORRUPTION.replace("image_size = 32", "image_size = 40")
+    suite = write_suite(tmp_path / "r.toml", text + 'corruptions = ["fog"]\nseverities = [1]\n')
+    (folder,) = evaluate([str(tiny_run / "generation-0")], [suite], device="cpu")
+    manifest = json.loads((folder / "suite.json").read_text())
+    assert manifest["resized"] == "40 to 32 px, bicubic, antialiased"

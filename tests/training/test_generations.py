@@ -1,4 +1,5 @@
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -204,3 +205,50 @@ def test_an_unreadable_unlabeled_image_stops_the_run(image_folder: Path, tmp_pat
         train(str(recipe), tmp_path / "run", device="cpu")
     assert (tmp_path / "run" / "generation-0" / "model.json").exists()  # nothing lost
     assert not (tmp_path / "run" / "generation-1").exists()
+
+
+def test_a_student_of_another_teacher_is_not_kept(
+    tiny_run: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    info = read(run / "generation-1" / "model.json")
+    (run / "generation-1" / "model.json").write_text(json.dumps({**info, "teacher_weights": "x"}))
+    with pytest.raises(NsbenchError, match=r"generation-1 was taught by other weights"):
+        train(str(tiny_recipe), run, device="cpu")
+
+
+def test_repeating_a_finished_run_changes_nothing(tiny_run: Path, tiny_recipe: Path) -> None:
+    before = (tiny_run / "provenance.json").read_bytes()
+    train(str(tiny_recipe), tiny_run, settings=["workers=1"], device="cpu")
+    assert (tiny_run / "provenance.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["generations.1.optimizer=sdg"], "no optimizer 'sdg'"),
+        (["generations.1.schedule=cosin"], "no schedule 'cosin'"),
+        (["generations.1.arch=vit_tiny_patch16_224"], "does not take images of 32 px"),
+        (["defaults.model_args={in_chans=1}"], "model_args cannot hold 'in_chans'"),
+        (["defaults.model_args={checkpoint_path='x'}"], "cannot hold 'checkpoint_path'"),
+        (["data.std=[0.0, 1.0, 1.0]"], "'data.std.0' is 0.0"),
+        (["defaults=3"], "the key 'defaults' is 3"),
+    ],
+)
+def test_what_would_fail_later_is_found_before_the_folder_is_claimed(
+    tiny_recipe: Path, tmp_path: Path, settings: list[str], sentence: str
+) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        train(str(tiny_recipe), tmp_path / "run", settings=settings)
+    assert sentence in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_trained_nothing_can_have_its_recipe_corrected(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.toml").write_text('name = "older"\n')
+    run = train(str(tiny_recipe), tmp_path / "run", settings=["defaults.epochs=0.25"], device="cpu")
+    assert 'name = "tiny"' in (run / "recipe.toml").read_text()

@@ -1,0 +1,92 @@
+"""The images of a recipe: labeled, held out for validation, unlabeled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nsbench.data.loaders import clean_crops
+from nsbench.data.sources import Source, open_source, select_per_class
+from nsbench.data.transforms import Preprocessing, normalize
+from nsbench.errors import NsbenchError
+from nsbench.randomness import stable_hash
+from nsbench.recipe import Data
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The labeled images, the validation images held out of them, and the unlabeled ones."""
+
+    labeled: Source
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    unlabeled: Source | None
+    unlabeled_indices: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+def open_data(data: Data) -> TrainingData:
+    """Open a recipe's sources and divide the labeled images. Raises NsbenchError."""
+    labeled = open_source(data.labeled)
+    if labeled.labels is None:
+        raise NsbenchError(f"data.labeled is {labeled.name}, which has no labels")
+    kept = np.arange(len(labeled))
+    if data.labels_per_class:
+        kept = select_per_class(labeled, data.labels_per_class, "data.labels_per_class")
+    withheld = np.setdiff1d(np.arange(len(labeled)), kept)
+    validation = np.array([], dtype=np.int64)
+    if data.validation_per_class:
+        validation = _validation(labeled, kept, data.validation_per_class)
+    unlabeled = open_source(data.unlabeled) if data.unlabeled else None
+    if unlabeled and data.labels_per_class:
+        raise NsbenchError(
+            "set either data.unlabeled or data.labels_per_class: the second makes the rest of the "
+            "labeled images the unlabeled ones"
+        )
+    indices = np.arange(len(unlabeled)) if unlabeled else withheld
+    names = labeled.classes or tuple(str(i) for i in range(int(labeled.labels.max()) + 1))
+    return TrainingData(
+        labeled, np.setdiff1d(kept, validation), validation, unlabeled or labeled, indices, names
+    )
+
+
+def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDArray[np.int64]:
+    assert source.labels is not None
+    chosen: list[int] = []
+    for label in np.unique(source.labels[kept]):
+        members = sorted(
+            kept[source.labels[kept] == label].tolist(),
+            key=lambda index: stable_hash("validation", source.ids[index]),
+        )
+        if len(members) <= per_class:
+            raise NsbenchError(
+                f"data.validation_per_class = {per_class} leaves class {label} of {source.name} "
+                f"nothing to train on: it has {len(members)} labeled images"
+            )
+        chosen += members[:per_class]
+    return np.array(sorted(chosen))
+
+
+def validator(
+    data: TrainingData, size: Preprocessing, device: torch.device
+) -> Callable[[nn.Module], float] | None:
+    """The accuracy of a model on the validation images, None where there are none."""
+    if not len(data.validation):
+        return None
+    assert data.labeled.labels is not None
+    crops = [crop for (crop,) in clean_crops(data.labeled, data.validation, [size])]
+    images = torch.from_numpy(np.stack(crops)).to(device)
+    labels = torch.from_numpy(data.labeled.labels[data.validation]).to(device)
+
+    @torch.inference_mode()
+    def accuracy(model: nn.Module) -> float:
+        correct = 0
+        for batch, truth in zip(images.split(256), labels.split(256), strict=True):
+            guess = model(normalize(batch / 255, size.mean, size.std)).argmax(1)
+            correct += int((guess == truth).sum())
+        return correct / len(labels)
+
+    return accuracy
