@@ -14,7 +14,7 @@ from nsbench.run import fingerprint, read_json
 
 
 class BaseSuite(Config):
-    """What every suite says.
+    """What every suite says; each kind adds `cells`, the smallest parts that are resumed.
 
     name, description: for people. source: the images. images_per_class: only that many a class,
     chosen by hash of their ids. mask: only the logits of the source's classes count, as on
@@ -29,10 +29,6 @@ class BaseSuite(Config):
     mask: bool = False
     reference: str | None = None
     seed: int = Field(default=0, ge=0)
-
-    def cells(self) -> list[str]:
-        """The names of the smallest parts that are computed and resumed."""
-        raise NotImplementedError
 
     def protocol(self) -> str:
         """Hash of all that defines the numbers, but for the model and the images themselves."""
