@@ -14,7 +14,7 @@ from nsbench.errors import NsbenchError
 from nsbench.evaluation.cells import Crops, load_crops
 from nsbench.evaluation.predictions import TOP, Predictions, Store
 from nsbench.models import Classifier, class_indices
-from nsbench.run import sha256
+from nsbench.run import fingerprint, sha256
 from nsbench.suite import (
     AccuracySuite,
     CorruptionSuite,
@@ -123,10 +123,12 @@ def _task(suite: Suite, images: Images, model: Classifier) -> Task:
         raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")
     labels = labels_for(suite, images, model)
     columns = torch.from_numpy(classes) if suite.mask else None
-    listed = "\n".join(f"{name}\t{label}" for name, label in zip(images.ids, labels, strict=True))
+    rows = zip(images.ids, images.labels, strict=True)
+    listed = "\n".join(f"{name}\t{label}" for name, label in rows)
     identity = {
         "protocol": suite.protocol(),
         "images": sha256(f"{images.source.version}\n{listed}".encode()),
+        "classes": fingerprint(classes.tolist()),
         "weights": model.weights,
         "preprocessing": model.preprocessing.model_dump(),
         "generator": _generator(suite),
@@ -147,7 +149,8 @@ def _generator(suite: Suite) -> str | None:
 def crop_size(suite: Suite, model: Classifier) -> Preprocessing:
     """The crop a model's images of a suite are cut to; mean and std do not matter to it."""
     if isinstance(suite, SizedSuite):
-        crop_pct = suite.image_size / (suite.resize_size or suite.image_size)
+        # a hair more, so that floor(image_size / crop_pct) is resize_size in floating point too
+        crop_pct = min(1.0, suite.image_size / ((suite.resize_size or suite.image_size) + 1e-6))
         return Preprocessing(image_size=suite.image_size, crop_pct=crop_pct)
     return model.preprocessing.model_copy(update={"mean": [0.0] * 3, "std": [1.0] * 3})
 

@@ -13,11 +13,13 @@ from nsbench.data.sources import DigitsSource, SourceSpec, open_source, select_p
 from nsbench.data.transforms import Preprocessing, center_crop, to_array
 from nsbench.errors import NsbenchError
 from nsbench.evaluation import cells, runner
+from nsbench.evaluation.plan import crop_size
 from nsbench.evaluation.predictions import read_cell
 from nsbench.evaluation.runner import evaluate
 from nsbench.evaluation.scores import score
 from nsbench.models import load_model
 from nsbench.perturbations import frames
+from nsbench.suite import parse_suite
 from tests.conftest import write_suite
 
 FEW = 'source = "digits"\nimages_per_class = 2\n'
@@ -303,7 +305,7 @@ def test_the_manifest_says_what_was_measured(tiny_run: Path, tmp_path: Path) -> 
     assert manifest["images"] == 20
     assert manifest["model"]["arch"] == "test_efficientnet"
     assert set(manifest["identity"]) == {
-        "protocol", "images", "weights", "preprocessing", "generator"
+        "protocol", "images", "classes", "weights", "preprocessing", "generator"
     }  # fmt: skip
     assert manifest["environment"]["versions"]["torch"]
 
@@ -381,3 +383,11 @@ def test_a_resized_crop_is_recorded(tiny_run: Path, tmp_path: Path) -> None:
     (folder,) = evaluate([str(tiny_run / "generation-0")], [suite], device="cpu")
     manifest = json.loads((folder / "suite.json").read_text())
     assert manifest["resized"] == "40 to 32 px, bicubic, antialiased"
+
+
+@pytest.mark.parametrize("resize_size", range(32, 512, 7))
+def test_a_suites_short_side_is_exactly_the_one_it_names(tiny_run: Path, resize_size: int) -> None:
+    table = {"name": "s", "kind": "corruption", "source": "digits", "image_size": 32}
+    suite = parse_suite({**table, "resize_size": resize_size}, "s")
+    model = load_model(str(tiny_run / "generation-0"), "cpu")
+    assert crop_size(suite, model).resize_size == resize_size
