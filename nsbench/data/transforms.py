@@ -79,7 +79,7 @@ def training_transform(
     """
     crop_transform = _crop(size, crop)
     augment = _randaugment(randaugment, size) if randaugment else None
-    erase = RandomErasing(random_erasing, mode="pixel", device="cpu")
+    erase = RandomErasing(random_erasing, mode="const", device="cpu")
 
     def transform(image: Image.Image, seed: int) -> NDArray[np.uint8]:
         random.seed(seed)  # timm draws from these two global generators
@@ -88,20 +88,20 @@ def training_transform(
         if random.random() < flip:
             image = ImageOps.mirror(image)
         array = to_array(augment(image) if augment else image)
-        return _erase(array, erase, size, seed) if random_erasing else array
+        return _erase(array, erase, size) if random_erasing else array
 
     return transform
 
 
 def _erase(
-    array: NDArray[np.uint8], erase: RandomErasing, size: Preprocessing, seed: int
+    array: NDArray[np.uint8], erase: RandomErasing, size: Preprocessing
 ) -> NDArray[np.uint8]:
-    with torch.random.fork_rng(devices=[]):  # the model's own noise draws from this generator
-        torch.manual_seed(seed % 2**63)
-        noise = erase(torch.full(array.shape, torch.nan)).numpy()
-    mean, std = (np.array(values)[:, None, None] for values in (size.mean, size.std))
-    pixels = (255 * (noise * std + mean)).clip(0, 255)
-    return np.where(np.isnan(noise), array, pixels).astype(np.uint8)
+    # timm chooses the rectangle; its noise would draw from the generator of the model's own noise
+    erased = erase(torch.ones(1, *array.shape[1:]))[0].numpy() == 0
+    mean, std = (np.array(values)[:, None] for values in (size.mean, size.std))
+    noise = np.random.standard_normal((3, np.count_nonzero(erased))) * std + mean
+    array[:, erased] = (255 * noise).clip(0, 255)
+    return array
 
 
 def _crop(size: Preprocessing, crop: str) -> Transform:

@@ -12,6 +12,7 @@ from nsbench.config import nearest
 from nsbench.errors import NsbenchError
 from nsbench.recipe import Generation
 
+FUSED = ("adam", "adamw", "momentum", "sgd")  # one kernel for all weights, in torch
 SCHEDULES = ("cosine", "poly", "tanh", "step")
 
 
@@ -23,6 +24,7 @@ def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optim
             opt=generation.optimizer,
             lr=generation.lr,
             weight_decay=generation.weight_decay,
+            **({"fused": True} if generation.optimizer in FUSED else {}),
         )
         return optimizer
     except (ValueError, AssertionError) as error:
