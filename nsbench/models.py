@@ -228,7 +228,7 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
     Raises NsbenchError naming the first class that the model does not know.
     """
     if source.classes is None:
-        highest = -1 if source.labels is None else int(source.labels.max(initial=-1))
+        highest = -1 if source.labels is None else int(np.max(source.labels, initial=-1))
         if highest >= model.num_classes:
             raise NsbenchError(
                 f"{source.name} has {highest + 1} classes, but {model.name} has {model.num_classes}"

@@ -305,7 +305,7 @@ def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np
     if source.labels is None:
         raise NsbenchError(f"{source.name} has no labels, but {purpose} needs them")
     chosen: list[int] = []
-    for label in range(int(source.labels.max()) + 1):
+    for label in range(int(np.max(source.labels)) + 1):
         of_class = np.flatnonzero(source.labels == label).tolist()
         if len(of_class) < per_class:
             name = source.classes[label] if source.classes else str(label)

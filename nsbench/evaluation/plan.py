@@ -178,7 +178,7 @@ def read_images(plans: list[Plan]) -> None:
 def _share(images: Images, indices: NDArray[np.int64], arrays: dict[str, Crops]) -> None:
     rows = np.searchsorted(indices, images.indices)
     whole = len(rows) == len(indices)
-    if rows.max(initial=0) < len(indices) and (indices[rows] == images.indices).all():
+    if np.max(rows, initial=0) < len(indices) and (indices[rows] == images.indices).all():
         images.crops = {key: array if whole else array[rows] for key, array in arrays.items()}
 
 

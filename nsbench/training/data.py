@@ -47,7 +47,7 @@ def open_data(data: Data) -> TrainingData:
             "labeled images the unlabeled ones"
         )
     indices = np.arange(len(unlabeled)) if unlabeled else withheld
-    names = labeled.classes or tuple(str(i) for i in range(int(labeled.labels.max()) + 1))
+    names = labeled.classes or tuple(str(i) for i in range(int(np.max(labeled.labels)) + 1))
     return TrainingData(
         labeled, np.setdiff1d(kept, validation), validation, unlabeled or labeled, indices, names
     )

@@ -80,7 +80,7 @@ def select(
         "confident": len(kept),
         "unique": len(unique),
         "selected": len(rows),
-        "most_copies": int(counts.max()),
+        "most_copies": int(np.max(counts)),
         "confident_per_class": dict(zip(classes, map(len, of_class), strict=True)),
     }
     return Selection(rows, summary)
