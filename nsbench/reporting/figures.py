@@ -55,6 +55,11 @@ def _axes(width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _legend_above(axes: Axes) -> None:
+    """A legend that cannot cover the data."""
+    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
 def _tables(entries: Sequence[Entry], suite: str, table: str) -> dict[str, dict[str, list[float]]]:
     return {
         entry.name: entry.scores[suite].tables[table]
@@ -73,7 +78,7 @@ def error_by_severity(entries: Sequence[Entry], suite: str) -> Markup:
         severities = found.severities
         axes.plot(severities, np.mean(list(table.values()), axis=0), marker="o", label=name)
     axes.set(xlabel="severity", ylabel="error (%)", ylim=(0, None), xticks=severities)
-    axes.legend(loc="upper left")
+    _legend_above(axes)
     return _svg(figure, f"{suite}-severity")
 
 
@@ -95,7 +100,7 @@ def bars(
     axes.set_xticks(np.arange(len(rows)), labels, rotation=40, ha="right")
     axes.set_ylabel(ylabel)
     axes.grid(axis="x", visible=False)
-    axes.legend(ncols=len(tables), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    _legend_above(axes)
     return _svg(figure, f"{suite}-{table}")
 
 
@@ -112,7 +117,7 @@ def attack_curve(entries: Sequence[Entry], suite: str) -> Markup:
     axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
     axes.minorticks_off()
     axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))
-    axes.legend(loc="lower left")
+    _legend_above(axes)
     return _svg(figure, f"{suite}-curve")
 
 
