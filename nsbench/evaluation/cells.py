@@ -120,8 +120,8 @@ def corrupted_batches(
 
 def perturbed_batches(
     name: str, crops: Crops, ids: list[str], seed: int, size: int
-) -> Iterator[tuple[slice, Iterator[torch.Tensor]]]:
-    """For each batch of images, its rows and its frames one after the other."""
+) -> Iterator[Iterator[torch.Tensor]]:
+    """For each batch of images, its frames one after the other."""
     for batch in clean_batches(crops, size):
         chosen = ids[batch.rows.start : batch.rows.stop]
-        yield batch.rows, perturbations.frames(batch.images, name, ids=chosen, seed=seed)
+        yield perturbations.frames(batch.images, name, ids=chosen, seed=seed)

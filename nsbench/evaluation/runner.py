@@ -201,7 +201,7 @@ def _run_perturbation(
         frames_each = frame_count(cell)
         if not todo:
             continue
-        for _, frames in perturbed_batches(cell, crops, ids, suite.seed, batch_size):
+        for frames in perturbed_batches(cell, crops, ids, suite.seed, batch_size):
             for frame in frames:
                 pixels = _pixels(frame, device)
                 for task in todo:

@@ -20,6 +20,7 @@ from nsbench.reporting.results import (
 )
 from nsbench.reporting.tables import Table, change_text, metric_text, summary_table
 from nsbench.run import environment, is_run, read_json, write_text
+from nsbench.suite import KINDS
 
 
 def write_report(runs: str | Path | Sequence[str | Path], out: str | Path) -> Table:
@@ -62,10 +63,7 @@ def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
         "references": _first(entries, "reference"),
         "headline": headline,
         "change_from": partial(change_from, base),
-        "kinds": {
-            kind: suites_of_kind(entries, kind)
-            for kind in ("accuracy", "corruption", "perturbation", "attack")
-        },
+        "kinds": {kind: suites_of_kind(entries, kind) for kind in KINDS},
         "figures": figures,
         "logs": _logs(entries),
         "pseudo_labels": _pseudo_labels(entries),

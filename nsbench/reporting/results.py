@@ -9,8 +9,7 @@ from nsbench.errors import NsbenchError
 from nsbench.evaluation.predictions import latest
 from nsbench.evaluation.scores import Change, Metric, SuiteScores, change, score
 from nsbench.run import generation_folders, is_run, read_json
-
-KINDS = ("accuracy", "corruption", "perturbation", "attack")
+from nsbench.suite import KINDS
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,8 @@ def _generation(folder: Path) -> Entry:
 def suite_names(entries: Sequence[Entry]) -> list[str]:
     """Every suite that a model was evaluated on: by kind, the plainest first."""
     suites = {name: scores.suite for entry in entries for name, scores in entry.scores.items()}
-    return sorted(suites, key=lambda name: (KINDS.index(suites[name].kind), len(name), name))
+    order = list(KINDS)
+    return sorted(suites, key=lambda name: (order.index(suites[name].kind), len(name), name))
 
 
 def suites_of_kind(entries: Sequence[Entry], kind: str) -> list[str]:
