@@ -1,0 +1,67 @@
+"""Resizing by averages over boxes, in whole-number arithmetic on a batch of images."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+_PRECISION_BITS = 32 - 8 - 2  # of a coefficient's fraction, in Pillow's Resample.c
+
+
+def box_resize(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Resize as Pillow's `resize((width, height), Image.Resampling.BOX)` does, bit for bit.
+
+    As in Pillow's Resample.c, the width changes first, the height second, each rounded to 8
+    bits. Pillow 13 takes the height first where it loses more than twice as many pixels as the
+    width does, which can move a value by one; this function does not, so that a result is that
+    of earlier versions and, from squares to squares, of all.
+
+    Args:
+        images: uint8 (B, C, H, W).
+        height: of the result, at least 1.
+        width: of the result, at least 1.
+
+    Returns:
+        uint8 (B, C, height, width).
+
+    """
+    return _resize(_resize(images, -1, width), -2, height)
+
+
+def _resize(images: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    """Resize one dimension, -1 or -2, to `size`."""
+    if images.shape[dim] == size:
+        return images
+    first, weights = _taps(images.shape[dim], size)
+    first, weights = first.to(images.device), weights.to(images.device)
+    if len(weights) == 1:
+        return images.index_select(dim, first)
+    if dim == -2:
+        weights = weights.unsqueeze(-1)
+    total = torch.tensor(1 << (_PRECISION_BITS - 1), dtype=torch.int32, device=images.device)
+    for tap, weight in enumerate(weights):
+        # A box may have fewer pixels than the largest one; what it lacks weighs nothing.
+        index = (first + tap).clamp(max=images.shape[dim] - 1)
+        total = total + images.index_select(dim, index) * weight
+    return (total >> _PRECISION_BITS).clamp(max=255).to(torch.uint8)
+
+
+def _taps(old: int, new: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first pixel of each box, int64 (new,), and the weights of its pixels, int32 (n, new).
+
+    The float64 operations and their order are those of Resample.c.
+    """
+    scale = old / new
+    widening = max(scale, 1.0)
+    center = (np.arange(new) + 0.5) * scale
+    first = np.maximum((center - 0.5 * widening + 0.5).astype(np.int64), 0)
+    end = np.minimum((center + 0.5 * widening + 0.5).astype(np.int64), old)
+    pixel = first + np.arange((end - first).max())[:, None]
+    offset = (pixel - center + 0.5) * (1.0 / widening)
+    inside = (pixel < end) & (offset > -0.5) & (offset <= 0.5)
+    return torch.from_numpy(first), torch.from_numpy(_fixed_point(inside))
+
+
+def _fixed_point(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Share a weight of one evenly among the pixels of each box (a column of `inside`)."""
+    shares = inside / inside.sum(0)
+    return np.asarray(0.5 + shares * (1 << _PRECISION_BITS)).astype(np.int32)
