@@ -1,1 +1,166 @@
-"""Generators of corrupted images."""
+"""ImageNet-C on the fly: its 15 corruptions and the 4 extra ones, in batches, on any device.
+
+They follow the original generators (ImageNet-C/create_c in hendrycks/robustness) and not the
+package `imagecorruptions`, which differs from them in six corruptions.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from nsbench.config import nearest
+from nsbench.corruptions import blur, digital, noise, weather
+from nsbench.corruptions._draws import Draws, Key
+from nsbench.corruptions._tables import SIZES, TABLES, nearest_size
+from nsbench.corruptions._threads import run_in_threads
+from nsbench.names import CORRUPTIONS as NAMES
+from nsbench.names import EXTRA_CORRUPTIONS as EXTRA_NAMES
+from nsbench.names import SEVERITIES
+
+VERSION: int = 1
+"""Raised whenever an image's bytes change; goes into the fingerprints of results."""
+
+MIN_SIZE = 32
+CHUNK = {"cpu": 2**18, "cuda": 2**24}  # values of a chunk, so that it stays in cache or in memory
+
+__all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "apply", "corrupt", "draw"]
+
+
+class _Corruption(NamedTuple):
+    apply: Callable[[torch.Tensor, Any, Any], torch.Tensor]
+    draw: Callable[[Draws, tuple[int, int], Any], Any] | None = None
+
+
+_CORRUPTIONS: dict[str, _Corruption] = {
+    "gaussian_noise": _Corruption(noise.gaussian_noise, noise.draw_normal),
+    "shot_noise": _Corruption(noise.shot_noise, noise.draw_words),
+    "impulse_noise": _Corruption(noise.impulse_noise, noise.draw_words),
+    "defocus_blur": _Corruption(blur.defocus_blur),
+    "glass_blur": _Corruption(blur.glass_blur, blur.draw_offsets),
+    "motion_blur": _Corruption(blur.motion_blur, blur.draw_angles),
+    "zoom_blur": _Corruption(blur.zoom_blur),
+    "snow": _Corruption(weather.snow, weather.draw_snow),
+    "frost": _Corruption(weather.frost, weather.draw_frost),
+    "fog": _Corruption(weather.fog, weather.draw_fog),
+    "brightness": _Corruption(weather.brightness),
+    "contrast": _Corruption(digital.contrast),
+    "elastic_transform": _Corruption(digital.elastic_transform, digital.draw_elastic),
+    "pixelate": _Corruption(digital.pixelate),
+    "jpeg_compression": _Corruption(digital.jpeg_compression),
+    "speckle_noise": _Corruption(noise.speckle_noise, noise.draw_normal),
+    "gaussian_blur": _Corruption(blur.gaussian_blur),
+    "spatter": _Corruption(weather.spatter, weather.draw_liquid),
+    "saturate": _Corruption(digital.saturate),
+}
+
+
+def corrupt(
+    images: torch.Tensor,
+    name: str,
+    severity: int,
+    *,
+    ids: Sequence[Key] | torch.Tensor,
+    seed: int = 0,
+) -> torch.Tensor:
+    """Corrupt a batch of images.
+
+    What is random depends on (seed, image id, name, severity) alone: an image's bytes are the same
+    in any batch, order or process. The CPU and a GPU draw different numbers from the same
+    distributions.
+
+    The constants are those of the original generator for 32, 64, 224 or 299 px; images of another
+    size get those of the nearest of these sizes, and a `UserWarning` says so.
+
+    Args:
+        images: uint8 (B, 3, H, W), RGB, H and W at least 32, on any device.
+        name: one of `NAMES` or `EXTRA_NAMES`.
+        severity: 1 to 5.
+        ids: B image ids, strings or whole numbers (or an integer tensor); only random corruptions
+            use them.
+        seed: of all draws.
+
+    Returns:
+        uint8 (B, 3, H, W) on the device of `images`, before any JPEG compression.
+
+    Raises:
+        ValueError: for images, a name, a severity or ids that are not as above.
+        NsbenchError: if frost lacks its textures (package imagecorruptions-imaug) or the water of
+            spatter OpenCV.
+
+    """
+    chosen = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
+    _check(images, name, severity, chosen)
+    shape = (images.shape[-2], images.shape[-1])
+    if nearest_size(*shape) != min(shape):
+        warnings.warn(
+            f"images of {shape[1]} x {shape[0]} px get the constants of {nearest_size(*shape)} px",
+            stacklevel=2,
+        )
+
+    def one(rows: slice) -> None:
+        batch = images[rows]
+        drawn = draw(name, severity, chosen[rows], seed=seed, shape=shape, device=images.device)
+        out[rows] = apply(batch, name, severity, drawn)
+
+    out = torch.empty_like(images, memory_format=torch.contiguous_format)
+    run_in_threads(one, _chunks(images), images.device)
+    return out
+
+
+def draw(
+    name: str,
+    severity: int,
+    ids: Sequence[Key],
+    *,
+    seed: int = 0,
+    shape: tuple[int, int],
+    device: torch.device,
+) -> Any:
+    """What is random in a corruption of images of `shape` (H, W), to be given to `apply`.
+
+    None for corruptions without draws; else a tensor, a list or a named tuple, as the corruption's
+    own `draw_…` function says.
+    """
+    function = _CORRUPTIONS[name].draw
+    if function is None:
+        return None
+    draws = Draws(ids, seed, f"{name}/{severity}", device)
+    return function(draws, shape, _level(name, severity, shape))
+
+
+def apply(images: torch.Tensor, name: str, severity: int, drawn: Any) -> torch.Tensor:
+    """Corrupt images with given draws. Takes and returns uint8 (B, 3, H, W)."""
+    shape = (images.shape[-2], images.shape[-1])
+    return _CORRUPTIONS[name].apply(images, _level(name, severity, shape), drawn)
+
+
+def _level(name: str, severity: int, shape: tuple[int, int]) -> Any:
+    return TABLES[name][nearest_size(*shape)][severity - 1]
+
+
+def _chunks(images: torch.Tensor) -> Iterator[slice]:
+    each = max(1, CHUNK.get(images.device.type, 2**24) // images[:1].numel() if len(images) else 1)
+    for start in range(0, len(images), each):
+        yield slice(start, start + each)
+
+
+def _check(images: torch.Tensor, name: str, severity: int, ids: list[Key]) -> None:
+    if name not in _CORRUPTIONS:
+        raise ValueError(f"there is no corruption '{name}'{nearest(name, _CORRUPTIONS)}")
+    if severity not in SEVERITIES or isinstance(severity, bool):
+        raise ValueError(f"severity is {severity}, but must be a whole number from 1 to 5")
+    if images.dtype != torch.uint8:
+        raise ValueError(f"corruptions need uint8 images, not {images.dtype}")
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"corruptions need images of shape (B, 3, H, W), not {tuple(images.shape)}"
+        )
+    if min(images.shape[-2:]) < MIN_SIZE:
+        raise ValueError(
+            f"corruptions need images of at least {MIN_SIZE} x {MIN_SIZE} px, not "
+            f"{images.shape[-1]} x {images.shape[-2]}"
+        )
+    if len(ids) != len(images):
+        raise ValueError(f"there are {len(ids)} ids for {len(images)} images")

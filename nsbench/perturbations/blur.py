@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from nsbench.perturbations._pixels import constant, round_half_up, to_unit, truncate
+from nsbench.corruptions._pixels import constant, round_half_up, to_unit, truncate_unit
 from nsbench.perturbations.geometry import affine
 
 
@@ -76,7 +76,7 @@ def zoom_blur(images: torch.Tensor, *, step: float, count: int) -> Iterator[torc
     yield images.clone()
     for frame in range(1, count):
         total = total + to_unit(affine(images, scale=1 + step * frame), torch.float32)
-        yield truncate(total / constant(frame + 1, total))
+        yield truncate_unit(total / constant(frame + 1, total))
 
 
 def _replicate_border(images: torch.Tensor, margin: int) -> torch.Tensor:

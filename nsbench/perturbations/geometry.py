@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nsbench.perturbations._sampling import bilinear, pixel_grid
+from nsbench.corruptions._sampling import bilinear, pixel_grid
 
 Matrix = npt.NDArray[np.float64]
 

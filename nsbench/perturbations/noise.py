@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from nsbench.corruptions._pixels import constant, to_unit, truncate_unit
 from nsbench.perturbations._draws import Array, draw_batch
-from nsbench.perturbations._pixels import constant, to_unit, truncate
 
 
 def gaussian_noise(
@@ -35,7 +35,7 @@ def gaussian_noise(
     yield images.clone()
     for frame in range(1, count):
         noise = torch.from_numpy(draw_batch(draw, ids, seed, f"gaussian_noise/{frame}", shape))
-        yield truncate(unit + noise.to(unit) * scale)
+        yield truncate_unit(unit + noise.to(unit) * scale)
 
 
 def shot_noise(
@@ -65,4 +65,4 @@ def shot_noise(
     for frame in range(1, count):
         counts = torch.from_numpy(draw_batch(draw, ids, seed, f"shot_noise/{frame}", shape))
         counts = counts.to(images.device)
-        yield truncate(counts / constant(photons, counts))
+        yield truncate_unit(counts / constant(photons, counts))

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+from nsbench.corruptions._hsv import hsv_to_rgb, rgb_to_hsv
+from nsbench.corruptions._pixels import round_half_up, to_unit, truncate_unit
+from nsbench.corruptions._sampling import bilinear
 from nsbench.perturbations._draws import Array, draw_batch
-from nsbench.perturbations._hsv import hsv_to_rgb, rgb_to_hsv
-from nsbench.perturbations._pixels import round_half_up, to_unit, truncate
-from nsbench.perturbations._sampling import bilinear
 from nsbench.perturbations.blur import motion_blur
 
 
@@ -45,7 +45,7 @@ def snow(
     for frame in range(count):
         moved = round_half_up(motion_blur(sharp, radius, sigma, frame * 4 - 150))
         layer = to_unit(moved, torch.float64)
-        yield truncate(whitened + layer + layer.rot90(2, (-2, -1)))
+        yield truncate_unit(whitened + layer + layer.rot90(2, (-2, -1)))
 
 
 def snow_layer(ids: Sequence[str], seed: int, *, size: int, zoom: float) -> torch.Tensor:
@@ -67,7 +67,7 @@ def snow_layer(ids: Sequence[str], seed: int, *, size: int, zoom: float) -> torc
         return rng.normal(0.05, 0.3, shape)
 
     layer = clipped_zoom(torch.from_numpy(draw_batch(draw, ids, seed, "snow", shape)), zoom)
-    return truncate(layer * (layer >= 0.5))
+    return truncate_unit(layer * (layer >= 0.5))
 
 
 def clipped_zoom(layers: torch.Tensor, factor: float) -> torch.Tensor:
@@ -110,7 +110,7 @@ def brightness(images: torch.Tensor, *, percent: float, count: int) -> Iterator[
     hue, saturation, value = rgb_to_hsv(to_unit(images, torch.float64))
     for frame in range(count):
         brighter = (value + (frame - count // 2) * percent / 100.0).clamp(0.0, 1.0)
-        yield truncate(hsv_to_rgb(hue, saturation, brighter))
+        yield truncate_unit(hsv_to_rgb(hue, saturation, brighter))
 
 
 def _whiten(unit: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from nsbench.corruptions._pixels import round_half_up
 from nsbench.perturbations import blur, geometry, weather
-from nsbench.perturbations._pixels import round_half_up
 
 SHARED = Path(os.environ.get("NSBENCH_SHARED", Path(__file__).parents[3] / "shared"))
 REFERENCE = SHARED / "reference"

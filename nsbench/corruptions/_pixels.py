@@ -1,10 +1,13 @@
-"""Conversions between 8-bit pixels and values in [0, 1], shared by the sequences.
+"""Conversions between 8-bit pixels and values in [0, 1], shared by corruptions and sequences.
 
 Only single IEEE operations are used (no fused or library routines), so that a result depends
 neither on the batch size nor on where in the batch an image stands.
 """
 
 import torch
+
+Shape = tuple[int, int]
+"""Height and width in pixels."""
 
 
 def constant(value: float, like: torch.Tensor) -> torch.Tensor:
@@ -22,11 +25,17 @@ def to_unit(images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return values / constant(255.0, values)
 
 
-def truncate(unit: torch.Tensor) -> torch.Tensor:
-    """Turn values (clipped to [0, 1]) of any shape into uint8 pixels, dropping the fraction.
+def truncate(values: torch.Tensor) -> torch.Tensor:
+    """Turn values on the 0..255 scale, of any shape, into uint8 pixels, dropping the fraction.
 
-    The official scripts cast with `np.uint8(255 * x)` or `.byte()`, which both truncate.
+    Values beyond the scale are clipped. The original scripts cast with `np.uint8` or `.byte()`,
+    which both truncate.
     """
+    return values.clamp(0.0, 255.0).to(torch.uint8)
+
+
+def truncate_unit(unit: torch.Tensor) -> torch.Tensor:
+    """The same for values on the [0, 1] scale."""
     return (unit.clamp(0.0, 1.0) * 255.0).to(torch.uint8)
 
 

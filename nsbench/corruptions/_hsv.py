@@ -2,7 +2,7 @@
 
 import torch
 
-from nsbench.perturbations._pixels import constant
+from nsbench.corruptions._pixels import constant
 
 # Per sixth of the hue circle, what red, green and blue are: the value (0), the rising (1),
 # the falling (2) or the low channel (3).

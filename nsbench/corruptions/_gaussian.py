@@ -1,0 +1,67 @@
+"""Gaussian blur as SciPy's `gaussian_filter`, which the original calls through scikit-image."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch.nn.functional import pad
+
+
+def gaussian_weights(sigma: float, truncate: float = 4.0) -> list[float]:
+    """The central weight and those beside it, cut off at `truncate` standard deviations."""
+    radius = int(truncate * sigma + 0.5)
+    if radius == 0:
+        return [1.0]
+    raw = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
+    return [float(weight) for weight in (raw / raw.sum())[radius:]]
+
+
+def gaussian_blur(images: torch.Tensor, sigma: float, truncate: float = 4.0) -> torch.Tensor:
+    """Blur with the border pixels repeated outwards (mode `nearest`).
+
+    Args:
+        images: float (B, C, H, W).
+        sigma: standard deviation in pixels, 0 for none.
+        truncate: radius of the kernel in standard deviations.
+
+    Returns:
+        A new float tensor (B, C, H, W).
+
+    """
+    weights = gaussian_weights(sigma, truncate)
+    return _along(_along(images, weights, -2), weights, -1)
+
+
+def _along(images: torch.Tensor, weights: list[float], dim: int) -> torch.Tensor:
+    radius, size = len(weights) - 1, images.shape[dim]
+    sides = (radius, radius, 0, 0) if dim == -1 else (0, 0, radius, radius)
+    padded = pad(images, sides, mode="replicate") if radius else images
+    total = padded.narrow(dim, radius, size) * weights[0]
+    pair = torch.empty_like(total)
+    for distance, weight in enumerate(weights[1:], 1):
+        before = padded.narrow(dim, radius - distance, size)
+        torch.add(before, padded.narrow(dim, radius + distance, size), out=pair)
+        total += pair.mul_(weight)
+    return total
+
+
+@lru_cache(maxsize=32)
+def smoothing_matrix(size: int, sigma: float, truncate: float) -> torch.Tensor:
+    """Gaussian smoothing of a line with reflecting ends (`reflect`: d c b a | a b c d | d c b a).
+
+    Weights are multiples of 2^-20, so that products with few-bit numbers are exact in float64 and
+    a matrix product does not depend on the order of its sums.
+
+    Returns:
+        float64 (size, size) on the CPU.
+
+    """
+    weights = gaussian_weights(sigma, truncate)
+    radius = len(weights) - 1
+    offsets = np.arange(-radius, radius + 1)
+    matrix = np.zeros((size, size))
+    for row in range(size):
+        position = (row + offsets) % (2 * size)
+        position = np.where(position >= size, 2 * size - 1 - position, position)
+        np.add.at(matrix[row], position, np.array(weights)[np.abs(offsets)])
+    return torch.from_numpy(np.round(matrix * 2**20) / 2**20)

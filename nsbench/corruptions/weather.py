@@ -1,0 +1,158 @@
+"""Snow, frost, fog, brightness and spatter."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from nsbench.corruptions import _frost, _spatter
+from nsbench.corruptions._draws import Draws
+from nsbench.corruptions._motion import motion_blur
+from nsbench.corruptions._pixels import Shape, round_half_up, truncate, truncate_unit
+from nsbench.corruptions._zoom import clipped_zoom
+
+
+class Snow(NamedTuple):
+    """What snow draws: flakes, standard normal float32 (B, 1, H, W), and B angles in degrees."""
+
+    flakes: torch.Tensor
+    angles: list[float]
+
+
+def draw_snow(draws: Draws, shape: Shape, level: object) -> Snow:
+    """Noise for the flakes, and directions uniform in [-135, -45)."""
+    angles = draws.host(lambda stream: stream.uniform(-135, -45))
+    return Snow(draws.normal(1, *shape), angles)
+
+
+def snow(images: torch.Tensor, level: tuple[float, ...], drawn: Snow) -> torch.Tensor:
+    """Whiten the image and add a layer of moved flakes, upright and upside down."""
+    mean, std, zoom, threshold, radius, sigma, share = level
+    flakes = snow_layer(drawn.flakes, mean, std, zoom, threshold).float()
+    layer = round_half_up(motion_blur(flakes, radius, sigma, drawn.angles)).float()
+    return truncate(whiten(images.float(), share).add_(layer + layer.rot90(2, (-2, -1))))
+
+
+def snow_layer(
+    noise: torch.Tensor, mean: float, std: float, zoom: float, threshold: float
+) -> torch.Tensor:
+    """Magnify normal noise and keep what exceeds the threshold.
+
+    Takes standard normal float (B, 1, H, W); the other numbers are on the [0, 1] scale, but for the
+    magnification. Returns uint8 (B, 1, H, W).
+    """
+    layer = clipped_zoom(noise * std + mean, zoom)
+    return truncate_unit(layer * (layer >= threshold))
+
+
+def whiten(values: torch.Tensor, share: float) -> torch.Tensor:
+    """Blend the image with a whiter one: the larger of itself and 1.5 times its grey, plus 127.5.
+
+    Takes float (B, 3, H, W) in [0, 255]. Returns the same, up to about 400.
+    """
+    red, green, blue = values.unbind(1)
+    grey = (red * 0.299 + green * 0.587 + blue * 0.114).unsqueeze(1)
+    whiter = torch.maximum(values, grey * 1.5 + 127.5)
+    return (values * share).add_(whiter.mul_(1 - share))
+
+
+def draw_frost(draws: Draws, shape: Shape, level: tuple[float, float, float]) -> torch.Tensor:
+    """A random crop of a random texture an image, uint8 (B, 3, H, W)."""
+    textures = _frost.textures(level[2], *shape, draws.device)
+
+    def crop(stream: np.random.Generator) -> torch.Tensor:
+        texture = textures[stream.integers(len(textures))]
+        top, left = (
+            int(stream.integers(large - small))
+            for large, small in zip(texture.shape[1:], shape, strict=True)
+        )
+        return texture[:, top : top + shape[0], left : left + shape[1]]
+
+    return torch.stack([crop(stream) for stream in draws.streams])
+
+
+def frost(
+    images: torch.Tensor, level: tuple[float, float, float], texture: torch.Tensor
+) -> torch.Tensor:
+    """Add weighted frost to the weighted image."""
+    share, amount, _ = level
+    return truncate((images.float() * share).add_(texture.float() * amount))
+
+
+def draw_fog(draws: Draws, shape: Shape, level: object) -> torch.Tensor:
+    """Noise for the fractal, uniform float32 (B, n, n) in [0, 1), n a power of two >= H and W."""
+    size = 1 << (max(shape) - 1).bit_length()
+    return draws.uniform(size, size)
+
+
+def fog(images: torch.Tensor, level: tuple[float, float], noise: torch.Tensor) -> torch.Tensor:
+    """Add a fractal and darken until the largest value is what it was."""
+    amount, decay = level
+    height, width = images.shape[-2:]
+    clouds = plasma(noise, decay)[:, None, :height, :width]
+    largest = images.amax((1, 2, 3), keepdim=True).float()
+    factor = largest / (largest + 255 * amount)
+    return truncate((clouds * (255 * amount) + images.float()).mul_(factor))
+
+
+def plasma(noise: torch.Tensor, decay: float) -> torch.Tensor:
+    """A fractal height map by the diamond-square algorithm on a torus, scaled to [0, 1].
+
+    Args:
+        noise: float (B, n, n) in [0, 1), n a power of two: what each point deviates by.
+        decay: factor by which the deviation shrinks from level to level.
+
+    Returns:
+        Float (B, n, n).
+
+    """
+    deviation = noise.mul(2).sub_(1)
+    heights = torch.zeros_like(noise)
+    size, amplitude = noise.shape[-1], 100.0
+    step = size
+    while step >= 2:
+        half, strength = step // 2, amplitude**2  # the original multiplies by it twice
+
+        def fill(rows: int, columns: int, total: torch.Tensor) -> torch.Tensor:
+            points = (..., slice(rows, None, step), slice(columns, None, step))  # noqa: B023
+            value = total * 0.25 + deviation[points] * strength  # noqa: B023
+            heights[points] = value
+            return value
+
+        corners = heights[..., ::step, ::step].clone()
+        right, below = corners.roll(-1, -1), corners.roll(-1, -2)
+        middle = fill(half, half, corners + below + right + below.roll(-1, -1))
+        fill(0, half, middle + middle.roll(1, -2) + corners + right)
+        fill(half, 0, middle + middle.roll(1, -1) + corners + below)
+        step, amplitude = half, amplitude / decay
+    heights -= heights.amin((-2, -1), keepdim=True)
+    return heights / heights.amax((-2, -1), keepdim=True)
+
+
+def brightness(images: torch.Tensor, amount: float, _: None = None) -> torch.Tensor:
+    """Add to V of HSV.
+
+    Hue and saturation stay, so every channel is scaled by V' / V; black turns grey.
+    """
+    values = images.float()
+    largest = values.amax(1, keepdim=True)
+    brighter = (largest + 255 * amount).clamp_(max=255)
+    scaled = values * (brighter / largest.clamp(min=1))
+    return truncate(torch.where(largest > 0, scaled, brighter))
+
+
+def draw_liquid(draws: Draws, shape: Shape, level: object) -> torch.Tensor:
+    """Standard normal float32 (B, H, W)."""
+    return draws.normal(*shape)
+
+
+def spatter(images: torch.Tensor, level: tuple[float, ...], noise: torch.Tensor) -> torch.Tensor:
+    """Cover the image with drops of water, or with mud. Water needs OpenCV."""
+    mean, std, sigma, threshold, strength, mud = level
+    liquid = _spatter.liquid_layer(noise, mean, std, sigma, threshold)
+    if mud:
+        cover = _spatter.mud_cover(liquid, threshold, strength).to(images.device)
+        values = images.float() * (1 - cover)
+        return truncate(values.add_(cover * _spatter.colour(_spatter.MUD, images.device)))
+    cover = _spatter.water_cover(liquid).to(images.device) * strength
+    return truncate(images.float() + cover * _spatter.colour(_spatter.WATER, images.device))
