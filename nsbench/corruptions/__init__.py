@@ -5,7 +5,7 @@ package `imagecorruptions`, which differs from them in six corruptions.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +23,9 @@ VERSION: int = 1
 """Raised whenever an image's bytes change; goes into the fingerprints of results."""
 
 MIN_SIZE = 32
-CHUNK = {"cpu": 2**18, "cuda": 2**24}  # values of a chunk, so that it stays in cache or in memory
+# Values worked on at once: on the CPU few, to stay in the cache; but many for codecs that do not
+# need it, since every step of a thread waits for Python's lock.
+CHUNK, CODEC_CHUNK, DEVICE_CHUNK = 2**19, 2**23, 2**24
 
 __all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "apply", "corrupt", "draw"]
 
@@ -31,6 +33,7 @@ __all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "apply", "corrupt", "draw
 class _Corruption(NamedTuple):
     apply: Callable[[torch.Tensor, Any, Any], torch.Tensor]
     draw: Callable[[Draws, tuple[int, int], Any], Any] | None = None
+    chunk: int = CHUNK
 
 
 _CORRUPTIONS: dict[str, _Corruption] = {
@@ -47,8 +50,8 @@ _CORRUPTIONS: dict[str, _Corruption] = {
     "brightness": _Corruption(weather.brightness),
     "contrast": _Corruption(digital.contrast),
     "elastic_transform": _Corruption(digital.elastic_transform, digital.draw_elastic),
-    "pixelate": _Corruption(digital.pixelate),
-    "jpeg_compression": _Corruption(digital.jpeg_compression),
+    "pixelate": _Corruption(digital.pixelate, chunk=CODEC_CHUNK),
+    "jpeg_compression": _Corruption(digital.jpeg_compression, chunk=CODEC_CHUNK),
     "speckle_noise": _Corruption(noise.speckle_noise, noise.draw_normal),
     "gaussian_blur": _Corruption(blur.gaussian_blur),
     "spatter": _Corruption(weather.spatter, weather.draw_liquid),
@@ -105,7 +108,8 @@ def corrupt(
         out[rows] = apply(batch, name, severity, drawn)
 
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
-    run_in_threads(one, _chunks(images), images.device)
+    limit = _CORRUPTIONS[name].chunk if images.device.type == "cpu" else DEVICE_CHUNK
+    run_in_threads(one, len(images), limit // (3 * shape[0] * shape[1]), images.device)
     return out
 
 
@@ -138,12 +142,6 @@ def apply(images: torch.Tensor, name: str, severity: int, drawn: Any) -> torch.T
 
 def _level(name: str, severity: int, shape: tuple[int, int]) -> Any:
     return TABLES[name][nearest_size(*shape)][severity - 1]
-
-
-def _chunks(images: torch.Tensor) -> Iterator[slice]:
-    each = max(1, CHUNK.get(images.device.type, 2**24) // images[:1].numel() if len(images) else 1)
-    for start in range(0, len(images), each):
-        yield slice(start, start + each)
 
 
 def _check(images: torch.Tensor, name: str, severity: int, ids: list[Key]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -10,27 +10,42 @@ import torch
 
 
 def run_in_threads(
-    work: Callable[[slice], None], chunks: Iterable[slice], device: torch.device
+    work: Callable[[slice], None], count: int, limit: int, device: torch.device
 ) -> None:
-    """Do the work for every chunk: on the CPU in torch's number of threads, else one by one.
+    """Do the work for slices of `count` things, about `limit` a slice at most.
 
-    One chunk a thread keeps a chunk in one core's cache, and lets draws and codecs, which torch
-    does not run in parallel, use all cores.
+    On the CPU it is done in torch's number of threads, else by this one. A slice a thread keeps it
+    in one core's cache, and lets draws and codecs, which torch does not run in parallel, use all
+    cores.
     """
-    todo, threads = list(chunks), torch.get_num_threads()
-    if device.type != "cpu" or threads == 1 or len(todo) < 2:
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    todo = _slices(count, max(1, limit), threads)
+    if threads == 1:
         for chunk in todo:
             work(chunk)
         return
-    for _ in _pool(threads, os.getpid()).map(work, todo):
-        pass
+    pool = _pool(threads, os.getpid())
+    torch.set_num_threads(1)  # for MKL, whose number of threads is the whole process's
+    try:
+        for _ in pool.map(work, todo):
+            pass
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _slices(count: int, limit: int, threads: int) -> list[slice]:
+    """Slices of nearly equal length, so many that all threads get as much to do."""
+    rounds = -(-count // (limit * threads))
+    size = -(-count // max(1, rounds * threads))
+    return [slice(start, start + size) for start in range(0, count, max(1, size))]
 
 
 @lru_cache(maxsize=1)
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     """Threads whose torch operations do not start threads of their own.
 
-    A process that was forked makes its own pool.
+    So a chunk is computed by one thread however many there are, and sums in one order. A process
+    that was forked makes its own pool.
     """
     started = threading.Barrier(threads)
 
@@ -41,5 +56,4 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(threads, initializer=single)
     for ready in [pool.submit(int) for _ in range(threads)]:
         ready.result()
-    torch.set_num_threads(threads)  # the workers' calls also changed what later threads inherit
     return pool

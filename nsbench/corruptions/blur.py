@@ -22,60 +22,36 @@ def gaussian_blur(images: torch.Tensor, sigma: float, _: None = None) -> torch.T
 def defocus_blur(images: torch.Tensor, level: tuple[float, float], _: None = None) -> torch.Tensor:
     """Correlate with an antialiased disk, with borders mirrored about the outermost pixels.
 
-    Every row of the disk is a sum of a few boxes about its middle, so that few sums replace the
-    product with each of the disk's weights.
+    By Fourier transforms, as OpenCV does with large kernels. Each image is transformed by itself:
+    a library may add up in another order in a batch of another size.
     """
-    boxes = disk_boxes(*level)
-    radius = max(boxes)
-    padded = pad(images.float(), (radius,) * 4, mode="reflect")
-    total: torch.Tensor | None = None
-    # Box by box: the sum over 2 * half + 1 neighbours in the row is whole, and so exact.
-    width, sums = images.shape[-1], padded[..., radius : radius + images.shape[-1]].clone()
-    for half in range(radius + 1):
-        if half:
-            sums += padded[..., radius - half : radius - half + width]
-            sums += padded[..., radius + half : radius + half + width]
-        for distance, weight in boxes.get(half, []):
-            total = _add_rows(total, sums, radius, distance, weight)
-    assert total is not None
-    return truncate(total)
-
-
-def _add_rows(
-    total: torch.Tensor | None, sums: torch.Tensor, margin: int, distance: int, weight: float
-) -> torch.Tensor:
-    """Add the weighted rows that lie `distance` above and below."""
-    height = sums.shape[-2] - 2 * margin
-    rows = sums.narrow(-2, margin - distance, height)
-    if distance:
-        rows = rows + sums.narrow(-2, margin + distance, height)
-    rows = rows * weight
-    return rows if total is None else total.add_(rows)
+    height, width = images.shape[-2:]
+    kernel, size = _disk_spectrum(level, height, width, images.device)
+    reach = len(disk(*level)) // 2
+    sides = (reach, size[1] - width - reach, reach, size[0] - height - reach)
+    blurred = torch.empty_like(images, dtype=torch.float32)
+    for image, out in zip(images, blurred, strict=True):
+        spectrum = torch.fft.rfft2(pad(image.float(), sides, mode="reflect"))
+        out.copy_(torch.fft.irfft2(spectrum.mul_(kernel), s=size)[:, :height, :width])
+    return truncate(blurred)
 
 
 @lru_cache(maxsize=16)
-def disk_boxes(radius: float, sigma: float) -> dict[int, list[tuple[int, float]]]:
-    """The disk kernel as boxes: half width -> (distance of the row, weight of the box)."""
-    kernel = disk(radius, sigma)
-    middle = len(kernel) // 2
-    quarter = kernel[middle:, middle:].astype(np.float64)
-    boxes: dict[int, list[tuple[int, float]]] = {}
-    for half in range(middle + 1):
-        beyond = quarter[:, half + 1] if half < middle else np.zeros(middle + 1)
-        steps = quarter[:, half] - beyond
-        found = [(row, float(step)) for row, step in enumerate(steps) if abs(step) > 1e-9]
-        if found:
-            boxes[half] = found
-    return _without_empty_margin(boxes)
+def _disk_spectrum(
+    level: tuple[float, float], height: int, width: int, device: torch.device
+) -> tuple[torch.Tensor, tuple[int, int]]:
+    """The disk's transform at a size that holds the padded image, and that size.
+
+    The kernel starts at the first pixel, so the result starts there too: nothing is rolled.
+    """
+    kernel = torch.from_numpy(disk(*level)).to(device)
+    size = (_fast_size(height + len(kernel) - 1), _fast_size(width + len(kernel) - 1))
+    return torch.fft.rfft2(kernel, s=size).conj().resolve_conj(), size
 
 
-def _without_empty_margin(
-    boxes: dict[int, list[tuple[int, float]]],
-) -> dict[int, list[tuple[int, float]]]:
-    """The same; the largest half width also is the largest distance, as the kernel is symmetric."""
-    largest = max(max(boxes), *(row for found in boxes.values() for row, _ in found))
-    boxes.setdefault(largest, [])
-    return boxes
+def _fast_size(size: int) -> int:
+    """The next multiple of 16, which transforms are fast at."""
+    return -(-size // 16) * 16
 
 
 def disk(radius: float, sigma: float) -> NDArray[np.float32]:
@@ -130,26 +106,27 @@ def shuffle(pixels: torch.Tensor, offsets: torch.Tensor, largest: int) -> torch.
     """
     height, width = pixels.shape[-2:]
     dx, dy = offsets.long().unbind(1)
-    place = torch.arange(height * width, device=pixels.device).view(height, width)
+    place = torch.arange(height * width, device=pixels.device)
     visited = torch.zeros(height, width, dtype=torch.bool, device=pixels.device)
     visited[largest + 1 : height - largest + 1, largest + 1 : width - largest + 1] = True
-    step = (dy * width + dx).masked_fill_(~visited, 0)
-    source = (place + step).flatten(1)
+    step = (dy * width + dx).masked_fill_(~visited, 0).flatten(1)
+    source = place + step
     if largest > 1:  # offsets of -1 and 0 never lead to a pixel that was visited before
-        before = visited.flatten()[source] & (step.flatten(1) > 0)
-        source = _follow(source, before)
+        source = source.gather(1, _chain_ends(place + step.clamp_(min=0)))
     index = source[:, None].expand(-1, pixels.shape[1], -1)
     return pixels.flatten(-2).gather(-1, index).view(pixels.shape)
 
 
-def _follow(source: torch.Tensor, goes_on: torch.Tensor) -> torch.Tensor:
-    """Follow each chain to its end, in as many steps as the logarithm of the longest."""
-    while bool(goes_on.any()):
-        next_source = source.gather(1, source)
-        next_goes_on = goes_on.gather(1, source)
-        source = torch.where(goes_on, next_source, source)
-        goes_on = goes_on & next_goes_on
-    return source
+def _chain_ends(onward: torch.Tensor) -> torch.Tensor:
+    """Where each chain ends, in as many steps as the logarithm of the longest has.
+
+    Takes and returns int64 (B, N): the next place of each place, itself at the end of a chain.
+    """
+    while True:
+        twice = onward.gather(1, onward)
+        if torch.equal(twice, onward):
+            return onward
+        onward = twice
 
 
 def draw_angles(draws: Draws, shape: Shape, level: object) -> list[float]:
