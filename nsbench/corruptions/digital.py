@@ -1,5 +1,6 @@
 """Contrast, elastic transform, pixelate, JPEG compression and saturate."""
 
+import io
 from typing import NamedTuple
 
 import numpy as np
@@ -7,13 +8,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import grid_sample
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from nsbench.corruptions import _jpeg
 from nsbench.corruptions._box import box_resize
 from nsbench.corruptions._draws import Draws
 from nsbench.corruptions._gaussian import smoothing_matrix
 from nsbench.corruptions._pixels import Shape, truncate
+
+try:  # deprecated in torchvision 0.29, to be removed some day
+    from torchvision.io import decode_jpeg, encode_jpeg
+
+    torchvision_codec = True
+except ImportError:
+    torchvision_codec = False
 
 
 def contrast(images: torch.Tensor, factor: float, _: None = None) -> torch.Tensor:
@@ -118,25 +125,45 @@ def pixelate(images: torch.Tensor, factor: float, _: None = None) -> torch.Tenso
 
 
 def _pixelated(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """All planes as one tall picture: boxes end where a plane ends, so planes do not mix.
+    """All planes in one picture each way: below each other, then side by side.
 
-    One side after the other, as Pillow may change their order in a tall picture. Enlarging with a
-    box filter is taking the nearest pixel, only slower.
+    Enlarging with a box filter is taking the pixel under the centre.
     """
-    planes, wide = images.shape[0] * images.shape[1], images.shape[-1]
+    batch, channels, high, wide = images.shape
+    planes = batch * channels
     tall = Image.fromarray(images.reshape(-1, wide))
-    narrow = tall.resize((width, tall.height), Image.Resampling.BOX)
-    small = narrow.resize((width, planes * height), Image.Resampling.BOX)
-    large = small.resize(tall.size, Image.Resampling.NEAREST)
-    return np.array(large).reshape(images.shape)
+    narrow = np.asarray(tall.resize((width, tall.height), Image.Resampling.BOX))
+    across = narrow.reshape(planes, high, width).transpose(1, 0, 2).reshape(high, -1)
+    flat = Image.fromarray(across).resize((planes * width, height), Image.Resampling.BOX)
+    small = np.asarray(flat).reshape(height, planes, width)
+    columns = small.take(_centres(width, wide), 2).transpose(1, 0, 2)
+    return columns.take(_centres(height, high), 1).reshape(images.shape)
+
+
+def _centres(small: int, large: int) -> NDArray[np.int64]:
+    """The pixels of the small side under the centres of those of the large one."""
+    return ((np.arange(large) + 0.5) * (small / large)).astype(np.int64)
 
 
 def jpeg_compression(images: torch.Tensor, quality: int, _: None = None) -> torch.Tensor:
     """Encode as JPEG of this quality with Pillow's defaults, and decode.
 
-    On the CPU torchvision's codec does it, elsewhere integer code that gives the same bytes.
+    On the CPU libjpeg does it, elsewhere integer code that gives the same bytes.
     """
     if images.device.type != "cpu":
         return _jpeg.jpeg(images, quality)
+    recode = recode_by_torchvision if torchvision_codec else recode_by_pillow
+    return torch.stack([recode(image, quality) for image in images.contiguous()])
 
-    return torch.stack([decode_jpeg(encode_jpeg(image, quality)) for image in images])
+
+def recode_by_torchvision(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """Lets threads encode side by side. Takes and returns uint8 (3, H, W)."""
+    decoded: torch.Tensor = decode_jpeg(encode_jpeg(image, quality))
+    return decoded
+
+
+def recode_by_pillow(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """The same bytes, but one thread at a time."""
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1)

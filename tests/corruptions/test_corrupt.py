@@ -1,0 +1,143 @@
+"""The interface: shapes, errors, and bytes that depend on seed, image and cell alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from nsbench import corruptions
+from nsbench.corruptions import EXTRA_NAMES, NAMES, corrupt
+from nsbench.corruptions._tables import SIZES, TABLES
+
+ALL = NAMES + EXTRA_NAMES
+IDS = [f"class/{number}.png" for number in range(5)]
+DETERMINISTIC = {
+    "defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression",
+    "gaussian_blur", "saturate",
+}  # fmt: skip
+
+
+def images(size: int = 32, count: int = 5) -> torch.Tensor:
+    y, x = np.mgrid[:size, :size] * (255 / size)
+    rng = np.random.default_rng(size)
+    noise = rng.integers(0, 256, (count, 3, size, size))
+    smooth = np.stack([x, y, (x + y) / 2])
+    return torch.from_numpy((0.7 * smooth + 0.3 * noise).astype(np.uint8))
+
+
+def test_the_names_are_in_the_published_order() -> None:
+    assert NAMES[0] == "gaussian_noise"
+    assert NAMES[-1] == "jpeg_compression"
+    assert len(NAMES) == 15
+    assert EXTRA_NAMES == ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+    assert set(TABLES) == set(ALL)
+    assert all(tuple(table) == SIZES for table in TABLES.values())
+    assert all(len(levels) == 5 for table in TABLES.values() for levels in table.values())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ALL)
+def test_every_severity_changes_the_images(name: str, size: int) -> None:
+    batch = images(size, 2)
+    before = batch.clone()
+    for severity in range(1, 6):
+        changed = corrupt(batch, name, severity, ids=[1, 2])
+        assert changed.shape == batch.shape
+        assert changed.dtype == torch.uint8
+        assert changed.is_contiguous()
+        unblurred = size == 32 and name in ("defocus_blur", "glass_blur") and severity < 3
+        assert (changed != batch).any() or unblurred
+    assert torch.equal(batch, before)
+
+
+@pytest.mark.parametrize("severity", (1, 2, 4))
+@pytest.mark.parametrize("name", ALL)
+def test_bytes_do_not_depend_on_batch_order_or_layout(name: str, severity: int) -> None:
+    batch = images()
+    whole = corrupt(batch, name, severity, ids=IDS)
+    order = [3, 0, 4, 2, 1]
+    mixed = corrupt(batch[order], name, severity, ids=[IDS[i] for i in order])
+    parts = [corrupt(batch[[i]], name, severity, ids=[IDS[i]]) for i in range(5)]
+    strided = corrupt(batch.contiguous(memory_format=torch.channels_last), name, severity, ids=IDS)
+    assert torch.equal(mixed, whole[order])
+    assert torch.equal(torch.cat(parts), whole)
+    assert torch.equal(strided, whole)
+
+
+@pytest.mark.parametrize(("size", "severity"), [(224, 2), (299, 5), (40, 3)])
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.filterwarnings("ignore:images of 40")
+def test_bytes_do_not_depend_on_threads(name: str, size: int, severity: int) -> None:
+    batch = images(size, 5)
+    torch.set_num_threads(1)
+    alone = torch.cat([corrupt(batch[[i]], name, severity, ids=[IDS[i]]) for i in (0, 4)])
+    torch.set_num_threads(2)
+    whole = corrupt(batch, name, severity, ids=IDS)
+    assert torch.get_num_threads() == 2
+    assert torch.equal(whole[[0, 4]], alone)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_draws_follow_seed_id_and_severity(name: str) -> None:
+    batch = images(64, 1).expand(5, -1, -1, -1)
+    first = corrupt(batch, name, 3, ids=IDS)
+    assert torch.equal(corrupt(batch, name, 3, ids=IDS), first)
+    random = name not in DETERMINISTIC
+    assert (corrupt(batch, name, 3, ids=IDS, seed=1) != first).any() == random
+    assert (first[0] != first[1]).any() == random
+    assert (corrupt(batch, name, 3, ids=IDS[::-1]) != first).any() == random
+
+
+def test_ids_are_strings_numbers_or_a_tensor() -> None:
+    batch = images()
+    as_numbers = corrupt(batch, "fog", 3, ids=list(range(5)))
+    assert torch.equal(corrupt(batch, "fog", 3, ids=torch.arange(5)), as_numbers)
+    assert torch.equal(corrupt(batch, "fog", 3, ids=list(np.arange(5))), as_numbers)
+    assert not torch.equal(corrupt(batch, "fog", 3, ids=IDS), as_numbers)
+
+
+def test_an_empty_batch_stays_empty() -> None:
+    assert corrupt(images()[:0], "snow", 1, ids=[]).shape == (0, 3, 32, 32)
+
+
+@pytest.mark.filterwarnings("ignore:images of 33")
+@pytest.mark.parametrize("name", ALL)
+def test_images_may_be_oblong(name: str) -> None:
+    batch = images(64)[..., :33]
+    assert corrupt(batch, name, 5, ids=IDS).shape == batch.shape
+
+
+def test_other_sizes_say_whose_constants_they_get() -> None:
+    batch = images()
+    with pytest.warns(UserWarning, match="images of 40 x 40 px get the constants of 32 px"):
+        corrupt(images(40), "contrast", 1, ids=IDS)
+    with pytest.warns(UserWarning, match="images of 300 x 250 px get the constants of 224 px"):
+        corrupt(torch.zeros(1, 3, 250, 300, dtype=torch.uint8), "contrast", 1, ids=[0])
+    assert corrupt(batch, "contrast", 1, ids=IDS).shape == batch.shape
+
+
+def test_drawing_and_applying_apart_is_the_same() -> None:
+    batch = images(64)
+    for name in ALL:
+        drawn = corruptions.draw(name, 4, IDS, shape=(64, 64), device=torch.device("cpu"))
+        assert (drawn is None) == (name in DETERMINISTIC)
+        assert torch.equal(
+            corruptions.apply(batch, name, 4, drawn), corrupt(batch, name, 4, ids=IDS)
+        )
+
+
+def test_errors_name_the_fault() -> None:
+    batch = images()
+    with pytest.raises(ValueError, match="no corruption 'frogs'; did you mean 'frost'"):
+        corrupt(batch, "frogs", 1, ids=IDS)
+    for severity in (0, 6, 2.5, True):
+        with pytest.raises(ValueError, match=f"severity is {severity}"):
+            corrupt(batch, "fog", severity, ids=IDS)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"uint8 images, not torch\.float32"):
+        corrupt(batch.float(), "fog", 1, ids=IDS)
+    for wrong in (batch[0], batch[:, :1], batch.permute(0, 2, 3, 1)):
+        with pytest.raises(ValueError, match=r"shape \(B, 3, H, W\)"):
+            corrupt(wrong, "fog", 1, ids=IDS)
+    with pytest.raises(ValueError, match="at least 32 x 32 px, not 32 x 31"):
+        corrupt(batch[..., :31, :], "fog", 1, ids=IDS)
+    with pytest.raises(ValueError, match="4 ids for 5 images"):
+        corrupt(batch, "fog", 1, ids=IDS[1:])
