@@ -39,7 +39,7 @@ def bench_attack(
     with stage("bench attack", 3 * (rounds + 1), "runs") as advance:
         for index in range(rounds + 1):
             for name, side in sides.items():
-                taken = _time(side, target)
+                taken = timed(side, target)
                 if index:  # the first round warms up
                     seconds[name].append(taken)
                 advance()
@@ -93,14 +93,16 @@ def _forward_side(model: torch.nn.Module, images: torch.Tensor) -> Callable[[], 
     return run
 
 
-def _time(side: Callable[[], object], device: torch.device) -> float:
-    _synchronize(device)
+def timed(side: Callable[[], object], device: torch.device) -> float:
+    """Seconds that a call takes, with what it started on the device."""
+    synchronize(device)
     start = time.perf_counter()
     side()
-    _synchronize(device)
+    synchronize(device)
     return time.perf_counter() - start
 
 
-def _synchronize(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -29,6 +29,8 @@ bench_app = typer.Typer(
     no_args_is_help=True, help="Measure speed against the reference, side by side."
 )
 app.add_typer(bench_app, name="bench")
+show_app = typer.Typer(no_args_is_help=True, help="Contact sheets of what is done to images.")
+app.add_typer(show_app, name="show")
 
 
 class ManyValues(TyperCommand):
@@ -194,6 +196,67 @@ def attack(
     print_table(bench_table(result))
     if json:
         write_json(json, result)
+
+
+@bench_app.command(
+    name="corruptions",
+    cls=ManyValues,
+    epilog="Examples:\n\n`nsbench bench corruptions --json corruptions.json`\n\n"
+    "`nsbench bench corruptions --corruption fog snow --device cuda --batch-size 256`",
+)
+def bench_the_corruptions(
+    corruption: Annotated[
+        list[str] | None, typer.Option(help="By default the 15 of ImageNet-C.")
+    ] = None,
+    image_size: Annotated[int, typer.Option(min=32, help="Pixels.")] = 224,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 3,
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Time the corruptions by nsbench and by the package imagecorruptions, on the same cores."""
+    from nsbench.bench_corruptions import bench_corruptions
+    from nsbench.names import CORRUPTIONS
+    from nsbench.reporting.tables import bench_table, corruptions_table, print_tables
+
+    result = bench_corruptions(
+        corruption or CORRUPTIONS,
+        image_size=image_size,
+        batch_size=batch_size,
+        rounds=rounds,
+        device=device,
+    )
+    print_tables([corruptions_table(result), bench_table(result)])
+    if json:
+        write_json(json, result)
+
+
+Picture = Annotated[Path, typer.Argument(help="A picture of any size.")]
+Sheet = Annotated[Path, typer.Option(help="The sheet to write.")]
+SheetSize = Annotated[int, typer.Option(min=32, help="Pixels that a picture is cropped to.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the random draws.")]
+
+
+@show_app.command(epilog="Example:\n\n`nsbench show corruptions cat.jpg --out sheet.png`")
+def corruptions(
+    image: Picture, out: Sheet = Path("sheet.png"), image_size: SheetSize = 224, seed: Seed = 0
+) -> None:
+    """Every corruption of ImageNet-C by severity."""
+    from nsbench.show import show_corruptions
+
+    show_corruptions(image, out, image_size=image_size, seed=seed)
+    say(f"the sheet is {out}")
+
+
+@show_app.command(epilog="Example:\n\n`nsbench show perturbations cat.jpg --out sheet.png`")
+def perturbations(
+    image: Picture, out: Sheet = Path("sheet.png"), image_size: SheetSize = 224, seed: Seed = 0
+) -> None:
+    """Every sequence of ImageNet-P, from its first frame to its last."""
+    from nsbench.show import show_perturbations
+
+    show_perturbations(image, out, image_size=image_size, seed=seed)
+    say(f"the sheet is {out}")
 
 
 def main(arguments: list[str] | None = None) -> Any:

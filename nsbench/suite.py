@@ -32,7 +32,7 @@ class BaseSuite(Config):
 
     def protocol(self) -> str:
         """Hash of all that defines the numbers, but for the model and the images themselves."""
-        return fingerprint(self.model_dump(exclude={"description", "reference"}))
+        return fingerprint(self.model_dump(exclude={"description", "reference", "files"}))
 
 
 class AccuracySuite(BaseSuite):
@@ -70,15 +70,18 @@ class SizedSuite(BaseSuite):
 class CorruptionSuite(SizedSuite):
     """Errors under corruption: mCE and relative mCE.
 
-    generator: what makes the pixels. jpeg_quality: every corrupted image goes through JPEG of that
-    quality, as the released ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C.
+    generator: what makes the pixels: `nsbench`, as the original code did and on any device, or the
+    package `imagecorruptions`. jpeg_quality: every corrupted image goes through JPEG of that
+    quality, as the released ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. files: a folder in
+    the layout of the released set, whose files are read as they are; then nothing is generated.
     """
 
     kind: Literal["corruption"]
     corruptions: list[str] = Field(default=list(CORRUPTIONS), min_length=1)
     severities: list[int] = Field(default=list(SEVERITIES), min_length=1)
-    generator: Literal["imagecorruptions"] = "imagecorruptions"
+    generator: Literal["nsbench", "imagecorruptions"] = "nsbench"
     jpeg_quality: int = Field(default=85, ge=0, le=100)
+    files: str | None = None
 
     @field_validator("corruptions")
     @classmethod

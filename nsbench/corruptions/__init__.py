@@ -27,7 +27,7 @@ MIN_SIZE = 32
 # need it, since every step of a thread waits for Python's lock.
 CHUNK, CODEC_CHUNK, DEVICE_CHUNK = 2**19, 2**23, 2**24
 
-__all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "apply", "corrupt", "draw"]
+__all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "apply", "corrupt", "draw", "jpeg"]
 
 
 class _Corruption(NamedTuple):
@@ -110,6 +110,21 @@ def corrupt(
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     limit = _CORRUPTIONS[name].chunk if images.device.type == "cpu" else DEVICE_CHUNK
     run_in_threads(one, len(images), limit // (3 * shape[0] * shape[1]), images.device)
+    return out
+
+
+def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
+    """Encode as JPEG and decode, as the released ImageNet-C was stored (quality 85).
+
+    Takes and returns uint8 (B, 3, H, W); quality is 1 to 100.
+    """
+
+    def one(rows: slice) -> None:
+        out[rows] = digital.jpeg_compression(images[rows], quality)
+
+    out = torch.empty_like(images, memory_format=torch.contiguous_format)
+    limit = CODEC_CHUNK if images.device.type == "cpu" else DEVICE_CHUNK
+    run_in_threads(one, len(images), limit // max(1, images[:1].numel()), images.device)
     return out
 
 

@@ -195,14 +195,15 @@ class FolderSource:
 
     def image(self, index: int) -> Image.Image:
         """RGB image as stored."""
-        return _decode(self._files[index], str(self._files[index]))
+        return decode(self._files[index], str(self._files[index]))
 
 
 def _images_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in EXTENSIONS)
 
 
-def _decode(file: Path | io.BytesIO, name: str) -> Image.Image:
+def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
+    """RGB image of 8 bits. Raises NsbenchError that calls it `name` if it cannot be read."""
     try:
         with Image.open(file) as image:
             if image.mode.startswith("I;16"):  # Pillow would clip 16 bits, not scale them
@@ -236,7 +237,7 @@ class TableSource:
         name = f"{index} of {self.name}"
         if cell is None:
             raise NsbenchError(f"the image {name} is missing: remove its row")
-        return _decode(io.BytesIO(cell["bytes"]) if cell["bytes"] else Path(cell["path"]), name)
+        return decode(io.BytesIO(cell["bytes"]) if cell["bytes"] else Path(cell["path"]), name)
 
 
 def _load_table(spec: SourceSpec, path: str) -> "Dataset":

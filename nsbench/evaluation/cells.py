@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from nsbench import perturbations
-from nsbench.corruptions import package
+from nsbench.corruptions import corrupt, jpeg, package
 from nsbench.data.loaders import clean_crops
 from nsbench.data.sources import Source
 from nsbench.data.transforms import Preprocessing
@@ -102,20 +102,50 @@ class _Corrupted(Dataset[torch.Tensor]):
 
 
 def corrupted_batches(
-    suite: CorruptionSuite, crops: Crops, ids: list[str], cells: list[str], size: int
+    suite: CorruptionSuite,
+    crops: Crops,
+    ids: list[str],
+    cells: list[str],
+    size: int,
+    device: torch.device,
 ) -> Iterator[tuple[str, Batch]]:
-    """Every batch of every cell in order, corrupted by worker processes ahead of its use."""
+    """Every batch of every cell in order, corrupted on the device or by the package."""
     todo = [(cell, rows) for cell in cells for rows in batches(len(crops), size)]
+    make = _by_package if suite.generator == "imagecorruptions" else _on_device
+    for (cell, rows), images in zip(todo, make(suite, crops, ids, todo, device), strict=True):
+        yield cell, Batch(rows, images)
+
+
+def _on_device(
+    suite: CorruptionSuite,
+    crops: Crops,
+    ids: list[str],
+    todo: list[tuple[str, slice]],
+    device: torch.device,
+) -> Iterator[torch.Tensor]:
+    for cell, rows in todo:
+        name, severity = cell.split("/")
+        images = torch.from_numpy(np.ascontiguousarray(crops[rows])).to(device, non_blocking=True)
+        changed = corrupt(images, name, int(severity), ids=ids[rows], seed=suite.seed)
+        yield jpeg(changed, suite.jpeg_quality) if suite.jpeg_quality else changed
+
+
+def _by_package(
+    suite: CorruptionSuite,
+    crops: Crops,
+    ids: list[str],
+    todo: list[tuple[str, slice]],
+    device: torch.device,
+) -> Iterator[torch.Tensor]:
+    """Ahead of their use, by worker processes, as the package does one image at a time."""
     # compiled once, before the workers are forked from this process
     package.corrupt(np.zeros((3, 32, 32), np.uint8), "glass_blur", 1, "warm-up")
-    loader = DataLoader(
+    yield from DataLoader(
         _Corrupted(suite, crops, ids, todo),
         batch_size=None,
         num_workers=LOADERS,
         multiprocessing_context="fork",
     )
-    for (cell, rows), images in zip(todo, loader, strict=True):
-        yield cell, Batch(rows, images)
 
 
 def perturbed_batches(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench import perturbations
+from nsbench import corruptions, perturbations
 from nsbench.corruptions import package
 from nsbench.data.sources import Source, select_per_class
 from nsbench.data.transforms import Preprocessing
@@ -86,7 +86,7 @@ class Plan:
     everything: Images
 
 
-def make_plan(suite: Suite, source: Source, models: list[Classifier]) -> Plan:
+def make_plan(suite: Suite, source: Source, models: list[Classifier], device: torch.device) -> Plan:
     """A suite's image list, and each model's missing cells.
 
     Raises NsbenchError for images that cannot serve the suite, or a class no model knows.
@@ -100,7 +100,8 @@ def make_plan(suite: Suite, source: Source, models: list[Classifier]) -> Plan:
     images = everything
     if isinstance(suite, AccuracySuite) and suite.misclassified:
         images = Images(source, _misclassified(suite, everything))
-    tasks = [_task(suite, images, model) for model in models]
+    generator = _generator(suite, device)
+    tasks = [_task(suite, images, model, generator) for model in models]
     return Plan(suite, images, tasks, everything)
 
 
@@ -117,7 +118,7 @@ def _misclassified(suite: AccuracySuite, images: Images) -> NDArray[np.int64]:
     return np.array(keep, dtype=np.int64)
 
 
-def _task(suite: Suite, images: Images, model: Classifier) -> Task:
+def _task(suite: Suite, images: Images, model: Classifier, generator: str | None) -> Task:
     classes = class_indices(model, images.source)
     if suite.mask and images.source.classes is None:
         raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")
@@ -131,18 +132,21 @@ def _task(suite: Suite, images: Images, model: Classifier) -> Task:
         "classes": fingerprint(classes.tolist()),
         "weights": model.weights,
         "preprocessing": model.preprocessing.model_dump(),
-        "generator": _generator(suite),
+        "generator": generator,
     }
     store = Store(model.results, suite.name, identity)
     missing = [cell for cell in suite.cells() if not store.has(cell)]
     return Task(model, store, labels, columns, missing)
 
 
-def _generator(suite: Suite) -> str | None:
-    if isinstance(suite, CorruptionSuite):
+def _generator(suite: Suite, device: torch.device) -> str | None:
+    """What makes the pixels; random draws differ between kinds of devices."""
+    if isinstance(suite, CorruptionSuite) and suite.generator == "imagecorruptions":
         return package.version()
+    if isinstance(suite, CorruptionSuite):
+        return f"nsbench corruptions {corruptions.VERSION} on {device.type}"
     if isinstance(suite, PerturbationSuite):
-        return f"nsbench perturbations {perturbations.VERSION}"
+        return f"nsbench perturbations {perturbations.VERSION} on {device.type}"
     return None
 
 
@@ -151,7 +155,10 @@ def crop_size(suite: Suite, model: Classifier) -> Preprocessing:
     if isinstance(suite, SizedSuite):
         # a hair more, so that floor(image_size / crop_pct) is resize_size in floating point too
         crop_pct = min(1.0, suite.image_size / ((suite.resize_size or suite.image_size) + 1e-6))
-        return Preprocessing(image_size=suite.image_size, crop_pct=crop_pct)
+        # bilinear, as in the original generators
+        return Preprocessing(
+            image_size=suite.image_size, crop_pct=crop_pct, interpolation="bilinear"
+        )
     return model.preprocessing.model_copy(update={"mean": [0.0] * 3, "std": [1.0] * 3})
 
 

@@ -68,7 +68,7 @@ def evaluate(
     for suite in chosen:
         if suite.source not in sources:
             sources[suite.source] = open_source(suite.source)
-        plans.append(make_plan(suite, sources[suite.source], loaded))
+        plans.append(make_plan(suite, sources[suite.source], loaded, target))
     read_images(plans)
     return [folder for plan in plans for folder in _run(plan, target, batch_size)]
 
@@ -182,7 +182,7 @@ def _run_corruption(
     if not cells:
         return
     crops, ids = plan.images.crops[str(crop_size(suite, tasks[0].model))], plan.images.ids
-    for cell, batch in corrupted_batches(suite, crops, ids, cells, batch_size):
+    for cell, batch in corrupted_batches(suite, crops, ids, cells, batch_size, device):
         pixels = _pixels(batch.images, device)
         for task in [task for task in tasks if cell in task.missing]:
             task.add(cell, _forward(task, pixels))

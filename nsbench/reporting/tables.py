@@ -192,3 +192,16 @@ def bench_table(result: dict[str, Any]) -> Table:
     """The figures of a benchmark, one a row."""
     rows = [[key, f"{value:,.2f}"] for key, value in result.items() if isinstance(value, float)]
     return Table("bench", ["figure", "value"], rows, result)
+
+
+def corruptions_table(result: dict[str, Any]) -> Table:
+    """A benchmark of corruptions: images a second by severity, and the ratio to the package."""
+    rows = []
+    for name, ratio in result["ratios"].items():
+        cells = [cell for cell in result["cells"] if cell["corruption"] == name]
+        speeds = [f"{cell['nsbench_images_per_second']:,.0f}" for cell in cells]
+        speeds += [f"{cell['imagecorruptions_images_per_second']:,.0f}" for cell in cells]
+        rows.append([name, *speeds, f"{ratio:.2f}"])
+    severities = [f"{side} {cell}" for side in ("", "package") for cell in range(1, 6)]
+    columns = ["images/s by severity", *(text.strip() for text in severities), "ratio"]
+    return Table("nsbench and imagecorruptions", columns, rows, result)
