@@ -7,7 +7,7 @@ import torch
 
 from nsbench.corruptions import _gaussian
 from nsbench.corruptions._motion import motion_blur as move
-from nsbench.corruptions._pixels import constant, round_half_up, to_unit, truncate, truncate_unit
+from nsbench.corruptions._pixels import constant, round_half_up, to_unit, truncate_unit
 from nsbench.perturbations._batch import Batch
 from nsbench.perturbations.geometry import magnified
 
@@ -57,7 +57,8 @@ def gaussian_blur(batch: Batch, setting: Smoothing) -> Iterator[torch.Tensor]:
 
     Yields uint8 (B, 3, S, S), truncated; no frame is the clean image.
     """
-    values = batch.crop().float()
+    # float64 on this scale, as in scikit-image: in even areas the last bit decides a pixel.
+    unit = to_unit(batch.crop(), torch.float64)
     for frame in range(batch.count):
         sigma = setting.start + setting.step * frame
-        yield truncate(_gaussian.gaussian_blur(values, sigma, setting.truncate))
+        yield truncate_unit(_gaussian.gaussian_blur(unit, sigma, setting.truncate))
