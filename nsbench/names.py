@@ -1,5 +1,7 @@
 """The names of the benchmarks' parts, in the published order (Hendrycks and Dietterich, 2019)."""
 
+from nsbench.config import nearest
+
 CORRUPTIONS = (
     "gaussian_noise", "shot_noise", "impulse_noise",
     "defocus_blur", "glass_blur", "motion_blur", "zoom_blur",
@@ -19,14 +21,28 @@ PERTURBATIONS = (
 )  # fmt: skip
 """The ten perturbation sequences that mFR averages; CIFAR-10-P's has spatter for snow."""
 
-_FRAMES = dict.fromkeys(PERTURBATIONS, 31) | {"motion_blur": 21, "translate": 16}
+EXTRA_PERTURBATIONS = ("speckle_noise", "gaussian_blur", "spatter", "shear")
+"""The four validation sequences, which mFR leaves out."""
+
+PERTURBATION_SIZES = (224, 64, 32)
+"""Sizes in pixels that the sequences have settings for: ImageNet-P, Tiny-ImageNet-P, CIFAR-10-P."""
+
+_USUAL = 31
+_FRAMES = {224: {"translate": 41}, 64: {}, 32: {"motion_blur": 21, "translate": 16}}
 
 
-def frame_count(name: str) -> int:
-    """Frames of a sequence at the settings of CIFAR-10-P. Raises ValueError for an unknown name."""
-    if name not in _FRAMES:
-        raise ValueError(f"there is no perturbation {name!r}; choose from {', '.join(_FRAMES)}")
-    return _FRAMES[name]
+def frame_count(name: str, size: int = 32) -> int:
+    """Frames of a sequence at one of `PERTURBATION_SIZES`.
+
+    Raises ValueError for an unknown name or size.
+    """
+    names = PERTURBATIONS + EXTRA_PERTURBATIONS
+    if name not in names:
+        raise ValueError(f"there is no perturbation '{name}'{nearest(name, names)}")
+    if size not in _FRAMES:
+        sizes = ", ".join(map(str, PERTURBATION_SIZES))
+        raise ValueError(f"there are no perturbations of {size} px; valid sizes are {sizes}")
+    return _FRAMES[size].get(name, _USUAL)
 
 
 def is_noise(name: str) -> bool:

@@ -38,10 +38,10 @@ def _along(images: torch.Tensor, weights: list[float], dim: int) -> torch.Tensor
     padded = pad(images, sides, mode="replicate") if radius else images
     total = padded.narrow(dim, radius, size) * weights[0]
     pair = torch.empty_like(total)
-    for distance, weight in enumerate(weights[1:], 1):
+    for distance in range(radius, 0, -1):  # SciPy's order, which decides truncated values
         before = padded.narrow(dim, radius - distance, size)
         torch.add(before, padded.narrow(dim, radius + distance, size), out=pair)
-        total += pair.mul_(weight)
+        total += pair.mul_(weights[distance])
     return total
 
 

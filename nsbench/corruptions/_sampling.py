@@ -1,57 +1,74 @@
-"""Bilinear sampling of a batch at the same real coordinates in every image."""
+"""Bilinear sampling of a batch at the same real coordinates in every image.
 
-import numpy as np
-import numpy.typing as npt
+What depends on the coordinates alone is prepared once, for any number of images.
+"""
+
+from typing import NamedTuple
+
 import torch
 
-Grid = npt.NDArray[np.float64]
+from nsbench.corruptions._pixels import Shape
 
 
-def pixel_grid(height: int, width: int) -> tuple[Grid, Grid]:
-    """The y and the x of every pixel, each float64 (height, width)."""
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    return y, x
+class Taps(NamedTuple):
+    """Where h x w points read an image, and how much.
 
-
-def bilinear(images: torch.Tensor, x: Grid, y: Grid, *, black_border: bool) -> torch.Tensor:
-    """Interpolate between the four pixels around each point.
-
-    Args:
-        images: (B, C, H, W), any dtype.
-        x: float64 (h, w), columns to sample at, whole numbers at pixel centres.
-        y: float64 (h, w), rows to sample at.
-        black_border: whether pixels beyond the border are 0, or else those of the border.
-
-    Returns:
-        float64 (B, C, h, w), not rounded.
+    Attributes:
+        pixels: int32 (4 * h * w,), the flat index of each point's upper left pixel, then of all
+            upper right, lower left and lower right ones.
+        inside: uint8 (4 * h * w,), 0 for a pixel that counts as black; None if none does.
+        weight_x: float64 (h, w) in [0, 1), the share of the right pixels.
+        weight_y: float64 (h, w) in [0, 1), the share of the lower pixels.
 
     """
-    left, top = np.floor(x), np.floor(y)
-    weight_x, weight_y = _on_device(x - left, images), _on_device(y - top, images)
 
-    def corner(right: int, down: int) -> torch.Tensor:
-        return _gather(images, left + right, top + down, black_border=black_border)
-
-    upper = _blend(corner(0, 0), corner(1, 0), weight_x)
-    lower = _blend(corner(0, 1), corner(1, 1), weight_x)
-    return _blend(upper, lower, weight_y)
+    pixels: torch.Tensor
+    inside: torch.Tensor | None
+    weight_x: torch.Tensor
+    weight_y: torch.Tensor
 
 
-def _blend(first: torch.Tensor, second: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def prepare(
+    x: torch.Tensor, y: torch.Tensor, shape: Shape, covered: torch.Tensor | None = None
+) -> Taps:
+    """Find the four pixels around each point, and their weights.
+
+    Args:
+        x: float64 (h, w), columns to sample at, whole numbers at pixel centres.
+        y: float64 (h, w), rows to sample at.
+        shape: height and width of the images.
+        covered: bool (h, w), the points that are not black, around which pixels beyond the border
+            are those of the border. Without it, all pixels beyond the border are black.
+
+    """
+    left, top = x.floor(), y.floor()
+    columns = torch.stack((left, left + 1, left, left + 1))
+    rows = torch.stack((top, top, top + 1, top + 1))
+    near_x, near_y = columns.clamp(0, shape[1] - 1), rows.clamp(0, shape[0] - 1)
+    index = (near_y * shape[1] + near_x).to(torch.int32).flatten()
+    inside = (near_x == columns) & (near_y == rows) if covered is None else covered.expand_as(rows)
+    black = None if bool(inside.all()) else inside.to(torch.uint8).flatten()
+    return Taps(index, black, x - left, y - top)
+
+
+def sample(images: torch.Tensor, taps: Taps) -> torch.Tensor:
+    """Interpolate in uint8 images (B, C, H, W). Returns float64 (B, C, h, w), not rounded."""
+    picked = _select(images.flatten(0, 1).flatten(1), taps.pixels)
+    if taps.inside is not None:
+        picked *= taps.inside
+    corners = picked.view(*images.shape[:2], 4, *taps.weight_x.shape).to(torch.float64)
+    upper, right, lower, lower_right = corners.unbind(2)
     # Pillow's form, in separate operations; torch.lerp rounds differently.
-    return first + (second - first) * weight
+    upper += (right.sub_(upper)).mul_(taps.weight_x)
+    lower += (lower_right.sub_(lower)).mul_(taps.weight_x)
+    return (lower.sub_(upper)).mul_(taps.weight_y).add_(upper)
 
 
-def _gather(images: torch.Tensor, x: Grid, y: Grid, *, black_border: bool) -> torch.Tensor:
-    height, width = images.shape[-2:]
-    column, row = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    index = (row * width + column).astype(np.int64)
-    flat = images.flatten(-2)[..., torch.from_numpy(index).to(images.device)]
-    values = flat.to(torch.float64)
-    if black_border:
-        values = values * _on_device(((column == x) & (row == y)).astype(np.float64), images)
-    return values
-
-
-def _on_device(array: Grid, like: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(array).to(like.device)
+def _select(planes: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """`planes.index_select(1, index)`, which a CPU does four times as fast plane by plane."""
+    if planes.device.type != "cpu":
+        return planes.index_select(1, index)
+    picked = planes.new_empty(len(planes), len(index))
+    for plane, out in zip(planes, picked, strict=True):
+        torch.index_select(plane, 0, index, out=out)
+    return picked

@@ -1,81 +1,156 @@
-"""The ten ImageNet-P sequences at the CIFAR-10-P settings, for images of 32 x 32 pixels.
+"""ImageNet-P on the fly: its ten sequences and the four validation ones, in batches, on any device.
 
-All settings are those of ImageNet-P/create_p/make_cifar_p.py in hendrycks/robustness, first
-difficulty. The published CIFAR-10-P has spatter where this has snow, as ImageNet-P does.
+They follow the original generators (ImageNet-P/create_p in hendrycks/robustness) at the sizes of
+ImageNet-P (224 px), Tiny-ImageNet-P (64) and CIFAR-10-P (32). Frames are not compressed, as those
+of the published ImageNet-P are by its videos. The published CIFAR-10-P has spatter where this has
+snow, as ImageNet-P does.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from typing import Any
 
 import torch
 
-from nsbench.names import PERTURBATIONS, frame_count, is_noise
-from nsbench.perturbations.blur import motion_blur_frames, zoom_blur
-from nsbench.perturbations.geometry import rotate, scale, tilt, translate
-from nsbench.perturbations.noise import gaussian_noise, shot_noise
-from nsbench.perturbations.weather import brightness, snow
+from nsbench.corruptions._draws import Key
+from nsbench.corruptions._threads import run_in_threads
+from nsbench.names import EXTRA_PERTURBATIONS as EXTRA_NAMES
+from nsbench.names import PERTURBATION_SIZES as SIZES
+from nsbench.names import PERTURBATIONS as NAMES
+from nsbench.names import frame_count, is_noise
+from nsbench.perturbations import blur, geometry, noise, weather
+from nsbench.perturbations._batch import Batch
+from nsbench.perturbations._settings import DIFFICULTIES, TABLES
 
-VERSION: int = 1
+VERSION: int = 2
 """Raised whenever a frame's bytes change; goes into the fingerprints of results."""
 
-__all__ = ["NAMES", "VERSION", "frame_count", "frames", "is_noise"]
+CHUNK = {"cpu": 2**18, "cuda": 2**22}  # values of a frame, so that it stays in cache or in memory
 
-NAMES = PERTURBATIONS
+__all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "frame_count", "frames", "is_noise"]
 
-_SHAPE = (3, 32, 32)
-
-_RANDOM: dict[str, Callable[..., Iterator[torch.Tensor]]] = {
-    "gaussian_noise": partial(gaussian_noise, scale=0.02),
-    "shot_noise": partial(shot_noise, photons=700.0),
-    "snow": partial(snow, zoom=2.0, radius=10.0, sigma=2.0),
-}
-_FIXED: dict[str, Callable[..., Iterator[torch.Tensor]]] = {
-    "motion_blur": partial(motion_blur_frames, radius=6.0, sigma=1.8, step=9.0),
-    "zoom_blur": partial(zoom_blur, step=0.004),
-    "brightness": partial(brightness, percent=1.5),
-    "translate": partial(translate, start=-7),
-    "rotate": rotate,
-    "tilt": partial(tilt, step=0.75),
-    "scale": partial(scale, start=70.0, step=2.0),
+_SEQUENCES: dict[str, Callable[[Batch, Any], Iterator[torch.Tensor]]] = {
+    "gaussian_noise": noise.gaussian_noise,
+    "shot_noise": noise.shot_noise,
+    "motion_blur": blur.motion_blur,
+    "zoom_blur": blur.zoom_blur,
+    "snow": weather.snow,
+    "brightness": weather.brightness,
+    "translate": geometry.translate,
+    "rotate": geometry.rotate,
+    "tilt": geometry.tilt,
+    "scale": geometry.scale,
+    "speckle_noise": noise.speckle_noise,
+    "gaussian_blur": blur.gaussian_blur,
+    "spatter": weather.spatter,
+    "shear": geometry.shear,
 }
 
 
 def frames(
-    images: torch.Tensor, name: str, *, ids: Sequence[str], seed: int = 0
+    images: torch.Tensor,
+    name: str,
+    *,
+    ids: Sequence[Key] | torch.Tensor,
+    seed: int = 0,
+    difficulty: int = 1,
+    size: int | None = None,
 ) -> Iterator[torch.Tensor]:
     """Make the frames of a sequence one by one, each for the whole batch.
 
-    A frame's bytes depend on the image, its id, the name and the seed, never on the rest of
-    the batch.
+    Frames are central crops of the images. Geometric sequences and zoom blur move the whole image
+    and then crop it, so give them the resized photograph, e.g. 256 x 341 px, and not its crop.
+
+    What is random depends on (seed, image id, name, difficulty) alone: a frame's bytes are the same
+    in any batch, order or process. The CPU and a GPU draw different numbers from the same
+    distributions.
+
+    At 64 px, motion blur is that of Tiny-ImageNet-C's first severity (radius 10, sigma 1):
+    Tiny-ImageNet-P blurs the full-size photograph before it makes it small.
 
     Args:
-        images: uint8 (B, 3, 32, 32), on any device.
-        name: one of `NAMES`.
-        ids: B image ids, which random draws depend on.
-        seed: the seed of all random draws.
+        images: uint8 (B, 3, H, W), RGB, neither side below `size`, on any device.
+        name: one of `NAMES` or `EXTRA_NAMES`.
+        ids: B image ids, strings or whole numbers (or an integer tensor); only random sequences
+            use them.
+        seed: of all draws.
+        difficulty: 1, 2 or 3 for the noises, 1 for the other sequences.
+        size: height and width of a frame, 224, 64 or 32; by default the largest that fits.
 
     Returns:
-        An iterator over `frame_count(name)` tensors, each uint8 (B, 3, 32, 32) on the device
-        of `images`. It keeps no earlier frame.
+        An iterator over `frame_count(name, size)` tensors, each uint8 (B, 3, size, size) on the
+        device of `images`. It keeps no earlier frame.
 
     Raises:
-        ValueError: at once, if there is no sequence of that name, or if the images or the
-            number of ids are not as above.
+        ValueError: at once, for images, a name, ids, a difficulty or a size that are not as above.
+        NsbenchError: with the first frame, if spatter lacks OpenCV.
 
     """
-    count = frame_count(name)
-    _check_batch(images, ids)
-    if name in _RANDOM:
-        return _RANDOM[name](images, ids, seed, count=count)
-    return _FIXED[name](images, count=count)
+    chosen = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
+    _check_batch(images, chosen)
+    side = _size(images, size)
+    count = frame_count(name, side)
+    setting = _setting(name, side, difficulty)
+    key = f"sequence/{name}/{difficulty}"
+    parts = {
+        rows.start: _SEQUENCES[name](
+            Batch(images[rows], side, count, chosen[rows], seed, key), setting
+        )
+        for rows in _chunks(images, side)
+    }
+    return _joined(images, parts, side, count)
 
 
-def _check_batch(images: torch.Tensor, ids: Sequence[str]) -> None:
-    if images.dtype != torch.uint8:
-        raise ValueError(f"Perturbations need uint8 images, not {images.dtype}.")
-    if images.ndim != 4 or images.shape[1:] != _SHAPE:
+def _joined(
+    images: torch.Tensor, parts: dict[int, Iterator[torch.Tensor]], size: int, count: int
+) -> Iterator[torch.Tensor]:
+    chunks = list(_chunks(images, size))
+    for _ in range(count):
+        out = images.new_empty((len(images), 3, size, size))
+
+        def one(rows: slice, out: torch.Tensor = out) -> None:
+            out[rows] = next(parts[rows.start])
+
+        run_in_threads(one, chunks, images.device)
+        yield out
+
+
+def _chunks(images: torch.Tensor, size: int) -> Iterator[slice]:
+    each = max(1, CHUNK.get(images.device.type, 2**22) // (3 * size * size))
+    for start in range(0, len(images), each):
+        yield slice(start, start + each)
+
+
+def _setting(name: str, size: int, difficulty: int) -> Any:
+    setting = TABLES[name][size]
+    if difficulty not in DIFFICULTIES or isinstance(difficulty, bool):
+        raise ValueError(f"difficulty is {difficulty}, but must be 1, 2 or 3")
+    if is_noise(name):
+        return setting[difficulty - 1]
+    if difficulty != 1:
+        raise ValueError(f"{name} has difficulty 1 only, not {difficulty}; the noises have 1 to 3")
+    return setting
+
+
+def _size(images: torch.Tensor, size: int | None) -> int:
+    height, width = images.shape[-2:]
+    if size is None:
+        size = max((side for side in SIZES if side <= min(height, width)), default=min(SIZES))
+    if size not in SIZES:
+        raise ValueError(f"perturbations have sizes {', '.join(map(str, SIZES))} px, not {size}")
+    if min(height, width) < size:
         raise ValueError(
-            f"Perturbations need images of shape (B, 3, 32, 32), not {tuple(images.shape)}."
+            f"frames of {size} px need images of at least {size} x {size} px, not "
+            f"{width} x {height}"
+        )
+    return size
+
+
+def _check_batch(images: torch.Tensor, ids: list[Key]) -> None:
+    if images.dtype != torch.uint8:
+        raise ValueError(f"perturbations need uint8 images, not {images.dtype}")
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"perturbations need images of shape (B, 3, H, W), not {tuple(images.shape)}"
         )
     if len(ids) != len(images):
-        raise ValueError(f"There are {len(ids)} ids for {len(images)} images.")
+        raise ValueError(f"there are {len(ids)} ids for {len(images)} images")

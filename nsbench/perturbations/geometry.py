@@ -1,118 +1,179 @@
-"""Geometric sequences, all built on one bilinear sampling helper.
+"""Geometric sequences: they move the resized image and keep its central crop.
 
-Coordinates are float64, as in Pillow.
+Coordinates and sums are float64, as in Pillow. Only the crop is computed.
 """
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from numpy.typing import NDArray
 
-from nsbench.corruptions._sampling import bilinear, pixel_grid
+from nsbench.corruptions._pixels import Shape
+from nsbench.corruptions._sampling import Taps, prepare, sample
+from nsbench.perturbations._batch import Batch
 
-Matrix = npt.NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Linear = tuple[float, float, float, float]
+Corner = tuple[int, int]
+PREPARED = 4  # frames whose taps are kept for the next part of the batch, 2 MB each at 224 px
 
 
-def affine(
-    images: torch.Tensor, *, angle: float = 0.0, shift_x: int = 0, scale: float = 1.0
-) -> torch.Tensor:
-    """Rotate and scale about the centre, then shift, as torchvision does on Pillow images.
+def translate(batch: Batch, start: int) -> Iterator[torch.Tensor]:
+    """Shift by whole pixels in x, from `start` (negative = left) on, one more per frame.
 
-    The result is that of torchvision's `affine` with bilinear interpolation: a pixel whose
-    source point lies outside the image is black, fractions are dropped.
+    Yields uint8 (B, 3, S, S). What lies beyond the resized image is black.
+    """
+    for frame in range(batch.count):
+        yield shifted(batch, start + frame)
+
+
+def shifted(batch: Batch, shift: int) -> torch.Tensor:
+    """The crop of the images moved to the right by `shift` pixels, uint8 (B, 3, S, S)."""
+    (top, left), size, width = batch.corner, batch.size, batch.resized.shape[-1]
+    first, last = max(left - shift, 0), min(left - shift + size, width)
+    frame = batch.resized.new_zeros((len(batch.resized), 3, size, size))
+    if first < last:
+        place = first - (left - shift)
+        source = batch.resized[..., top : top + size, first:last]
+        frame[..., place : place + last - first] = source
+    return frame
+
+
+def rotate(batch: Batch, step: float) -> Iterator[torch.Tensor]:
+    """Rotate about the centre by `step` more degrees per frame, clockwise, not in the middle frame.
+
+    Yields uint8 (B, 3, S, S). What lies beyond the resized image is black.
+    """
+    for frame in range(batch.count):
+        angle = math.radians(step * (frame - batch.count // 2))
+        cos, sin = math.cos(angle), math.sin(angle)
+        yield affine(batch, (cos, sin, -sin, cos))
+
+
+def scale(batch: Batch, setting: tuple[float, float]) -> Iterator[torch.Tensor]:
+    """Zoom about the centre: `setting` is the percentage of the first frame, and the step.
+
+    Yields uint8 (B, 3, S, S). What lies beyond the resized image is black.
+    """
+    start, step = setting
+    for frame in range(batch.count):
+        yield magnified(batch, (frame * step + start) / 100.0)
+
+
+def magnified(batch: Batch, factor: float) -> torch.Tensor:
+    """The crop of the images magnified about their centre, uint8 (B, 3, S, S)."""
+    return affine(batch, (1 / factor, 0.0, 0.0, 1 / factor))
+
+
+def shear(batch: Batch, step: float) -> Iterator[torch.Tensor]:
+    """Shear in x about the centre by `step` more degrees per frame, not in the middle frame.
+
+    Yields uint8 (B, 3, S, S). What lies beyond the resized image is black.
+    """
+    for frame in range(batch.count):
+        slope = math.tan(math.radians(step * (frame - batch.count // 2)))
+        yield affine(batch, (1.0, slope, 0.0, 1.0))
+
+
+def tilt(batch: Batch, step: float) -> Iterator[torch.Tensor]:
+    """Tilt the image plane about both axes by `step` more degrees per frame.
+
+    The middle frame is not quite the clean image, because the original scripts place the image
+    plane one unit behind the focal plane. Yields uint8 (B, 3, S, S). What lies beyond the resized
+    image is black.
+    """
+    shape = (batch.resized.shape[-2], batch.resized.shape[-1])
+    for frame in range(batch.count):
+        angle = math.radians(step * (frame - batch.count // 2))
+        inverse = np.linalg.inv(_tilt_matrix(angle, *shape)).astype(np.float64)
+        yield perspective(batch, inverse)
+
+
+def affine(batch: Batch, linear: Linear) -> torch.Tensor:
+    """Transform about the centre, as torchvision's `affine` does with Pillow images.
+
+    The result is that of bilinear interpolation: a pixel whose source point lies outside the
+    resized image is black, fractions are dropped.
 
     Args:
-        images: uint8 (B, C, H, W).
-        angle: degrees, clockwise.
-        shift_x: pixels to the right.
-        scale: factor larger than 0.
+        batch: the images.
+        linear: by rows, the matrix that leads from a pixel's place relative to the centre to that
+            of its source.
 
     Returns:
-        uint8 (B, C, H, W).
+        uint8 (B, 3, S, S).
 
     """
-    height, width = images.shape[-2:]
-    cos, sin = math.cos(math.radians(angle)) / scale, math.sin(math.radians(angle)) / scale
-    # The order of operations is torchvision's and Pillow's: with fractions dropped, the last
-    # bit of a coordinate can decide a pixel.
-    start_x = cos * (-width / 2 - shift_x) + sin * (-height / 2) + width / 2
-    start_y = -sin * (-width / 2 - shift_x) + cos * (-height / 2) + height / 2
-    y, x = (grid + 0.5 for grid in pixel_grid(height, width))
-    source_x = cos * x + sin * y + start_x
-    source_y = -sin * x + cos * y + start_y
-    inside = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
-    sampled = bilinear(images, source_x - 0.5, source_y - 0.5, black_border=False)
-    covered = torch.from_numpy(inside).to(images.device)
-    return sampled.to(torch.uint8) * covered
+    images = batch.resized
+    shape = (images.shape[-2], images.shape[-1])
+    taps = _affine_taps(shape, batch.corner, batch.size, linear, images.device)
+    return sample(images, taps).to(torch.uint8)
 
 
-def perspective(images: torch.Tensor, matrix: Matrix) -> torch.Tensor:
-    """Warp by a 3x3 matrix as OpenCV's `warpPerspective` does with its defaults.
+def perspective(batch: Batch, inverse: Matrix) -> torch.Tensor:
+    """Warp as OpenCV's `warpPerspective` does with its defaults.
 
     Borders blend into black; results are rounded to the nearest value, ties to even.
 
     Args:
-        images: uint8 (B, C, H, W).
-        matrix: float64 (3, 3), invertible, from (x, y, 1) of the input to that of the
-            output, with whole numbers at pixel centres.
+        batch: the images.
+        inverse: float64 (3, 3), from (x, y, 1) of the result to that of its source, up to a
+            factor, with whole numbers at pixel centres of the resized image.
 
     Returns:
-        uint8 (B, C, H, W).
+        uint8 (B, 3, S, S).
 
     """
-    y, x = pixel_grid(*images.shape[-2:])
-    inverse = np.linalg.inv(matrix)
-    source_x, source_y, depth = (row[0] * x + row[1] * y + row[2] for row in inverse)
-    sampled = bilinear(images, source_x / depth, source_y / depth, black_border=True)
-    return sampled.round().to(torch.uint8)
+    images = batch.resized
+    shape = (images.shape[-2], images.shape[-1])
+    rows = tuple(tuple(float(value) for value in row) for row in inverse)
+    taps = _perspective_taps(shape, batch.corner, batch.size, rows, images.device)
+    return sample(images, taps).round_().to(torch.uint8)
 
 
-def translate(images: torch.Tensor, *, start: int, count: int) -> Iterator[torch.Tensor]:
-    """Shift by whole pixels in x, from `start` (negative = left) on, one more per frame.
-
-    Takes and yields uint8 (B, C, H, W); `count` frames; uncovered pixels are black. Start and
-    count are -7 and 16 in make_cifar_p.py, -20 and 41 in make_imagenet_p.py.
-    """
-    for frame in range(count):
-        yield affine(images, shift_x=start + frame)
-
-
-def rotate(images: torch.Tensor, *, count: int) -> Iterator[torch.Tensor]:
-    """Rotate about the centre by one more degree per frame, the middle frame unchanged.
-
-    Takes and yields uint8 (B, C, H, W); `count` frames (31 in make_cifar_p.py and
-    make_imagenet_p.py); uncovered pixels are black.
-    """
-    for frame in range(count):
-        yield affine(images, angle=frame - count // 2)
+@lru_cache(maxsize=PREPARED)
+def _affine_taps(
+    shape: Shape, corner: Corner, size: int, linear: Linear, device: torch.device
+) -> Taps:
+    (height, width), (xx, xy, yx, yy) = shape, linear
+    # The order of operations is torchvision's and Pillow's: with fractions dropped, the last
+    # bit of a coordinate can decide a pixel.
+    start_x = xx * (-width / 2) + xy * (-height / 2) + width / 2
+    start_y = yx * (-width / 2) + yy * (-height / 2) + height / 2
+    x, y = (line + 0.5 for line in _crop_lines(corner, size, device))
+    source_x = x * xx + y * xy + start_x
+    source_y = x * yx + y * yy + start_y
+    covered = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
+    return prepare(source_x - 0.5, source_y - 0.5, shape, covered)
 
 
-def scale(images: torch.Tensor, *, start: float, step: float, count: int) -> Iterator[torch.Tensor]:
-    """Zoom about the centre from `start` percent on, by `step` percent points per frame.
+@lru_cache(maxsize=PREPARED)
+def _perspective_taps(
+    shape: Shape,
+    corner: Corner,
+    size: int,
+    inverse: tuple[tuple[float, ...], ...],
+    device: torch.device,
+) -> Taps:
+    x, y = _crop_lines(corner, size, device)
+    source_x, source_y, depth = (x * row[0] + y * row[1] + row[2] for row in inverse)
+    return prepare(source_x / depth, source_y / depth, shape)
 
-    Takes and yields uint8 (B, C, H, W); `count` frames; uncovered pixels are black. Start and
-    step are 70 and 2 in make_cifar_p.py, 40 and 2.5 in make_imagenet_p.py.
-    """
-    for frame in range(count):
-        yield affine(images, scale=(frame * step + start) / 100.0)
 
-
-def tilt(images: torch.Tensor, *, step: float, count: int) -> Iterator[torch.Tensor]:
-    """Tilt the image plane about both axes by `step` more degrees per frame.
-
-    Takes and yields uint8 (B, C, H, W); `count` frames; uncovered pixels are black. The step
-    is 0.75 in make_cifar_p.py, 1 in make_imagenet_p.py. The middle frame is not quite the
-    clean image, because those scripts place the image plane one unit behind the focal plane.
-    """
-    height, width = images.shape[-2:]
-    for frame in range(count):
-        angle = math.radians(step * (frame - count // 2))
-        yield perspective(images, _tilt_matrix(angle, height, width))
+def _crop_lines(
+    corner: Corner, size: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The x (1, S) and the y (S, 1) of the crop's pixels in the resized image, float64."""
+    top, left = corner
+    line = torch.arange(size, dtype=torch.float64, device=device)
+    return (line + left)[None], (line + top)[:, None]
 
 
 def _tilt_matrix(angle: float, height: int, width: int) -> Matrix:
+    """From (x, y, 1) of the image to that of the tilted one, up to a factor; float64 (3, 3)."""
     cos, sin, focal = math.cos(angle), math.sin(angle), math.hypot(width, height)
     lift = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1], [0, 0, 1]])
     about_x = np.array([[1, 0, 0, 0], [0, cos, -sin, 0], [0, sin, cos, 0], [0, 0, 0, 1]])

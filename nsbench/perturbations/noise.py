@@ -1,68 +1,44 @@
-"""Noise sequences: a clean frame followed by frames with fresh noise."""
+"""Noise sequences: the clean crop, then frames of it with fresh noise each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 
-from nsbench.corruptions._pixels import constant, to_unit, truncate_unit
-from nsbench.perturbations._draws import Array, draw_batch
+from nsbench.corruptions import noise
+from nsbench.corruptions._draws import Draws
+from nsbench.corruptions._pixels import Shape
+from nsbench.perturbations._batch import Batch
+
+Draw = Callable[[Draws, Shape, object], torch.Tensor]
+Apply = Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor]
 
 
-def gaussian_noise(
-    images: torch.Tensor, ids: Sequence[str], seed: int, *, scale: float, count: int
-) -> Iterator[torch.Tensor]:
-    """Add fresh normal noise to the clean image in every frame after the first.
+def gaussian_noise(batch: Batch, std: float) -> Iterator[torch.Tensor]:
+    """Add normal noise of this standard deviation, on the [0, 1] scale.
 
-    Args:
-        images: uint8 (B, C, H, W).
-        ids: one id per image; with `seed` they decide the noise.
-        seed: the seed of all draws.
-        scale: standard deviation on the [0, 1] scale (0.02 in make_cifar_p.py,
-            0.03 in make_imagenet_p.py of hendrycks/robustness).
-        count: the number of frames, the clean one included.
-
-    Yields:
-        uint8 (B, C, H, W), `count` times.
-
+    Yields uint8 (B, 3, S, S), truncated.
     """
-    shape = tuple(images.shape[1:])
-    unit = to_unit(images, torch.float32)
-
-    def draw(index: int, rng: np.random.Generator) -> Array:
-        return rng.standard_normal(shape, dtype=np.float32)
-
-    yield images.clone()
-    for frame in range(1, count):
-        noise = torch.from_numpy(draw_batch(draw, ids, seed, f"gaussian_noise/{frame}", shape))
-        yield truncate_unit(unit + noise.to(unit) * scale)
+    return _noisy(batch, std, noise.draw_normal, noise.gaussian_noise)
 
 
-def shot_noise(
-    images: torch.Tensor, ids: Sequence[str], seed: int, *, photons: float, count: int
-) -> Iterator[torch.Tensor]:
-    """Replace the clean image by Poisson counts of it in every frame after the first.
+def shot_noise(batch: Batch, photons: float) -> Iterator[torch.Tensor]:
+    """Replace each value by a Poisson count of that many expected photons for white.
 
-    Args:
-        images: uint8 (B, C, H, W).
-        ids: one id per image; with `seed` they decide the counts.
-        seed: the seed of all draws.
-        photons: expected count of a white pixel (700 in make_cifar_p.py, 300 in
-            make_imagenet_p.py of hendrycks/robustness).
-        count: the number of frames, the clean one included.
-
-    Yields:
-        uint8 (B, C, H, W), `count` times.
-
+    Yields uint8 (B, 3, S, S), truncated.
     """
-    shape = tuple(images.shape[1:])
-    rates = (to_unit(images, torch.float64) * photons).contiguous().cpu().numpy()
+    return _noisy(batch, photons, noise.draw_words, noise.shot_noise)
 
-    def draw(index: int, rng: np.random.Generator) -> Array:
-        return np.asarray(rng.poisson(rates[index]))
 
-    yield images.clone()
-    for frame in range(1, count):
-        counts = torch.from_numpy(draw_batch(draw, ids, seed, f"shot_noise/{frame}", shape))
-        counts = counts.to(images.device)
-        yield truncate_unit(counts / constant(photons, counts))
+def speckle_noise(batch: Batch, std: float) -> Iterator[torch.Tensor]:
+    """Add normal noise of this standard deviation times the value.
+
+    Yields uint8 (B, 3, S, S), truncated.
+    """
+    return _noisy(batch, std, noise.draw_normal, noise.speckle_noise)
+
+
+def _noisy(batch: Batch, level: float, draw: Draw, apply: Apply) -> Iterator[torch.Tensor]:
+    clean, draws = batch.crop(), batch.draws()
+    yield clean
+    for _ in range(1, batch.count):
+        yield apply(clean, level, draw(draws, (batch.size, batch.size), level))

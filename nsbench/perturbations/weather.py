@@ -1,119 +1,98 @@
-"""Snow and brightness sequences."""
+"""Snow, brightness and spatter."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
-import numpy as np
 import torch
+from torch.nn.functional import pad
 
+from nsbench.corruptions import _spatter, weather
 from nsbench.corruptions._hsv import hsv_to_rgb, rgb_to_hsv
-from nsbench.corruptions._pixels import round_half_up, to_unit, truncate_unit
-from nsbench.corruptions._sampling import bilinear
-from nsbench.perturbations._draws import Array, draw_batch
-from nsbench.perturbations.blur import motion_blur
+from nsbench.corruptions._motion import motion_blur
+from nsbench.corruptions._pixels import constant, round_half_up, to_unit, truncate, truncate_unit
+from nsbench.perturbations._batch import Batch
 
 
-def snow(
-    images: torch.Tensor,
-    ids: Sequence[str],
-    seed: int,
-    *,
-    zoom: float,
-    radius: float,
-    sigma: float,
-    count: int,
-) -> Iterator[torch.Tensor]:
-    """Let one snow layer per image drift by turning its motion blur 4 degrees per frame.
+class Snow(NamedTuple):
+    """Mean, standard deviation and magnification of the flakes, radius and sigma of their motion.
 
-    Args:
-        images: uint8 (B, 3, H, W), H = W.
-        ids: one id per image; with `seed` they decide the snow layer.
-        seed: the seed of all draws.
-        zoom: magnification of the flakes (2 in make_cifar_p.py, 3 in make_imagenet_p.py
-            of hendrycks/robustness).
-        radius: radius of the layer's motion blur in pixels (10 and 14).
-        sigma: width of the layer's motion blur in pixels (2 and 4).
-        count: the number of frames (31).
-
-    Yields:
-        uint8 (B, 3, H, W), `count` times; no frame is the clean image.
-
+    The first two are on the [0, 1] scale, the last two in pixels.
     """
-    flakes = snow_layer(ids, seed, size=images.shape[-1], zoom=zoom)
-    sharp = flakes.to(images.device, torch.float64)
-    whitened = _whiten(to_unit(images, torch.float64))
-    for frame in range(count):
-        moved = round_half_up(motion_blur(sharp, radius, sigma, frame * 4 - 150))
-        layer = to_unit(moved, torch.float64)
-        yield truncate_unit(whitened + layer + layer.rot90(2, (-2, -1)))
+
+    mean: float
+    std: float
+    zoom: float
+    radius: float
+    sigma: float
 
 
-def snow_layer(ids: Sequence[str], seed: int, *, size: int, zoom: float) -> torch.Tensor:
-    """Draw the flakes before they are blurred: N(0.05, 0.3), magnified, cut off below 0.5.
+class Spatter(NamedTuple):
+    """Mean, standard deviation and sigma of the liquid, its threshold, and how it runs down.
 
-    Args:
-        ids: one id per image.
-        seed: the seed of all draws.
-        size: height and width in pixels.
-        zoom: magnification, at least 1.
-
-    Returns:
-        uint8 (len(ids), 1, size, size).
-
+    Sigma is in pixels, `flow` a kernel along the columns, the rest on the [0, 1] scale.
     """
-    shape = (1, size, size)
 
-    def draw(index: int, rng: np.random.Generator) -> Array:
-        return rng.normal(0.05, 0.3, shape)
+    mean: float
+    std: float
+    sigma: float
+    threshold: float
+    flow: tuple[float, ...]
 
-    layer = clipped_zoom(torch.from_numpy(draw_batch(draw, ids, seed, "snow", shape)), zoom)
-    return truncate_unit(layer * (layer >= 0.5))
 
+def snow(batch: Batch, setting: Snow) -> Iterator[torch.Tensor]:
+    """Whiten the crop and add one layer of flakes, whose motion blur turns by 4 degrees a frame.
 
-def clipped_zoom(layers: torch.Tensor, factor: float) -> torch.Tensor:
-    """Magnify the centre to the full size, as `scipy.ndimage.zoom` with order 1 does.
-
-    Args:
-        layers: (B, C, H, H), any dtype.
-        factor: magnification, at least 1.
-
-    Returns:
-        float64 (B, C, H, H).
-
+    Yields uint8 (B, 3, S, S), truncated; no frame is the clean image.
     """
-    size = layers.shape[-1]
-    cut = math.ceil(size / factor)
-    top, zoomed = (size - cut) // 2, round(cut * factor)
-    trim = (zoomed - size) // 2
-    source = np.arange(trim, trim + size) * ((cut - 1) / (zoomed - 1))
-    x, y = np.meshgrid(source, source)
-    centre = layers[..., top : top + cut, top : top + cut]
-    return bilinear(centre, x, y, black_border=False)
+    mean, std, zoom, radius, sigma = setting
+    flakes = batch.draws().normal(1, batch.size, batch.size)
+    sharp = weather.snow_layer(flakes, mean, std, zoom, threshold=0.5).float()
+    white = weather.whiten(batch.crop().float(), 0.85)
+    for frame in range(batch.count):
+        layer = round_half_up(motion_blur(sharp, radius, sigma, [frame * 4 - 150])).float()
+        yield truncate(white + (layer + layer.rot90(2, (-2, -1))))
 
 
-def brightness(images: torch.Tensor, *, percent: float, count: int) -> Iterator[torch.Tensor]:
+def brightness(batch: Batch, percent: float) -> Iterator[torch.Tensor]:
     """Add `percent` hundredths more to V of HSV per frame, none in the middle frame.
 
     Hue and saturation stay, so all channels are scaled by V'/V; black turns grey. The round trip
     through HSV is scikit-image's, whose rounding lowers some pixels by 1 even at V' = V.
 
-    Args:
-        images: uint8 (B, 3, H, W).
-        percent: change of V per frame (1.5 in make_cifar_p.py, 2 in make_imagenet_p.py
-            of hendrycks/robustness).
-        count: the number of frames (31).
-
-    Yields:
-        uint8 (B, 3, H, W), `count` times.
-
+    Yields uint8 (B, 3, S, S), truncated.
     """
-    hue, saturation, value = rgb_to_hsv(to_unit(images, torch.float64))
-    for frame in range(count):
-        brighter = (value + (frame - count // 2) * percent / 100.0).clamp(0.0, 1.0)
-        yield truncate_unit(hsv_to_rgb(hue, saturation, brighter))
+    hue, saturation, value = rgb_to_hsv(to_unit(batch.crop(), torch.float64))
+    shares, value = hsv_to_rgb(hue, saturation, torch.ones_like(value)), value.unsqueeze(1)
+    for frame in range(batch.count):
+        brighter = value + (frame - batch.count // 2) * percent / 100.0
+        yield truncate_unit(shares * brighter.clamp_(0.0, 1.0))
 
 
-def _whiten(unit: torch.Tensor) -> torch.Tensor:
-    red, green, blue = unit.unbind(1)
-    grey = (red * 0.299 + green * 0.587 + blue * 0.114).unsqueeze(1)
-    return unit * 0.85 + torch.maximum(unit, grey * 1.5 + 0.5) * (1 - 0.85)
+def spatter(batch: Batch, setting: Spatter) -> Iterator[torch.Tensor]:
+    """Cover the crop with drops of water that run down. Needs OpenCV.
+
+    Where no drop is left, as in some late frames of 32 px, the frame is the clean crop: there the
+    original divides by zero.
+
+    Yields uint8 (B, 3, S, S), truncated.
+    """
+    mean, std, sigma, threshold, flow = setting
+    noise = batch.draws().normal(batch.size, batch.size)
+    liquid = _spatter.liquid_layer(noise, mean, std, sigma, threshold)
+    unit = to_unit(batch.crop(), torch.float32)
+    water = _spatter.colour(_spatter.WATER, unit.device)
+    water /= constant(255.0, water)
+    for _ in range(batch.count):
+        cover = _spatter.water_cover(liquid).to(unit.device) * 0.6
+        yield truncate_unit(unit + cover * water)
+        liquid = run_down(liquid, flow)
+
+
+def run_down(liquid: torch.Tensor, flow: tuple[float, ...]) -> torch.Tensor:
+    """Convolve the columns of (B, H, W) with a kernel, as `numpy.convolve` does in mode `same`."""
+    height, above = liquid.shape[-2], len(flow) // 2
+    padded = pad(liquid, (0, 0, above, len(flow) - 1 - above))
+    total = torch.zeros_like(liquid)
+    for row, weight in enumerate(reversed(flow)):
+        total += padded.narrow(-2, row, height) * weight
+    return total

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nsbench.perturbations.weather import clipped_zoom
+from nsbench.corruptions._zoom import clipped_zoom
 
 
 @pytest.mark.parametrize(("size", "factor"), [(32, 2.0), (32, 1.75), (64, 1.0), (224, 3.0)])
