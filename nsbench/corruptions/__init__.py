@@ -14,7 +14,7 @@ from nsbench.config import nearest
 from nsbench.corruptions import blur, digital, noise, weather
 from nsbench.corruptions._draws import Draws, Key
 from nsbench.corruptions._tables import SIZES, TABLES, nearest_size
-from nsbench.corruptions._threads import run_in_threads
+from nsbench.corruptions._threads import run_in_threads, slices
 from nsbench.names import CORRUPTIONS as NAMES
 from nsbench.names import EXTRA_CORRUPTIONS as EXTRA_NAMES
 from nsbench.names import SEVERITIES
@@ -109,7 +109,8 @@ def corrupt(
 
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     limit = _CORRUPTIONS[name].chunk if images.device.type == "cpu" else DEVICE_CHUNK
-    run_in_threads(one, len(images), limit // (3 * shape[0] * shape[1]), images.device)
+    each = limit // (3 * shape[0] * shape[1])
+    run_in_threads(one, slices(len(images), each, images.device), images.device)
     return out
 
 
@@ -124,7 +125,8 @@ def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
 
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     limit = CODEC_CHUNK if images.device.type == "cpu" else DEVICE_CHUNK
-    run_in_threads(one, len(images), limit // max(1, images[:1].numel()), images.device)
+    each = limit // max(1, images[:1].numel())
+    run_in_threads(one, slices(len(images), each, images.device), images.device)
     return out
 
 

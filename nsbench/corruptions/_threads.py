@@ -9,20 +9,24 @@ from functools import lru_cache
 import torch
 
 
-def run_in_threads(
-    work: Callable[[slice], None], count: int, limit: int, device: torch.device
-) -> None:
-    """Do the work for slices of `count` things, about `limit` a slice at most.
-
-    On the CPU it is done in torch's number of threads, else by this one. A slice a thread keeps it
-    in one core's cache, and lets draws and codecs, which torch does not run in parallel, use all
-    cores.
-    """
+def slices(count: int, limit: int, device: torch.device) -> list[slice]:
+    """Slices of `count` things, at most `limit` each; all threads get as much to do."""
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    todo = _slices(count, max(1, limit), threads)
-    if threads == 1:
-        for chunk in todo:
-            work(chunk)
+    rounds = -(-count // (max(1, limit) * threads))
+    size = -(-count // max(1, rounds * threads))
+    return [slice(start, start + size) for start in range(0, count, max(1, size))]
+
+
+def run_in_threads(work: Callable[[slice], None], todo: list[slice], device: torch.device) -> None:
+    """Do the work for every slice: on the CPU in torch's number of threads, else in this one.
+
+    A slice a thread keeps it in one core's cache, and lets draws and codecs, which torch does not
+    run in parallel, use all cores.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        for rows in todo:
+            work(rows)
         return
     pool = _pool(threads, os.getpid())
     torch.set_num_threads(1)  # for MKL, whose number of threads is the whole process's
@@ -31,13 +35,6 @@ def run_in_threads(
             pass
     finally:
         torch.set_num_threads(threads)
-
-
-def _slices(count: int, limit: int, threads: int) -> list[slice]:
-    """Slices of nearly equal length, so many that all threads get as much to do."""
-    rounds = -(-count // (limit * threads))
-    size = -(-count // max(1, rounds * threads))
-    return [slice(start, start + size) for start in range(0, count, max(1, size))]
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nsbench.corruptions._draws import Key
-from nsbench.corruptions._threads import run_in_threads
+from nsbench.corruptions._threads import run_in_threads, slices
 from nsbench.names import EXTRA_PERTURBATIONS as EXTRA_NAMES
 from nsbench.names import PERTURBATION_SIZES as SIZES
 from nsbench.names import PERTURBATIONS as NAMES
@@ -24,7 +24,8 @@ from nsbench.perturbations._settings import DIFFICULTIES, TABLES
 VERSION: int = 2
 """Raised whenever a frame's bytes change; goes into the fingerprints of results."""
 
-CHUNK = {"cpu": 2**18, "cuda": 2**22}  # values of a frame, so that it stays in cache or in memory
+# Values of a frame worked on at once: on the CPU few, to stay in the cache.
+CHUNK, DEVICE_CHUNK = 2**18, 2**22
 
 __all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "frame_count", "frames", "is_noise"]
 
@@ -91,19 +92,24 @@ def frames(
     count = frame_count(name, side)
     setting = _setting(name, side, difficulty)
     key = f"sequence/{name}/{difficulty}"
+    limit = CHUNK if images.device.type == "cpu" else DEVICE_CHUNK
+    chunks = slices(len(images), limit // (3 * side * side), images.device)
     parts = {
         rows.start: _SEQUENCES[name](
             Batch(images[rows], side, count, chosen[rows], seed, key), setting
         )
-        for rows in _chunks(images, side)
+        for rows in chunks
     }
-    return _joined(images, parts, side, count)
+    return _joined(images, parts, chunks, side, count)
 
 
 def _joined(
-    images: torch.Tensor, parts: dict[int, Iterator[torch.Tensor]], size: int, count: int
+    images: torch.Tensor,
+    parts: dict[int, Iterator[torch.Tensor]],
+    chunks: list[slice],
+    size: int,
+    count: int,
 ) -> Iterator[torch.Tensor]:
-    chunks = list(_chunks(images, size))
     for _ in range(count):
         out = images.new_empty((len(images), 3, size, size))
 
@@ -112,12 +118,6 @@ def _joined(
 
         run_in_threads(one, chunks, images.device)
         yield out
-
-
-def _chunks(images: torch.Tensor, size: int) -> Iterator[slice]:
-    each = max(1, CHUNK.get(images.device.type, 2**22) // (3 * size * size))
-    for start in range(0, len(images), each):
-        yield slice(start, start + each)
 
 
 def _setting(name: str, size: int, difficulty: int) -> Any:

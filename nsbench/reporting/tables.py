@@ -195,13 +195,16 @@ def bench_table(result: dict[str, Any]) -> Table:
 
 
 def corruptions_table(result: dict[str, Any]) -> Table:
-    """A benchmark of corruptions: images a second by severity, and the ratio to the package."""
+    """A benchmark of corruptions: images a second, and the ratio to the package by severity."""
     rows = []
     for name, ratio in result["ratios"].items():
         cells = [cell for cell in result["cells"] if cell["corruption"] == name]
-        speeds = [f"{cell['nsbench_images_per_second']:,.0f}" for cell in cells]
-        speeds += [f"{cell['imagecorruptions_images_per_second']:,.0f}" for cell in cells]
-        rows.append([name, *speeds, f"{ratio:.2f}"])
-    severities = [f"{side} {cell}" for side in ("", "package") for cell in range(1, 6)]
-    columns = ["images/s by severity", *(text.strip() for text in severities), "ratio"]
-    return Table("nsbench and imagecorruptions", columns, rows, result)
+        taken = [
+            len(cells) / sum(1 / cell[f"{side}_images_per_second"] for cell in cells)
+            for side in ("nsbench", "imagecorruptions")
+        ]
+        each = [f"{cell['ratio']:.1f}" for cell in cells]
+        rows.append([name, *(f"{speed:,.0f}" for speed in taken), f"{ratio:.2f}", *each])
+    severities = [str(severity) for severity in range(1, 6)]
+    columns = ["images/s", "nsbench", "package", "ratio", *severities]
+    return Table("nsbench beside imagecorruptions", columns, rows, result)

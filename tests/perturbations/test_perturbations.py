@@ -109,7 +109,7 @@ def test_large_frames_do_not_depend_on_the_batch_either(name: str) -> None:
 @pytest.mark.parametrize("name", ("gaussian_noise", "rotate", "snow", "zoom_blur"))
 def test_threads_do_not_change_a_byte(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = sequence(name)
-    monkeypatch.setitem(perturbations.CHUNK, "cpu", 2 * 3 * 32 * 32)
+    monkeypatch.setattr(perturbations, "CHUNK", 2 * 3 * 32 * 32)
     assert torch.equal(sequence(name), expected)
     torch.set_num_threads(2)  # restored by a fixture of all tests
     assert torch.equal(sequence(name), expected)
