@@ -72,7 +72,7 @@ def test_every_file_is_named_and_loads(workplace: Path) -> None:
 
 def test_every_command_is_one_of_ours_or_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    known = {"train", "eval", "report", "reference", "suites", "quickstart", "bench"}
+    known = {"train", "eval", "report", "reference", "suites", "quickstart", "bench", "show"}
     for program, verb, *_ in commands():
         assert (program == "nsbench" and verb in known) or f"\n{verb}:" in makefile
 
@@ -129,7 +129,8 @@ def test_the_own_recipe_and_suites_run_on_digits(workplace: Path) -> None:
 def test_the_python_lines_run(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import nsbench
 
-    (code,) = blocks("python")
+    alone, code = blocks("python")
+    exec(alone, {})
     train = nsbench.train
     small = ["workers=0", "defaults.epochs=1", "generations.0.epochs=1"]
     small += ["pseudo_labels.balance=false", "pseudo_labels.min_confidence=0.0"]

@@ -22,7 +22,7 @@ def folder() -> Path:
     """
     found = importlib.util.find_spec("imagecorruptions")
     if found is None or found.origin is None:
-        raise missing_extra("imagecorruptions-imaug", "quickstart", "frost")
+        raise missing_extra("imagecorruptions-imaug", "corruptions", "frost")
     return Path(found.origin).parent / "frost"
 
 

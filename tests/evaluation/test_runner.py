@@ -1,6 +1,7 @@
 """Predictions against a plain loop, resume, one pass, and bad input, on real digits."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import imagecorruptions
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from nsbench.corruptions import corrupt
 from nsbench.data.sources import DigitsSource, SourceSpec, open_source, select_per_class
 from nsbench.data.transforms import Preprocessing, center_crop, to_array
 from nsbench.errors import NsbenchError
@@ -54,8 +56,28 @@ def test_accuracy_equals_a_plain_loop(tiny_run: Path, tmp_path: Path) -> None:
         )
 
 
-def test_corrupted_images_are_the_packages(tiny_run: Path, tmp_path: Path) -> None:
+def by_package(images: torch.Tensor, name: str, severity: int) -> torch.Tensor:
+    changed = [
+        imagecorruptions.corrupt(
+            image.permute(1, 2, 0).numpy(), corruption_name=name, severity=severity
+        )
+        for image in images
+    ]
+    return torch.from_numpy(np.stack(changed).transpose(0, 3, 1, 2).copy())
+
+
+def by_nsbench(images: torch.Tensor, name: str, severity: int) -> torch.Tensor:
+    return corrupt(images, name, severity, ids=images_of()[2])
+
+
+@pytest.mark.parametrize(
+    ("generator", "make"), [("nsbench", by_nsbench), ("imagecorruptions", by_package)]
+)
+def test_corrupted_images_are_the_generators(
+    generator: str, make: Callable[..., torch.Tensor], tiny_run: Path, tmp_path: Path
+) -> None:
     text = CORRUPTION + 'corruptions = ["defocus_blur", "contrast"]\nseverities = [1, 4]\n'
+    text += f'generator = "{generator}"\n'
     suite = write_suite(tmp_path / "s.toml", text)
     model = str(tiny_run / "generation-1")
     (folder,) = evaluate([model], [suite], device="cpu", batch_size=6)
@@ -63,14 +85,7 @@ def test_corrupted_images_are_the_packages(tiny_run: Path, tmp_path: Path) -> No
     errors = {}
     for name in ("defocus_blur", "contrast"):
         for severity in (1, 4):
-            changed = [
-                imagecorruptions.corrupt(
-                    image.permute(1, 2, 0).numpy(), corruption_name=name, severity=severity
-                )
-                for image in images
-            ]
-            batch = torch.from_numpy(np.stack(changed).transpose(0, 3, 1, 2).copy())
-            expected = top(model, batch)
+            expected = top(model, make(images, name, severity))
             assert (read_cell(folder, f"{name}/{severity}").top == expected).all()
             errors[name, severity] = 100 * (expected[:, 0] != labels).mean()
     scores = score(folder)
