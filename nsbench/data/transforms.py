@@ -47,8 +47,13 @@ class Preprocessing(Config):
 
 def center_crop(image: Image.Image, size: Preprocessing) -> NDArray[np.uint8]:
     """Resize and centre-crop an RGB image to uint8 (3, S, S), as timm and torchvision do."""
-    resized = F.resize(image, [size.resize_size], InterpolationMode(size.interpolation))
-    return to_array(F.center_crop(resized, [size.image_size]))
+    whole = F.resize(image, [size.resize_size], InterpolationMode(size.interpolation))
+    return to_array(F.center_crop(whole, [size.image_size]))
+
+
+def resized(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Resize an RGB image bilinearly to a short side of `size` px, as uint8 (3, H, W)."""
+    return to_array(F.resize(image, [size], InterpolationMode.BILINEAR))
 
 
 def to_array(image: Image.Image) -> NDArray[np.uint8]:

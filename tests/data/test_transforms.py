@@ -104,3 +104,11 @@ def test_random_erasing_leaves_a_rectangle_of_noise_and_the_global_generator() -
     untouched = training_transform(SIZE, "center", 0.0, "", 0.25)
     share = np.mean([(untouched(image, seed) == 7).all() for seed in range(300)])
     assert 0.65 <= share <= 0.85
+
+
+def test_the_short_side_is_resized_bilinearly() -> None:
+    array = np.random.default_rng(0).integers(0, 256, (30, 45, 3), dtype=np.uint8)
+    image = Image.fromarray(array)
+    wanted = np.asarray(image.resize((30, 20), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert (resized(image, 20) == wanted).all()
+    assert (resized(image, 30) == array.transpose(2, 0, 1)).all()
