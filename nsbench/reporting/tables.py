@@ -192,3 +192,10 @@ def bench_table(result: dict[str, Any]) -> Table:
     """The figures of a benchmark, one a row."""
     rows = [[key, f"{value:,.2f}"] for key, value in result.items() if isinstance(value, float)]
     return Table("bench", ["figure", "value"], rows, result)
+
+
+def made_table(summary: dict[str, Any]) -> Table:
+    """What a `nsbench make` command found and wrote, one figure a row."""
+    figures = {**summary, "seconds": f"{summary['seconds']:.1f}"}
+    rows = [[key, str(value)] for key, value in figures.items()]
+    return Table("made", ["figure", "value"], rows, summary)
