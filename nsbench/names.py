@@ -52,3 +52,8 @@ def is_noise(name: str) -> bool:
     """
     frame_count(name)  # refuses an unknown one
     return name.endswith("_noise")
+
+
+def clip_folder(name: str, difficulty: int) -> str:
+    """The folder of a sequence in the layout of ImageNet-P: `shot_noise_2` for a difficulty."""
+    return name if difficulty == 1 or not is_noise(name) else f"{name}_{difficulty}"

@@ -8,16 +8,21 @@ import platform
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nsbench.errors import NsbenchError
 
 PACKAGES = ("nsbench", "torch", "torchvision", "timm", "numpy", "pillow", "imagecorruptions-imaug")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed.
+@contextmanager
+def written_whole(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """A file to fill that appears whole or not at all: a temporary neighbour, then renamed.
+
+    sync: whether to wait until the disk has it; without, a crash of the machine may lose it.
 
     Raises NsbenchError where the folder cannot be made or the disk is full.
     """
@@ -26,9 +31,10 @@ def write_bytes(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
@@ -39,6 +45,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is what a killed process left of `written_whole`."""
+    return re.fullmatch(r"\..+\.[a-z0-9_]{8}", name) is not None
+
+
+def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Write a file whole or not at all, as `written_whole` does."""
+    with written_whole(path, sync=sync) as file:
+        file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:

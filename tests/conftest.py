@@ -89,6 +89,18 @@ def image_folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
+@pytest.fixture
+def small_folder(tmp_path: Path) -> Path:
+    """Two classes, `cat` and `dog`, of five smooth 32 by 32 pictures each."""
+    across, down = np.meshgrid(np.arange(32), np.arange(32))
+    for number in range(10):
+        path = tmp_path / "small" / ("cat", "dog")[number % 2] / f"{number // 2}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        planes = [5 * across + 9 * number, 6 * down, 3 * (across + down)]
+        Image.fromarray(np.stack(planes, -1).astype(np.uint8)).save(path)
+    return tmp_path / "small"
+
+
 def write_suite(path: Path, text: str) -> str:
     path.write_text(text)
     return str(path)

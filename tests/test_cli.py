@@ -80,6 +80,12 @@ def test_train_eval_report_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> 
         (["report", "nowhere"], "nowhere is neither a run folder nor a folder of results"),
         (["reference", "digits", "--out", "r.json"], "the suite digits takes no reference"),
         (["bench", "attack", "--arch", "resnetx"], "timm has no architecture 'resnetx'"),
+        (["make", "imagenet-c", "nowhere", "c"], "there is no nowhere: a source is a folder"),
+        (
+            ["make", "imagenet-c", "digits", "c", "--corruption", "fogg"],
+            "there is no corruption 'fogg'; did you mean 'fog'?",
+        ),
+        (["make", "imagenet-p", "digits", "p", "--difficulty", "4"], "the difficulty is 4, but"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -130,7 +136,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 @pytest.mark.parametrize(
     "command",
     [[], ["train"], ["eval"], ["report"], ["quickstart"], ["suites"], ["reference"],
-     ["bench", "attack"]],
+     ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"]],
 )  # fmt: skip
 def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert call(*command, "--help") == 0
@@ -159,3 +165,26 @@ def test_bench_attack_reports_both_sides(tmp_path: Path) -> None:
     ratio = found["nsbench_images_per_second"] / found["foolbox_images_per_second"]
     assert found["speedup"] == pytest.approx(ratio)
     assert found["share_of_limit"] > 0
+
+
+def test_make_from_the_shell(small_folder: Path, tmp_path: Path) -> None:
+    options = ["--layout", "folder", "--workers", "2"]
+    names = ["--corruption", "fog", "contrast", "--severity", "1", "3"]
+    done = run(
+        "make", "imagenet-c", "small", "c", *names, *options, "--json", "c.json", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "imagenet-c: 40 files in" in done.stderr
+    assert "written" in done.stdout
+    summary = json.loads((tmp_path / "c.json").read_text())
+    assert summary | {"seconds": 0.0} == {
+        "target": "c", "images": 10, "cells": 4, "written": 40, "kept": 0, "seconds": 0.0
+    }  # fmt: skip
+    assert len(list((tmp_path / "c").glob("*/*/*/*.JPEG"))) == 40
+
+
+def test_make_clips(small_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    names = ["--perturbation", "rotate", "--workers", 1]
+    assert call("make", "imagenet-p", small_folder, tmp_path / "p", *names) == 0
+    assert "imagenet-p: 10 clips in" in capfd.readouterr().err
+    assert sorted(os.listdir(tmp_path / "p")) == ["labels.npy", "nsbench.json", "rotate.npy"]

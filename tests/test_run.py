@@ -68,3 +68,12 @@ def test_the_commit_is_that_of_the_checkout() -> None:
     found = run.git_commit()
     assert found is not None
     assert found.removesuffix("-dirty") == head
+
+
+def test_leftovers_are_told_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:  # as a killed process leaves them
+        patch.setattr(os, "replace", lambda *_: None)
+        patch.setattr(os, "unlink", lambda _: None)
+        run.write_bytes(tmp_path / "cat.JPEG", b"", sync=False)
+    assert [run.is_temporary(name) for name in os.listdir(tmp_path)] == [True]
+    assert not any(map(run.is_temporary, ("cat.JPEG", ".DS_Store", "nsbench.json", ".", "..")))

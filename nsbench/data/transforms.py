@@ -45,10 +45,22 @@ class Preprocessing(Config):
         return math.floor(self.image_size / self.crop_pct)
 
 
+def crop_of(image_size: int, resize_size: int | None = None) -> Preprocessing:
+    """The crop that corruptions are made for: bilinear, as in the original generators."""
+    # a hair more, so that floor(image_size / crop_pct) is resize_size in floating point too
+    crop_pct = min(1.0, image_size / ((resize_size or image_size) + 1e-6))
+    return Preprocessing(image_size=image_size, crop_pct=crop_pct, interpolation="bilinear")
+
+
 def center_crop(image: Image.Image, size: Preprocessing) -> NDArray[np.uint8]:
     """Resize and centre-crop an RGB image to uint8 (3, S, S), as timm and torchvision do."""
-    resized = F.resize(image, [size.resize_size], InterpolationMode(size.interpolation))
-    return to_array(F.center_crop(resized, [size.image_size]))
+    whole = F.resize(image, [size.resize_size], InterpolationMode(size.interpolation))
+    return to_array(F.center_crop(whole, [size.image_size]))
+
+
+def resized(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Resize an RGB image bilinearly to a short side of `size` px, as uint8 (3, H, W)."""
+    return to_array(F.resize(image, [size], InterpolationMode.BILINEAR))
 
 
 def to_array(image: Image.Image) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nsbench import corruptions, perturbations
 from nsbench.corruptions import package
 from nsbench.data.sources import Source, select_per_class
-from nsbench.data.transforms import Preprocessing
+from nsbench.data.transforms import Preprocessing, crop_of
 from nsbench.errors import NsbenchError
 from nsbench.evaluation.cells import Crops, load_crops
 from nsbench.evaluation.predictions import TOP, Predictions, Store
@@ -153,12 +153,7 @@ def _generator(suite: Suite, device: torch.device) -> str | None:
 def crop_size(suite: Suite, model: Classifier) -> Preprocessing:
     """The crop a model's images of a suite are cut to; mean and std do not matter to it."""
     if isinstance(suite, SizedSuite):
-        # a hair more, so that floor(image_size / crop_pct) is resize_size in floating point too
-        crop_pct = min(1.0, suite.image_size / ((suite.resize_size or suite.image_size) + 1e-6))
-        # bilinear, as in the original generators
-        return Preprocessing(
-            image_size=suite.image_size, crop_pct=crop_pct, interpolation="bilinear"
-        )
+        return crop_of(suite.image_size, suite.resize_size)
     return model.preprocessing.model_copy(update={"mean": [0.0] * 3, "std": [1.0] * 3})
 
 

@@ -208,3 +208,10 @@ def corruptions_table(result: dict[str, Any]) -> Table:
     severities = [str(severity) for severity in range(1, 6)]
     columns = ["images/s", "nsbench", "package", "ratio", *severities]
     return Table("nsbench beside imagecorruptions", columns, rows, result)
+
+
+def made_table(summary: dict[str, Any]) -> Table:
+    """What a `nsbench make` command found and wrote, one figure a row."""
+    figures = {**summary, "seconds": f"{summary['seconds']:.1f}"}
+    rows = [[key, str(value)] for key, value in figures.items()]
+    return Table("made", ["figure", "value"], rows, summary)

@@ -8,7 +8,14 @@ from PIL import Image
 from timm.data import create_transform
 
 from nsbench.data.sources import SourceSpec, open_source
-from nsbench.data.transforms import Preprocessing, center_crop, normalize, training_transform
+from nsbench.data.transforms import (
+    Preprocessing,
+    center_crop,
+    crop_of,
+    normalize,
+    resized,
+    training_transform,
+)
 from nsbench.errors import NsbenchError
 
 SIZE = Preprocessing(image_size=32)
@@ -104,3 +111,19 @@ def test_random_erasing_leaves_a_rectangle_of_noise_and_the_global_generator() -
     untouched = training_transform(SIZE, "center", 0.0, "", 0.25)
     share = np.mean([(untouched(image, seed) == 7).all() for seed in range(300)])
     assert 0.65 <= share <= 0.85
+
+
+def test_the_short_side_is_resized_bilinearly() -> None:
+    array = np.random.default_rng(0).integers(0, 256, (30, 45, 3), dtype=np.uint8)
+    image = Image.fromarray(array)
+    wanted = np.asarray(image.resize((30, 20), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert (resized(image, 20) == wanted).all()
+    assert (resized(image, 30) == array.transpose(2, 0, 1)).all()
+
+
+@pytest.mark.parametrize("image_size", [32, 48, 64, 224, 299])
+def test_a_crop_of_given_sizes_has_exactly_these(image_size: int) -> None:
+    for resize_size in (image_size, image_size + 1, 256 * image_size // 224, 5 * image_size):
+        crop = crop_of(image_size, resize_size)
+        assert (crop.image_size, crop.resize_size) == (image_size, resize_size)
+    assert crop_of(image_size).resize_size == image_size
