@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -381,6 +382,7 @@ def make_imagenet_p(
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; bad input ends in one sentence and exit code 2."""
+    warnings.showwarning = lambda message, *_, **__: say(f"nsbench: {message}")
     try:
         return app(arguments)
     except NsbenchError as error:

@@ -31,7 +31,7 @@ _USUAL = 31
 _FRAMES = {224: {"translate": 41}, 64: {}, 32: {"motion_blur": 21, "translate": 16}}
 
 
-def frame_count(name: str, size: int = 32) -> int:
+def frame_count(name: str, size: int) -> int:
     """Frames of a sequence at one of `PERTURBATION_SIZES`.
 
     Raises ValueError for an unknown name or size.
@@ -50,7 +50,7 @@ def is_noise(name: str) -> bool:
 
     Raises ValueError for an unknown name.
     """
-    frame_count(name)  # refuses an unknown one
+    frame_count(name, 32)  # refuses an unknown one
     return name.endswith("_noise")
 
 

@@ -9,7 +9,14 @@ from pydantic import Field, field_validator, model_validator
 from nsbench.config import Config, nearest, parse, read_toml
 from nsbench.data.sources import SourceSpec
 from nsbench.errors import NsbenchError
-from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, PERTURBATIONS, SEVERITIES
+from nsbench.names import (
+    CORRUPTIONS,
+    EXTRA_CORRUPTIONS,
+    EXTRA_PERTURBATIONS,
+    PERTURBATIONS,
+    SEVERITIES,
+    is_noise,
+)
 from nsbench.run import fingerprint, read_json
 
 
@@ -54,11 +61,14 @@ class SizedSuite(BaseSuite):
     """A suite that changes pixels, and so fixes the crop that it changes.
 
     image_size: of the centre crop; resize_size: of the short side before it. A model of another
-    input size gets the changed crop resized (bicubic, antialiased).
+    input size gets the changed crop resized (bicubic, antialiased). files: a folder in the layout
+    of the released set, made by `nsbench make` or downloaded, whose pixels are used as they are;
+    then nothing is generated. Its path counts from the working directory.
     """
 
     image_size: int = Field(ge=32, le=4096)
     resize_size: int | None = Field(default=None, le=8192)
+    files: str | None = None
 
     @model_validator(mode="after")
     def _crop_inside(self) -> Self:
@@ -72,8 +82,8 @@ class CorruptionSuite(SizedSuite):
 
     generator: what makes the pixels: `nsbench`, as the original code did and on any device, or the
     package `imagecorruptions`. jpeg_quality: every corrupted image goes through JPEG of that
-    quality, as the released ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. files: a folder in
-    the layout of the released set, whose files are read as they are; then nothing is generated.
+    quality, as the released ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. Files are used as
+    they are, whatever these two say.
     """
 
     kind: Literal["corruption"]
@@ -81,7 +91,6 @@ class CorruptionSuite(SizedSuite):
     severities: list[int] = Field(default=list(SEVERITIES), min_length=1)
     generator: Literal["nsbench", "imagecorruptions"] = "nsbench"
     jpeg_quality: int = Field(default=85, ge=0, le=100)
-    files: str | None = None
 
     @field_validator("corruptions")
     @classmethod
@@ -101,20 +110,29 @@ class CorruptionSuite(SizedSuite):
 
 
 class PerturbationSuite(SizedSuite):
-    """Stability under perturbation sequences: mFR and mT5D."""
+    """Stability under perturbation sequences: mFR and mT5D.
+
+    image_size: 224, 64 or 32 px. resize_size: sequences that move the image see what lies between
+    the resized image's edge and the crop. difficulty: 1 to 3, of the noises.
+    """
 
     kind: Literal["perturbation"]
-    image_size: Literal[32]  # the one size whose settings are built
+    image_size: Literal[224, 64, 32]
+    difficulty: int = Field(default=1, ge=1, le=3)
     perturbations: list[str] = Field(default=list(PERTURBATIONS), min_length=1)
 
     @field_validator("perturbations")
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
-        return _all_known(names, PERTURBATIONS, "perturbation")
+        return _all_known(names, PERTURBATIONS + EXTRA_PERTURBATIONS, "perturbation")
 
     def cells(self) -> list[str]:
         """The perturbations' names."""
         return list(self.perturbations)
+
+    def difficulty_of(self, name: str) -> int:
+        """A sequence's difficulty: only noises have more than one."""
+        return self.difficulty if is_noise(name) else 1
 
 
 class AttackSuite(BaseSuite):

@@ -1,11 +1,12 @@
 """Batches for training and prediction, the same whatever the number of workers."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +15,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from nsbench.data.sources import Source
-from nsbench.data.transforms import Preprocessing, center_crop
+from nsbench.data.transforms import Preprocessing, center_crop, resized
 from nsbench.errors import NsbenchError
 from nsbench.randomness import generator, stable_hash
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class TrainingBatch(NamedTuple):
@@ -108,19 +112,34 @@ def training_batches(batches: TrainingBatches, workers: int) -> Iterator[Trainin
         yield batch
 
 
-def clean_crops(
-    source: Source, indices: NDArray[np.int64], sizes: list[Preprocessing]
+def clean_views(
+    source: Source, indices: NDArray[np.int64], views: Sequence[Preprocessing | int]
 ) -> Iterator[list[NDArray[np.uint8]]]:
-    """For each image, decoded once, its centre crop at every size; several threads read ahead."""
+    """For each image, decoded once: its centre crops, or itself resized to a short side of pixels.
 
-    def crops(index: int) -> list[NDArray[np.uint8]]:
+    Several threads read ahead.
+    """
+
+    def made(index: int) -> list[NDArray[np.uint8]]:
         image = source.image(index)
-        return [center_crop(image, size) for size in sizes]
+        return [
+            resized(image, view) if isinstance(view, int) else center_crop(image, view)
+            for view in views
+        ]
 
+    return in_order(made, indices.tolist())
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T], ahead: int = 256) -> Iterator[R]:
+    """The results of `work` in the order of the items; several threads work ahead."""
     with ThreadPoolExecutor() as pool:
-        todo = iter(indices.tolist())
-        ahead = [pool.submit(crops, index) for index in islice(todo, 256)]
-        while ahead:
-            done = ahead.pop(0).result()
-            ahead += [pool.submit(crops, index) for index in islice(todo, 1)]
-            yield done
+        todo = iter(items)
+        started = deque(pool.submit(work, item) for item in islice(todo, ahead))
+        try:
+            while started:
+                done = started.popleft().result()
+                started.extend(pool.submit(work, item) for item in islice(todo, 1))
+                yield done
+        finally:
+            for task in started:
+                task.cancel()

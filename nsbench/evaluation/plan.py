@@ -11,7 +11,8 @@ from nsbench.corruptions import package
 from nsbench.data.sources import Source, select_per_class
 from nsbench.data.transforms import Preprocessing, crop_of
 from nsbench.errors import NsbenchError
-from nsbench.evaluation.cells import Crops, load_crops
+from nsbench.evaluation.files import FilesOf
+from nsbench.evaluation.images import Crops, View, Wholes, load_images
 from nsbench.evaluation.predictions import TOP, Predictions, Store
 from nsbench.models import Classifier, class_indices
 from nsbench.run import fingerprint, sha256
@@ -58,11 +59,11 @@ class Task:
 
 @dataclass(eq=False)
 class Images:
-    """The image list of a suite, and its crops, read when first asked for."""
+    """The image list of a suite, and its pixels by view, once they are read."""
 
     source: Source
     indices: NDArray[np.int64]
-    crops: dict[str, Crops] = field(default_factory=dict)
+    pixels: dict[str, Crops | Wholes] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -75,15 +76,32 @@ class Images:
         assert self.source.labels is not None
         return self.source.labels[self.indices]
 
+    def crops(self, size: Preprocessing) -> Crops:
+        """The centre crops of a size, uint8 (N, 3, S, S)."""
+        crops = self.pixels[str(size)]
+        assert not isinstance(crops, Wholes)
+        return crops
+
+    def wholes(self, side: int) -> Wholes:
+        """The images resized to a short side."""
+        wholes = self.pixels[str(side)]
+        assert isinstance(wholes, Wholes)
+        return wholes
+
 
 @dataclass(eq=False)
 class Plan:
-    """A suite ready to run: its images, those of the cell `clean` if others, and its tasks."""
+    """A suite ready to run.
+
+    everything: the images of the cell `clean`. files: what changed images are read from, if they
+    are not made.
+    """
 
     suite: Suite
     images: Images
     tasks: list[Task]
     everything: Images
+    files: FilesOf | None = None
 
 
 def make_plan(suite: Suite, source: Source, models: list[Classifier], device: torch.device) -> Plan:
@@ -100,9 +118,12 @@ def make_plan(suite: Suite, source: Source, models: list[Classifier], device: to
     images = everything
     if isinstance(suite, AccuracySuite) and suite.misclassified:
         images = Images(source, _misclassified(suite, everything))
-    generator = _generator(suite, device)
+    files = None
+    if isinstance(suite, SizedSuite) and suite.files:
+        files = FilesOf(suite, source, images.indices)
+    generator = files.identity() if files else _generator(suite, device)
     tasks = [_task(suite, images, model, generator) for model in models]
-    return Plan(suite, images, tasks, everything)
+    return Plan(suite, images, tasks, everything, files)
 
 
 def _misclassified(suite: AccuracySuite, images: Images) -> NDArray[np.int64]:
@@ -157,31 +178,43 @@ def crop_size(suite: Suite, model: Classifier) -> Preprocessing:
     return model.preprocessing.model_copy(update={"mean": [0.0] * 3, "std": [1.0] * 3})
 
 
+def _views(plan: Plan, task: Task) -> list[View]:
+    """What a task needs to see of the images: one crop, or whole images for sequences."""
+    suite = plan.suite
+    if not isinstance(suite, PerturbationSuite):
+        only_files = plan.files and "clean" not in task.missing
+        return [] if only_files else [crop_size(suite, task.model)]
+    return [] if plan.files else [suite.resize_size or suite.image_size]
+
+
 def read_images(plans: list[Plan]) -> None:
-    """Read every image that is needed once, at all the sizes that any suite and model needs."""
-    needs: dict[int, tuple[Source, set[int], dict[str, Preprocessing]]] = {}
+    """Read every image that is needed once, in all the views that any suite and model needs."""
+    needs: dict[int, tuple[Source, set[int], dict[str, View]]] = {}
     for plan in plans:
         for task in plan.tasks:
-            if task.missing:
-                size = crop_size(plan.suite, task.model)
+            for view in _views(plan, task) if task.missing else []:
                 entry = needs.setdefault(id(plan.images.source), (plan.images.source, set(), {}))
                 chosen = plan.everything if "clean" in task.missing else plan.images
                 entry[1].update(chosen.indices.tolist())
-                entry[2][str(size)] = size
-    for source, wanted, sizes in needs.values():
+                entry[2][str(view)] = view
+    for source, wanted, views in needs.values():
         indices = np.array(sorted(wanted))
-        arrays = load_crops(source, indices, list(sizes.values()))
+        loaded = dict(zip(views, load_images(source, indices, list(views.values())), strict=True))
         for plan in plans:
             if plan.images.source is source:
                 for images in (plan.images, plan.everything):
-                    _share(images, indices, dict(zip(sizes, arrays, strict=True)))
+                    _share(images, indices, loaded)
 
 
-def _share(images: Images, indices: NDArray[np.int64], arrays: dict[str, Crops]) -> None:
+def _share(images: Images, indices: NDArray[np.int64], loaded: dict[str, Crops | Wholes]) -> None:
     rows = np.searchsorted(indices, images.indices)
-    whole = len(rows) == len(indices)
     if np.max(rows, initial=0) < len(indices) and (indices[rows] == images.indices).all():
-        images.crops = {key: array if whole else array[rows] for key, array in arrays.items()}
+        whole = len(rows) == len(indices)
+        images.pixels = {key: p if whole else _rows(p, rows) for key, p in loaded.items()}
+
+
+def _rows(pixels: Crops | Wholes, rows: NDArray[np.int64]) -> Crops | Wholes:
+    return pixels.take(rows.tolist()) if isinstance(pixels, Wholes) else pixels[rows]
 
 
 def labels_for(suite: Suite, images: Images, model: Classifier) -> NDArray[np.int64]:

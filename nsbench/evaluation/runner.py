@@ -13,11 +13,7 @@ from torch.nn.functional import interpolate
 from nsbench.attacks import fgsm_logits
 from nsbench.data.sources import Source, SourceSpec, open_source
 from nsbench.errors import NsbenchError
-from nsbench.evaluation.cells import (
-    clean_batches,
-    corrupted_batches,
-    perturbed_batches,
-)
+from nsbench.evaluation.cells import Corrupted, Perturbed, clean_batches
 from nsbench.evaluation.plan import (
     Images,
     Plan,
@@ -124,11 +120,10 @@ def _resized(suite: Suite, model: Classifier) -> str | None:
 
 
 def _work(plan: Plan, task: Task) -> int:
-    frames = [
-        frame_count(cell) if isinstance(plan.suite, PerturbationSuite) else 1
-        for cell in task.missing
-    ]
-    return sum(frames) * len(plan.images.indices)
+    count, suite = len(plan.images.indices), plan.suite
+    if not isinstance(suite, PerturbationSuite):
+        return count * len(task.missing)
+    return count * sum(frame_count(cell, suite.image_size) for cell in task.missing)
 
 
 def _forward(task: Task, images: torch.Tensor) -> torch.Tensor:
@@ -163,7 +158,7 @@ def _run_clean(
     batch_size: int,
     advance: Advance,
 ) -> None:
-    crops = images.crops[str(crop_size(suite, task.model))]
+    crops = images.crops(crop_size(suite, task.model))
     for batch in clean_batches(crops, batch_size):
         task.add(cell, _forward(task, _pixels(batch.images, device)))
         advance(len(batch.images))
@@ -181,27 +176,34 @@ def _run_corruption(
     cells = [cell for cell in suite.cells() if any(cell in task.missing for task in tasks)]
     if not cells:
         return
-    crops, ids = plan.images.crops[str(crop_size(suite, tasks[0].model))], plan.images.ids
-    for cell, batch in corrupted_batches(suite, crops, ids, cells, batch_size, device):
+    ids = plan.images.ids
+    crops = np.empty(0, np.uint8)
+    if not plan.files:
+        crops = plan.images.crops(crop_size(suite, tasks[0].model))
+    corrupted = Corrupted(suite, crops, ids, device, plan.files)
+    for cell, batch in corrupted.batches(cells, batch_size):
         pixels = _pixels(batch.images, device)
         for task in [task for task in tasks if cell in task.missing]:
             task.add(cell, _forward(task, pixels))
             advance(len(batch.images))
-            if batch.rows.stop == len(crops):
+            if batch.rows.stop == len(ids):
                 task.finish(cell, ids, task.labels)
 
 
 def _run_perturbation(
     plan: Plan, tasks: list[Task], device: torch.device, batch_size: int, advance: Advance
 ) -> None:
-    suite = plan.suite
-    crops, ids = plan.images.crops[str(crop_size(suite, tasks[0].model))], plan.images.ids
+    suite, ids = plan.suite, plan.images.ids
+    assert isinstance(suite, PerturbationSuite)
+    side = suite.resize_size or suite.image_size
+    wholes = None if plan.files else plan.images.wholes(side)
+    perturbed = Perturbed(suite, wholes, ids, device, plan.files)
     for cell in suite.cells():
         todo = [task for task in tasks if cell in task.missing]
-        frames_each = frame_count(cell)
+        frames_each = frame_count(cell, suite.image_size)
         if not todo:
             continue
-        for frames in perturbed_batches(cell, crops, ids, suite.seed, batch_size):
+        for frames in perturbed.clips(cell, batch_size):
             for frame in frames:
                 pixels = _pixels(frame, device)
                 for task in todo:
@@ -233,7 +235,7 @@ def _run_attack(
     assert isinstance(suite, AttackSuite)
     for task in tasks:
         epsilons = [e for e in suite.epsilons if epsilon_cell(e) in task.missing]
-        crops = plan.images.crops[str(crop_size(suite, task.model))]
+        crops = plan.images.crops(crop_size(suite, task.model))
         logits = _masked(task)
         for batch in clean_batches(crops, batch_size):
             labels = torch.from_numpy(task.labels[batch.rows]).to(device)

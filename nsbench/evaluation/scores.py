@@ -141,7 +141,7 @@ def _score(folder: Path, manifest: dict[str, Any]) -> SuiteScores:
     elif isinstance(suite, CorruptionSuite):
         metrics, tables = _corruption(suite, cells, reference)
     elif isinstance(suite, PerturbationSuite):
-        metrics, tables = _perturbation(cells, reference)
+        metrics, tables = _perturbation(suite, cells, reference)
     else:
         metrics, tables = _attack(suite, cells)
     info = manifest["model"]
@@ -199,11 +199,11 @@ def _corruption(
 
 
 def _perturbation(
-    cells: Mapping[str, Predictions], reference: dict[str, Any] | None
+    suite: PerturbationSuite, cells: Mapping[str, Predictions], reference: dict[str, Any] | None
 ) -> tuple[dict[str, Metric], Tables]:
     flips, distances = {}, {}
     for name, rows in cells.items():
-        frames = frame_count(name)
+        frames = frame_count(name, suite.image_size)
         top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
         flips[name] = flip_probability(top[..., 0], noise)
         distances[name] = top5_distance(top, noise)

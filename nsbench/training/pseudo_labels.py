@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from nsbench.data.loaders import clean_crops
+from nsbench.data.loaders import clean_views
 from nsbench.data.sources import Source
 from nsbench.errors import NsbenchError
 from nsbench.models import Classifier
@@ -36,7 +36,7 @@ def predict(
 ) -> NDArray[np.float32]:
     """Probabilities (N, C) of the teacher, without noise, on clean centre crops."""
     result = np.empty((len(indices), teacher.num_classes), np.float32)
-    crops = clean_crops(source, indices, [teacher.preprocessing])
+    crops = clean_views(source, indices, [teacher.preprocessing])
     with stage(f"pseudo-labels of {teacher.name}", len(indices)) as advance:
         for start in range(0, len(indices), BATCH):
             stop = min(start + BATCH, len(indices))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import imagecorruptions
 import numpy as np
@@ -155,14 +156,12 @@ def test_images_are_read_once_for_all_models_and_suites(
 
     monkeypatch.setattr(DigitsSource, "image", counted)
     made: list[str] = []
-    batches = cells.corrupted_batches
 
-    def seen(*arguments: object):  # type: ignore[no-untyped-def]
-        for cell, batch in batches(*arguments):  # type: ignore[arg-type]
-            made.append(cell)
-            yield cell, batch
+    def seen(images: torch.Tensor, name: str, severity: int, **options: Any) -> torch.Tensor:
+        made.append(f"{name}/{severity}")
+        return corrupt(images, name, severity, **options)
 
-    monkeypatch.setattr(runner, "corrupted_batches", seen)
+    monkeypatch.setattr(cells, "corrupt", seen)
     suites = [
         write_suite(tmp_path / "a.toml", f'kind = "accuracy"\n{FEW}seed = 21\n'),
         write_suite(
@@ -216,6 +215,7 @@ def test_a_changed_suite_never_meets_old_predictions(tiny_run: Path, tmp_path: P
     assert len(folders) == 3
 
 
+@pytest.mark.filterwarnings("ignore:images of")
 def test_models_of_another_size_get_the_changed_crop_resized(
     tiny_run: Path, tmp_path: Path
 ) -> None:
@@ -392,6 +392,7 @@ def test_the_evaluated_curve_equals_foolbox(tiny_run: Path, tmp_path: Path) -> N
     assert 0 < success.sum() < success.numel()
 
 
+@pytest.mark.filterwarnings("ignore:images of")
 def test_a_resized_crop_is_recorded(tiny_run: Path, tmp_path: Path) -> None:
     text = CORRUPTION.replace("image_size = 32", "image_size = 40")
     suite = write_suite(tmp_path / "r.toml", text + 'corruptions = ["fog"]\nseverities = [1]\n')

@@ -85,7 +85,7 @@ def test_perturbation_scores_equal_the_formulas(tmp_path: Path) -> None:
     names = ("gaussian_noise", "translate")
     cells, flips = {}, {}
     for name in names:
-        frames = frame_count(name)
+        frames = frame_count(name, 32)
         first = RNG.integers(0, 2, (40, frames))
         base = np.broadcast_to([2, 3, 4, 5], (40, frames, 4))
         top = np.concatenate([first[..., None], base], -1).astype(np.int32)
