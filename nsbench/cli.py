@@ -382,7 +382,7 @@ def make_imagenet_p(
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; bad input ends in one sentence and exit code 2."""
-    warnings.showwarning = lambda message, *_, **__: say(f"nsbench: {message}")
+    warnings.showwarning = _say_warning
     try:
         return app(arguments)
     except NsbenchError as error:
@@ -393,6 +393,12 @@ def main(arguments: list[str] | None = None) -> Any:
         if left.code in (1, 130):  # Ctrl-C
             say("nsbench: stopped; what is finished is kept, repeat the command to go on")
         raise
+
+
+def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A warning as a sentence, without the line of code it comes from."""
+    if issubclass(category, UserWarning):
+        say(f"warning: {message}")
 
 
 def _fail(sentence: str) -> None:

@@ -72,7 +72,8 @@ def test_every_file_is_named_and_loads(workplace: Path) -> None:
 
 def test_every_command_is_one_of_ours_or_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    known = {"train", "eval", "report", "reference", "suites", "quickstart", "bench", "show"}
+    known = {"train", "eval", "report", "reference", "suites", "quickstart", "bench", "show",
+             "make"}  # fmt: skip
     for program, verb, *_ in commands():
         assert (program == "nsbench" and verb in known) or f"\n{verb}:" in makefile
 
@@ -83,6 +84,8 @@ def test_the_imagenet_section_runs_on_a_small_tree(
     create = timm.create_model
     monkeypatch.setattr("timm.create_model", lambda name, pretrained=False, **k: create(name, **k))
     wanted = [command[1:] for command in commands() if "imagenet" in " ".join(command)]
+    made = [arguments for arguments in wanted if arguments[0] == "make"]
+    wanted = [arguments for arguments in wanted if arguments not in made]
     assert [arguments[0] for arguments in wanted] == ["train", "eval", "report"]
     small = ["workers=0", "generations.0.epochs=1", "defaults.epochs=1", "defaults.batch_size=3",
              "defaults.unlabeled_ratio=1", "defaults.arch=x", "defaults.image_size=64",
@@ -100,6 +103,16 @@ def test_the_imagenet_section_runs_on_a_small_tree(
     text = (workplace / "report.html").read_text()
     assert "generation-1" in text or "generation 1" in text
     assert "test_resnet" in text
+    few = {"imagenet-c": ["--corruption", "fog", "--severity", "1"],
+           "imagenet-p": ["--perturbation", "tilt"]}  # fmt: skip
+    assert [arguments[1] for arguments in made] == list(few)
+    for arguments in made:
+        assert run(*arguments, *few[arguments[1]]) == 0
+    suite = 'corruptions = ["fog"]\nseverities = [1]\n'
+    Path("imagenet-c.toml").write_text(files()["imagenet-c.toml"] + suite)
+    Path("imagenet-p.toml").write_text(files()["imagenet-p.toml"] + 'perturbations = ["tilt"]\n')
+    suites = ["--suite", "imagenet-c.toml", "imagenet-p.toml"]
+    assert run("eval", "timm:test_resnet.r160_in1k", *suites, "--device", "cpu") == 0
 
 
 def test_the_own_recipe_and_suites_run_on_digits(workplace: Path) -> None:
