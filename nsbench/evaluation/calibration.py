@@ -13,6 +13,23 @@ ECE_BINS = 15
 RMS_BIN = 100
 
 
+def calibration_percent(confidence: Floats, correct: NDArray[np.bool_]) -> dict[str, float]:
+    """What a table shows of confidences and answers (N,), in percent, by name.
+
+    These are no means over images, so they stand without intervals. Under 200 images the RMS of the
+    released code is left out. Raises ValueError as the ECE does.
+    """
+    measures = {
+        "ECE": expected_calibration_error,
+        "RMS calibration error": rms_calibration_error,
+        "RMS, released code": released_rms_calibration_error,
+        "AURRA": aurra,
+    }
+    if len(confidence) < 2 * RMS_BIN:
+        del measures["RMS, released code"]
+    return {name: 100 * measure(confidence, correct) for name, measure in measures.items()}
+
+
 def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     """ECE: the gap of mean confidence to accuracy in 15 bins of equal width, weighed by images.
 

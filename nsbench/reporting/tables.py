@@ -102,9 +102,12 @@ def evaluation_tables(folders: Sequence[Path]) -> list[Table]:
 def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
     # the headline of an attack suite is one of its epsilons, which need not stand twice
     metrics = {metric.name: key for s in scores for key, metric in s.metrics.items()}
-    rows = [[s.model, *(metric_text(s.metrics[key]) for key in metrics.values())] for s in scores]
-    table = [["", *metrics], *rows]
-    if len(metrics) > 4:
+    rows = [
+        [s.model, *(metric_text(s.metrics[key]) for key in metrics.values()), *_calibration(s)]
+        for s in scores
+    ]
+    table = [["", *metrics, *scores[0].tables.get("calibration", {})], *rows]
+    if len(table[0]) > 5:
         table = [list(column) for column in zip(*table, strict=True)]
     data = {
         "suite": name,
@@ -118,6 +121,10 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
         },
     }
     return Table(f"{name} (%, with 95% intervals)", table[0], table[1:], data)
+
+
+def _calibration(scores: SuiteScores) -> list[str]:
+    return [f"{row[0]:.1f}" for row in scores.tables.get("calibration", {}).values()]
 
 
 def summary_table(entries: Sequence[Entry]) -> Table:
