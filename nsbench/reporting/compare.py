@@ -98,17 +98,21 @@ class Comparison:
     def tables(self) -> list[Table]:
         """A table of the headlines, then one for each suite with parts."""
         title = f"{self.b} against {self.a} (%)"
-        columns = ["", "metric", self.a, self.b, "change", "p", "adjusted p", "verdict", "κ"]
-        rows = [[row.suite, *_cells(row), _kappa_text(row)] for row in self.headlines]
+        columns = ["", "metric", *self._columns(), "κ"]
+        rows = [
+            [row.suite, _metric_text(row), *_cells(row), _kappa_text(row)] for row in self.headlines
+        ]
         explained = [EXPLANATION] if rows else []
         explained += [KAPPA] if any(row.kappa for row in self.headlines) else []
         first = Table(title, columns, rows, notes=[*explained, *self.notes])
         return [first, *(self._parts_table(*item) for item in self.parts.items())]
 
     def _parts_table(self, suite: str, rows: list[Row]) -> Table:
-        columns = ["", "metric", self.a, self.b, "change", "p", "adjusted p", "verdict"]
-        title = f"{suite}: {self.b} against {self.a} (%)"
-        return Table(title, columns, [[row.part, *_cells(row)] for row in rows])
+        title = f"{suite}, {_metric_text(rows[0])}: {self.b} against {self.a} (%)"
+        return Table(title, ["", *self._columns()], [[row.part, *_cells(row)] for row in rows])
+
+    def _columns(self) -> list[str]:
+        return [self.a, self.b, "change", "p", "p adj.", "verdict"]
 
 
 def compare(a: Path, b: Path, suites: Sequence[str] | None = None) -> Comparison:
@@ -177,11 +181,14 @@ def _adjusted(rows: list[Row]) -> list[Row]:
     return [replace(row, adjusted_p=float(p)) for row, p in zip(rows, values, strict=True)]
 
 
+def _metric_text(row: Row) -> str:
+    return f"{row.a.name} {'↑' if row.a.higher_is_better else '↓'}"
+
+
 def _cells(row: Row) -> list[str]:
     values = [f"{metric.value:.1f}" for metric in (row.a, row.b)]
-    arrow = "↑" if row.a.higher_is_better else "↓"
     p_values = [_p_text(p) for p in (row.change.p_value, row.adjusted_p)]
-    return [f"{row.a.name} {arrow}", *values, change_text(row.change), *p_values, row.verdict]
+    return [*values, change_text(row.change), *p_values, row.verdict]
 
 
 def _p_text(p_value: float) -> str:

@@ -157,7 +157,10 @@ def test_a_run_of_several_generations_is_no_one_model(tiny_run: Path) -> None:
 
 def test_tables_say_it_all_in_words(two: tuple[Path, Path]) -> None:
     tables = compare(*two).tables()
-    assert [table.title for table in tables] == ["new against old (%)", "c: new against old (%)"]
+    assert [table.title for table in tables] == [
+        "new against old (%)",
+        "c, error ↓: new against old (%)",
+    ]
     plain = tables[0].rows[0]
     assert plain[:2] == ["plain", "top-1 ↑"]
     assert plain[-2] == "better"
