@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 import nsbench
 from nsbench.errors import NsbenchError
 from nsbench.progress import say
-from nsbench.run import write_json
+from nsbench.run import write_json, write_text
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,6 +134,48 @@ def report(
     summary = nsbench.write_report(runs, out)
     print_table(summary, json)
     say(f"the report is {out}")
+
+
+One = Annotated[
+    Path, typer.Argument(help="One model: a generation folder, or a folder of its results.")
+]
+
+
+@app.command(
+    cls=ManyValues,
+    epilog="Examples:\n\n`nsbench compare runs/quickstart/generation-0 "
+    "runs/quickstart/generation-2`\n\n"
+    "`nsbench compare results/timm-resnet50.a1_in1k runs/mine/generation-2 --suite imagenet-c "
+    "imagenet-a --csv changes.csv`",
+)
+def compare(
+    a: One,
+    b: One,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="Names of suites; by default all that both have.")
+    ] = None,
+    json: JsonFile = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the tables as Markdown.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write every row as CSV.")] = None,
+) -> None:
+    """Tell on which suites model B is better than model A, by how much, and how surely.
+
+    Reads stored predictions, as `nsbench report` does.
+    """
+    from nsbench.reporting import compare as comparing
+    from nsbench.reporting.tables import csv_text, markdown_text, print_tables
+
+    found = comparing.compare(a, b, suite)
+    tables = found.tables()
+    print_tables(tables)
+    if json:
+        write_json(json, found.data())
+    if markdown:
+        write_text(markdown, markdown_text(tables))
+    if csv:
+        write_text(csv, csv_text(found.records()))
 
 
 @app.command(epilog="Example:\n\n`nsbench quickstart --seed 1 --out runs/quickstart-1`")

@@ -78,6 +78,7 @@ def test_train_eval_report_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> 
             "the device 'tpu9' cannot be used",
         ),
         (["report", "nowhere"], "nowhere is neither a run folder nor a folder of results"),
+        (["compare", "nowhere", "x"], "nowhere is neither a run folder nor a folder of results"),
         (["reference", "digits", "--out", "r.json"], "the suite digits takes no reference"),
         (["bench", "corruptions", "--corruption", "fogg"], "there is no corruption 'fogg'"),
         (["show", "corruptions", "cat.jpg"], "cat.jpg"),
@@ -138,9 +139,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["train"], ["eval"], ["report"], ["quickstart"], ["suites"], ["reference"],
-     ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"], ["bench", "corruptions"],
-     ["show", "corruptions"], ["show", "perturbations"]],
+    [[], ["train"], ["eval"], ["report"], ["compare"], ["quickstart"], ["suites"],
+     ["reference"], ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"],
+     ["bench", "corruptions"], ["show", "corruptions"], ["show", "perturbations"]],
 )  # fmt: skip
 def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert call(*command, "--help") == 0

@@ -72,8 +72,8 @@ def test_every_file_is_named_and_loads(workplace: Path) -> None:
 
 def test_every_command_is_one_of_ours_or_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    known = {"train", "eval", "report", "reference", "suites", "quickstart", "bench", "show",
-             "make"}  # fmt: skip
+    known = {"train", "eval", "report", "compare", "reference", "suites", "quickstart", "bench",
+             "show", "make"}  # fmt: skip
     for program, verb, *_ in commands():
         assert (program == "nsbench" and verb in known) or f"\n{verb}:" in makefile
 
@@ -86,7 +86,7 @@ def test_the_imagenet_section_runs_on_a_small_tree(
     wanted = [command[1:] for command in commands() if "imagenet" in " ".join(command)]
     made = [arguments for arguments in wanted if arguments[0] == "make"]
     wanted = [arguments for arguments in wanted if arguments not in made]
-    assert [arguments[0] for arguments in wanted] == ["train", "eval", "report"]
+    assert [arguments[0] for arguments in wanted] == ["train", "eval", "report", "compare"]
     small = ["workers=0", "generations.0.epochs=1", "defaults.epochs=1", "defaults.batch_size=3",
              "defaults.unlabeled_ratio=1", "defaults.arch=x", "defaults.image_size=64",
              "generations.0.arch=test_efficientnet", "generations.1.arch=test_efficientnet",

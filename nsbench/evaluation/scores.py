@@ -4,8 +4,8 @@ mCE, mFR and the like weigh an image's errors by constants of the reference, so 
 score and the metric is their mean. Intervals and paired comparisons then need only the scores.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.errors import NsbenchError
+from nsbench.evaluation.calibration import calibration_percent
 from nsbench.evaluation.metrics import (
     Floats,
     corruption_errors,
@@ -25,7 +26,15 @@ from nsbench.evaluation.metrics import (
     top5_distance,
 )
 from nsbench.evaluation.predictions import Predictions, read_cell
-from nsbench.evaluation.statistics import Interval, bootstrap, wilson
+from nsbench.evaluation.statistics import (
+    Interval,
+    bootstrap,
+    bootstrap_p,
+    mcnemar,
+    percentile_interval,
+    resampled_means,
+    wilson,
+)
 from nsbench.names import frame_count, is_noise
 from nsbench.run import read_json
 from nsbench.suite import (
@@ -77,12 +86,16 @@ class Metric:
 
 @dataclass(frozen=True)
 class Change:
-    """The difference of a metric between two models on the same images."""
+    """The difference of a metric between two models on the same images.
+
+    p_value: of no difference, by McNemar's test for proportions, else from the bootstrap.
+    """
 
     value: float
     interval: Interval
     better: bool
     images: int
+    p_value: float
 
     @property
     def sure(self) -> bool:
@@ -95,12 +108,31 @@ def change(metric: Metric, base: Metric) -> Change:
 
     Raises NsbenchError if the two were not measured on the same images.
     """
-    if metric.ids != base.ids:
-        raise NsbenchError(f"{metric.name} was measured on different images: evaluate again")
+    return changes([metric], [base])[0]
+
+
+def changes(metrics: Sequence[Metric], bases: Sequence[Metric]) -> list[Change]:
+    """Each of `metrics` minus its base, as `change` has them; they share the resamples.
+
+    All are of the same images. Raises NsbenchError if one was not measured on them.
+    """
+    for metric in (*metrics, *bases):
+        if metric.ids != metrics[0].ids:
+            raise NsbenchError(f"{metric.name} was measured on different images: evaluate again")
+    pairs = list(zip(metrics, bases, strict=True))
+    means = resampled_means(np.stack([metric.scores - base.scores for metric, base in pairs], 1))
+    return [_change(*pair, column) for pair, column in zip(pairs, means.T, strict=True)]
+
+
+def _change(metric: Metric, base: Metric, resampled: Floats) -> Change:
     difference = metric.scores - base.scores
     value = float(difference.mean())
     better = (value > 0) == metric.higher_is_better
-    return Change(value, bootstrap(difference), better, len(difference))
+    if metric.proportion:
+        p_value = mcnemar(int((difference < 0).sum()), int((difference > 0).sum()))
+    else:
+        p_value = bootstrap_p(resampled)
+    return Change(value, percentile_interval(resampled), better, len(difference), p_value)
 
 
 @dataclass(frozen=True)
@@ -108,6 +140,7 @@ class SuiteScores:
     """The metrics of one model on one suite, the first being the headline.
 
     tables: figures behind them, by name, each a map of a row (a corruption, an epsilon) to numbers.
+    parts: what the headline is made of, by corruption (mean error) or perturbation (flips).
     """
 
     suite: Suite
@@ -117,6 +150,7 @@ class SuiteScores:
     metrics: dict[str, Metric]
     tables: Tables
     reference: str | None
+    parts: dict[str, Metric] = field(default_factory=dict)
 
 
 def score(folder: Path) -> SuiteScores:
@@ -135,18 +169,18 @@ def _score(folder: Path, manifest: dict[str, Any]) -> SuiteScores:
     suite = parse_suite(manifest["suite"], str(folder / "suite.json"))
     reference = manifest["reference"]
     cells = {cell: read_cell(folder, cell) for cell in suite.cells()}
-    tables: Tables = {}
+    parts: dict[str, Metric] = {}
     if isinstance(suite, AccuracySuite):
-        metrics = _accuracy(cells)
+        metrics, tables = _accuracy(cells)
     elif isinstance(suite, CorruptionSuite):
-        metrics, tables = _corruption(suite, cells, reference)
+        metrics, tables, parts = _corruption(suite, cells, reference)
     elif isinstance(suite, PerturbationSuite):
-        metrics, tables = _perturbation(suite, cells, reference)
+        metrics, tables, parts = _perturbation(suite, cells, reference)
     else:
         metrics, tables = _attack(suite, cells)
     info = manifest["model"]
     used = reference["model"] if reference else None
-    return SuiteScores(suite, info["name"], info, manifest, metrics, tables, used)
+    return SuiteScores(suite, info["name"], info, manifest, metrics, tables, used, parts)
 
 
 def _correct(rows: Predictions, k: int = 1) -> NDArray[np.bool_]:
@@ -158,19 +192,26 @@ def _proportion(name: str, rows: Predictions, k: int = 1) -> Metric:
     return Metric(name, tuple(rows.ids), scores, True, proportion=True)
 
 
-def _accuracy(cells: Mapping[str, Predictions]) -> dict[str, Metric]:
+def _parts(ids: tuple[str, ...], name: str, scores: Mapping[str, Floats]) -> dict[str, Metric]:
+    """A metric in percent for each row of a table, from its per-image fractions (N,)."""
+    return {part: Metric(name, ids, 100 * values, False) for part, values in scores.items()}
+
+
+def _accuracy(cells: Mapping[str, Predictions]) -> tuple[dict[str, Metric], Tables]:
     metrics = {
         "top1": _proportion("top-1", cells["images"]),
         "top5": _proportion("top-5", cells["images"], 5),
     }
     if "clean" in cells:
         metrics["clean_top1"] = _proportion("clean top-1", cells["clean"])
-    return metrics
+    rows = cells["images"]
+    found = calibration_percent(rows.confidence.astype(np.float64), _correct(rows))
+    return metrics, {"calibration": {name: [value] for name, value in found.items()}}
 
 
 def _corruption(
     suite: CorruptionSuite, cells: Mapping[str, Predictions], reference: dict[str, Any] | None
-) -> tuple[dict[str, Metric], Tables]:
+) -> tuple[dict[str, Metric], Tables, dict[str, Metric]]:
     errors = {
         name: np.stack([~_correct(cells[f"{name}/{s}"]) for s in suite.severities]).astype(float)
         for name in suite.corruptions
@@ -195,12 +236,16 @@ def _corruption(
     if reference:
         found = corruption_errors(errors, reference["errors"])
         tables["ce"] = {name: [float(row.mean())] for name, row in found.items()}
-    return metrics, tables
+    return (
+        metrics,
+        tables,
+        _parts(ids, "error", {name: row.mean(0) for name, row in errors.items()}),
+    )
 
 
 def _perturbation(
     suite: PerturbationSuite, cells: Mapping[str, Predictions], reference: dict[str, Any] | None
-) -> tuple[dict[str, Metric], Tables]:
+) -> tuple[dict[str, Metric], Tables, dict[str, Metric]]:
     flips, distances = {}, {}
     for name, rows in cells.items():
         frames = frame_count(name, suite.image_size)
@@ -220,7 +265,7 @@ def _perturbation(
         "flip_probability": {name: [float(100 * row.mean())] for name, row in flips.items()},
         "top5_distance": {name: [float(row.mean())] for name, row in distances.items()},
     }
-    return metrics, tables
+    return metrics, tables, _parts(ids, "flip probability", flips)
 
 
 def _attack(

@@ -1,6 +1,8 @@
-"""Intervals. An image is the unit: its 75 corrupted versions move together."""
+"""Intervals and tests. An image is the unit: its 75 corrupted versions move together."""
 
 import math
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,12 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 Z_95 = 1.959963984540054
+
+CHUNK = 2**21
+"""Counts drawn at once: about 30 MB with their draws. The results do not depend on it."""
+
+KEPT = 2**28
+"""Counts, a byte each, up to which those of the last number of images are kept for reuse."""
 
 
 class Interval(NamedTuple):
@@ -20,6 +28,13 @@ class Interval(NamedTuple):
     def excludes_zero(self) -> bool:
         """Whether zero lies outside."""
         return self.low > 0 or self.high < 0
+
+
+class Estimate(NamedTuple):
+    """A value and its 95% interval, in the unit of the value."""
+
+    value: float
+    interval: Interval
 
 
 def wilson(successes: int, trials: int) -> Interval:
@@ -43,11 +58,118 @@ def bootstrap(scores: NDArray[np.float64], seed: int = 0) -> Interval:
     their difference; all metrics here are means over images, so this one function serves them all.
     Raises ValueError without scores.
     """
+    return percentile_interval(resampled_means(scores[:, None], seed)[:, 0])
+
+
+def percentile_interval(values: NDArray[np.float64]) -> Interval:
+    """The middle 95% of a statistic's values on the resamples, (R,)."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def bootstrap_p(values: NDArray[np.float64]) -> float:
+    """Two-sided p-value of zero, from a statistic's values on the resamples, (R,).
+
+    Twice the share of resamples on the rarer side of zero, zeros counting to both sides and the
+    sample itself to either (Davison and Hinkley 1997, 4.2.3): below 0.05 just where the percentile
+    interval excludes zero, but for rounding, and never below 2 / (R + 1).
+    """
+    rarer = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
+    return min(1.0, 2 * (1 + rarer) / (1 + len(values)))
+
+
+def resampled_means(scores: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
+    """The means (R, M) of M columns of per-image scores (N, M) on 2,000 resamples of the images.
+
+    An image enters a resample with all its scores, so columns stay paired and cells of one image
+    move together. The resamples depend on N and the seed alone. Raises ValueError without scores.
+    """
     if not len(scores):
         raise ValueError("an interval needs at least one score")
+    # float64 for BLAS: counts are whole numbers, so nothing is lost
+    sums = [counts.astype(np.float64) @ scores for counts in _counts(len(scores), seed)]
+    means: NDArray[np.float64] = np.concatenate(sums) / len(scores)
+    return means
+
+
+def _counts(images: int, seed: int) -> Iterable[NDArray[np.uint8]]:
+    """How often each image is in each resample, in chunks (rows, N)."""
+    if images * RESAMPLES > KEPT:
+        return _draw(images, seed)
+    return _kept(images, seed)
+
+
+@lru_cache(maxsize=1)
+def _kept(images: int, seed: int) -> tuple[NDArray[np.uint8], ...]:
+    # drawing takes most of the time, and a report asks for hundreds of intervals on the same images
+    return tuple(_draw(images, seed))
+
+
+def _draw(images: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     rng = np.random.default_rng(seed)
-    means = np.empty(RESAMPLES)
-    for index in range(RESAMPLES):
-        means[index] = scores[rng.integers(len(scores), size=len(scores))].mean()
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(low), float(high))
+    rows = max(1, CHUNK // images)
+    for start in range(0, RESAMPLES, rows):
+        shape = (min(rows, RESAMPLES - start), images)
+        draws = rng.integers(images, size=shape, dtype=np.int32)
+        counts = np.empty(shape, np.uint8)  # no image of a million is drawn 256 times
+        for row, drawn in zip(counts, draws, strict=True):
+            row[:] = np.bincount(drawn, minlength=images)
+        yield counts
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided p-value of two models being right equally often (McNemar 1947).
+
+    only_a, only_b: the images that one of the two alone gets right; under the hypothesis each is
+    a fair coin. 1 where there are none. Raises ValueError for negative counts.
+    """
+    if min(only_a, only_b) < 0:
+        raise ValueError("counts of images are not negative")
+    trials, fewer = only_a + only_b, min(only_a, only_b)
+    if only_a == only_b:
+        return 1.0
+    # the likeliest term by logarithms, as 2^-trials underflows; the others by their ratios to it
+    log_term = math.lgamma(trials + 1) - math.lgamma(fewer + 1) - math.lgamma(trials - fewer + 1)
+    steps = np.arange(fewer, 0, -1)
+    tail = 1 + float(np.cumprod(steps / (trials - steps + 1)).sum())
+    return min(1.0, 2 * tail * math.exp(log_term - trials * math.log(2)))
+
+
+def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P-values (M,) adjusted for being many (Benjamini and Hochberg 1995), in their order.
+
+    Calling those below 0.05 different is wrong for at most 5% of the calls on average.
+    Raises ValueError for numbers outside 0 to 1.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("a p-value lies between 0 and 1")
+    order = np.argsort(values)[::-1]
+    scaled = values[order] * len(values) / np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled), 1)
+    return adjusted
+
+
+def error_consistency(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> Estimate:
+    """Cohen's kappa of which images (N,) two models get right (Geirhos et al., NeurIPS 2020).
+
+    0: they agree as often as two independent models of their accuracies would; 1: on every image,
+    also where both are right on all, as in the authors' code. The interval is bootstrapped.
+    Raises ValueError for different numbers of images, or none.
+    """
+    if correct_a.shape != correct_b.shape:
+        raise ValueError("error consistency needs two models' answers to the same images")
+    columns = np.stack([correct_a, correct_b, correct_a == correct_b], 1).astype(np.float64)
+    resamples = _kappa(resampled_means(columns))
+    value = _kappa(columns.mean(0, keepdims=True))
+    return Estimate(float(value[0]), percentile_interval(resamples))
+
+
+def _kappa(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kappa (R,) of accuracies and observed agreement in the columns of (R, 3)."""
+    a, b, observed = means.T
+    chance = a * b + (1 - a) * (1 - b)
+    agree = observed == 1  # where chance may be 1 too
+    kappa: NDArray[np.float64] = (observed - chance) / np.where(agree, 1, 1 - chance)
+    return np.where(agree, 1, kappa)

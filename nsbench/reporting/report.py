@@ -61,6 +61,7 @@ def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
         "descriptions": _first(entries, "suite"),
         "manifests": _first(entries, "manifest"),
         "references": _first(entries, "reference"),
+        "calibration": {n: t.get("calibration", {}) for n, t in _first(entries, "tables").items()},
         "headline": headline,
         "change_from": partial(change_from, base),
         "kinds": {kind: suites_of_kind(entries, kind) for kind in KINDS},

@@ -1,6 +1,8 @@
-"""Tables for the terminal and, as JSON, for programs."""
+"""Tables for the terminal, as Markdown for people, as JSON and CSV for programs."""
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,13 @@ from nsbench.run import generation_folders, read_json, write_json
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under columns, and the same as data."""
+    """Rows of text under columns, sentences below them, and the same as data."""
 
     title: str
     columns: list[str]
     rows: list[list[str]] = field(default_factory=list)
     data: Any = None
+    notes: list[str] = field(default_factory=list)
 
 
 def print_table(table: Table, json: Path | None = None) -> None:
@@ -41,8 +44,39 @@ def print_tables(tables: Sequence[Table], json: Path | None = None) -> None:
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown, markup=False)
+        for note in table.notes:
+            console.print(note, markup=False, highlight=False)
     if json:
         write_json(json, [table.data for table in tables])
+
+
+def markdown_text(tables: Sequence[Table]) -> str:
+    """Tables as Markdown (GitHub's), the titles in bold and the notes below."""
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def _markdown(table: Table) -> str:
+    below = ["---", *["---:"] * (len(table.columns) - 1)]
+    lines = map(_markdown_line, [table.columns, below, *table.rows])
+    notes = [f"\n{note}" for note in table.notes]
+    return "\n".join([f"**{table.title}**", "", *lines, *notes]) + "\n"
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    # a cell is one line, and a bar would end it
+    plain = [" ".join(cell.replace("|", "\\|").split()) for cell in cells]
+    return f"| {' | '.join(plain)} |"
+
+
+def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records of the same keys as CSV, a column a key; None is an empty cell, no record no text."""
+    if not records:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
 
 
 def metric_text(metric: Metric) -> str:
@@ -102,9 +136,12 @@ def evaluation_tables(folders: Sequence[Path]) -> list[Table]:
 def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
     # the headline of an attack suite is one of its epsilons, which need not stand twice
     metrics = {metric.name: key for s in scores for key, metric in s.metrics.items()}
-    rows = [[s.model, *(metric_text(s.metrics[key]) for key in metrics.values())] for s in scores]
-    table = [["", *metrics], *rows]
-    if len(metrics) > 4:
+    rows = [
+        [s.model, *(metric_text(s.metrics[key]) for key in metrics.values()), *_calibration(s)]
+        for s in scores
+    ]
+    table = [["", *metrics, *scores[0].tables.get("calibration", {})], *rows]
+    if len(table[0]) > 5:
         table = [list(column) for column in zip(*table, strict=True)]
     data = {
         "suite": name,
@@ -118,6 +155,10 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
         },
     }
     return Table(f"{name} (%, with 95% intervals)", table[0], table[1:], data)
+
+
+def _calibration(scores: SuiteScores) -> list[str]:
+    return [f"{row[0]:.1f}" for row in scores.tables.get("calibration", {}).values()]
 
 
 def summary_table(entries: Sequence[Entry]) -> Table:

@@ -9,7 +9,7 @@ import pytest
 from nsbench.errors import NsbenchError
 from nsbench.evaluation.metrics import mce, normalised_mean, relative_mce
 from nsbench.evaluation.predictions import Predictions, Store
-from nsbench.evaluation.scores import Metric, change, score
+from nsbench.evaluation.scores import Metric, change, changes, score
 from nsbench.names import frame_count
 from nsbench.suite import load_suite
 
@@ -151,3 +151,42 @@ def test_the_committed_reference_agrees_with_itself() -> None:
     content = json.loads(Path(str(load_suite("digits-c").reference)).read_text())
     wrong = content["suites"]["digits-a"]["misclassified"]
     assert len(wrong) == pytest.approx(1000 * content["suites"]["digits-c"]["clean"], abs=0.5)
+
+
+def test_accuracy_suites_carry_calibration(tmp_path: Path) -> None:
+    cells = {"images": rows(0.25)}
+    scores = score(stored(tmp_path, 'kind = "accuracy"\nsource = "digits"\n', cells, None))
+    top1 = scores.metrics["top1"].value
+    found = scores.tables["calibration"]
+    assert set(found) == {"ECE", "RMS calibration error", "AURRA"}  # 40 images: no released RMS
+    assert found["ECE"] == [pytest.approx(abs(top1 - 50))]  # all are of confidence 0.5
+    assert found["RMS calibration error"] == found["ECE"]
+    assert found["AURRA"] == [pytest.approx(top1)]
+
+
+def test_parts_are_the_tables_by_image(tmp_path: Path) -> None:
+    cells = {f"{n}/{s}": rows(0.1 * s) for n in ("fog", "snow") for s in range(1, 6)}
+    scores = score(stored(tmp_path, SUITE, cells | {"clean": rows(0.1)}, None))
+    for name, part in scores.parts.items():
+        assert part.value == pytest.approx(np.mean(scores.tables["error"][name]))
+        assert part.ids == tuple(IDS)
+    assert list(scores.parts) == ["fog", "snow"]
+
+
+def test_changes_share_their_resamples() -> None:
+    ids = tuple(map(str, range(60)))
+    before = [Metric("m", ids, RNG.normal(50, 20, 60), False) for _ in range(3)]
+    after = [Metric("m", ids, RNG.normal(45, 20, 60), False) for _ in range(3)]
+    together = changes(after, before)
+    for one, other, both in zip(after, before, together, strict=True):
+        alone = change(one, other)
+        assert both.interval == pytest.approx(alone.interval)
+        assert (both.value, both.better, both.p_value) == (alone.value, True, alone.p_value)
+
+
+def test_the_p_value_of_proportions_is_mcnemars() -> None:
+    ids = tuple(map(str, range(30)))
+    before = Metric("m", ids, np.repeat([100.0, 0, 100], [2, 8, 20]), True, proportion=True)
+    after = Metric("m", ids, np.repeat([0.0, 100, 100], [2, 8, 20]), True, proportion=True)
+    assert change(after, before).p_value == pytest.approx(2 * (1 + 10 + 45) / 1024)
+    assert change(before, before).p_value == 1

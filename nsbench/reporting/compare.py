@@ -1,0 +1,202 @@
+"""Two models side by side: where the second is better, by how much, and how surely."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsbench.errors import NsbenchError
+from nsbench.evaluation.scores import Change, Metric, SuiteScores, changes
+from nsbench.evaluation.statistics import Estimate, benjamini_hochberg, error_consistency
+from nsbench.reporting.results import Entry, collect, headline, suite_names
+from nsbench.reporting.tables import Table, change_text
+from nsbench.run import generation_folders, is_run
+from nsbench.suite import AccuracySuite
+
+LEVEL = 0.05
+EXPLANATION = (
+    "Better or worse: the paired 95% interval of the change excludes zero, and its p-value, "
+    "adjusted for the number of rows (Benjamini-Hochberg), is below 0.05. p: McNemar's test for "
+    "accuracies, else the bootstrap."
+)
+KAPPA = "κ: whether both models err on the same images; 0 as by chance, 1 on exactly the same."
+REFUSED = (
+    "is left out: the two models were evaluated on different images or by different protocols; "
+    "evaluate both again."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of model A and model B, and its change from A to B.
+
+    part: the corruption or perturbation, empty for a suite's headline. adjusted_p: the change's
+    p-value, adjusted for all rows of the table. kappa: the error consistency on accuracy suites.
+    """
+
+    suite: str
+    part: str
+    a: Metric
+    b: Metric
+    change: Change
+    adjusted_p: float
+    kappa: Estimate | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Whether B is `better` or `worse`; `undecided` unless interval and p-value both say so."""
+        if not self.change.sure or self.adjusted_p >= LEVEL:
+            return "undecided"
+        return "better" if self.change.better else "worse"
+
+    def record(self) -> dict[str, Any]:
+        """The row as one flat record; values in percent, without a kappa None."""
+        kappa = self.kappa
+        return {
+            "suite": self.suite,
+            "part": self.part,
+            "metric": self.a.name,
+            "higher_is_better": self.a.higher_is_better,
+            "images": self.change.images,
+            "a": self.a.value,
+            "b": self.b.value,
+            "change": self.change.value,
+            "low": self.change.interval.low,
+            "high": self.change.interval.high,
+            "p": self.change.p_value,
+            "adjusted_p": self.adjusted_p,
+            "verdict": self.verdict,
+            "kappa": kappa.value if kappa else None,
+            "kappa_low": kappa.interval.low if kappa else None,
+            "kappa_high": kappa.interval.high if kappa else None,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models' names, the headlines of their suites, and the parts of each suite that has some.
+
+    notes: a sentence for each suite that could not be compared.
+    """
+
+    a: str
+    b: str
+    headlines: list[Row]
+    parts: dict[str, list[Row]]
+    notes: list[str]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every row as a flat record, the headlines first."""
+        return [row.record() for rows in (self.headlines, *self.parts.values()) for row in rows]
+
+    def data(self) -> dict[str, Any]:
+        """All of it as JSON."""
+        return {"a": self.a, "b": self.b, "rows": self.records(), "notes": self.notes}
+
+    def tables(self) -> list[Table]:
+        """A table of the headlines, then one for each suite with parts."""
+        title = f"{self.b} against {self.a} (%)"
+        columns = ["", "metric", *self._columns(), "κ"]
+        rows = [
+            [row.suite, _metric_text(row), *_cells(row), _kappa_text(row)] for row in self.headlines
+        ]
+        explained = [EXPLANATION] if rows else []
+        explained += [KAPPA] if any(row.kappa for row in self.headlines) else []
+        first = Table(title, columns, rows, notes=[*explained, *self.notes])
+        return [first, *(self._parts_table(*item) for item in self.parts.items())]
+
+    def _parts_table(self, suite: str, rows: list[Row]) -> Table:
+        title = f"{suite}, {_metric_text(rows[0])}: {self.b} against {self.a} (%)"
+        return Table(title, ["", *self._columns()], [[row.part, *_cells(row)] for row in rows])
+
+    def _columns(self) -> list[str]:
+        return [self.a, self.b, "change", "p", "p adj.", "verdict"]
+
+
+def compare(a: Path, b: Path, suites: Sequence[str] | None = None) -> Comparison:
+    """Compare two models by their stored predictions, on all suites that both have, or on `suites`.
+
+    a, b: a generation, a run of one generation, or a folder of one model's results.
+    Raises NsbenchError for a path of several models, or a suite that a model was not evaluated on.
+    """
+    for path in (a, b):
+        _check_one_model(path)
+    first, second = collect([a, b])
+    names = (first.name, second.name) if first.name != second.name else (str(a), str(b))
+    chosen, notes = _choose(list(zip(names, (first, second), strict=True)), suites)
+    pairs = [(first.scores[suite], second.scores[suite]) for suite in chosen]
+    headlines = _adjusted([_headline(*pair) for pair in pairs])
+    parts = {pair[0].suite.name: _parts(*pair) for pair in pairs if pair[0].parts}
+    return Comparison(*names, headlines, parts, notes)
+
+
+def _check_one_model(path: Path) -> None:
+    folders = generation_folders(path) if is_run(path) else []
+    if len(folders) > 1:
+        raise NsbenchError(
+            f"{path} holds {len(folders)} generations: name one, such as {folders[-1]}"
+        )
+
+
+def _choose(
+    models: Sequence[tuple[str, Entry]], suites: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """The suites to compare on, and a sentence for each that cannot be."""
+    outdated = {suite for _, entry in models for suite in entry.outdated}  # not `comparable`
+    known = [*suite_names([entry for _, entry in models]), *sorted(outdated)]
+    asked = list(dict.fromkeys(suites or known))
+    lacking = {
+        suite: f"{name} was not evaluated on {suite}"
+        for suite in asked
+        for name, entry in models
+        if suite not in entry.scores and suite not in outdated
+    }
+    if lacking and (suites or len(lacking) == len(asked)):
+        raise NsbenchError(f"{next(iter(lacking.values()))}: run nsbench eval first")
+    notes = [f"{sentence}." for sentence in lacking.values()]
+    notes += [f"{suite} {REFUSED}" for suite in asked if suite in outdated]
+    return [suite for suite in asked if suite not in {*lacking, *outdated}], notes
+
+
+def _headline(a: SuiteScores, b: SuiteScores) -> Row:
+    before, after = headline(a), headline(b)
+    kappa = None
+    if isinstance(a.suite, AccuracySuite):
+        kappa = error_consistency(before.scores > 0, after.scores > 0)
+    [difference] = changes([after], [before])
+    return Row(a.suite.name, "", before, after, difference, difference.p_value, kappa)
+
+
+def _parts(a: SuiteScores, b: SuiteScores) -> list[Row]:
+    differences = changes(list(b.parts.values()), list(a.parts.values()))
+    rows = zip(a.parts, differences, strict=True)
+    return _adjusted([Row(a.suite.name, n, a.parts[n], b.parts[n], d, d.p_value) for n, d in rows])
+
+
+def _adjusted(rows: list[Row]) -> list[Row]:
+    """Rows of one table with their p-values adjusted for each other."""
+    values = benjamini_hochberg(np.array([row.change.p_value for row in rows]))
+    return [replace(row, adjusted_p=float(p)) for row, p in zip(rows, values, strict=True)]
+
+
+def _metric_text(row: Row) -> str:
+    return f"{row.a.name} {'↑' if row.a.higher_is_better else '↓'}"
+
+
+def _cells(row: Row) -> list[str]:
+    values = [f"{metric.value:.1f}" for metric in (row.a, row.b)]
+    p_values = [_p_text(p) for p in (row.change.p_value, row.adjusted_p)]
+    return [*values, change_text(row.change), *p_values, row.verdict]
+
+
+def _p_text(p_value: float) -> str:
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _kappa_text(row: Row) -> str:
+    if row.kappa is None:
+        return ""
+    value, (low, high) = row.kappa
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
