@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nsbench.data import catalog
 from nsbench.data.archives import TarSource
 from nsbench.data.arrays import ArraySource
 from nsbench.data.digits import DIGITS_SPLITS, DigitsSource
@@ -38,7 +39,7 @@ __all__ = [
 
 def open_source(spec: SourceSpec) -> Source:
     """Open what `spec` names. Raises NsbenchError if it is missing, empty or of no known kind."""
-
+    spec = catalog.resolve(spec)
     source = _open(spec)
     return relabeled(source, spec.labels, spec.label_space) if spec.labels else source
 
@@ -54,7 +55,7 @@ def _open(spec: SourceSpec) -> Source:
     if not path.exists():
         raise NsbenchError(
             f"there is no {path}: a source is a folder of class folders, a .tar of one, Parquet "
-            "files, WebDataset shards, a .npy file, hf:OWNER/NAME, or digits"
+            "files, WebDataset shards, a .npy file, hf:OWNER/NAME, data:NAME, or digits"
         )
     return _open_file(path, spec) if path.is_file() else _open_folder(path, spec)
 
