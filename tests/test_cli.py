@@ -136,7 +136,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 @pytest.mark.parametrize(
     "command",
     [[], ["train"], ["eval"], ["report"], ["quickstart"], ["suites"], ["reference"],
-     ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"]],
+     ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"], ["data"],
+     ["data", "fetch"]],
 )  # fmt: skip
 def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert call(*command, "--help") == 0
