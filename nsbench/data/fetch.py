@@ -6,6 +6,7 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
@@ -60,7 +61,7 @@ def _unpack(packed: Path, plain: Path) -> None:
     try:
         with gzip.open(packed) as source, written_whole(plain) as target:
             shutil.copyfileobj(source, target, CHUNK)
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         packed.unlink()
         raise NsbenchError(
             f"{packed} is no whole gzip file and was removed: repeat the command"
@@ -165,7 +166,7 @@ def _explained(url: str, part: Path) -> Iterator[None]:
             f"{url} answers {error.code} {error.reason}: look for the file where the data set is "
             f"published, and put it as {_final(part)}"
         ) from error
-    except (urllib.error.URLError, HTTPException, EOFError, TimeoutError, ConnectionError) as error:
+    except (OSError, HTTPException, EOFError) as error:
         reason = getattr(error, "reason", None) or first_line(error)
         raise NsbenchError(
             f"the download of {url} stopped ({reason}): repeat the command, which goes on from "

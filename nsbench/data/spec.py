@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from nsbench.config import Config
 
@@ -39,6 +39,12 @@ class SourceSpec(Config):
     @classmethod
     def _from_string(cls, value: Any) -> Any:
         return {"source": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # suites are known by a hash of this, which a key they do not use must not change
+        table: dict[str, Any] = dump(self)
+        return {key: value for key, value in table.items() if key != "labels" or value is not None}
 
     def __str__(self) -> str:
         return f"{self.source} ({self.split})" if self.split else self.source

@@ -36,9 +36,10 @@ class TableSource:
         """RGB image as stored."""
         cell = self._table[index][self._column]
         name = f"{index} of {self.name}"
-        if cell is None:
+        if cell is None or (cell["bytes"] is None and cell["path"] is None):
             raise NsbenchError(f"the image {name} is missing: remove its row")
-        return decode(io.BytesIO(cell["bytes"]) if cell["bytes"] else Path(cell["path"]), name)
+        stored = cell["bytes"]
+        return decode(Path(cell["path"]) if stored is None else io.BytesIO(stored), name)
 
 
 def _load_table(spec: SourceSpec, path: str) -> "Dataset":

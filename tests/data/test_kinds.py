@@ -11,6 +11,7 @@ import pytest
 
 from nsbench.data.sources import Source, open_source
 from nsbench.errors import NsbenchError
+from nsbench.make import make_imagenet_c
 from tests.data.kinds import arrays_of, png, renamed, shards_of, spec, tar_of, write_tar
 
 
@@ -197,3 +198,17 @@ def test_empty_images_are_said_to_be_empty(image_folder: Path, tmp_path: Path) -
             source.image(1)
         with pytest.raises(NsbenchError, match=r"cat/2\.png.* cannot be read \(it is no image\)"):
             source.image(2)
+
+
+def test_a_tar_makes_the_files_that_its_folder_makes(small_folder: Path, tmp_path: Path) -> None:
+    made: list[list[tuple[str, bytes]]] = []
+    for place in (small_folder, tar_of(small_folder, tmp_path / "a.tar", "val")):
+        target = tmp_path / f"made-{len(made)}"
+        make_imagenet_c(
+            str(place), target, corruptions=["gaussian_noise"], severities=[1], layout="folder",
+            workers=2,
+        )  # fmt: skip
+        files = sorted(target.glob("*/*/*/*"))
+        made.append([(str(file.relative_to(target)), file.read_bytes()) for file in files])
+    assert len(made[0]) == 10
+    assert made[0] == made[1]

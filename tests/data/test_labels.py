@@ -109,3 +109,8 @@ def test_lists_that_lack_something(val: Path, tmp_path: Path) -> None:
     path.write_text("\nalone\n")
     with pytest.raises(NsbenchError, match=r"l\.txt, line 1: write a file and its class, not 'al"):
         open_source(spec(val, labels=str(path)))
+
+
+def test_a_suite_without_labels_keeps_its_fingerprint() -> None:
+    assert "labels" not in spec("digits").model_dump()
+    assert spec("digits", labels="real").model_dump()["labels"] == "real"

@@ -229,3 +229,12 @@ def test_folders_named_by_class_index(image_folder: Path) -> None:
 def test_a_file_that_is_no_table(image_folder: Path) -> None:
     with pytest.raises(NsbenchError, match="is no source"):
         open_source(spec(str(image_folder / "cat" / "0.png")))
+
+
+def test_rows_without_an_image_are_named(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "t.parquet", [0, 1, 2], [b"", None, png(1)])
+    source = open_source(spec(str(path)))
+    with pytest.raises(NsbenchError, match=r"the image 0 of .* cannot be read \(it is empty\)"):
+        source.image(0)
+    with pytest.raises(NsbenchError, match=r"the image 1 of .* is missing: remove its row"):
+        source.image(1)
