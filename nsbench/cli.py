@@ -37,6 +37,8 @@ make_app = typer.Typer(
     no_args_is_help=True, help="Write ImageNet-C or ImageNet-P of any labeled images as files."
 )
 app.add_typer(make_app, name="make")
+data_app = typer.Typer(invoke_without_command=True)
+app.add_typer(data_app, name="data")
 
 
 class ManyValues(TyperCommand):
@@ -420,6 +422,53 @@ def make_imagenet_p(
         workers=workers,
     )
     print_table(made_table(summary), json)
+
+
+Data = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="Data roots; by default those in NSBENCH_DATA."),
+]
+
+
+@data_app.callback(
+    epilog="Examples:\n\n`nsbench data`\n\n`nsbench data --data /data --json data.json`\n\n"
+    "`nsbench data fetch imagenet-a --data /data`"
+)
+def data(context: typer.Context, data: Data = None, json: JsonFile = None) -> None:
+    """List the known data sets: where they were found, what is missing, how to get it."""
+    from nsbench.data.catalog import VARIABLE, roots, set_roots
+
+    set_roots(data)
+    if context.invoked_subcommand is None:
+        if not roots():
+            say(f"no data roots are named: name them by --data or in {VARIABLE}")
+        from nsbench.reporting.data_sets import data_table
+        from nsbench.reporting.tables import print_table
+
+        print_table(data_table(), json)
+
+
+@data_app.command(epilog="Example:\n\n`nsbench data fetch imagenet-a --data /data`")
+def fetch(
+    name: Annotated[list[str], typer.Argument(help="Data sets, as nsbench data lists them.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Where to; by default the first root in NSBENCH_DATA.")
+    ] = None,
+) -> None:
+    """Download the released archives of data sets, and check them.
+
+    Repeat the command after an interruption: it goes on where it stopped.
+    """
+    from nsbench.data.catalog import data_set, set_roots
+    from nsbench.data.fetch import fetch_data_set
+
+    if data:
+        set_roots([data])
+    for each in name:
+        data_set(each)  # refuse a wrong name before hours of downloading
+    for each in name:
+        for path in fetch_data_set(each):
+            say(f"{each}: {path}")
 
 
 def main(arguments: list[str] | None = None) -> Any:

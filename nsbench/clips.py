@@ -3,11 +3,15 @@
 import io
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nsbench.data.archives import TarPath
 
 # x264's macroblock tree reads memory that nothing wrote when it uses AVX-512, so that each call
 # gives other bytes; SSE2, which every such processor has, is about as fast at these sizes.
@@ -46,7 +50,7 @@ def _options(noise: bool, lossless: bool) -> dict[str, str]:
     return {"preset": "veryslow"} | quality | _REPEATABLE
 
 
-def decode_clip(path: Path) -> NDArray[np.uint8]:
+def decode_clip(path: "Path | TarPath") -> NDArray[np.uint8]:
     """Decode a video file to uint8 (F, 3, H, W), RGB.
 
     Raises FileNotFoundError if there is none, ValueError with the reason if it is unreadable.

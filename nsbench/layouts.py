@@ -1,12 +1,13 @@
 """Corrupted and perturbed images from files, in the layouts of the released sets.
 
 These are ImageNet-C and ImageNet-P, one file an image, and CIFAR-10-C and CIFAR-10-P, one array a
-corruption.
+corruption. All are also read inside the plain tar archives they were released in.
 """
 
+import io
 import re
 from collections.abc import Iterable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.clips import decode_clip
+from nsbench.data.arrays import mapped
 from nsbench.data.sources import EXTENSIONS, Source
+from nsbench.data.trees import Tree, file_sizes, find_part, folders, part_names
 from nsbench.errors import NsbenchError
 from nsbench.names import SEVERITIES
 from nsbench.randomness import stable_hash
 from nsbench.run import fingerprint, read_json, sha256
 
 MANIFEST = "nsbench.json"
-GROUPS = ("", "noise", "blur", "weather", "digital", "extra")
 ENDINGS = ("JPEG", "jpeg", "jpg", "png")
 
 # What Windows or Linux refuse, or what hides a file or leads out of its folder.
@@ -68,48 +70,46 @@ def _safe(text: str) -> str:
 
 
 class _Files:
-    """A folder of files made from the images of a source, one folder or .npy file a name."""
+    """Files made from the images of a source, one folder or .npy file a name.
+
+    root: a folder of these, a folder of `.tar` files with these, or one `.tar` file.
+    """
 
     command: str
 
     def __init__(self, root: Path, source: Source) -> None:
         self._root, self._source = root, source
-        self._places: dict[str, Path] = {}
+        self._places: dict[str, Tree] = {}
 
     @cached_property
     def _names(self) -> list[str]:
         return file_names(self._source, range(len(self._source)))
 
-    def _place(self, name: str) -> Path:
+    def _place(self, name: str) -> Tree:
         """The folder or .npy file of a corruption or perturbation."""
         if name not in self._places:
-            folders = [self._root / group / name for group in GROUPS]
-            found = [folder for folder in folders if folder.is_dir()]
-            files = [file for file in [self._root / f"{name}.npy"] if file.is_file()]
-            if not found + files:
+            found = find_part(self._root, name) if self._root.exists() else None
+            if found is None:
                 self._refuse_name(name)
-            self._places[name] = (found + files)[0]
+            self._places[name] = found
         return self._places[name]
 
     def _refuse_name(self, name: str) -> NoReturn:
-        if not self._root.is_dir():
+        if not self._root.exists():
             raise NsbenchError(
                 f"there is no folder {self._root}: nsbench make {self.command} "
                 f"{self._source.name} {self._root} makes it"
             )
-        there = {entry.stem for entry in self._root.iterdir() if entry.suffix == ".npy"}
-        for group in GROUPS:
-            there |= _folders(self._root / group)
-        names = sorted(there - {"labels", *GROUPS})
+        names = part_names(self._root)
         raise NsbenchError(
             f"{self._root} has no folder or file for '{name}'; it has "
             f"{', '.join(names[:30]) or 'none'}: let nsbench make {self.command} add it, or fetch "
             "it"
         )
 
-    def _check_classes(self, folder: Path) -> None:
+    def _check_classes(self, folder: Tree) -> None:
         wanted = {name.split("/")[0] for name in self._names}
-        there = _folders(folder)
+        there = folders(folder)
         if there.isdisjoint(wanted):
             raise NsbenchError(
                 f"{folder} has no folder for any class of {self._source.name} (such as "
@@ -118,7 +118,7 @@ class _Files:
             )
 
     def _check_array(
-        self, array: NDArray[np.uint8], path: Path, shape: Sequence[int | str]
+        self, array: NDArray[np.uint8], path: Tree, shape: Sequence[int | str]
     ) -> None:
         pairs = list(zip(array.shape, shape, strict=False))
         wrong = [found for found, wanted in pairs if isinstance(wanted, int) and found != wanted]
@@ -129,11 +129,11 @@ class _Files:
                 f"{self._source.name} need uint8 ({text}): name the source it was made from"
             )
 
-    def _check_labels(self, copies: int) -> None:
-        path = self._root / "labels.npy"
+    def _check_labels(self, place: Tree, copies: int) -> None:
+        path = place.with_name("labels.npy")
         if self._source.labels is None or not path.is_file():
             return
-        stored, own = np.asarray(_mapped(path)).tolist(), self._source.labels.tolist() * copies
+        stored, own = np.asarray(mapped(path)).tolist(), self._source.labels.tolist() * copies
         pairs = len(set(zip(stored, own, strict=False)))  # classes may be numbered otherwise
         if len(stored) != len(own) or not pairs == len(set(stored)) == len(set(own)):
             raise NsbenchError(
@@ -149,46 +149,23 @@ class _Files:
             return fingerprint({key: content[key] for key in content if key not in growing})
         place = self._place(folder.split("/")[0])
         if place.is_dir():
-            place = place.joinpath(*folder.split("/")[1:])
-            files = sorted((f.relative_to(place).as_posix(), f) for f in place.glob("*/*"))
-            return fingerprint([(name, file.stat().st_size) for name, file in files])
-        array = _mapped(place)
+            for part in folder.split("/")[1:]:
+                place = place / part
+            return fingerprint(file_sizes(place))
+        array = mapped(place)
         return fingerprint([place.name, list(array.shape), sha256(array[0].tobytes())])
 
-    def _missing(self, path: Path) -> NsbenchError:
+    def _missing(self, path: Tree) -> NsbenchError:
         return NsbenchError(
             f"there is no {path}: repeat the nsbench make {self.command} that made {self._root}, "
             "which completes what is missing, or fetch it again"
         )
 
-    def _unreadable(self, path: Path, reason: object) -> NsbenchError:
+    def _unreadable(self, path: Tree, reason: object) -> NsbenchError:
         return NsbenchError(
             f"{path} cannot be read ({reason}): remove it and repeat the nsbench make "
             f"{self.command} that made {self._root}, or fetch it again"
         )
-
-
-def _folders(path: Path) -> set[str]:
-    return {entry.name for entry in path.iterdir() if entry.is_dir()} if path.is_dir() else set()
-
-
-def _mapped(path: Path) -> NDArray[np.uint8]:
-    """An array mapped into memory. Raises NsbenchError naming the file if that cannot be."""
-    try:
-        return _map(path, path.stat().st_mtime_ns)
-    except (OSError, ValueError, EOFError) as error:
-        raise NsbenchError(
-            f"{path} cannot be read ({error}): remove it and make or fetch it again"
-        ) from error
-
-
-@lru_cache(maxsize=64)
-def _map(path: Path, _: int) -> NDArray[np.uint8]:
-    # kept here and not in an object, so that objects sent to worker processes hold no pixels
-    array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not array.size:
-        raise ValueError("it is empty")
-    return array
 
 
 class CorruptedFiles(_Files):
@@ -214,13 +191,13 @@ class CorruptedFiles(_Files):
                 self._check_folder(place, severity)
             else:
                 self._rows(place, severity)
-                self._check_labels(len(SEVERITIES))
+                self._check_labels(place, len(SEVERITIES))
 
-    def _check_folder(self, place: Path, severity: int) -> None:
+    def _check_folder(self, place: Tree, severity: int) -> None:
         if not (place / str(severity)).is_dir():
             raise NsbenchError(
                 f"{place} has no severity {severity}; it has "
-                f"{', '.join(sorted(_folders(place))) or 'none'}: let nsbench make imagenet-c add "
+                f"{', '.join(sorted(folders(place))) or 'none'}: let nsbench make imagenet-c add "
                 "it, or fetch it"
             )
         self._check_classes(place / str(severity))
@@ -237,21 +214,21 @@ class CorruptedFiles(_Files):
         """
         place = self._place(corruption)
         if place.is_dir():
-            return self._decode(place / str(severity) / self._names[index])
+            return self._decode(place / str(severity), self._names[index])
         return np.ascontiguousarray(self._rows(place, severity)[index].transpose(2, 0, 1))
 
-    def _rows(self, path: Path, severity: int) -> NDArray[np.uint8]:
-        array, count = _mapped(path), len(self._source)
+    def _rows(self, path: Tree, severity: int) -> NDArray[np.uint8]:
+        array, count = mapped(path), len(self._source)
         self._check_array(array, path, (len(SEVERITIES) * count, "S", "S", 3))
         if severity not in SEVERITIES:
             raise NsbenchError(f"{path} has no severity {severity}; it has 1 to 5")
         return array[(severity - 1) * count : severity * count]
 
-    def _decode(self, stem: Path) -> NDArray[np.uint8]:
+    def _decode(self, folder: Tree, name: str) -> NDArray[np.uint8]:
         for ending in self._endings:
-            path = stem.with_name(f"{stem.name}.{ending}")
+            path = folder / f"{name}.{ending}"
             try:
-                with Image.open(path) as image:
+                with Image.open(io.BytesIO(path.read_bytes())) as image:
                     pixels = np.asarray(image.convert("RGB"), dtype=np.uint8)
             except FileNotFoundError:
                 continue
@@ -260,7 +237,7 @@ class CorruptedFiles(_Files):
             if ending != self._endings[0]:  # the other files are likely to end so too
                 self._endings = sorted(self._endings, key=lambda other: other != ending)
             return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-        raise self._missing(stem.with_name(f"{stem.name}.{self._endings[0]}"))
+        raise self._missing(folder / f"{name}.{self._endings[0]}")
 
 
 class ClipFiles(_Files):
@@ -281,7 +258,7 @@ class ClipFiles(_Files):
                 self._check_classes(place)
             else:
                 self._rows(place)
-                self._check_labels(1)
+                self._check_labels(place, 1)
 
     def identity(self, perturbations: list[str]) -> str:
         """A hash that changes with the files: of the manifest, or of the first one's sizes."""
@@ -303,7 +280,7 @@ class ClipFiles(_Files):
         except ValueError as error:
             raise self._unreadable(path, error) from error
 
-    def _rows(self, path: Path) -> NDArray[np.uint8]:
-        array = _mapped(path)
+    def _rows(self, path: Tree) -> NDArray[np.uint8]:
+        array = mapped(path)
         self._check_array(array, path, (len(self._source), "F", "S", "S", 3))
         return array

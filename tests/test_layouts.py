@@ -1,6 +1,7 @@
 """Names of files, and the layouts that sets were released in."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 from nsbench.data.sources import FolderSource
 from nsbench.errors import NsbenchError
 from nsbench.layouts import ClipFiles, CorruptedFiles, file_names
+from nsbench.make import make_imagenet_p
+from tests.data.kinds import tar_of, write_tar
 
 CELL = [("fog", 2)]
 
@@ -196,3 +199,78 @@ def test_missing_and_broken_clips_are_named(small_folder: Path, tmp_path: Path) 
     (tmp_path / "p/digital/tilt/cat/0.mp4").write_bytes(b"broken")
     with pytest.raises(NsbenchError, match=r"cat/0\.mp4 cannot be read .*: remove it"):
         files.read("tilt", 0)
+
+
+def packed(folder: Path, tar: Path, below: str = "") -> Path:
+    """A tar of a folder, which then is removed."""
+    tar.parent.mkdir(parents=True, exist_ok=True)
+    tar_of(folder, tar, below)
+    shutil.rmtree(folder)
+    return tar
+
+
+@pytest.mark.parametrize("below", ["", "weather", "imagenet-c/weather"])
+def test_released_tars_are_read_without_unpacking(
+    small_folder: Path, tmp_path: Path, below: str
+) -> None:
+    source = FolderSource(small_folder)
+    unpacked = CorruptedFiles(released(tmp_path / "c"), source)
+    identity = unpacked.identity(CELL)
+    packed(tmp_path / "c", tmp_path / "tars" / "weather.tar", below)
+    write_tar(tmp_path / "tars" / "blur.tar", {"zoom_blur/1/cat/0.JPEG": b"broken"})
+    files = CorruptedFiles(tmp_path / "tars", source)
+    files.check(CELL)
+    assert files.identity(CELL) == identity
+    for index in (0, 3, 7):
+        assert (files.read("fog", 2, index) == 20 * index).all()
+    assert len(pickle.dumps(files)) < 5000
+    with pytest.raises(NsbenchError, match="has no folder or file for 'snow'; it has fog, zoom_bl"):
+        files.check([("snow", 1)])
+    with pytest.raises(NsbenchError, match=r"weather\.tar/.*fog has no severity 3; it has 2"):
+        files.check([("fog", 3)])
+    with pytest.raises(NsbenchError, match=r"blur\.tar/zoom_blur/1/cat/0\.JPEG cannot be read"):
+        files.read("zoom_blur", 1, 0)
+    with pytest.raises(NsbenchError, match=r"there is no .*zoom_blur/1/cat/1\.JPEG"):
+        files.read("zoom_blur", 1, 1)
+
+
+def test_unlikely_tars_are_not_even_opened(small_folder: Path, tmp_path: Path) -> None:
+    packed(released(tmp_path / "c"), tmp_path / "tars" / "weather.tar")
+    (tmp_path / "tars" / "blur.tar").write_bytes(b"still being downloaded")
+    files = CorruptedFiles(tmp_path / "tars", FolderSource(small_folder))
+    files.check(CELL)
+    with pytest.raises(NsbenchError, match=r"blur\.tar is no whole tar archive"):
+        files.check([("zoom_blur", 1)])
+
+
+def test_arrays_inside_a_tar(small_folder: Path, tmp_path: Path) -> None:
+    source = FolderSource(small_folder)
+    array = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), np.uint8)
+    (tmp_path / "c").mkdir()
+    np.save(tmp_path / "c" / "fog.npy", array)
+    np.save(tmp_path / "c" / "labels.npy", np.tile(np.repeat([0, 1], 5), 5))
+    np.save(tmp_path / "c" / "frost.npy", np.array([{}] * 50), allow_pickle=True)
+    identity = CorruptedFiles(tmp_path / "c", source).identity(CELL)
+    tar = packed(tmp_path / "c", tmp_path / "CIFAR-10-C.tar", "CIFAR-10-C")
+    files = CorruptedFiles(tar, source)
+    files.check(CELL)
+    assert files.identity(CELL) == identity
+    assert (files.read("fog", 2, 3) == array[13].transpose(2, 0, 1)).all()
+    with pytest.raises(NsbenchError, match=r"CIFAR-10-C/frost\.npy cannot be read"):
+        files.check([("frost", 1)])
+    with pytest.raises(NsbenchError, match="no folder or file for 'snow'; it has fog, frost"):
+        files.check([("snow", 1)])
+
+
+def test_clips_inside_a_tar(small_folder: Path, tmp_path: Path) -> None:
+    make_imagenet_p(
+        str(small_folder), tmp_path / "p", perturbations=["rotate"], layout="folder", workers=1
+    )
+    source = FolderSource(small_folder)
+    wanted = ClipFiles(tmp_path / "p", source).read("rotate", 9)
+    packed(tmp_path / "p", tmp_path / "tars" / "digital.tar")
+    files = ClipFiles(tmp_path / "tars", source)
+    files.check(["rotate"])
+    assert (files.read("rotate", 9) == wanted).all()
+    with pytest.raises(NsbenchError, match="for 'tilt'; it has rotate"):
+        files.check(["tilt"])

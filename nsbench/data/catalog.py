@@ -1,0 +1,197 @@
+"""Known data sets: what to look for in the data roots, and how to get what is not there."""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from nsbench.config import Config, nearest, parse, read_toml
+from nsbench.data.shards import is_pattern, shard_files
+from nsbench.data.spec import SourceSpec
+from nsbench.errors import NsbenchError
+
+VARIABLE = "NSBENCH_DATA"
+PREFIX = "data:"
+
+
+class Archive(Config):
+    """A released file: where it is, its MD5 and its rounded size where they are published."""
+
+    url: str
+    md5: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
+    gigabytes: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return PurePosixPath(urlsplit(self.url).path).name
+
+
+class Place(SourceSpec):
+    """A source below a data root, which is there if one of the patterns in `holds` matches."""
+
+    holds: list[str] = Field(default=[])
+
+
+class DataSet(Config):
+    """An entry of `catalog.toml`, whose head explains the keys."""
+
+    title: str
+    images: int
+    classes: int
+    source: str
+    places: list[Place] = Field(default=[])
+    base: str | None = None
+    labels: str | None = None
+    changed_from: str | None = None
+    make: str | None = None
+    folder: str = "."
+    archives: list[Archive] = Field(default=[])
+    get: str = ""
+
+
+_roots: list[Path] | None = None
+
+
+def set_roots(paths: Sequence[Path | str] | None) -> None:
+    """Look for data sets in these folders; None goes back to those of NSBENCH_DATA."""
+    global _roots
+    _roots = None if paths is None else [Path(path).expanduser() for path in paths]
+
+
+def roots() -> list[Path]:
+    """The folders that data sets are sought in, in order."""
+    if _roots is not None:
+        return list(_roots)
+    named = os.environ.get(VARIABLE, "").split(os.pathsep)
+    return [Path(path).expanduser() for path in named if path]
+
+
+@cache
+def data_sets() -> dict[str, DataSet]:
+    """The catalog, by name."""
+    path = Path(str(resources.files("nsbench.data") / "catalog.toml"))
+    table = read_toml(path)
+    return {name: parse(DataSet, table[name], f"{path}, {name}") for name in table}
+
+
+def data_set(name: str) -> DataSet:
+    """An entry of the catalog. Raises NsbenchError with the nearest name."""
+    if name not in data_sets():
+        raise NsbenchError(f"there is no data set {name}{nearest(name, data_sets())}")
+    return data_sets()[name]
+
+
+def find(name: str) -> Path | None:
+    """Where a data set lies, the first of its places in the first data root that has one."""
+    found = _locate(name)
+    return Path(found.source) if found else None
+
+
+def require(name: str) -> Path:
+    """Where a data set lies. Raises NsbenchError: where it was sought, and how to get it."""
+    return Path(_require(name).source)
+
+
+def resolve(spec: SourceSpec) -> SourceSpec:
+    """A source `data:NAME` as the source that was found; what `spec` itself says goes first.
+
+    Raises NsbenchError if it is not found, or holds changed images and is no source.
+    """
+    if not spec.source.startswith(PREFIX):
+        return spec
+    name = spec.source.removeprefix(PREFIX)
+    entry = data_set(name)
+    if entry.changed_from:
+        raise NsbenchError(
+            f"{name} holds changed images of {entry.changed_from}: a suite names "
+            f'{PREFIX}{entry.changed_from} as its source and "{spec.source}" as its files'
+        )
+    own = {key: getattr(spec, key) for key in spec.model_fields_set - {"source"}}
+    return _require(name).model_copy(update=own)
+
+
+def files_root(files: str) -> Path:
+    """The folder or tar of a suite's `files`, which is a path or `data:NAME`.
+
+    Raises NsbenchError if a data set is not found.
+    """
+    if files.startswith(PREFIX):
+        return require(files.removeprefix(PREFIX))
+    return Path(files).expanduser()
+
+
+def how_to_get(name: str) -> str:
+    """How to get a data set, and what can be done instead, as a clause."""
+    entry = data_set(name)
+    fetch = f"nsbench data fetch {name}" if entry.archives else ""
+    ways = " and then ".join(filter(None, [fetch, entry.get]))
+    if not entry.make:
+        return ways
+    made = entry.make.replace("{root}", str(roots()[0]) if roots() else "ROOT")
+    return f"{ways}; or nsbench make {made} makes such files"
+
+
+def _require(name: str) -> SourceSpec:
+    found = _locate(name)
+    if found:
+        return found
+    if not roots():
+        raise NsbenchError(
+            f"the data set {name} cannot be sought: name the folders of your data by --data or in "
+            f"the environment variable {VARIABLE}"
+        )
+    raise NsbenchError(
+        f"the data set {name} is not in {_sought()} (tried {_tried(name)}); to get it: "
+        f"{how_to_get(name)}"
+    )
+
+
+def _sought() -> str:
+    missing = " (no such folder)"
+    return ", ".join(f"{root}{'' if root.is_dir() else missing}" for root in roots())
+
+
+def _tried(name: str) -> str:
+    return ", ".join(dict.fromkeys(place.source for place in _places(name)))
+
+
+def _places(name: str) -> list[Place]:
+    entry = data_set(name)
+    return _places(entry.base) if entry.base else entry.places
+
+
+def _locate(name: str) -> SourceSpec | None:
+    labels = data_set(name).labels
+    for root in roots():
+        for place in _places(name):
+            if _is_there(root, place):
+                found = place.model_dump(exclude={"holds"}) | {"source": str(root / place.source)}
+                if place.labels:
+                    found["labels"] = str(root / place.labels)
+                if labels:
+                    found |= {"labels": labels, "label_space": "names"}
+                return SourceSpec.model_validate(found)
+    return None
+
+
+def _is_there(root: Path, place: Place) -> bool:
+    if place.labels and not (root / place.labels).is_file():
+        return False
+    path = root / place.source
+    if is_pattern(str(path)):
+        return path.parent.is_dir() and _has_shards(str(path))
+    if place.holds:
+        return path.is_dir() and any(any(path.glob(pattern)) for pattern in place.holds)
+    return path.is_dir() or path.is_file()
+
+
+def _has_shards(pattern: str) -> bool:
+    try:
+        return bool(shard_files(pattern))
+    except NsbenchError:
+        return False

@@ -1,0 +1,85 @@
+"""What a source is, and how recipes and suites name one."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from nsbench.config import Config
+
+
+class SourceSpec(Config):
+    """How a recipe or suite names a source; a plain string is short for `source`.
+
+    source: `digits`; a folder with one folder a class, or a `.tar` of one; a `.parquet` file or a
+        folder of them; `hf:OWNER/NAME`; WebDataset shards, as a folder of `.tar` files or
+        `NAME-{000..003}.tar`; a `.npy` file of images or a folder with `images.npy`; or
+        `data:NAME`, a data set of the catalog that is sought in the data roots. Paths count from
+        the working directory.
+    split: `test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set; a
+        folder below the folder or inside the tar.
+    image_column, label_column: columns of Parquet files and Hugging Face data sets.
+    label_space: `names` matches classes by name; `indices` takes labels as the model's own class
+        indices, for data sets whose class names a model does not know.
+    labels: labels from elsewhere: `real` for ImageNet-ReaL as timm ships it, a `.json` file like
+        ReaL's, or a text file of lines `FILE CLASS`.
+    """
+
+    source: str
+    split: str | None = None
+    image_column: str = "image"
+    label_column: str = "label"
+    label_space: Literal["names", "indices"] = "names"
+    labels: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"source": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # suites are known by a hash of this, which a key they do not use must not change
+        table: dict[str, Any] = dump(self)
+        return {key: value for key, value in table.items() if key != "labels" or value is not None}
+
+    def __str__(self) -> str:
+        return f"{self.source} ({self.split})" if self.split else self.source
+
+
+class Source(Protocol):
+    """Images with ids, and labels where they are known.
+
+    name: what errors call it. ids: unique strings. classes: class names in label order, None where
+    labels are bare class indices. labels: int64 (N,), None for unlabeled images. version: changes
+    when the images may have changed. Several threads and forked processes may ask for images at
+    once. Where an image may have several right labels, see `label_sets`.
+    """
+
+    name: str
+    version: str
+    classes: tuple[str, ...] | None
+    labels: NDArray[np.int64] | None
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Unique strings, in the order of the images."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Image.Image:
+        """RGB image. Raises NsbenchError naming the image if it cannot be read."""
+        ...
+
+
+def label_sets(source: Source) -> tuple[tuple[int, ...], ...] | None:
+    """All the right labels of each image, or None where each has the one in `labels` only.
+
+    They are numbers in the same space as `labels`, whose entries are the first of each set.
+    """
+    sets: tuple[tuple[int, ...], ...] | None = getattr(source, "label_sets", None)
+    return sets
