@@ -5,6 +5,7 @@ import os
 # Threads that wait should sleep: spinning starves the workers that share their cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -66,6 +67,10 @@ def _spread(args: list[str], many: set[str]) -> list[str]:
 
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the table as JSON.")]
+CsvFile = Annotated[Path | None, typer.Option("--csv", help="Also write every row as CSV.")]
+MarkdownFile = Annotated[
+    Path | None, typer.Option("--markdown", help="Also write the tables as Markdown.")
+]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1 …; by default the GPU if there is one.")
 ]
@@ -111,17 +116,70 @@ def evaluate(
     suite: Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")],
     device: Device = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 250,
+    precision: Annotated[
+        str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")
+    ] = "float32",
+    channels_last: Annotated[
+        bool, typer.Option(help="The order of values in memory; last is the faster one.")
+    ] = True,
+    compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile first.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="A folder that keeps decoded images for later commands.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Where data sets lie; by default NSBENCH_DATA.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only 5,000 images of a suite, the same everywhere.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would take.")
+    ] = False,
     json: JsonFile = None,
+    csv: CsvFile = None,
+    markdown: MarkdownFile = None,
 ) -> None:
     """Evaluate models on suites.
 
     Repeat the command after an interruption, or with more models or suites: only what is missing
-    is computed.
+    is computed. Under `torchrun --nproc-per-node N -m nsbench eval …` the processes share the work.
     """
-    from nsbench.reporting.tables import evaluation_tables, print_tables
+    from nsbench import distributed
+    from nsbench.data.catalog import set_roots
+    from nsbench.evaluation.options import make_options
+    from nsbench.evaluation.runner import run
+    from nsbench.evaluation.scores import score
+    from nsbench.reporting import tables
 
-    folders = nsbench.evaluate(models, suite, device=device, batch_size=batch_size)
-    print_tables(evaluation_tables(folders), json)
+    if data:
+        set_roots(data)
+    options = make_options(
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        channels_last=channels_last,
+        compile=compile,
+        cache=cache,
+        quick=quick,
+        limit=limit,
+    )
+    if dry_run:
+        from nsbench.evaluation.estimate import estimate
+
+        tables.print_table(tables.estimate_table(estimate(models, suite, options)), json)
+        return
+    folders = run(models, suite, options)
+    main_process = distributed.is_main()
+    distributed.stop()
+    if main_process:
+        evaluated = [score(folder) for folder in folders]
+        shown = tables.evaluation_tables(evaluated)
+        tables.print_tables(shown, json)
+        if csv:
+            write_text(csv, tables.csv_text(tables.evaluation_records(evaluated)))
+        if markdown:
+            write_text(markdown, tables.markdown_text(shown))
 
 
 @app.command(epilog="Example:\n\n`nsbench report runs/quickstart --out report.html`")
@@ -157,10 +215,8 @@ def compare(
         list[str] | None, typer.Option(help="Names of suites; by default all that both have.")
     ] = None,
     json: JsonFile = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Also write the tables as Markdown.")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Also write every row as CSV.")] = None,
+    csv: CsvFile = None,
+    markdown: MarkdownFile = None,
 ) -> None:
     """Tell on which suites model B is better than model A, by how much, and how surely.
 
@@ -475,15 +531,23 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; bad input ends in one sentence and exit code 2."""
     warnings.showwarning = _say_warning
     try:
-        return app(arguments)
+        return app(arguments, prog_name="nsbench")
     except NsbenchError as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'input or output failed'}")
+    except KeyboardInterrupt:
+        _stopped(arguments)
+        sys.exit(130)
     except SystemExit as left:
         if left.code in (1, 130):  # Ctrl-C
-            say("nsbench: stopped; what is finished is kept, repeat the command to go on")
+            _stopped(arguments)
         raise
+
+
+def _stopped(arguments: list[str] | None) -> None:
+    again = shlex.join(["nsbench", *(sys.argv[1:] if arguments is None else arguments)])
+    say(f"nsbench: stopped; what is finished is kept, this goes on: {again}")
 
 
 def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -1,5 +1,6 @@
 """Progress with rate and time left: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ class _RateColumn(ProgressColumn):
 def stage(name: str, total: int, unit: str = "images") -> Iterator[Advance]:
     """Show the progress of one stage of `total` units on standard error."""
     console = Console(stderr=True)
-    bar = _bar if console.is_terminal else _lines
+    bar = _bar if console.is_terminal and not _is_silent() else _lines
     with bar(console, name, total, unit) as advance:
         yield advance
 
@@ -87,7 +88,14 @@ def _lines(console: Console, name: str, total: int, unit: str) -> Iterator[Advan
 
 
 def _line(text: str) -> None:
+    if _is_silent():
+        return
     print(text.rstrip(), file=sys.stderr, flush=True)
+
+
+def _is_silent() -> bool:
+    """Whether another of the processes that torchrun started speaks for all."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def say(text: str) -> None:

@@ -1,7 +1,7 @@
 """Batches for training and prediction, the same whatever the number of workers."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from nsbench.data.sources import Source
-from nsbench.data.transforms import Preprocessing, center_crop, resized
+from nsbench.data.transforms import Preprocessing, center_crop
 from nsbench.errors import NsbenchError
 from nsbench.randomness import generator, stable_hash
 
@@ -112,22 +112,11 @@ def training_batches(batches: TrainingBatches, workers: int) -> Iterator[Trainin
         yield batch
 
 
-def clean_views(
-    source: Source, indices: NDArray[np.int64], views: Sequence[Preprocessing | int]
-) -> Iterator[list[NDArray[np.uint8]]]:
-    """For each image, decoded once: its centre crops, or itself resized to a short side of pixels.
-
-    Several threads read ahead.
-    """
-
-    def made(index: int) -> list[NDArray[np.uint8]]:
-        image = source.image(index)
-        return [
-            resized(image, view) if isinstance(view, int) else center_crop(image, view)
-            for view in views
-        ]
-
-    return in_order(made, indices.tolist())
+def clean_crops(
+    source: Source, indices: NDArray[np.int64], size: Preprocessing
+) -> Iterator[NDArray[np.uint8]]:
+    """The centre crop of each image, in order; several threads read ahead."""
+    return in_order(lambda index: center_crop(source.image(index), size), indices.tolist())
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], ahead: int = 256) -> Iterator[R]:

@@ -4,7 +4,8 @@ Every source gives the same things: the number of images, their ids, their label
 class names, and one RGB image at a time. Nothing is decoded before it is asked for.
 """
 
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ __all__ = [
     "decode",
     "label_sets",
     "open_source",
+    "sample",
     "select_per_class",
 ]
 
@@ -106,3 +108,31 @@ def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np
             )
         chosen += sorted(of_class, key=lambda index: stable_hash(source.ids[index]))[:per_class]
     return np.array(sorted(chosen))
+
+
+def sample(
+    source: Source, indices: NDArray[np.int64], count: int, *, by_class: bool
+) -> NDArray[np.int64]:
+    """At most `count` of some images, chosen by hash of their file names: the same everywhere.
+
+    by_class: the same number of each class, but for classes that have fewer.
+    """
+    if len(indices) <= count:
+        return indices
+    ranked = sorted(indices.tolist(), key=lambda index: stable_hash(_stem(source.ids[index])))
+    if not by_class or source.labels is None:
+        return np.array(sorted(ranked[:count]))
+    labels = source.labels
+    each = max(1, count // len(set(labels[indices].tolist())))
+    taken: Counter[int] = Counter()
+    chosen = []
+    for index in ranked:
+        taken[int(labels[index])] += 1
+        if taken[int(labels[index])] <= each:
+            chosen.append(index)
+    return np.array(sorted(chosen[:count]))
+
+
+def _stem(image_id: str) -> str:
+    # a folder, a tar and a table call an image by different paths
+    return PurePosixPath(image_id).stem

@@ -11,7 +11,7 @@ from nsbench.data.catalog import files_root
 from nsbench.data.loaders import in_order
 from nsbench.data.sources import Source
 from nsbench.errors import NsbenchError
-from nsbench.evaluation.images import Crops
+from nsbench.evaluation.pixels import Array
 from nsbench.layouts import ClipFiles, CorruptedFiles
 from nsbench.names import clip_folder, frame_count
 from nsbench.suite import CorruptionSuite, PerturbationSuite
@@ -73,7 +73,7 @@ class FilesOf:
             made = [next(images) for _ in range(rows.start, rows.stop)]
             yield torch.from_numpy(np.stack(made))
 
-    def _read(self, item: tuple[str, int]) -> Crops:
+    def _read(self, item: tuple[str, int]) -> Array:
         cell, row = item
         index = int(self._indices[row])
         image = self._corrupted.read(*parts(cell), index)
@@ -92,7 +92,7 @@ class FilesOf:
         for frame in range(clips.shape[1]):
             yield torch.from_numpy(np.ascontiguousarray(clips[:, frame]))
 
-    def _clip(self, name: str, row: int) -> Crops:
+    def _clip(self, name: str, row: int) -> Array:
         index = int(self._indices[row])
         clip = self._clips.read(self._folder(name), index)
         count = frame_count(name, self._suite.image_size)
@@ -103,7 +103,7 @@ class FilesOf:
     def _square(self) -> tuple[int, int]:
         return self._suite.image_size, self._suite.image_size
 
-    def _check(self, found: Crops, shape: tuple[int, ...], cell: str, index: int) -> None:
+    def _check(self, found: Array, shape: tuple[int, ...], cell: str, index: int) -> None:
         if found.shape != shape:
             raise NsbenchError(
                 f"{self._source.ids[index]} of {cell} in {self._suite.files} has the shape "

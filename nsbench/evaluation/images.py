@@ -1,116 +1,104 @@
-"""The pixels of a suite's images: every image decoded once, at every size that is asked for."""
+"""Images to pixels: every image decoded once, in every view that any suite or model asks for."""
 
-import os
-import tempfile
 from collections.abc import Sequence
-from typing import IO
+from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from PIL import Image
 
-from nsbench.data.loaders import clean_views
+from nsbench.data.loaders import in_order
 from nsbench.data.sources import Source
-from nsbench.data.transforms import Preprocessing
+from nsbench.data.transforms import Preprocessing, center_crop, resized
 from nsbench.errors import NsbenchError
-from nsbench.progress import stage
+from nsbench.evaluation.pixels import Array, Pixels, PixelWriter, cached
+from nsbench.progress import say, stage
+from nsbench.run import fingerprint
 
-IN_MEMORY = 2**30
-
-Crops = NDArray[np.uint8]
 View = Preprocessing | int
 """A centre crop, or the short side in pixels of a whole image."""
 
+WIDE = 1.6
+"""A whole photograph has about this many times the pixels of the square of its short side."""
 
-class Wholes:
-    """Whole images, uint8 (3, H, W) of different H and W, in one file mapped into memory."""
-
-    def __init__(self, pixels: Crops, shapes: Sequence[tuple[int, ...]], starts: list[int]) -> None:
-        self._pixels, self._shapes, self._starts = pixels, shapes, starts
-
-    def __len__(self) -> int:
-        return len(self._shapes)
-
-    def __getitem__(self, row: int) -> Crops:
-        shape, start = self._shapes[row], self._starts[row]
-        image: Crops = self._pixels[start : start + int(np.prod(shape))].reshape(shape)
-        return image
-
-    def take(self, rows: Sequence[int]) -> "Wholes":
-        """Only some images, in this order; the pixels are not copied."""
-        shapes = [self._shapes[row] for row in rows]
-        return Wholes(self._pixels, shapes, [self._starts[row] for row in rows])
-
-
-class _CropWriter:
-    def __init__(self, count: int, size: int) -> None:
-        self._array, self._next = _allocate((count, 3, size, size)), 0
-
-    def add(self, image: Crops) -> None:
-        self._array[self._next] = image
-        self._next += 1
-
-    def done(self) -> Crops:
-        return self._array
-
-
-class _WholeWriter:
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the map outlives a block
-        self._shapes: list[tuple[int, ...]] = []
-
-    def add(self, image: Crops) -> None:
-        try:
-            self._file.write(image.data)
-        except OSError as error:
-            raise _no_room(self._file.tell(), error) from error
-        self._shapes.append(image.shape)
-
-    def done(self) -> Wholes:
-        self._file.flush()
-        sizes = [int(np.prod(shape)) for shape in self._shapes]
-        starts = np.cumsum([0, *sizes])[:-1].tolist()
-        return Wholes(np.memmap(self._file, np.uint8, "r"), self._shapes, starts)
+FEW_LOST, LOST_SHARE = 10, 0.01
+"""More unreadable images than both of these stop the command: something is wrong with the data."""
 
 
 def load_images(
-    source: Source, indices: NDArray[np.int64], views: Sequence[View]
-) -> list[Crops | Wholes]:
-    """The images in each view: crops (N, 3, S, S), or whole images; each is decoded once.
+    source: Source, indices: NDArray[np.int64], views: Sequence[View], cache: Path | None = None
+) -> list[Pixels]:
+    """The images in each view, each decoded once, by several threads.
 
-    More than 1 GiB of crops, and all whole images, go to a temporary file mapped into memory.
+    They go to memory if they fit in half of what is free, else to a temporary file; with `cache`,
+    to files in that folder, which later commands read again. An image that cannot be read is black,
+    and remembered.
+
+    Raises NsbenchError where there is no room, or where too many images cannot be read.
     """
-    writers = [
-        _WholeWriter() if isinstance(view, int) else _CropWriter(len(indices), view.image_size)
-        for view in views
-    ]
-    with stage(f"images of {source.name}", len(indices)) as advance:
-        for made in clean_views(source, indices, views):
-            for writer, image in zip(writers, made, strict=True):
-                writer.add(image)
-            advance()
-    return [writer.done() for writer in writers]
+    kept = [cache / _key(source, indices, view) if cache else None for view in views]
+    found = [cached(path) if path else None for path in kept]
+    todo = [place for place, pixels in enumerate(found) if pixels is None]
+    writers = [PixelWriter(len(indices) * bytes_of(views[place]), kept[place]) for place in todo]
+    try:
+        if todo:
+            _decode(source, indices, [views[place] for place in todo], writers)
+        made = iter([writer.done() for writer in writers])
+    finally:
+        for writer in writers:
+            writer.discard()
+    whole = [pixels if pixels is not None else next(made) for pixels in found]
+    _check(source, indices, whole)
+    return whole
 
 
-def _allocate(shape: tuple[int, ...]) -> Crops:
-    size = int(np.prod(shape))
-    if size <= IN_MEMORY:
-        return np.empty(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:
+def _key(source: Source, indices: NDArray[np.int64], view: View) -> str:
+    size = view if isinstance(view, int) else view.model_dump(exclude={"mean", "std"})
+    return fingerprint([source.version, indices.tolist(), size])[:16]
+
+
+def bytes_of(view: View) -> int:
+    """About how many bytes an image takes."""
+    return int(3 * WIDE * view**2) if isinstance(view, int) else 3 * view.image_size**2
+
+
+def _decode(
+    source: Source, indices: NDArray[np.int64], views: list[View], writers: list[PixelWriter]
+) -> None:
+    def made(index: int) -> list[Array] | str:
         try:
-            os.posix_fallocate(file.fileno(), 0, size)  # or a full disk is a crash
-        except OSError as error:
-            raise _no_room(size, error) from error
-        return np.memmap(file, np.uint8, "r+", shape=shape)
+            image = source.image(index)
+        except NsbenchError as error:
+            return str(error)
+        return [_view(image, view) for view in views]
+
+    with stage(f"images of {source.name}", len(indices)) as advance:
+        for images in in_order(made, indices.tolist()):
+            for place, writer in enumerate(writers):
+                if isinstance(images, str):
+                    writer.add(_black(views[place]), images)
+                else:
+                    writer.add(images[place])
+            advance()
 
 
-def _no_room(size: int, error: OSError) -> NsbenchError:
-    return NsbenchError(
-        f"the images need {size / 2**30:.1f} GiB or more in {tempfile.gettempdir()}: "
-        f"{error.strerror}; make room there or set TMPDIR"
-    )
+def _view(image: Image.Image, view: View) -> Array:
+    return resized(image, view) if isinstance(view, int) else center_crop(image, view)
 
 
-def as_tensor(crops: Crops, rows: slice) -> torch.Tensor:
-    """Some crops as a tensor of their own memory."""
-    return torch.from_numpy(np.ascontiguousarray(crops[rows]))
+def _black(view: View) -> Array:
+    side = view if isinstance(view, int) else view.image_size
+    return np.zeros((3, side, side), np.uint8)
+
+
+def _check(source: Source, indices: NDArray[np.int64], views: list[Pixels]) -> None:
+    """Tell of unreadable images. Raises NsbenchError if they are too many."""
+    reasons = [reason for pixels in views[:1] for reason in pixels.unreadable.values()]
+    if not reasons:
+        return
+    if len(reasons) > max(FEW_LOST, LOST_SHARE * len(indices)):
+        raise NsbenchError(
+            f"{len(reasons)} of {len(indices)} images of {source.name} cannot be read, such as: "
+            f"{reasons[0]}"
+        )
+    say(f"{len(reasons)} images of {source.name} cannot be read and count as errors: {reasons[0]}")

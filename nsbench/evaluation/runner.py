@@ -3,28 +3,22 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from nsbench import distributed
 from nsbench.attacks import fgsm_logits
 from nsbench.data.sources import Source, SourceSpec, open_source
 from nsbench.errors import NsbenchError
-from nsbench.evaluation.cells import Corrupted, Perturbed, clean_batches
-from nsbench.evaluation.plan import (
-    Images,
-    Plan,
-    Task,
-    crop_size,
-    labels_for,
-    make_plan,
-    read_images,
-)
-from nsbench.evaluation.predictions import TOP
-from nsbench.models import Classifier, load_models, resolve_device
+from nsbench.evaluation.cells import Corrupted, Perturbed, batches, clean_batches
+from nsbench.evaluation.options import Options, make_options
+from nsbench.evaluation.plan import Plan, crop_size, make_plan, read_images
+from nsbench.evaluation.tasks import Images, Task
+from nsbench.models import Classifier, load_models
 from nsbench.names import frame_count
 from nsbench.progress import Advance, say, stage
 from nsbench.run import environment, read_json
@@ -39,34 +33,60 @@ from nsbench.suite import (
     load_suite,
 )
 
-BATCH = 250
-
 
 def evaluate(
-    models: Sequence[str],
-    suites: Sequence[str | Suite],
-    *,
-    device: str | None = None,
-    batch_size: int = BATCH,
+    models: Sequence[str | Classifier], suites: Sequence[str | Suite], **options: Any
 ) -> list[Path]:
     """Evaluate models on suites and return the folders that hold their predictions.
 
-    models: run folders (all their generations), generations, or `timm:NAME`. suites: names of
-    shipped suites, TOML files, or Suite objects. What was finished before is not
-    done again. Folders come suite by suite, in the order of the models.
+    models: run folders (all their generations), generations, `timm:NAME`, or loaded classifiers.
+    suites: names of shipped suites, TOML files, or Suite objects. options: as `Options` has them,
+    the device by name (by default the GPU if there is one), such as `device="cpu"`,
+    `batch_size=64`, `precision="bfloat16"`, `cache="crops"`, `quick=True` or `limit=100`.
+
+    What was finished before is not done again. Folders come suite by suite, in the order of the
+    models. Under torchrun the processes share the images, and all return the same.
+
     Raises NsbenchError for bad input, before anything is computed wherever that can be known.
     """
-    target = resolve_device(device)
+    return run(models, suites, make_options(**options))
+
+
+def run(
+    models: Sequence[str | Classifier], suites: Sequence[str | Suite], options: Options
+) -> list[Path]:
+    """As `evaluate`, with options that are made already."""
+    plans = make_plans(models, suites, options)
+    read_images(plans, options)
+    return [folder for plan in plans for folder in _run(plan, options)]
+
+
+def make_plans(
+    models: Sequence[str | Classifier], suites: Sequence[str | Suite], options: Options
+) -> list[Plan]:
+    """What `evaluate` would do. Raises NsbenchError as it does."""
     chosen = _distinct([load_suite(s) if isinstance(s, str) else s for s in suites])
-    loaded = load_models(models, target)
+    loaded = [_ready(model, options) for model in _loaded(models, options.device)]
     sources: dict[SourceSpec, Source] = {}
     plans = []
     for suite in chosen:
         if suite.source not in sources:
             sources[suite.source] = open_source(suite.source)
-        plans.append(make_plan(suite, sources[suite.source], loaded, target))
-    read_images(plans)
-    return [folder for plan in plans for folder in _run(plan, target, batch_size)]
+        plans.append(make_plan(suite, sources[suite.source], loaded, options))
+    return plans
+
+
+def _loaded(models: Sequence[str | Classifier], device: torch.device) -> list[Classifier]:
+    names = [model for model in models if isinstance(model, str)]
+    return load_models(names, device) + [m for m in models if isinstance(m, Classifier)]
+
+
+def _ready(model: Classifier, options: Options) -> Classifier:
+    if not options.channels_last:
+        model.module.to(memory_format=torch.contiguous_format)
+    if options.compile:
+        model.module.compile()
+    return model
 
 
 def _distinct(suites: list[Suite]) -> list[Suite]:
@@ -79,29 +99,45 @@ def _distinct(suites: list[Suite]) -> list[Suite]:
     return list(chosen.values())
 
 
-def _run(plan: Plan, device: torch.device, batch_size: int) -> Iterator[Path]:
+def _run(plan: Plan, options: Options) -> Iterator[Path]:
     suite, tasks = plan.suite, [task for task in plan.tasks if task.missing]
     start = time.monotonic()
     if not tasks:
         say(f"{suite.name}: nothing left to do, every cell is finished")
     else:
-        total = sum(_work(plan, task) for task in tasks)
+        total = sum(work(plan, task) for task in tasks)
         with stage(f"{suite.name}, {len(tasks)} of {len(plan.tasks)} models", total) as advance:
-            _RUN[suite.kind](plan, tasks, device, batch_size, advance)
+            _RUN[suite.kind](plan, tasks, options, advance)
+    unreadable = _unreadable(plan)
     for task in plan.tasks:
-        _finish(task, plan, device, time.monotonic() - start if task in tasks else None)
+        seconds = time.monotonic() - start if task in tasks else None
+        if distributed.is_main():
+            _finish(task, plan, options, seconds, unreadable)
         yield task.store.folder
 
 
-def _finish(task: Task, plan: Plan, device: torch.device, seconds: float | None) -> None:
+def _unreadable(plan: Plan) -> dict[str, str]:
+    """Images that could not be read, and why, of all processes."""
+    images = plan.everything
+    ids = images.own_ids
+    own = {ids[row]: why for row, why in images.unreadable.items()}
+    return {name: why for found in distributed.gather(own) for name, why in found.items()}
+
+
+def _finish(
+    task: Task, plan: Plan, options: Options, seconds: float | None, unreadable: dict[str, str]
+) -> None:
     """Write the manifest; where nothing was computed, renew only what may change without it."""
     written = task.store.folder / "suite.json"
     manifest: dict[str, Any] = {
         "suite": plan.suite.model_dump(exclude={"reference"}),
         "model": {"name": task.model.name, **task.model.info},
         "images": len(plan.images.indices),
+        "unreadable": unreadable,
+        "chosen": _chosen(options),
         "resized": _resized(plan.suite, task.model),
-        "environment": environment(str(device)),
+        "processes": distributed.size(),
+        "environment": environment(str(options.device)),
         "seconds": round(seconds, 1) if seconds else None,
     }
     if seconds is None and written.is_file():
@@ -109,6 +145,13 @@ def _finish(task: Task, plan: Plan, device: torch.device, seconds: float | None)
     reference = load_reference(plan.suite)
     now = {"reference": reference, "evaluated": datetime.now(UTC).isoformat()}
     task.store.finish({**manifest, **now})
+
+
+def _chosen(options: Options) -> str | None:
+    """How the images were chosen, None for all of the suite's."""
+    quick = "--quick" if options.quick else ""
+    limit = f"--limit {options.limit}" if options.limit else ""
+    return " ".join(filter(None, [quick, limit])) or None
 
 
 def _resized(suite: Suite, model: Classifier) -> str | None:
@@ -119,133 +162,121 @@ def _resized(suite: Suite, model: Classifier) -> str | None:
     return f"{suite.image_size} to {size} px, bicubic, antialiased"
 
 
-def _work(plan: Plan, task: Task) -> int:
-    count, suite = len(plan.images.indices), plan.suite
+def work(plan: Plan, task: Task) -> int:
+    """How many images a task's missing cells send through its model in this process."""
+    return sum(cell_images(plan, cell) for cell in task.missing)
+
+
+def cell_images(plan: Plan, cell: str) -> int:
+    """How many images a cell sends through a model in this process."""
+    suite = plan.suite
+    count = len(plan.everything.rows if cell == "clean" else plan.images.rows)
     if not isinstance(suite, PerturbationSuite):
-        return count * len(task.missing)
-    return count * sum(frame_count(cell, suite.image_size) for cell in task.missing)
+        return count
+    return count * frame_count(cell, suite.image_size)
 
 
-def _forward(task: Task, images: torch.Tensor) -> torch.Tensor:
-    """Logits of float images in [0, 1], resized where the model's input size is another, masked."""
+def answer(task: Task, images: torch.Tensor, options: Options) -> torch.Tensor:
+    """Logits of uint8 images, resized where the model's input size is another, masked."""
+    return options.memory.in_parts(lambda some: _logits(task, images[some], options), len(images))
+
+
+def _logits(task: Task, images: torch.Tensor, options: Options) -> torch.Tensor:
     size = task.model.preprocessing.image_size
-    with torch.inference_mode():
-        if images.shape[-1] != size:
-            images = interpolate(images, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
-        return _masked(task)(images)
+    with torch.inference_mode(), options.autocast():
+        pixels = images / 255
+        if pixels.shape[-1] != size:
+            pixels = interpolate(pixels, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
+        return _masked(task)(pixels)
 
 
-def _pixels(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return images.to(device, non_blocking=True) / 255
-
-
-def _run_accuracy(
-    plan: Plan, tasks: list[Task], device: torch.device, batch_size: int, advance: Advance
-) -> None:
+def _run_accuracy(plan: Plan, tasks: list[Task], options: Options, advance: Advance) -> None:
     for cell in plan.suite.cells():
         images = plan.everything if cell == "clean" else plan.images
         for task in tasks:
             if cell in task.missing:
-                _run_clean(cell, images, plan.suite, task, device, batch_size, advance)
+                _run_clean(cell, images, plan.suite, task, options, advance)
 
 
 def _run_clean(
-    cell: str,
-    images: Images,
-    suite: Suite,
-    task: Task,
-    device: torch.device,
-    batch_size: int,
-    advance: Advance,
+    cell: str, images: Images, suite: Suite, task: Task, options: Options, advance: Advance
 ) -> None:
-    crops = images.crops(crop_size(suite, task.model))
-    for batch in clean_batches(crops, batch_size):
-        task.add(cell, _forward(task, _pixels(batch.images, device)))
+    for batch in clean_batches(images.crops(crop_size(suite, task.model)), options):
+        task.add(cell, answer(task, batch.images, options))
         advance(len(batch.images))
-    task.finish(cell, images.ids, labels_for(suite, images, task.model))
+    task.finish(cell, images)
 
 
-def _run_corruption(
-    plan: Plan, tasks: list[Task], device: torch.device, batch_size: int, advance: Advance
-) -> None:
-    suite = plan.suite
+def _run_corruption(plan: Plan, tasks: list[Task], options: Options, advance: Advance) -> None:
+    suite, images = plan.suite, plan.images
     assert isinstance(suite, CorruptionSuite)
     for task in tasks:
         if "clean" in task.missing:
-            _run_clean("clean", plan.images, suite, task, device, batch_size, advance)
+            _run_clean("clean", images, suite, task, options, advance)
     cells = [cell for cell in suite.cells() if any(cell in task.missing for task in tasks)]
     if not cells:
         return
-    ids = plan.images.ids
-    crops = np.empty(0, np.uint8)
-    if not plan.files:
-        crops = plan.images.crops(crop_size(suite, tasks[0].model))
-    corrupted = Corrupted(suite, crops, ids, device, plan.files)
-    for cell, batch in corrupted.batches(cells, batch_size):
-        pixels = _pixels(batch.images, device)
-        for task in [task for task in tasks if cell in task.missing]:
-            task.add(cell, _forward(task, pixels))
-            advance(len(batch.images))
-            if batch.rows.stop == len(ids):
-                task.finish(cell, ids, task.labels)
+    crops = None if plan.files else images.crops(crop_size(suite, tasks[0].model))
+    corrupted = Corrupted(suite, crops, images.own_ids, options, plan.files)
+    stream, each = corrupted.batches(cells), len(batches(len(images.rows), options.batch_size))
+    for cell in cells:
+        todo = [task for task in tasks if cell in task.missing]
+        for batch in islice(stream, each):
+            for task in todo:
+                task.add(cell, answer(task, batch.images, options))
+                advance(len(batch.images))
+        for task in todo:
+            task.finish(cell, images)
 
 
-def _run_perturbation(
-    plan: Plan, tasks: list[Task], device: torch.device, batch_size: int, advance: Advance
-) -> None:
-    suite, ids = plan.suite, plan.images.ids
+def _run_perturbation(plan: Plan, tasks: list[Task], options: Options, advance: Advance) -> None:
+    suite, images = plan.suite, plan.images
     assert isinstance(suite, PerturbationSuite)
     side = suite.resize_size or suite.image_size
-    wholes = None if plan.files else plan.images.wholes(side)
-    perturbed = Perturbed(suite, wholes, ids, device, plan.files)
+    wholes = None if plan.files else images.wholes(side)
+    perturbed = Perturbed(suite, wholes, images.own_ids, options, plan.files)
     for cell in suite.cells():
         todo = [task for task in tasks if cell in task.missing]
-        frames_each = frame_count(cell, suite.image_size)
         if not todo:
             continue
-        for frames in perturbed.clips(cell, batch_size):
+        for frames in perturbed.clips(cell):
             for frame in frames:
-                pixels = _pixels(frame, device)
                 for task in todo:
-                    task.add(cell, _forward(task, pixels))
+                    task.add(cell, answer(task, frame, options))
                     advance(len(frame))
+            for task in todo:
+                task.join_clips(cell, frame_count(cell, suite.image_size))
         for task in todo:
-            _order_frames(task, cell, frames_each)
-            task.finish(cell, _repeat(ids, frames_each), np.repeat(task.labels, frames_each))
+            task.finish(cell, images)
 
 
-def _repeat(ids: list[str], times: int) -> list[str]:
-    return [name for name in ids for _ in range(times)]
-
-
-def _order_frames(task: Task, cell: str, frame_count: int) -> None:
-    """From frame by frame within each batch of images, to clip by clip."""
-    parts = task.rows[cell]
-    ordered = []
-    for first in range(0, len(parts), frame_count):
-        top, confidence = zip(*parts[first : first + frame_count], strict=True)
-        ordered.append((np.stack(top, 1).reshape(-1, TOP), np.stack(confidence, 1).reshape(-1)))
-    task.rows[cell] = ordered
-
-
-def _run_attack(
-    plan: Plan, tasks: list[Task], device: torch.device, batch_size: int, advance: Advance
-) -> None:
-    suite = plan.suite
+def _run_attack(plan: Plan, tasks: list[Task], options: Options, advance: Advance) -> None:
+    suite, images = plan.suite, plan.images
     assert isinstance(suite, AttackSuite)
     for task in tasks:
         epsilons = [e for e in suite.epsilons if epsilon_cell(e) in task.missing]
-        crops = plan.images.crops(crop_size(suite, task.model))
-        logits = _masked(task)
-        for batch in clean_batches(crops, batch_size):
-            labels = torch.from_numpy(task.labels[batch.rows]).to(device)
-            scaled = [epsilon / 255 for epsilon in epsilons]
-            curve = fgsm_logits(logits, _pixels(batch.images, device), labels, scaled)
-            for epsilon, answer in zip(epsilons, curve, strict=True):
+        labels = torch.from_numpy(task.labels(images)[images.rows]).to(options.device)
+        for batch in clean_batches(images.crops(crop_size(suite, task.model)), options):
+            curve = _attacked(task, batch.images, labels[batch.rows], epsilons, options)
+            for epsilon, answer in zip(epsilons, curve.unbind(1), strict=True):
                 task.add(epsilon_cell(epsilon), answer)
                 advance(len(batch.images))
         for epsilon in epsilons:
-            task.finish(epsilon_cell(epsilon), plan.images.ids, task.labels)
+            task.finish(epsilon_cell(epsilon), images)
+
+
+def _attacked(
+    task: Task, images: torch.Tensor, labels: torch.Tensor, epsilons: list[float], options: Options
+) -> torch.Tensor:
+    """Logits (B, K, C) under each of K epsilons in units of 1/255."""
+    logits, scaled = _masked(task), [epsilon / 255 for epsilon in epsilons]
+
+    def curve(some: slice) -> torch.Tensor:
+        with options.autocast():
+            found = fgsm_logits(logits, images[some] / 255, labels[some], scaled)
+            return torch.stack(list(found), 1)
+
+    return options.memory.in_parts(curve, len(images))
 
 
 def _masked(task: Task) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -255,7 +286,7 @@ def _masked(task: Task) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda images: task.model.logits(images)[:, columns]
 
 
-_RUN: dict[str, Callable[[Plan, list[Task], torch.device, int, Advance], Any]] = {
+_RUN: dict[str, Callable[[Plan, list[Task], Options, Advance], None]] = {
     "accuracy": _run_accuracy,
     "corruption": _run_corruption,
     "perturbation": _run_perturbation,

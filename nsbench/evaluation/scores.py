@@ -53,6 +53,9 @@ MIN_RISE = 0.05
 """Relative mCE leaves out, and says so, a corruption that raises the reference's mean error by less
 than five points: it would divide by noise. AlexNet has none on ImageNet-C (the least is 13)."""
 
+WORST_DISTANCE = 15.0
+"""The top-5 distance of two rankings without a common class: 5 + 4 + 3 + 2 + 1."""
+
 MIN_IMAGES = 20
 """A change on fewer images than this is never called sure: a bootstrap of them means little."""
 
@@ -250,8 +253,9 @@ def _perturbation(
     for name, rows in cells.items():
         frames = frame_count(name, suite.image_size)
         top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
-        flips[name] = flip_probability(top[..., 0], noise)
-        distances[name] = top5_distance(top, noise)
+        lost = (top[..., 0] < 0).all(1)  # a clip that could not be read counts as the worst
+        flips[name] = np.where(lost, 1.0, flip_probability(top[..., 0], noise))
+        distances[name] = np.where(lost, WORST_DISTANCE, top5_distance(top, noise))
         ids = tuple(rows.ids[::frames])
     metrics = {}
     if reference:

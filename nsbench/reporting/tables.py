@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from nsbench import suite as suite_module
-from nsbench.evaluation.scores import Change, Metric, SuiteScores, score
+from nsbench.evaluation.scores import Change, Metric, SuiteScores
 from nsbench.reporting.results import Entry, change_from, headline, suite_names
 from nsbench.run import generation_folders, read_json, write_json
 
@@ -124,13 +124,69 @@ def training_table(run: Path) -> Table:
     return Table(f"{run}", columns, rows, infos)
 
 
-def evaluation_tables(folders: Sequence[Path]) -> list[Table]:
-    """One table a suite, with a row for each model's folder of predictions."""
+def evaluation_tables(evaluated: Sequence[SuiteScores]) -> list[Table]:
+    """One table a suite, with a row for each model."""
     by_suite: dict[str, list[SuiteScores]] = {}
-    for folder in folders:
-        scores = score(folder)
+    for scores in evaluated:
         by_suite.setdefault(scores.suite.name, []).append(scores)
     return [_suite_table(name, scores) for name, scores in by_suite.items()]
+
+
+def evaluation_records(evaluated: Sequence[SuiteScores]) -> list[dict[str, Any]]:
+    """A flat record for each metric of each suite and model, for CSV."""
+    return [
+        {
+            "suite": scores.suite.name,
+            "model": scores.model,
+            "metric": metric.name,
+            "value": metric.value,
+            "low": metric.interval.low,
+            "high": metric.interval.high,
+            "images": len(metric.scores),
+            "reference": scores.reference,
+        }
+        for scores in evaluated
+        for metric in scores.metrics.values()
+    ]
+
+
+def estimate_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """What an evaluation would take, a row for each suite and model, and the sum."""
+    columns = ["suite", "model", "cells", "images", "forward passes", "time", "disk"]
+    cells = [
+        [
+            row["suite"],
+            row["model"],
+            f"{row['cells']} of {row['of_cells']}",
+            f"{row['images']:,}",
+            f"{row['forward_passes']:,}",
+            duration(row["seconds"]),
+            _size(row["bytes"]),
+        ]
+        for row in rows
+    ]
+    passes, seconds, size = (
+        sum(row[key] for row in rows) for key in ("forward_passes", "seconds", "bytes")
+    )
+    cells.append(["all", "", "", "", f"{passes:,}", duration(seconds), _size(size)])
+    # decoded once for all models
+    decoded = max((row["decoded_bytes"] for row in rows), default=0)
+    note = f"Decoded images take about {_size(decoded)} meanwhile; the time is an estimate."
+    return Table("dry run", columns, cells, list(rows), notes=[note])
+
+
+def _size(count: float) -> str:
+    """`1.2 GB`."""
+    units = ("B", "KB", "MB", "GB", "TB")
+    power = min(len(str(int(count))) - 1, 3 * len(units) - 1) // 3
+    return f"{count / 1000**power:.3g} {units[power]}"
+
+
+def duration(seconds: float) -> str:
+    """`35 s`, `4 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
@@ -154,7 +210,23 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
             for s in scores
         },
     }
-    return Table(f"{name} (%, with 95% intervals)", table[0], table[1:], data)
+    return Table(
+        f"{name} (%, with 95% intervals)", table[0], table[1:], data, notes=_image_notes(scores[0])
+    )
+
+
+def _image_notes(scores: SuiteScores) -> list[str]:
+    """What a reader must know of the images that were counted."""
+    manifest, notes = scores.manifest, []
+    if manifest.get("chosen"):
+        notes.append(f"{manifest['images']:,} images, chosen by {manifest['chosen']}.")
+    if manifest.get("unreadable"):
+        lost = sorted(manifest["unreadable"])
+        notes.append(
+            f"{len(lost)} images cannot be read and count as errors: {', '.join(lost[:5])}"
+            + (" …" if len(lost) > 5 else ".")
+        )
+    return notes
 
 
 def _calibration(scores: SuiteScores) -> list[str]:

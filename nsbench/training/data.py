@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nsbench.data.loaders import clean_views
+from nsbench.data.loaders import clean_crops
 from nsbench.data.sources import Source, open_source, select_per_class
 from nsbench.data.transforms import Preprocessing, normalize
 from nsbench.errors import NsbenchError
@@ -77,7 +77,7 @@ def validator(
     if not len(data.validation):
         return None
     assert data.labeled.labels is not None
-    crops = [crop for (crop,) in clean_views(data.labeled, data.validation, [size])]
+    crops = list(clean_crops(data.labeled, data.validation, size))
     images = torch.from_numpy(np.stack(crops)).to(device)
     labels = torch.from_numpy(data.labeled.labels[data.validation]).to(device)
 

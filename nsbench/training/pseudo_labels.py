@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from nsbench.data.loaders import clean_views
+from nsbench.data.loaders import clean_crops
 from nsbench.data.sources import Source
 from nsbench.errors import NsbenchError
 from nsbench.models import Classifier
@@ -36,11 +36,11 @@ def predict(
 ) -> NDArray[np.float32]:
     """Probabilities (N, C) of the teacher, without noise, on clean centre crops."""
     result = np.empty((len(indices), teacher.num_classes), np.float32)
-    crops = clean_views(source, indices, [teacher.preprocessing])
+    crops = clean_crops(source, indices, teacher.preprocessing)
     with stage(f"pseudo-labels of {teacher.name}", len(indices)) as advance:
         for start in range(0, len(indices), BATCH):
             stop = min(start + BATCH, len(indices))
-            images = np.stack([next(crops)[0] for _ in range(start, stop)])
+            images = np.stack([next(crops) for _ in range(start, stop)])
             with torch.inference_mode():
                 logits = teacher.logits(torch.from_numpy(images).to(device) / 255)
             result[start:stop] = logits.softmax(1).cpu().numpy()

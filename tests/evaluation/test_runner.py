@@ -280,18 +280,56 @@ def test_bad_suites_end_before_anything_is_written(
     assert not list(tiny_run.rglob("results/bad"))
 
 
-def test_an_unreadable_image_is_named_and_writes_nothing(tiny_run: Path, tmp_path: Path) -> None:
+def ten_digits(folder: Path, each: int = 1) -> str:
+    """A folder of test digits, `each` of a class; returns a suite's line for it."""
     source = DigitsSource("test")
-    for label in range(10):
-        (tmp_path / "ten" / str(label)).mkdir(parents=True)
-        source.image(0).save(tmp_path / "ten" / str(label) / "0.png")
-    (tmp_path / "ten" / "7" / "0.png").write_bytes(b"no image")
-    suite = write_suite(
-        tmp_path / "ten.toml", f'kind = "accuracy"\nsource = "{tmp_path / "ten"}"\n'
-    )
-    with pytest.raises(NsbenchError, match=r"7/0\.png cannot be read"):
+    for index in select_per_class(source, each, "test").tolist():
+        assert source.labels is not None
+        path = folder / str(source.labels[index]) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source.image(index).save(path)
+    return f'source = "{folder}"\n'
+
+
+def test_unreadable_images_are_listed_and_count_as_errors(
+    tiny_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = ten_digits(tmp_path / "ten")
+    broken = [next((tmp_path / "ten" / label).iterdir()) for label in "37"]
+    broken[0].write_bytes(b"no image")
+    broken[1].write_bytes(broken[1].read_bytes()[:60])
+    model = str(tiny_run / "generation-1")
+    texts = {
+        "lost": f'kind = "accuracy"\n{lines}',
+        "lost-c": f'kind = "corruption"\n{lines}image_size = 32\ncorruptions = ["fog"]\n'
+        "severities = [1]\n",
+        "lost-p": f'kind = "perturbation"\n{lines}image_size = 32\nperturbations = ["rotate"]\n',
+        "lost-fgsm": f'kind = "attack"\n{lines}epsilons = [0.0]\nheadline = 0.0\n',
+    }
+    suites = [write_suite(tmp_path / f"{name}.toml", text) for name, text in texts.items()]
+    folders = evaluate([model], suites, device="cpu")
+    assert "2 images of" in capfd.readouterr().err
+    for folder, cell in zip(folders, ["images", "fog/1", "rotate", "eps=0"], strict=True):
+        rows = read_cell(folder, cell)
+        lost = np.repeat([label in (3, 7) for label in range(10)], len(rows.ids) // 10)
+        assert (rows.top[lost] == -1).all()
+        assert (rows.top[~lost, 0] >= 0).all()
+        named = score(folder).manifest["unreadable"]
+        assert sorted(named) == [f"{path.parent.name}/{path.name}" for path in broken]
+        assert all("cannot be read" in reason for reason in named.values())
+    assert score(folders[0]).metrics["top1"].value <= 80
+    flips = score(folders[2]).metrics["flip_probability"].scores
+    assert flips[[3, 7]].tolist() == [100, 100]
+
+
+def test_too_many_unreadable_images_stop_the_command(tiny_run: Path, tmp_path: Path) -> None:
+    lines = ten_digits(tmp_path / "ten", 2)
+    for path in sorted((tmp_path / "ten").rglob("*.png"))[:11]:
+        path.write_bytes(b"no image")
+    suite = write_suite(tmp_path / "many.toml", f'kind = "accuracy"\n{lines}')
+    with pytest.raises(NsbenchError, match=r"11 of 20 images of .* cannot be read, such as: "):
         evaluate([str(tiny_run)], [suite], device="cpu")
-    assert not list(tiny_run.rglob("results/ten"))
+    assert not list(tiny_run.rglob("results/many"))
 
 
 def test_a_class_that_the_model_does_not_know(tiny_run: Path, image_folder: Path) -> None:
@@ -307,7 +345,7 @@ def test_nan_logits_are_refused(
 ) -> None:
     suite = write_suite(tmp_path / "nan.toml", f'kind = "accuracy"\n{FEW}')
     monkeypatch.setattr(
-        runner, "_forward", lambda task, images: torch.full((len(images), 10), torch.nan)
+        runner, "answer", lambda task, images, _: torch.full((len(images), 10), torch.nan)
     )
     with pytest.raises(NsbenchError, match="run/generation-0 answers with nan in the cell images"):
         evaluate([str(tiny_run)], [suite], device="cpu")
@@ -320,7 +358,8 @@ def test_the_manifest_says_what_was_measured(tiny_run: Path, tmp_path: Path) -> 
     assert manifest["images"] == 20
     assert manifest["model"]["arch"] == "test_efficientnet"
     assert set(manifest["identity"]) == {
-        "protocol", "images", "classes", "weights", "preprocessing", "generator"
+        "protocol", "images", "classes", "weights", "preprocessing", "generator",
+        "numerics",
     }  # fmt: skip
     assert manifest["environment"]["versions"]["torch"]
 

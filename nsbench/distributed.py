@@ -1,0 +1,70 @@
+"""Several processes started by torchrun: who this one is, and what they tell each other.
+
+Only Python objects and NumPy arrays travel, over gloo, so that CPU and GPU processes do the same.
+"""
+
+import os
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=1)  # torchrun ends the others where one process dies
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if _started() else 0
+
+
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if _started() else 1
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes."""
+    return rank() == 0
+
+
+def start(device: torch.device) -> torch.device:
+    """Join the other processes if torchrun started this one; returns this process's device.
+
+    Each process of a machine has a GPU of its own where `device` is `cuda` without a number.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _started():
+        dist.init_process_group("gloo", timeout=PATIENCE)
+    if size() > 1 and device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    return device
+
+
+def gather(value: T) -> list[T]:
+    """Every process's value by rank, for the main process; the others get an empty list."""
+    if not _started():
+        return [value]
+    found: list[Any] = [None] * size()
+    dist.gather_object(value, found if is_main() else None)
+    return found if is_main() else []
+
+
+def broadcast(value: T) -> T:
+    """The main process's value, for all."""
+    if not _started():
+        return value
+    held = [value]
+    dist.broadcast_object_list(held)
+    return held[0]
+
+
+def stop() -> None:
+    """Take leave of the other processes, if there are any."""
+    if _started():
+        dist.destroy_process_group()
+
+
+def _started() -> bool:
+    return dist.is_available() and dist.is_initialized()

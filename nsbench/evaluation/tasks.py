@@ -1,0 +1,152 @@
+"""One model on one suite: what is missing, and the predictions until they are written."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nsbench import distributed
+from nsbench.data.sources import Source, label_sets
+from nsbench.data.transforms import Preprocessing
+from nsbench.errors import NsbenchError
+from nsbench.evaluation.pixels import Pixels
+from nsbench.evaluation.predictions import TOP, Predictions, Store
+from nsbench.models import Classifier
+
+Top = NDArray[np.int32]
+Confidence = NDArray[np.float32]
+
+
+@dataclass(eq=False)
+class Images:
+    """The images of a suite, of which this process sees some.
+
+    indices: of all of them in the source, int64 (N,). rows: of `indices`, those of this process.
+    pixels: of those rows by view, once they are read.
+    """
+
+    source: Source
+    indices: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    pixels: dict[str, Pixels] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids in order."""
+        return [self.source.ids[index] for index in self.indices.tolist()]
+
+    @property
+    def own(self) -> NDArray[np.int64]:
+        """The images of this process in the source."""
+        return self.indices[self.rows]
+
+    @property
+    def own_ids(self) -> list[str]:
+        """Their ids."""
+        return [self.source.ids[index] for index in self.own.tolist()]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """All of the source's labels in order."""
+        assert self.source.labels is not None
+        return self.source.labels[self.indices]
+
+    def crops(self, size: Preprocessing) -> Pixels:
+        """The centre crops of a size."""
+        return self.pixels[str(size)]
+
+    def wholes(self, side: int) -> Pixels:
+        """The images resized to a short side."""
+        return self.pixels[str(side)]
+
+    @property
+    def unreadable(self) -> dict[int, str]:
+        """Images of this process that cannot be read, by place in `rows`, and why."""
+        return {
+            row: why for pixels in self.pixels.values() for row, why in pixels.unreadable.items()
+        }
+
+
+@dataclass(eq=False)
+class Task:
+    """One model on one suite: its store, its view of the classes, and the cells still missing.
+
+    classes: for each class of the source, the answer that stands for it. columns: the answers that
+    count, None for all.
+    """
+
+    model: Classifier
+    store: Store
+    classes: NDArray[np.int64]
+    columns: torch.Tensor | None
+    missing: list[str]
+    rows: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = field(default_factory=dict)
+
+    def labels(self, images: Images) -> NDArray[np.int64]:
+        """All images' labels among the answers."""
+        return self.classes[images.labels]
+
+    def add(self, cell: str, logits: torch.Tensor) -> None:
+        """Keep what a batch was answered, on its device."""
+        confidence, top = logits.float().softmax(1).topk(min(TOP, logits.shape[1]))
+        ranks = torch.nn.functional.pad(top, (0, TOP - top.shape[1]), value=-1)
+        self.rows.setdefault(cell, []).append((ranks.int(), confidence[:, 0]))
+
+    def join_clips(self, cell: str, frames: int) -> None:
+        """Turn the last batch's answers, frame by frame, into clips (B, F, 5) and (B, F)."""
+        parts = self.rows[cell]
+        last, parts[-frames:] = parts[-frames:], []
+        top, confidence = zip(*last, strict=True)
+        parts.append((torch.stack(top, 1), torch.stack(confidence, 1)))
+
+    def finish(self, cell: str, images: Images) -> None:
+        """Write the cell's rows, of all processes, and forget them.
+
+        Raises NsbenchError for answers that are no numbers.
+        """
+        top, confidence = self._taken(cell)
+        lost = [row for row in images.unreadable if row < len(top)]
+        top[lost], confidence[lost] = -1, 0
+        parts = distributed.gather((images.rows, top, confidence))
+        if parts:
+            self.store.write(cell, self._merged(images, parts))
+        self.missing.remove(cell)
+
+    def _taken(self, cell: str) -> tuple[Top, Confidence]:
+        parts = self.rows.pop(cell, [])
+        if not parts:  # more processes than batches
+            return np.empty((0, TOP), np.int32), np.empty(0, np.float32)
+        top, confidence = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        if not np.isfinite(confidence).all():
+            raise NsbenchError(
+                f"{self.model.name} answers with nan in the cell {cell}: look at its "
+                "weights, or try --precision float32"
+            )
+        return top, confidence
+
+    def _merged(
+        self, images: Images, parts: list[tuple[NDArray[np.int64], Top, Confidence]]
+    ) -> Predictions:
+        parts = [part for part in parts if len(part[0])]
+        order = np.argsort(np.concatenate([rows for rows, _, _ in parts]))
+        top = np.concatenate([top for _, top, _ in parts])[order]
+        confidence = np.concatenate([part for _, _, part in parts])[order]
+        ids, labels = images.ids, self._right(images, top)
+        if top.ndim == 3:  # clips
+            frames = top.shape[1]
+            ids = [name for name in ids for _ in range(frames)]
+            labels = np.repeat(labels, frames)
+        return Predictions(
+            ids, labels.astype(np.int32), top.reshape(-1, TOP), confidence.reshape(-1)
+        )
+
+    def _right(self, images: Images, top: Top) -> NDArray[np.int64]:
+        """Each image's label; of several right ones that which is ranked first."""
+        labels, sets = self.labels(images), label_sets(images.source)
+        if sets is None or top.ndim == 3:
+            return labels
+        for row, index in enumerate(images.indices.tolist()):
+            right = set(self.classes[list(sets[index])].tolist())
+            labels[row] = next((rank for rank in top[row].tolist() if rank in right), labels[row])
+        return labels
