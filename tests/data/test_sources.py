@@ -1,6 +1,7 @@
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from nsbench.data.sources import SourceSpec, open_source, select_per_class
+from nsbench.data.sources import SourceSpec, open_source, sample, select_per_class
 from nsbench.errors import NsbenchError
 
 
@@ -238,3 +239,26 @@ def test_rows_without_an_image_are_named(tmp_path: Path) -> None:
         source.image(0)
     with pytest.raises(NsbenchError, match=r"the image 1 of .* is missing: remove its row"):
         source.image(1)
+
+
+class Numbered:
+    """Labeled images that have only names: 3 of class 0, 40 of each of the others."""
+
+    def __init__(self, ending: str = "") -> None:
+        self.labels = np.repeat(np.arange(5), [3, 40, 40, 40, 40])
+        self.ids = [f"{label}/{row}{ending}" for row, label in enumerate(self.labels)]
+
+
+def test_a_sample_is_of_all_classes_and_the_same_wherever_images_lie() -> None:
+    folder: Any = Numbered(".JPEG")
+    everything = np.arange(163)
+    chosen = sample(folder, everything, 50, by_class=True)
+    assert np.bincount(folder.labels[chosen]).tolist() == [3, 10, 10, 10, 10]
+    assert (np.diff(chosen) > 0).all()
+    table: Any = Numbered()
+    table.ids = [name.split("/")[1] for name in table.ids]
+    assert (sample(table, everything, 50, by_class=True) == chosen).all()
+    few = sample(folder, everything, 20, by_class=False)
+    assert len(few) == 20
+    assert set(few) <= set(sample(folder, everything, 30, by_class=False))
+    assert (sample(folder, everything, 200, by_class=True) == everything).all()

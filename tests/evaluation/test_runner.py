@@ -446,3 +446,35 @@ def test_a_suites_short_side_is_exactly_the_one_it_names(tiny_run: Path, resize_
     suite = parse_suite({**table, "resize_size": resize_size}, "s")
     model = load_model(str(tiny_run / "generation-0"), "cpu")
     assert crop_size(suite, model).resize_size == resize_size
+
+
+def test_a_part_of_the_images_is_its_own_result(tiny_run: Path, tmp_path: Path) -> None:
+    model = str(tiny_run / "generation-0")
+    suite = write_suite(tmp_path / "part.toml", 'kind = "accuracy"\nsource = "digits"\n')
+    (whole,) = evaluate([model], [suite], device="cpu")
+    (few,) = evaluate([model], [suite], device="cpu", limit=30)
+    (quick,) = evaluate([model], [suite], device="cpu", quick=True)
+    assert quick == whole  # of 1,000 images all are chosen
+    rows, all_rows = read_cell(few, "images"), read_cell(whole, "images")
+    assert len(rows.ids) == 30
+    place = {name: row for row, name in enumerate(all_rows.ids)}
+    assert (rows.top == all_rows.top[[place[name] for name in rows.ids]]).all()
+    assert score(few).manifest["chosen"] == "--limit 30"
+    wide, narrow = (score(folder).metrics["top1"].interval for folder in (few, whole))
+    assert wide.high - wide.low > narrow.high - narrow.low
+
+
+def test_precision_is_recorded_and_close(tiny_run: Path, tmp_path: Path) -> None:
+    model = str(tiny_run / "generation-1")
+    suite = write_suite(tmp_path / "half.toml", f'kind = "accuracy"\n{FEW}')
+    folders = [
+        evaluate([model], [suite], device="cpu", **options)[0]
+        for options in ({}, {"precision": "bfloat16"}, {"channels_last": False})
+    ]
+    assert len(set(folders)) == 3
+    full, half, first = (read_cell(folder, "images") for folder in folders)
+    assert 0 < np.abs(full.confidence - half.confidence).max() < 0.05
+    assert np.abs(full.confidence - first.confidence).max() < 1e-5
+    assert score(folders[1]).manifest["identity"]["numerics"] == "bfloat16, channels last"
+    with pytest.raises(NsbenchError, match="there is no precision 'bf16'"):
+        evaluate([model], [suite], device="cpu", precision="bf16")
