@@ -67,20 +67,30 @@ class Store:
         write_json(self.folder / "suite.json", {**manifest, "identity": self.identity})
 
 
-def read_cell(folder: Path, cell: str) -> Predictions:
-    """The rows of a cell. Raises NsbenchError if the file is missing or broken."""
+def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
+    """The rows of a cell; with `id_step`, the ids of every so manieth row only, or of none (0).
+
+    Raises NsbenchError if the file is missing or broken.
+    """
     path = folder / f"{cell}.parquet"
     try:
         table = pq.read_table(path)
         top = table["top"].combine_chunks().flatten().to_numpy()
         return Predictions(
-            table["id"].to_pylist(),
+            _every(table["id"], id_step),
             table["label"].to_numpy(),
             top.reshape(-1, TOP),
             table["confidence"].to_numpy(),
         )
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise NsbenchError(f"cannot read {path}: {error}; delete it and evaluate again") from error
+
+
+def _every(column: Any, step: int) -> list[str]:
+    # a table of all ids as Python strings would be far larger than the rest
+    rows = np.arange(0, len(column), step) if step else np.empty(0, np.int64)
+    ids: list[str] = column.take(pa.array(rows)).to_pylist()
+    return ids
 
 
 def latest(results: Path, weights: str | None = None) -> dict[str, Path]:

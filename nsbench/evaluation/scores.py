@@ -171,16 +171,15 @@ def score(folder: Path) -> SuiteScores:
 def _score(folder: Path, manifest: dict[str, Any]) -> SuiteScores:
     suite = parse_suite(manifest["suite"], str(folder / "suite.json"))
     reference = manifest["reference"]
-    cells = {cell: read_cell(folder, cell) for cell in suite.cells()}
     parts: dict[str, Metric] = {}
     if isinstance(suite, AccuracySuite):
-        metrics, tables = _accuracy(cells)
+        metrics, tables = _accuracy({cell: read_cell(folder, cell) for cell in suite.cells()})
     elif isinstance(suite, CorruptionSuite):
-        metrics, tables, parts = _corruption(suite, cells, reference)
+        metrics, tables, parts = _corruption(suite, folder, reference)
     elif isinstance(suite, PerturbationSuite):
-        metrics, tables, parts = _perturbation(suite, cells, reference)
+        metrics, tables, parts = _perturbation(suite, folder, reference)
     else:
-        metrics, tables = _attack(suite, cells)
+        metrics, tables = _attack(suite, {cell: read_cell(folder, cell) for cell in suite.cells()})
     info = manifest["model"]
     used = reference["model"] if reference else None
     return SuiteScores(suite, info["name"], info, manifest, metrics, tables, used, parts)
@@ -213,14 +212,12 @@ def _accuracy(cells: Mapping[str, Predictions]) -> tuple[dict[str, Metric], Tabl
 
 
 def _corruption(
-    suite: CorruptionSuite, cells: Mapping[str, Predictions], reference: dict[str, Any] | None
+    suite: CorruptionSuite, folder: Path, reference: dict[str, Any] | None
 ) -> tuple[dict[str, Metric], Tables, dict[str, Metric]]:
-    errors = {
-        name: np.stack([~_correct(cells[f"{name}/{s}"]) for s in suite.severities]).astype(float)
-        for name in suite.corruptions
-    }
-    clean = (~_correct(cells["clean"])).astype(float)
-    ids = tuple(cells["clean"].ids)
+    errors = {name: _errors(suite, folder, name) for name in suite.corruptions}
+    clean_rows = read_cell(folder, "clean")
+    clean = (~_correct(clean_rows)).astype(float)
+    ids = tuple(clean_rows.ids)
     metrics = {}
     if reference:
         base = reference["errors"]
@@ -234,7 +231,7 @@ def _corruption(
     per_corruption = np.stack([row.mean(0) for row in errors.values()])
     plain: Floats = 100 * per_corruption.mean(0)
     metrics["error"] = Metric("mean error under corruption", ids, plain, False)
-    metrics["clean_top1"] = _proportion("clean top-1", cells["clean"])
+    metrics["clean_top1"] = _proportion("clean top-1", clean_rows)
     tables = {"error": {name: (100 * row.mean(1)).tolist() for name, row in errors.items()}}
     if reference:
         found = corruption_errors(errors, reference["errors"])
@@ -246,17 +243,24 @@ def _corruption(
     )
 
 
+def _errors(suite: CorruptionSuite, folder: Path, name: str) -> NDArray[np.bool_]:
+    """Whether each image is wrong at each severity, (S, N); a cell's rows are not kept."""
+    cells = (read_cell(folder, f"{name}/{severity}", id_step=0) for severity in suite.severities)
+    return np.stack([~_correct(rows) for rows in cells])
+
+
 def _perturbation(
-    suite: PerturbationSuite, cells: Mapping[str, Predictions], reference: dict[str, Any] | None
+    suite: PerturbationSuite, folder: Path, reference: dict[str, Any] | None
 ) -> tuple[dict[str, Metric], Tables, dict[str, Metric]]:
     flips, distances = {}, {}
-    for name, rows in cells.items():
+    for name in suite.cells():
         frames = frame_count(name, suite.image_size)
+        rows = read_cell(folder, name, id_step=frames)
         top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
         lost = (top[..., 0] < 0).all(1)  # a clip that could not be read counts as the worst
         flips[name] = np.where(lost, 1.0, flip_probability(top[..., 0], noise))
         distances[name] = np.where(lost, WORST_DISTANCE, top5_distance(top, noise))
-        ids = tuple(rows.ids[::frames])
+        ids = tuple(rows.ids)
     metrics = {}
     if reference:
         rates = normalised_mean(flips, reference["flip_probability"])
