@@ -69,7 +69,11 @@ Device = Annotated[
 ]
 Models = Annotated[
     list[str],
-    typer.Argument(help="Run folders (all their generations), generation folders, or timm:NAME."),
+    typer.Argument(
+        help="Run folders (all their generations), generation folders, timm:NAME, checkpoint files "
+        "(.safetensors, .pth, .pt, .bin; with --arch), FILE.onnx, or python:MODULE:FUNCTION, which "
+        "runs your function and takes the module that it returns."
+    ),
 ]
 
 
@@ -102,11 +106,33 @@ def train(
     name="eval",
     cls=ManyValues,
     epilog="Examples:\n\n`nsbench eval runs/quickstart --suite digits digits-c`\n\n"
-    "`nsbench eval timm:resnet50.a1_in1k --suite my-suite.toml --device cuda`",
+    "`nsbench eval timm:resnet50.a1_in1k --suite my-suite.toml --device cuda`\n\n"
+    "`nsbench eval best.pth --arch resnet50 --classes names.txt --suite my-suite.toml`\n\n"
+    "`nsbench eval python:mine.models:make --image-size 32 --suite my-suite.toml`",
 )
 def evaluate(
     models: Models,
     suite: Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")],
+    arch: Annotated[str | None, typer.Option(help="timm architecture of checkpoint files.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Checkpoint for timm:NAME, in place of the hub's.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Names of the models' outputs, one a line.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels of the models' input.")] = None,
+    crop_pct: Annotated[
+        float | None, typer.Option(help="Share of the short side that is kept, up to 1.")
+    ] = None,
+    interpolation: Annotated[
+        str | None, typer.Option(help="nearest, bilinear, bicubic or lanczos.")
+    ] = None,
+    mean: Annotated[
+        list[float] | None, typer.Option(help="Red, green and blue, in units of [0, 1].")
+    ] = None,
+    std: Annotated[
+        list[float] | None, typer.Option(help="Red, green and blue, in units of [0, 1].")
+    ] = None,
     device: Device = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 250,
     json: JsonFile = None,
@@ -114,11 +140,20 @@ def evaluate(
     """Evaluate models on suites.
 
     Repeat the command after an interruption, or with more models or suites: only what is missing
-    is computed.
+    is computed. Options of models hold for all models that they can concern, and replace what
+    those say themselves.
     """
+    from nsbench.models import load_models, resolve_device
     from nsbench.reporting.tables import evaluation_tables, print_tables
+    from nsbench.suite import load_suite
 
-    folders = nsbench.evaluate(models, suite, device=device, batch_size=batch_size)
+    target = resolve_device(device)
+    suites = [load_suite(name) for name in suite]  # a wrong name is told before weights are fetched
+    options = nsbench.ModelOptions(
+        arch, weights, classes, image_size, crop_pct, interpolation, mean, std
+    )
+    loaded = load_models(models, target, options)
+    folders = nsbench.evaluate(loaded, suites, device=device, batch_size=batch_size)  # type: ignore[arg-type]
     print_tables(evaluation_tables(folders), json)
 
 
