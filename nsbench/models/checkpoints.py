@@ -81,8 +81,8 @@ def _read_torch(path: Path) -> Any:
     torch.serialization.add_safe_globals([argparse.Namespace])
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise NsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # a broken pickle fails in any way
         raise NsbenchError(_explain(path, error)) from error
 

@@ -44,7 +44,7 @@ def foreign(
         module=module,
         num_classes=0,
         classes=None,
-        preprocessing=options.preprocessing(preprocessing, name),
+        preprocessing=options.preprocessing(preprocessing),
         weights=weights,
         results=_results(label, weights, options),
         info=info | options.replaced,
@@ -66,7 +66,7 @@ def adjusted(model: Classifier, options: ModelOptions, device: torch.device) -> 
         return model
     changed = replace(
         model,
-        preprocessing=options.preprocessing(model.preprocessing, model.name),
+        preprocessing=options.preprocessing(model.preprocessing),
         results=_results(model.name, model.weights, options),
         info=model.info | options.replaced,
     )

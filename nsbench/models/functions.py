@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,7 +39,9 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
     imported = _imported(home)
     made = _called(_function(imported, function), name)
     if isinstance(made, Classifier):
-        return adjusted(replace(made, module=made.module.to(device).eval()), options, device)
+        classes = options.class_names(name, made.num_classes) or made.classes
+        ready = replace(made, module=made.module.to(device).eval(), classes=classes)
+        return adjusted(ready, options, device)
     if not isinstance(made, nn.Module):
         raise NsbenchError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
     of_timm = isinstance(getattr(made, "pretrained_cfg", None), dict)
@@ -91,6 +94,7 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
+@cache  # a file that is changed later is not the code that was imported
 def _code(imported: ModuleType) -> bytes:
     file = getattr(imported, "__file__", None)
     return Path(file).read_bytes() if file else b""

@@ -8,7 +8,7 @@ import torch
 from nsbench.errors import NsbenchError
 from nsbench.models.checkpoints import SUFFIXES, load_file
 from nsbench.models.classifier import RESULTS, Classifier, resolve_device
-from nsbench.models.foreign import adjusted
+from nsbench.models.foreign import USUAL, adjusted
 from nsbench.models.functions import load_function
 from nsbench.models.generations import load_checkpoint
 from nsbench.models.linear import load_linear
@@ -33,13 +33,13 @@ def load_models(
     _check([_kind(name) for name in names if isinstance(name, str)], options)
     models = [model for name in names for model in _load(name, device, options)]
     places = [model.results.resolve() for model in models]
+    twice = [m.name for m, place in zip(models, places, strict=True) if places.count(place) > 1]
+    if twice:
+        raise NsbenchError(f"the model {twice[0]} is named twice")
     shared = [model for model in models if [m.name for m in models].count(model.name) > 1]
     for model in shared:  # p/run and q/run
         foreign = model.results.parent == RESULTS
         model.name = model.results.name if foreign else str(model.results.parent)
-    twice = [m.name for m, place in zip(models, places, strict=True) if places.count(place) > 1]
-    if twice:
-        raise NsbenchError(f"the model {twice[0]} is named twice")
     return models
 
 
@@ -68,7 +68,8 @@ def _kind(name: str) -> str:
 
 
 def _check(kinds: list[str], options: ModelOptions) -> None:
-    """Refuse options that concern none of the models, or leave open which one."""
+    """Refuse options that cannot be, concern none of the models, or leave open which one."""
+    options.preprocessing(USUAL)
     if options.arch and "checkpoint" not in kinds:
         raise NsbenchError(
             f"--arch {options.arch} is the architecture of a checkpoint file, but no such file is "

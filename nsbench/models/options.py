@@ -36,12 +36,12 @@ class ModelOptions:
         values |= {key: None if value is None else list(value) for key, value in lists.items()}
         return {key: value for key, value in values.items() if value is not None}
 
-    def preprocessing(self, own: Preprocessing, name: str) -> Preprocessing:
-        """The model's own preprocessing with what the user replaces; name: of the model.
+    def preprocessing(self, own: Preprocessing) -> Preprocessing:
+        """A model's own preprocessing with what the user replaces.
 
         Raises NsbenchError naming the first value that cannot be.
         """
-        return parse(Preprocessing, own.model_dump() | self.replaced, f"the input of {name}")
+        return parse(Preprocessing, own.model_dump() | self.replaced, "the options of models")
 
     def class_names(self, name: str, num_classes: int) -> tuple[str, ...] | None:
         """The names in the file `classes`, None without one.
