@@ -1,6 +1,7 @@
 """Train Noisy Student generations and measure what each gained in accuracy and robustness.
 
 The Python API does what the commands do: `train`, `evaluate`, `load_model`, `write_report`.
+`ModelOptions` are the options that `nsbench eval` has for models.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,16 @@ from nsbench.errors import NsbenchError
 
 if TYPE_CHECKING:
     from nsbench.evaluation.runner import evaluate
-    from nsbench.models import load_model
+    from nsbench.models import ModelOptions, load_model
     from nsbench.reporting.report import write_report
     from nsbench.training.generations import train
 
-__all__ = ["NsbenchError", "evaluate", "load_model", "train", "write_report"]
+__all__ = ["ModelOptions", "NsbenchError", "evaluate", "load_model", "train", "write_report"]
 _HOME = {
     "train": "nsbench.training.generations",
     "evaluate": "nsbench.evaluation.runner",
     "load_model": "nsbench.models",
+    "ModelOptions": "nsbench.models",
     "write_report": "nsbench.reporting.report",
 }
 

@@ -76,7 +76,11 @@ Device = Annotated[
 ]
 Models = Annotated[
     list[str],
-    typer.Argument(help="Run folders (all their generations), generation folders, or timm:NAME."),
+    typer.Argument(
+        help="Run folders (all their generations), generation folders, timm:NAME, checkpoint files "
+        "(.safetensors, .pth, .pt, .bin; with --arch), FILE.onnx, or python:MODULE:FUNCTION, which "
+        "runs your function and takes the module that it returns."
+    ),
 ]
 
 
@@ -109,11 +113,33 @@ def train(
     name="eval",
     cls=ManyValues,
     epilog="Examples:\n\n`nsbench eval runs/quickstart --suite digits digits-c`\n\n"
-    "`nsbench eval timm:resnet50.a1_in1k --suite my-suite.toml --device cuda`",
+    "`nsbench eval timm:resnet50.a1_in1k --suite my-suite.toml --device cuda`\n\n"
+    "`nsbench eval best.pth --arch resnet50 --classes names.txt --suite my-suite.toml`\n\n"
+    "`nsbench eval python:mine.models:make --image-size 32 --suite my-suite.toml`",
 )
 def evaluate(
     models: Models,
     suite: Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")],
+    arch: Annotated[str | None, typer.Option(help="timm architecture of checkpoint files.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Checkpoint for timm:NAME, in place of the hub's.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Names of the models' outputs, one a line.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels of the models' input.")] = None,
+    crop_pct: Annotated[
+        float | None, typer.Option(help="Share of the short side that is kept, up to 1.")
+    ] = None,
+    interpolation: Annotated[
+        str | None, typer.Option(help="nearest, bilinear, bicubic or lanczos.")
+    ] = None,
+    mean: Annotated[
+        list[float] | None, typer.Option(help="Red, green and blue, in units of [0, 1].")
+    ] = None,
+    std: Annotated[
+        list[float] | None, typer.Option(help="Red, green and blue, in units of [0, 1].")
+    ] = None,
     device: Device = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 250,
     precision: Annotated[
@@ -144,14 +170,19 @@ def evaluate(
 
     Repeat the command after an interruption, or with more models or suites: only what is missing
     is computed. Under `torchrun --nproc-per-node N -m nsbench eval …` the processes share the work.
+    Options of models hold for all models that they can concern, and replace what those say
+    themselves.
     """
     from nsbench import distributed
     from nsbench.data.catalog import set_roots
     from nsbench.evaluation.options import make_options
     from nsbench.evaluation.runner import run
     from nsbench.evaluation.scores import score
+    from nsbench.models import load_models
     from nsbench.reporting import tables
+    from nsbench.suite import load_suite
 
+    suites = [load_suite(name) for name in suite]  # a wrong name is told before weights are fetched
     if data:
         set_roots(data)
     options = make_options(
@@ -164,12 +195,16 @@ def evaluate(
         quick=quick,
         limit=limit,
     )
+    model_options = nsbench.ModelOptions(
+        arch, weights, classes, image_size, crop_pct, interpolation, mean, std
+    )
+    loaded = load_models(models, options.device, model_options)
     if dry_run:
         from nsbench.evaluation.estimate import estimate
 
-        tables.print_table(tables.estimate_table(estimate(models, suite, options)), json)
+        tables.print_table(tables.estimate_table(estimate(loaded, suites, options)), json)
         return
-    folders = run(models, suite, options)
+    folders = run(loaded, suites, options)
     main_process = distributed.is_main()
     distributed.stop()
     if main_process:

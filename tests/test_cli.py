@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 
 from nsbench import cli
 from nsbench.suite import shipped
@@ -194,3 +196,53 @@ def test_make_clips(small_folder: Path, tmp_path: Path, capfd: pytest.CaptureFix
     assert call("make", "imagenet-p", small_folder, tmp_path / "p", *names) == 0
     assert "imagenet-p: 10 clips in" in capfd.readouterr().err
     assert sorted(os.listdir(tmp_path / "p")) == ["labels.npy", "nsbench.json", "rotate.npy"]
+
+
+def test_a_checkpoint_of_others_from_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(timm.create_model("test_resnet", num_classes=10).state_dict(), "best.pth")
+    Path("names.txt").write_text("\n".join("0123456789"))
+    suite = write_suite(
+        tmp_path / "s.toml", 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 2\n'
+    )
+    input_of = ["--image-size", 32, "--mean", 0.5, 0.5, 0.5, "--std", 0.5, 0.5, 0.5]
+    command = ["eval", "best.pth", *input_of, "--suite", suite]
+    assert call(*command) == 2
+    assert "best.pth needs its architecture: add --arch" in capfd.readouterr().err
+    command += ["--arch", "test_resnet", "--classes", "names.txt"]
+    assert call(*command, "--json", "t.json") == 0
+    name = f"{tmp_path.name}/best.pth"
+    assert list(json.loads(Path("t.json").read_text())[0]["models"]) == [name]
+    (manifest,) = (
+        json.loads(p.read_text()) for p in tmp_path.glob("results/best-*/s/*/suite.json")
+    )
+    assert manifest["identity"]["preprocessing"] | {"crop_pct": 0, "interpolation": ""} == {
+        "image_size": 32, "crop_pct": 0, "interpolation": "", "mean": [0.5] * 3, "std": [0.5] * 3
+    }  # fmt: skip
+    assert manifest["model"]["arch"] == "test_resnet"
+    torch.save(timm.create_model("test_resnet", num_classes=10).state_dict(), "best.pth")
+    assert call(*command) == 0
+    assert len(list(tmp_path.glob("results/best-*/s/*/images.parquet"))) == 2
+
+
+def test_models_of_two_kinds_and_sizes_share_a_command(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("two_sizes.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))\n"
+    )
+    Path("names.txt").write_text("\n".join("0123456789"))
+    suite = write_suite(
+        tmp_path / "s.toml", 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 2\n'
+    )
+    models = [tiny_run / "generation-0", "python:two_sizes:make", "linear:digits"]
+    assert (
+        call("eval", *models, "--classes", "names.txt", "--suite", suite, "--json", "t.json") == 0
+    )
+    names = list(json.loads(Path("t.json").read_text())[0]["models"])
+    assert names == ["run/generation-0", "python:two_sizes:make", "linear:digits"]

@@ -21,6 +21,7 @@ from nsbench.models import Classifier, class_indices
 from nsbench.run import fingerprint, sha256
 from nsbench.suite import (
     AccuracySuite,
+    AttackSuite,
     CorruptionSuite,
     PerturbationSuite,
     SizedSuite,
@@ -100,6 +101,10 @@ def _misclassified(suite: AccuracySuite, images: Images) -> NDArray[np.int64]:
 def _task(
     suite: Suite, images: Images, model: Classifier, generator: str | None, options: Options
 ) -> Task:
+    if isinstance(suite, AttackSuite) and not model.differentiable:
+        raise NsbenchError(
+            f"{suite.name} needs gradients, which {model.name} has none of: leave the suite out"
+        )
     known = class_indices(model, images.source)
     if suite.mask and images.source.classes is None:
         raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")

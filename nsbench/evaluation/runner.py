@@ -66,7 +66,7 @@ def make_plans(
 ) -> list[Plan]:
     """What `evaluate` would do. Raises NsbenchError as it does."""
     chosen = _distinct([load_suite(s) if isinstance(s, str) else s for s in suites])
-    loaded = [_ready(model, options) for model in _loaded(models, options.device)]
+    loaded = [_ready(model, options) for model in load_models(models, options.device)]
     sources: dict[SourceSpec, Source] = {}
     plans = []
     for suite in chosen:
@@ -76,14 +76,15 @@ def make_plans(
     return plans
 
 
-def _loaded(models: Sequence[str | Classifier], device: torch.device) -> list[Classifier]:
-    names = [model for model in models if isinstance(model, str)]
-    return load_models(names, device) + [m for m in models if isinstance(m, Classifier)]
-
-
 def _ready(model: Classifier, options: Options) -> Classifier:
+    if not model.differentiable and (options.compile or options.precision != "float32"):
+        raise NsbenchError(
+            f"{model.name} is no torch model: leave out --compile and --precision, or "
+            "evaluate it by itself"
+        )
     if not options.channels_last:
         model.module.to(memory_format=torch.contiguous_format)
+        model.channels_last = False
     if options.compile:
         model.module.compile()
     return model

@@ -4,8 +4,6 @@ It plays the part that AlexNet plays for ImageNet-C and ImageNet-P: a simple, fi
 whose errors normalise those of others.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import nn
@@ -13,7 +11,7 @@ from torch import nn
 from nsbench.data.sources import DigitsSource
 from nsbench.data.transforms import Preprocessing, to_array
 from nsbench.errors import NsbenchError, missing_extra
-from nsbench.models import RESULTS, Classifier
+from nsbench.models.classifier import RESULTS, Classifier
 from nsbench.run import sha256
 
 NAME = "linear:digits"
@@ -53,6 +51,6 @@ def load_linear(name: str, device: torch.device) -> Classifier:
         classes=source.classes,
         preprocessing=Preprocessing(image_size=32, mean=[0.0] * 3, std=[1.0] * 3),
         weights=sha256(weight.numpy().tobytes() + bias.numpy().tobytes()),
-        results=Path(RESULTS) / "linear-digits",
+        results=RESULTS / "linear-digits",
         info={"arch": "logistic regression", "parameters": weight.numel() + bias.numel()},
     )

@@ -1,0 +1,28 @@
+"""Models of every kind as a `Classifier`: module, classes, preprocessing, hash of the weights."""
+
+from nsbench.models.classifier import (
+    RESULTS,
+    Classifier,
+    class_indices,
+    count_parameters,
+    place,
+    resolve_device,
+)
+from nsbench.models.generations import build, load_checkpoint, save
+from nsbench.models.loading import load_model, load_models
+from nsbench.models.options import ModelOptions
+
+__all__ = [
+    "RESULTS",
+    "Classifier",
+    "ModelOptions",
+    "build",
+    "class_indices",
+    "count_parameters",
+    "load_checkpoint",
+    "load_model",
+    "load_models",
+    "place",
+    "resolve_device",
+    "save",
+]

@@ -1,0 +1,107 @@
+"""What a model is to the rest of nsbench, whatever it came from."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nsbench.config import nearest
+from nsbench.data.sources import Source
+from nsbench.data.transforms import Preprocessing, normalize
+from nsbench.errors import NsbenchError
+
+RESULTS = Path("results")
+
+
+@dataclass
+class Classifier:
+    """A module in evaluation mode with all it takes to use it.
+
+    classes: names in the order of the outputs, None if unknown. weights: SHA-256 of the weights,
+    and of whatever else decides the answers where weights alone do not (an architecture, a file of
+    code). results: the folder its predictions go to. info: what a report says of it.
+    differentiable: whether attacks can have gradients. channels_last: memory order of the input.
+    """
+
+    name: str
+    module: nn.Module
+    num_classes: int
+    classes: tuple[str, ...] | None
+    preprocessing: Preprocessing
+    weights: str
+    results: Path
+    info: dict[str, Any] = field(default_factory=dict)
+    differentiable: bool = True
+    channels_last: bool = True
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Float (B, C) logits of float images (B, 3, H, W) in [0, 1], of the model's input size."""
+        ready = normalize(images, self.preprocessing.mean, self.preprocessing.std)
+        if self.channels_last:
+            ready = ready.contiguous(memory_format=torch.channels_last)
+        logits: torch.Tensor = self.module(ready)
+        return logits
+
+
+def resolve_device(device: str | None) -> torch.device:
+    """The named device, or the GPU if there is one. Raises NsbenchError for an unusable name."""
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise NsbenchError(f"the device '{name}' cannot be used here: try --device cpu") from error
+
+
+def place(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to a device, its convolutions in channels-last order, which is faster."""
+    module = module.to(device)
+    return module.to(memory_format=torch.channels_last)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable and frozen parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def serialize(module: nn.Module) -> bytes:
+    """The module's tensors as the content of a safetensors file."""
+    state = module.state_dict().items()
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state if isinstance(v, torch.Tensor)}
+    storages = {tensor.untyped_storage().data_ptr() for tensor in tensors.values()}
+    if len(storages) < len(tensors):  # tied weights, which safetensors refuses
+        tensors = {key: tensor.clone() for key, tensor in tensors.items()}
+    return bytes(safetensors.torch.save(tensors))
+
+
+def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
+    """For each class of the source, the model's output that stands for it.
+
+    Classes are matched by name; a source without names labels by the model's own indices.
+    Raises NsbenchError naming the first class that the model does not know.
+    """
+    if source.classes is None:
+        highest = -1 if source.labels is None else int(np.max(source.labels, initial=-1))
+        if highest >= model.num_classes:
+            raise NsbenchError(
+                f"{source.name} has {highest + 1} classes, but {model.name} has {model.num_classes}"
+            )
+        return np.arange(model.num_classes)
+    if model.classes is None:
+        raise NsbenchError(
+            f"the names of {model.name}'s {model.num_classes} classes are not known: set "
+            f'label_space = "indices" for {source.name} if its labels are the model\'s indices'
+        )
+    position = {name: index for index, name in enumerate(model.classes)}
+    unknown = [name for name in source.classes if name not in position]
+    if unknown:
+        raise NsbenchError(
+            f"the class '{unknown[0]}' of {source.name} is not known to {model.name}"
+            f'{nearest(unknown[0], model.classes)}; rename it, or set label_space = "indices" '
+            "where labels are the model's class indices"
+        )
+    return np.array([position[name] for name in source.classes])

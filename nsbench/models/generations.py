@@ -1,0 +1,84 @@
+"""The project's own models: built with timm, saved and loaded as safetensors and JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+
+from nsbench.config import nearest, parse
+from nsbench.data.transforms import Preprocessing
+from nsbench.errors import NsbenchError, first_line
+from nsbench.models.classifier import Classifier, place, serialize
+from nsbench.run import read_json, sha256, write_bytes, write_json
+
+REFUSED_ARGUMENTS = {
+    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "num_classes",
+    "in_chans", "features_only", "scriptable", "drop_rate", "drop_path_rate", "cache_dir",
+}  # fmt: skip
+
+
+def build(
+    arch: str,
+    num_classes: int,
+    model_args: dict[str, Any] | None = None,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+) -> nn.Module:
+    """A randomly initialised timm model; drop_path is the last block's stochastic-depth drop rate.
+
+    Raises NsbenchError for an unknown architecture (with the nearest name) or arguments that it
+    does not take.
+    """
+    if not timm.is_model(arch):
+        raise NsbenchError(f"timm has no architecture '{arch}'{nearest(arch, timm.list_models())}")
+    arguments = dict(model_args or {})
+    refused = sorted(REFUSED_ARGUMENTS & set(arguments))
+    if refused:
+        raise NsbenchError(f"model_args cannot hold '{refused[0]}': nsbench sets or forbids it")
+    noise = {"drop_rate": dropout, "drop_path_rate": drop_path}  # not every model takes both
+    arguments |= {name: rate for name, rate in noise.items() if rate}
+    try:
+        model: nn.Module = timm.create_model(arch, num_classes=num_classes, **arguments)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise NsbenchError(f"timm cannot build '{arch}' with {arguments}: {error}") from error
+    return model
+
+
+def save(folder: Path, module: nn.Module, info: dict[str, Any]) -> None:
+    """Write model.safetensors and then model.json, whose presence says that both are whole.
+
+    info: arch, model_args, classes, preprocessing and whatever else a report should know.
+    """
+    content = serialize(module)
+    write_bytes(folder / "model.safetensors", content)
+    write_json(folder / "model.json", {**info, "weights": sha256(content)})
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
+    """A generation as `save` wrote it. Raises NsbenchError if its files do not belong together."""
+    info = read_json(folder / "model.json")
+    file = folder / "model.safetensors"
+    try:
+        content = file.read_bytes()
+        if sha256(content) != info["weights"]:
+            raise NsbenchError(f"{file} is not the file that model.json describes: train it again")
+        module = build(info["arch"], len(info["classes"]), info["model_args"])
+        module.load_state_dict(safetensors.torch.load(content))
+        return Classifier(
+            name=f"{folder.resolve().parent.name}/{folder.resolve().name}",
+            module=place(module, device).eval(),
+            num_classes=len(info["classes"]),
+            classes=tuple(info["classes"]),
+            preprocessing=parse(Preprocessing, info["preprocessing"], str(folder / "model.json")),
+            weights=info["weights"],
+            results=folder / "results",
+            info={key: info[key] for key in ("arch", "generation", "parameters", "seconds")},
+        )
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise NsbenchError(f"cannot load {file}: {first_line(error)}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NsbenchError(f"cannot load {folder / 'model.json'}: it lacks {error}") from error

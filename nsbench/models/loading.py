@@ -1,0 +1,127 @@
+"""From the name of a model to the model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from nsbench.errors import NsbenchError
+from nsbench.models.checkpoints import SUFFIXES, load_file
+from nsbench.models.classifier import RESULTS, Classifier, resolve_device
+from nsbench.models.foreign import USUAL, adjusted
+from nsbench.models.functions import load_function
+from nsbench.models.generations import load_checkpoint
+from nsbench.models.linear import load_linear
+from nsbench.models.onnx import load_onnx
+from nsbench.models.options import ModelOptions
+from nsbench.models.timm_models import load_timm
+from nsbench.run import generation_folders, is_run
+
+PREFIXES = ("timm", "linear", "python")
+
+
+def load_models(
+    names: Sequence[str | Classifier], device: torch.device, options: ModelOptions | None = None
+) -> list[Classifier]:
+    """Every model named, as `load_model` takes them; a run folder stands for all its generations.
+
+    Options hold for all models that they can concern. A Classifier stands for itself.
+    Raises NsbenchError for what cannot be loaded, for options that concern no model, and if two
+    names lead to the same model.
+    """
+    options = options or ModelOptions()
+    _check([_kind(name) for name in names if isinstance(name, str)], options)
+    models = [model for name in names for model in _load(name, device, options)]
+    places = [model.results.resolve() for model in models]
+    twice = [m.name for m, place in zip(models, places, strict=True) if places.count(place) > 1]
+    if twice:
+        raise NsbenchError(f"the model {twice[0]} is named twice")
+    shared = [model for model in models if [m.name for m in models].count(model.name) > 1]
+    for model in shared:  # p/run and q/run
+        foreign = model.results.parent == RESULTS
+        model.name = model.results.name if foreign else str(model.results.parent)
+    return models
+
+
+def load_model(
+    name: str, device: str | None = None, options: ModelOptions | None = None
+) -> Classifier:
+    """One model by name; a run folder gives its last generation.
+
+    name: a run folder or generation, `timm:NAME`, a checkpoint file (.safetensors, .pth, .pt or
+    .bin, with the option `arch`), `FILE.onnx`, `python:MODULE:FUNCTION`, which runs that function,
+    or `linear:digits`. Raises NsbenchError for what cannot be loaded.
+    """
+    options = options or ModelOptions()
+    _check([_kind(name)], options)
+    return _load(name, resolve_device(device), options)[-1]
+
+
+def _kind(name: str) -> str:
+    prefix = name.partition(":")[0]
+    if prefix in PREFIXES:
+        return prefix
+    suffix = Path(name).suffix
+    if Path(name).is_dir():
+        return "folder"
+    return {".onnx": "onnx", **dict.fromkeys(SUFFIXES, "checkpoint")}.get(suffix, "folder")
+
+
+def _check(kinds: list[str], options: ModelOptions) -> None:
+    """Refuse options that cannot be, concern none of the models, or leave open which one."""
+    options.preprocessing(USUAL)
+    if options.arch and "checkpoint" not in kinds:
+        raise NsbenchError(
+            f"--arch {options.arch} is the architecture of a checkpoint file, but no such file is "
+            "named as a model"
+        )
+    if options.weights and kinds.count("timm") != 1:
+        raise NsbenchError(
+            f"--weights {options.weights} is loaded into one model timm:NAME, but "
+            f"{kinds.count('timm') or 'none'} of the models named are such"
+        )
+    if options.classes and set(kinds) <= {"folder", "linear"}:
+        raise NsbenchError(
+            f"--classes {options.classes} names the outputs of a foreign model, but the models "
+            "named know their classes"
+        )
+
+
+def _load(name: str | Classifier, device: torch.device, options: ModelOptions) -> list[Classifier]:
+    if isinstance(name, Classifier):
+        return [name]
+    kind = _kind(name)
+    if kind in ("timm", "checkpoint"):
+        return [_load_timm_or_file(name, device, options)]
+    if kind == "python":
+        return [load_function(name, device, options)]
+    if kind == "onnx":
+        return [load_onnx(Path(name), device, options)]
+    known = [load_linear(name, device)] if kind == "linear" else _load_folder(name, device)
+    return [adjusted(model, options, device) for model in known]
+
+
+def _load_timm_or_file(name: str, device: torch.device, options: ModelOptions) -> Classifier:
+    arch = name.removeprefix("timm:")
+    if arch == name and not options.arch:
+        raise NsbenchError(f"{name} needs its architecture: add --arch with a name of timm's")
+    if arch == name:
+        return load_file(Path(name), str(options.arch), device, options)
+    if options.weights:
+        return load_file(Path(options.weights), arch, device, options)
+    return load_timm(name, device, options)
+
+
+def _load_folder(name: str, device: torch.device) -> list[Classifier]:
+    path = Path(name)
+    if (path / "model.json").is_file():
+        return [load_checkpoint(path, device)]
+    if is_run(path):
+        generations = generation_folders(path)
+        if not generations:
+            raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
+        return [load_checkpoint(folder, device) for folder in generations]
+    raise NsbenchError(
+        f"there is no model {name}: name a run folder, one of its generations, a checkpoint file, "
+        "FILE.onnx, timm:NAME or python:MODULE:FUNCTION"
+    )

@@ -1,0 +1,127 @@
+"""ONNX files by onnxruntime: answers, but no gradients."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nsbench.errors import NsbenchError, first_line, missing_extra
+from nsbench.models.classifier import Classifier
+from nsbench.models.foreign import USUAL, foreign, short_name
+from nsbench.models.options import ModelOptions
+
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+class OnnxModule(nn.Module):
+    """A session's first output (B, C) for its one input (B, 3, S, S), on any device.
+
+    A file made for batches of one size gets whole batches; the last is filled up with black.
+    """
+
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        self.session, self.input = session, session.get_inputs()[0]
+        self.batch = self.input.shape[0] if isinstance(self.input.shape[0], int) else None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of normalised images."""
+        array = images.detach().cpu().numpy().astype(TYPES[self.input.type])
+        size = self.batch or len(array)
+        parts = [self._answer(array[at : at + size], size) for at in range(0, len(array), size)]
+        return torch.from_numpy(np.concatenate(parts)).to(images.device)
+
+    def _answer(self, array: Any, size: int) -> Any:
+        filled = np.pad(array, [(0, size - len(array)), (0, 0), (0, 0), (0, 0)])
+        return self.session.run(None, {self.input.name: filled})[0][: len(array)]
+
+
+def load_onnx(path: Path, device: torch.device, options: ModelOptions) -> Classifier:
+    """An ONNX classifier of normalised (B, 3, S, S) images; a fixed S is its input size.
+
+    Weights are named by the hash of the file, and of the files beside it that hold its tensors.
+    Raises NsbenchError without onnxruntime, for a file that it cannot run, or another input.
+    """
+    weights = _hash(path)
+    session, version = _session(path, device)
+    side = _side(path, session.get_inputs())
+    return foreign(
+        short_name(path),
+        OnnxModule(session),
+        device,
+        options,
+        label=path.stem,
+        weights=weights,
+        preprocessing=USUAL.model_copy(update={"image_size": side or USUAL.image_size}),
+        info={"arch": "ONNX", "onnxruntime": version},
+        differentiable=False,
+        channels_last=False,
+    )
+
+
+def _session(path: Path, device: torch.device) -> tuple[Any, str]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing_extra("onnxruntime", "onnx", f"the model {path}") from error
+    provider = _provider(path, device, onnxruntime.get_available_providers())
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=[provider])
+    except Exception as error:  # onnxruntime has a class of error for each status
+        raise NsbenchError(f"onnxruntime cannot load {path}: {first_line(error)}") from error
+    if provider[0] not in session.get_providers():  # it falls back to the CPU by itself
+        raise NsbenchError(f"onnxruntime cannot use {device} here: try --device cpu")
+    return session, onnxruntime.__version__
+
+
+def _provider(path: Path, device: torch.device, there: list[str]) -> tuple[str, dict[str, int]]:
+    if device.type == "cpu":
+        return "CPUExecutionProvider", {}
+    if device.type != "cuda" or "CUDAExecutionProvider" not in there:
+        raise NsbenchError(
+            f"the onnxruntime installed here cannot run {path} on {device}: install "
+            "onnxruntime-gpu in its place, or use --device cpu"
+        )
+    return "CUDAExecutionProvider", {"device_id": device.index or 0}
+
+
+def _side(path: Path, inputs: list[Any]) -> int | None:
+    """The file's fixed image size, None if it takes any. Raises NsbenchError for other inputs."""
+    if len(inputs) != 1:
+        raise NsbenchError(f"{path} has {len(inputs)} inputs, where one of images is needed")
+    shape, kind = inputs[0].shape, inputs[0].type
+    fixed = [side for side in shape[2:] if isinstance(side, int)]
+    images = len(shape) == 4 and (shape[1] == 3 or not isinstance(shape[1], int))
+    if kind not in TYPES or not images or len(set(fixed)) > 1:
+        raise NsbenchError(
+            f"{path} takes a {kind} of shape {shape}, where float images of shape (batch, 3, size, "
+            "size) are needed: export it with channels first"
+        )
+    return fixed[0] if fixed else None
+
+
+def _hash(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
+    digest = hashlib.sha256(content)
+    for file in sorted(_tensor_files(path, content)):
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _tensor_files(path: Path, content: bytes) -> set[Path]:
+    """Files beside an ONNX file that hold its tensors, as its protocol buffer names them."""
+    found = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", content, re.S)
+    names = {content[hit.end() : hit.end() + hit[1][0]] for hit in found}
+    files = {path.parent / name.decode(errors="replace") for name in names}
+    return {file for file in files if file.is_file()}

@@ -1,0 +1,72 @@
+"""What a user says of models that do not say it themselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nsbench.config import parse
+from nsbench.data.transforms import Preprocessing
+from nsbench.errors import NsbenchError
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options that hold for every model they can concern; None leaves a model as it is.
+
+    arch: timm architecture of checkpoint files. weights: checkpoint file to load into the one
+    timm model. classes: file with the name of each output, one a line. The others replace fields
+    of the model's `Preprocessing`.
+    """
+
+    arch: str | None = None
+    weights: str | Path | None = None
+    classes: str | Path | None = None
+    image_size: int | None = None
+    crop_pct: float | None = None
+    interpolation: str | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+
+    @property
+    def replaced(self) -> dict[str, Any]:
+        """The fields of the preprocessing that the user sets."""
+        values = {key: getattr(self, key) for key in ("image_size", "crop_pct", "interpolation")}
+        lists = {"mean": self.mean, "std": self.std}
+        values |= {key: None if value is None else list(value) for key, value in lists.items()}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def preprocessing(self, own: Preprocessing) -> Preprocessing:
+        """A model's own preprocessing with what the user replaces.
+
+        Raises NsbenchError naming the first value that cannot be.
+        """
+        return parse(Preprocessing, own.model_dump() | self.replaced, "the options of models")
+
+    def class_names(self, name: str, num_classes: int) -> tuple[str, ...] | None:
+        """The names in the file `classes`, None without one.
+
+        Raises NsbenchError unless it names each of the model's outputs once.
+        """
+        if self.classes is None:
+            return None
+        names = _lines(Path(self.classes))
+        if len(names) != num_classes:
+            raise NsbenchError(
+                f"{self.classes} names {len(names)} classes, but {name} has {num_classes}: write "
+                "one name a line, in the order of the model's outputs"
+            )
+        twice = [names[index] for index in range(num_classes) if names[index] in names[:index]]
+        if twice:
+            raise NsbenchError(f"{self.classes} names the class '{twice[0]}' twice")
+        return names
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise NsbenchError(f"{path} is not a text file in UTF-8") from error
+    return tuple(line.strip() for line in lines if line.strip())
