@@ -9,16 +9,16 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from nsbench.clips import decode_clip
 from nsbench.data.arrays import mapped
 from nsbench.data.sources import EXTENSIONS, Source
-from nsbench.data.trees import Tree, file_sizes, find_part, folders, part_names
+from nsbench.data.trees import Tree, find_part, folders, part_names, size_of
 from nsbench.errors import NsbenchError
 from nsbench.names import SEVERITIES
 from nsbench.randomness import stable_hash
@@ -26,6 +26,7 @@ from nsbench.run import fingerprint, read_json, sha256
 
 MANIFEST = "nsbench.json"
 ENDINGS = ("JPEG", "jpeg", "jpg", "png")
+SAMPLE = 50  # images of a cell that tell whether the files are others
 
 # What Windows or Linux refuse, or what hides a file or leads out of its folder.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]|^\.+|[. ]+$')
@@ -76,10 +77,12 @@ class _Files:
     """
 
     command: str
+    endings: Sequence[str]
 
     def __init__(self, root: Path, source: Source) -> None:
         self._root, self._source = root, source
         self._places: dict[str, Tree] = {}
+        self._endings = list(self.endings)
 
     @cached_property
     def _names(self) -> list[str]:
@@ -141,19 +144,36 @@ class _Files:
                 "was made from, with its images in the same order"
             )
 
-    def _identity(self, folder: str) -> str:
-        manifest = self._root / MANIFEST
-        if manifest.is_file():
-            content = dict(read_json(manifest))
-            growing = ("source", "cells")  # a path, and what later commands add to
+    @cached_property
+    def manifest(self) -> dict[str, Any] | None:
+        """What `nsbench make` wrote of these files, None for others."""
+        path = self._root / MANIFEST
+        return dict(read_json(path)) if path.is_file() else None
+
+    def _identity(self, cells: Iterable[str]) -> str:
+        """Of the manifest, or of a sample of every cell's files."""
+        if self.manifest:
+            growing = ("source", "source_version", "cells")  # what later commands may change
+            content = self.manifest
             return fingerprint({key: content[key] for key in content if key not in growing})
-        place = self._place(folder.split("/")[0])
+        return fingerprint([(cell, self._sample(cell)) for cell in cells])
+
+    def _sample(self, cell: str) -> list[object]:
+        name, *severity = cell.split("/")
+        place, count = self._place(name), len(self._source)
+        chosen = range(0, count, max(1, count // SAMPLE))
         if place.is_dir():
-            for part in folder.split("/")[1:]:
-                place = place / part
-            return fingerprint(file_sizes(place))
+            folder = place / severity[0] if severity else place
+            return [self._file_size(folder, self._names[index]) for index in chosen]
         array = mapped(place)
-        return fingerprint([place.name, list(array.shape), sha256(array[0].tobytes())])
+        first = (int(severity[0]) - 1) * count if severity else 0
+        rows = [array[first + index].tobytes() for index in chosen]
+        return [list(array.shape), sha256(b"".join(rows))]
+
+    def _file_size(self, folder: Tree, name: str) -> int:
+        paths = (folder / f"{name}.{ending}" for ending in self._endings)
+        sizes = (size_of(path) for path in paths)
+        return next((size for size in sizes if size is not None), -1)
 
     def _missing(self, path: Tree) -> NsbenchError:
         return NsbenchError(
@@ -178,10 +198,7 @@ class CorruptedFiles(_Files):
     """
 
     command = "imagenet-c"
-
-    def __init__(self, root: Path, source: Source) -> None:
-        super().__init__(root, source)
-        self._endings = list(ENDINGS)
+    endings = ENDINGS
 
     def check(self, cells: list[tuple[str, int]]) -> None:
         """Raise NsbenchError if a corruption or severity is missing, or of another source."""
@@ -203,9 +220,8 @@ class CorruptedFiles(_Files):
         self._check_classes(place / str(severity))
 
     def identity(self, cells: list[tuple[str, int]]) -> str:
-        """A hash that changes with the files: of the manifest, or of the first cell's sizes."""
-        name, severity = cells[0]
-        return self._identity(f"{name}/{severity}")
+        """A hash that changes with the files: of the manifest, or of a sample of each cell."""
+        return self._identity(f"{name}/{severity}" for name, severity in cells)
 
     def read(self, corruption: str, severity: int, index: int) -> NDArray[np.uint8]:
         """Image `index` of the source, corrupted: uint8 (3, S, S), as stored.
@@ -233,7 +249,8 @@ class CorruptedFiles(_Files):
             except FileNotFoundError:
                 continue
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                raise self._unreadable(path, error) from error
+                reason = "it is no image" if isinstance(error, UnidentifiedImageError) else error
+                raise self._unreadable(path, reason) from error
             if ending != self._endings[0]:  # the other files are likely to end so too
                 self._endings = sorted(self._endings, key=lambda other: other != ending)
             return np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -249,6 +266,7 @@ class ClipFiles(_Files):
     """
 
     command = "imagenet-p"
+    endings = ("mp4",)
 
     def check(self, perturbations: list[str]) -> None:
         """Raise NsbenchError if a perturbation is missing, or of another source."""
@@ -261,8 +279,8 @@ class ClipFiles(_Files):
                 self._check_labels(place, 1)
 
     def identity(self, perturbations: list[str]) -> str:
-        """A hash that changes with the files: of the manifest, or of the first one's sizes."""
-        return self._identity(perturbations[0])
+        """A hash that changes with the files: of the manifest, or of a sample of each sequence."""
+        return self._identity(perturbations)
 
     def read(self, perturbation: str, index: int) -> NDArray[np.uint8]:
         """The frames of image `index` of the source: uint8 (F, 3, S, S), as stored.

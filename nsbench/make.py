@@ -44,7 +44,7 @@ JPEG_QUALITY = 85
 
 def make_imagenet_c(
     source: SourceSpec | str,
-    target: Path,
+    target: Path | str,
     *,
     corruptions: Sequence[str] = CORRUPTIONS,
     severities: Sequence[int] = SEVERITIES,
@@ -79,7 +79,8 @@ def make_imagenet_c(
 
     """
     cells = _corruption_cells(corruptions, severities)
-    images = _open(source)
+    target = Path(target)
+    images = _open(source, target)
     size = _size(images, image_size, resize_size)
     stored = _storage(size, layout, "png" if lossless else f"jpeg-{JPEG_QUALITY}")
     _check_whole(stored, severities)
@@ -92,7 +93,7 @@ def make_imagenet_c(
 
 def make_imagenet_p(
     source: SourceSpec | str,
-    target: Path,
+    target: Path | str,
     *,
     perturbations: Sequence[str] = PERTURBATIONS,
     difficulty: int = 1,
@@ -122,7 +123,8 @@ def make_imagenet_p(
 
     """
     cells = _perturbation_cells(perturbations, difficulty)
-    images = _open(source)
+    target = Path(target)
+    images = _open(source, target)
     size = _size(images, image_size, resize_size)
     if size.image not in PERTURBATION_SIZES:
         raise NsbenchError(f"the image size is {size.image}, but sequences are of 32, 64 or 224 px")
@@ -164,6 +166,8 @@ def _perturbation_cells(names: Sequence[str], difficulty: int) -> list[Cell]:
 
 
 def _check_names(names: Sequence[str], valid: Sequence[str], what: str) -> None:
+    if isinstance(names, str):
+        raise NsbenchError(f"name several of a {what} as a list: ['{names}']")
     for name in names:
         if name not in valid:
             raise NsbenchError(f"there is no {what} '{name}'{nearest(name, valid)}")
@@ -180,8 +184,14 @@ def _check_levels(levels: Sequence[int], valid: Sequence[int], what: str) -> Non
         )
 
 
-def _open(source: SourceSpec | str) -> Source:
-    return open_source(SourceSpec(source=source) if isinstance(source, str) else source)
+def _open(source: SourceSpec | str, target: Path) -> Source:
+    spec = SourceSpec(source=source) if isinstance(source, str) else source
+    opened = open_source(spec)
+    if Path(opened.name).is_dir() and target.resolve().is_relative_to(Path(opened.name).resolve()):
+        raise NsbenchError(
+            f"the target {target} lies in the source {opened.name}: choose a folder outside"
+        )
+    return opened
 
 
 def _size(source: Source, image_size: int | None, resize_size: int | None) -> _Size:

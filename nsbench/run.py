@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from nsbench.errors import NsbenchError
 
+TEMPORARY = ".nsbench-"
 PACKAGES = ("nsbench", "torch", "torchvision", "timm", "numpy", "pillow", "imagecorruptions-imaug")
 
 
@@ -29,7 +30,7 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
@@ -49,7 +50,7 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
 
 def is_temporary(name: str) -> bool:
     """Whether a file of this name is what a killed process left of `written_whole`."""
-    return re.fullmatch(r"\..+\.[a-z0-9_]{8}", name) is not None
+    return re.fullmatch(re.escape(TEMPORARY) + r".+\.[a-z0-9_]{8}", name) is not None
 
 
 def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:

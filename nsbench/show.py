@@ -47,6 +47,9 @@ def show_perturbations(image: Path, out: Path, *, image_size: int = 224, seed: i
 
     Raises NsbenchError if the picture cannot be read or the sheet cannot be written.
     """
+    if image_size not in perturbations.SIZES:
+        sizes = ", ".join(map(str, perturbations.SIZES))
+        raise NsbenchError(f"the image size is {image_size}, but sequences are of {sizes} px")
     resized = _resized(image, 256 if image_size == 224 else image_size)
     names = perturbations.NAMES + perturbations.EXTRA_NAMES
     rows: list[Row] = []

@@ -83,7 +83,7 @@ class CorruptionSuite(SizedSuite):
     generator: what makes the pixels: `nsbench`, as the original code did and on any device, or the
     package `imagecorruptions`. jpeg_quality: every corrupted image goes through JPEG of that
     quality, as the released ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. Files are used as
-    they are, whatever these two say.
+    they are, but for those that `nsbench make` stored losslessly, which still go through JPEG.
     """
 
     kind: Literal["corruption"]

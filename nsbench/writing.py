@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.sources import Source
-from nsbench.layouts import file_names
-from nsbench.manifest import settle
+from nsbench.errors import NsbenchError
+from nsbench.layouts import MANIFEST, file_names
+from nsbench.manifest import check, only_writer, other_images, settle
 from nsbench.parallel import run_tasks
 from nsbench.progress import say, stage
 from nsbench.run import is_temporary, write_bytes, written_whole
 
 BATCH = 8  # images a task: many of them, since each is made at all levels of all corruptions
+
+SMALLEST = 32  # pixels of an image's side, as the corruptions need
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -70,11 +73,20 @@ class Product:
         """The clean images of some rows, decoded, in _batches of one shape."""
         shapes: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
         for row in rows.tolist():
-            image = self.clean(self.source.image(row))
+            image = self._clean(row)
             shapes.setdefault(image.shape, []).append((row, image))
         for group in shapes.values():
             numbers, images = zip(*group, strict=True)
             yield np.array(numbers), torch.from_numpy(np.stack(images))
+
+    def _clean(self, row: int) -> Pixels:
+        image = self.source.image(row)
+        if min(image.size) < SMALLEST:
+            raise NsbenchError(
+                f"the image {self.source.ids[row]} of {self.source.name} is {image.width} x "
+                f"{image.height} px, but must be {SMALLEST} px or more: replace or remove it"
+            )
+        return self.clean(image)
 
     def changed(self, images: torch.Tensor, cell: Cell, rows: Rows) -> Pixels:
         """A batch in a cell."""
@@ -109,26 +121,40 @@ def make(product: Product, settings: dict[str, Any], workers: int | None) -> dic
     """
     start = time.monotonic()
     product.names  # noqa: B018 - refuses images that have no name, before anything is written
-    names = [cell.folder for cell in product.cells]
-    settle(product.target, settings, names)
-    _remove_temporaries(product.target)
-    work = (_array_work if settings["layout"] == "npy" else _file_work)(product)
-    if work.tasks:
-        processes = os.cpu_count() or 1 if workers is None else workers
-        counts = run_tasks(work.tasks, work.do, processes)
-        with closing(counts), stage(settings["kind"], work.units, work.unit) as advance:
-            for count in counts:
-                advance(count)
-    else:
-        say(f"{product.target} is complete: nothing left to do")
+    with only_writer(product.target):
+        work = _settled(product, settings)
+        _do(work, product, settings["kind"], os.cpu_count() or 1 if workers is None else workers)
     return {
         "target": str(product.target),
         "images": len(product.source),
-        "cells": len(names),
+        "cells": len(product.cells),
         "written": work.written,
         "kept": work.kept,
         "seconds": time.monotonic() - start,
     }
+
+
+def _settled(product: Product, settings: dict[str, Any]) -> _Work:
+    """What is missing, once it is sure that the target is this product's."""
+    cells = [cell.folder for cell in product.cells]
+    if settings["layout"] == "npy":
+        settle(product.target, settings, cells)
+        _remove_temporaries(product.target)
+        return _array_work(product)
+    check(product.target, settings, same_images=False)
+    work = _file_work(product)  # refuses files of other images
+    settle(product.target, settings, cells, same_images=False)
+    return work
+
+
+def _do(work: _Work, product: Product, kind: str, workers: int) -> None:
+    if not work.tasks:
+        say(f"{product.target} is complete: nothing left to do")
+        return
+    counts = run_tasks(work.tasks, work.do, workers)
+    with closing(counts), stage(kind, work.units, work.unit) as advance:
+        for count in counts:
+            advance(count)
 
 
 def _file_work(product: Product) -> _Work:
@@ -158,9 +184,11 @@ def _batches(count: int) -> list[Rows]:
 
 def _missing_files(product: Product) -> dict[Cell, NDArray[np.bool_]]:
     """Whether each image's file is missing, for each cell; what a killed run left is removed."""
-    found = {}
+    found, own = {}, set(product.names)
     for cell in product.cells:
         there = _files_below(product.target / cell.folder)
+        if not there <= own and (product.target / MANIFEST).is_file():
+            raise other_images(product.target, f"such as {min(there - own)}", product.source.name)
         found[cell] = np.array([name not in there for name in product.names])
     return found
 
@@ -171,11 +199,17 @@ def _files_below(folder: Path) -> set[str]:
 
 
 def _remove_temporaries(folder: Path) -> list[str]:
-    """Remove what a killed run left half-written in a folder; returns the other names in it."""
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    for name in filter(is_temporary, names):
-        (folder / name).unlink(missing_ok=True)
-    return [name for name in names if not is_temporary(name)]
+    """Remove what a killed run left half-written in a folder; returns the other files in it.
+
+    Empty files, which a crash of the machine may leave, are none.
+    """
+    names = []
+    for entry in os.scandir(folder) if folder.is_dir() else []:
+        if is_temporary(entry.name):
+            Path(entry.path).unlink(missing_ok=True)
+        elif entry.stat().st_size:
+            names.append(entry.name)
+    return names
 
 
 def _write_files(

@@ -85,6 +85,7 @@ def test_train_eval_report_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> 
         (["bench", "corruptions", "--corruption", "fogg"], "there is no corruption 'fogg'"),
         (["show", "corruptions", "cat.jpg"], "cat.jpg"),
         (["show", "perturbations", "cat.jpg"], "cat.jpg"),
+        (["show", "perturbations", "x", "--image-size", "100"], "the image size is 100, but"),
         (["bench", "attack", "--arch", "resnetx"], "timm has no architecture 'resnetx'"),
         (["make", "imagenet-c", "nowhere", "c"], "there is no nowhere: a source is a folder"),
         (

@@ -18,6 +18,7 @@ from nsbench.data.transforms import center_crop, crop_of, resized
 from nsbench.errors import NsbenchError
 from nsbench.layouts import ClipFiles, CorruptedFiles
 from nsbench.make import make_imagenet_c, make_imagenet_p
+from nsbench.manifest import only_writer
 
 FEW: dict[str, Any] = {
     "corruptions": ["gaussian_noise", "fog"],
@@ -193,7 +194,7 @@ def test_a_repeated_command_completes_what_is_missing(
     lost = [name for name in sorted(made) if name.startswith("fog")][:3]
     for name in lost:  # as a killed process leaves them: half-written beside their place
         path = tmp_path / "c" / name
-        path.rename(path.with_name(f".{path.name}.abcd_123"))
+        path.rename(path.with_name(f".nsbench-{path.name}.abcd_123"))
     again = make_imagenet_c(str(small_folder), tmp_path / "c", **options)
     assert again["written"] == len(lost)
     assert contents(tmp_path / "c") == made
@@ -233,21 +234,88 @@ def test_other_settings_are_refused(
     assert times(tmp_path / "c") == when
 
 
-def test_other_images_are_refused_but_a_moved_source_is_not(
+@pytest.mark.parametrize("layout", ["folder", "npy"])
+def test_a_source_that_moved_or_was_touched_is_the_same(
+    small_folder: Path, tmp_path: Path, layout: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = FEW | {"layout": layout, "severities": [1, 2, 3, 4, 5]}
+    make_imagenet_c(str(small_folder), tmp_path / "c", **options)
+    moved = small_folder.rename(tmp_path / "moved")
+    os.utime(moved / "cat" / "0.png", (1, 1))
+    assert make_imagenet_c(str(moved), tmp_path / "c", **options)["written"] == 0
+    assert "have changed since" in capfd.readouterr().err
+    assert make_imagenet_c(str(moved), tmp_path / "c", **options)["written"] == 0
+    assert "have changed since" not in capfd.readouterr().err
+
+
+def test_an_image_may_be_replaced_or_removed_that_could_not_be_read(
     small_folder: Path, tmp_path: Path
 ) -> None:
+    broken = small_folder / "dog" / "4.png"
+    good = broken.read_bytes()
+    broken.write_bytes(good[:50])
+    with pytest.raises(NsbenchError, match=r"dog/4\.png cannot be read"):
+        make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)
+    broken.unlink()
+    assert make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)["kept"] == 32
+    broken.write_bytes(good)
+    again = make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)
+    assert (again["written"], again["kept"]) == (4, 36)
+
+
+def test_other_images_are_refused(small_folder: Path, tmp_path: Path) -> None:
     make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)
-    moved = small_folder.rename(tmp_path / "moved")
-    assert make_imagenet_c(str(moved), tmp_path / "c", **FEW)["written"] == 0
-    (moved / "cat" / "0.png").unlink()
+    arrays = FEW | {"layout": "npy", "severities": [1, 2, 3, 4, 5]}
+    make_imagenet_c(str(small_folder), tmp_path / "n", **arrays)
+    (small_folder / "cat" / "0.png").rename(small_folder / "cat" / "other.png")
+    when = times(tmp_path)
+    with pytest.raises(NsbenchError, match=r"was made of other images \(such as cat/0\.JPEG\)"):
+        make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)
     with pytest.raises(NsbenchError, match="was made of other images"):
-        make_imagenet_c(str(moved), tmp_path / "c", **FEW)
+        make_imagenet_c(str(small_folder), tmp_path / "n", **arrays)
+    assert times(tmp_path) == when
+
+
+def test_empty_files_of_a_crash_are_made_again(small_folder: Path, tmp_path: Path) -> None:
+    make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)
+    made = contents(tmp_path / "c")
+    (tmp_path / "c" / "fog" / "1" / "cat" / "2.JPEG").write_bytes(b"")
+    assert make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)["written"] == 1
+    assert contents(tmp_path / "c") == made
+
+
+def test_two_commands_do_not_write_to_one_target(small_folder: Path, tmp_path: Path) -> None:
+    with (
+        only_writer(tmp_path / "c"),
+        pytest.raises(NsbenchError, match="another nsbench make is writing to .*c: wait"),
+    ):
+        make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)
+    assert not (tmp_path / "c").exists()
+    assert make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)["written"] == 40
+
+
+def test_a_target_inside_the_source_is_refused(small_folder: Path) -> None:
+    with pytest.raises(NsbenchError, match="lies in the source"):
+        make_imagenet_c(str(small_folder), small_folder / "c", **FEW)
+    assert sorted(os.listdir(small_folder)) == ["cat", "dog"]
+
+
+def test_images_under_32_px_are_refused(small_folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (31, 90)).save(small_folder / "dog" / "1.png")
+    with pytest.raises(NsbenchError, match=r"dog/1\.png of .* is 31 x 90 px, but must be 32 px"):
+        make_imagenet_c(str(small_folder), tmp_path / "c", **FEW, image_size=224)
 
 
 def test_a_target_with_other_files_is_left_alone(small_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "full" / "cat").mkdir(parents=True)
     with pytest.raises(NsbenchError, match=r"holds files \(cat\) but no nsbench.json"):
-        make_imagenet_c(str(small_folder), small_folder, **FEW)
-    assert sorted(os.listdir(small_folder)) == ["cat", "dog"]
+        make_imagenet_c(str(small_folder), tmp_path / "full", **FEW)
+    assert os.listdir(tmp_path / "full") == ["cat"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".env.template").write_text("kept")
+    with pytest.raises(NsbenchError, match=r"holds files \(\.env\.template\)"):
+        make_imagenet_c(str(small_folder), tmp_path / "mine", **FEW)
+    assert os.listdir(tmp_path / "mine") == [".env.template"]
     (tmp_path / "file").write_text("kept")
     with pytest.raises(NsbenchError, match="file is a file: name a folder"):
         make_imagenet_c(str(small_folder), tmp_path / "file", **FEW)

@@ -76,4 +76,6 @@ def test_leftovers_are_told_from_files(tmp_path: Path, monkeypatch: pytest.Monke
         patch.setattr(os, "unlink", lambda _: None)
         run.write_bytes(tmp_path / "cat.JPEG", b"", sync=False)
     assert [run.is_temporary(name) for name in os.listdir(tmp_path)] == [True]
-    assert not any(map(run.is_temporary, ("cat.JPEG", ".DS_Store", "nsbench.json", ".", "..")))
+    assert not any(
+        map(run.is_temporary, ("cat.JPEG", ".DS_Store", ".env.template", "nsbench.json", ".."))
+    )

@@ -12,7 +12,7 @@ import torch
 
 from nsbench.config import nearest
 from nsbench.corruptions import blur, digital, noise, weather
-from nsbench.corruptions._draws import Draws, Key
+from nsbench.corruptions._draws import Draws, Key, as_keys, is_whole
 from nsbench.corruptions._tables import SIZES, TABLES, nearest_size
 from nsbench.corruptions._threads import run_in_threads, slices
 from nsbench.names import CORRUPTIONS as NAMES
@@ -93,7 +93,7 @@ def corrupt(
             spatter OpenCV.
 
     """
-    chosen = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
+    chosen = as_keys(ids)
     _check(images, name, severity, chosen)
     shape = (images.shape[-2], images.shape[-1])
     if nearest_size(*shape) != min(shape):
@@ -142,8 +142,9 @@ def draw(
     """What is random in a corruption of images of `shape` (H, W), to be given to `apply`.
 
     None for corruptions without draws; else a tensor, a list or a named tuple, as the corruption's
-    own `draw_…` function says.
+    own `draw_…` function says. Raises ValueError for a name or severity that is not there.
     """
+    _check_cell(name, severity)
     function = _CORRUPTIONS[name].draw
     if function is None:
         return None
@@ -152,7 +153,11 @@ def draw(
 
 
 def apply(images: torch.Tensor, name: str, severity: int, drawn: Any) -> torch.Tensor:
-    """Corrupt images with given draws. Takes and returns uint8 (B, 3, H, W)."""
+    """Corrupt images with given draws. Takes and returns uint8 (B, 3, H, W).
+
+    Raises ValueError for a name or severity that is not there.
+    """
+    _check_cell(name, severity)
     shape = (images.shape[-2], images.shape[-1])
     return _CORRUPTIONS[name].apply(images, _level(name, severity, shape), drawn)
 
@@ -161,11 +166,17 @@ def _level(name: str, severity: int, shape: tuple[int, int]) -> Any:
     return TABLES[name][nearest_size(*shape)][severity - 1]
 
 
-def _check(images: torch.Tensor, name: str, severity: int, ids: list[Key]) -> None:
+def _check_cell(name: str, severity: int) -> None:
     if name not in _CORRUPTIONS:
         raise ValueError(f"there is no corruption '{name}'{nearest(name, _CORRUPTIONS)}")
-    if severity not in SEVERITIES or isinstance(severity, bool):
+    if not is_whole(severity) or severity not in SEVERITIES:
         raise ValueError(f"severity is {severity}, but must be a whole number from 1 to 5")
+
+
+def _check(images: torch.Tensor, name: str, severity: int, ids: list[Key]) -> None:
+    _check_cell(name, severity)
+    if not isinstance(images, torch.Tensor):
+        raise ValueError(f"corruptions need a torch tensor, not a {type(images).__name__}")
     if images.dtype != torch.uint8:
         raise ValueError(f"corruptions need uint8 images, not {images.dtype}")
     if images.ndim != 4 or images.shape[1] != 3:

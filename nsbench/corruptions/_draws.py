@@ -14,6 +14,22 @@ from nsbench.randomness import stable_hash
 Key = int | str
 
 
+def as_keys(ids: Sequence[Key] | torch.Tensor) -> list[Key]:
+    """Image ids as Python strings and whole numbers. Raises ValueError for anything else."""
+    if isinstance(ids, str):
+        raise ValueError("ids are one for each image: give a list, not one string")
+    chosen = ids.tolist() if isinstance(ids, torch.Tensor | np.ndarray) else list(ids)
+    wrong = [key for key in chosen if not isinstance(key, str) and not is_whole(key)]
+    if wrong:
+        raise ValueError(f"ids are strings or whole numbers, not {wrong[0]!r}")
+    return [key if isinstance(key, str) else int(key) for key in chosen]
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is an integer of Python or NumPy, and no truth value."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 class Draws:
     """The streams of a batch of images.
 

@@ -188,12 +188,6 @@ class TarPath:
         """The names of the folders in it."""
         return index_of(self.archive).folders.get(self.inner, set())
 
-    def sizes(self) -> dict[str, int]:
-        """The size of every file below it, by path from here."""
-        index, start = index_of(self.archive), f"{self.inner}/"
-        sizes = zip(index.names, index.sizes.tolist(), strict=True)
-        return {name.removeprefix(start): size for name, size in sizes if name.startswith(start)}
-
     def span(self) -> tuple[int, int]:
         """Where a file starts in the archive, and its size. Raises FileNotFoundError."""
         index = index_of(self.archive)

@@ -27,7 +27,7 @@ class FolderSource:
         self.classes: tuple[str, ...] | None = None
         self.labels: NDArray[np.int64] | None = None
         self._files = [file for folder in folders or [path] for file in _images_in(folder)]
-        self.ids = [file.relative_to(path).as_posix() for file in self._files]
+        self.ids = [_utf8(file.relative_to(path).as_posix(), path) for file in self._files]
         if not self._files:
             raise NsbenchError(f"{path} holds no images: expected one folder a class with images")
         stats = [(name, file.stat()) for name, file in zip(self.ids, self._files, strict=True)]
@@ -58,3 +58,10 @@ def class_folders(path: Path) -> list[Path]:
 
 def _images_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if is_image(file.name))
+
+
+def _utf8(name: str, path: Path) -> str:
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        shown = name.encode(errors="surrogateescape").decode(errors="replace")
+        raise NsbenchError(f"the file name {shown} in {path} is not UTF-8: rename it")
+    return name

@@ -83,9 +83,9 @@ def folders(tree: Tree) -> set[str]:
     return {entry.name for entry in tree.iterdir() if entry.is_dir()} if tree.is_dir() else set()
 
 
-def file_sizes(tree: Tree) -> list[tuple[str, int]]:
-    """Each file `folder/file` below a folder with its size in bytes, sorted."""
-    if isinstance(tree, TarPath):
-        return sorted(item for item in tree.sizes().items() if item[0].count("/") == 1)
-    files = tree.glob("*/*")
-    return sorted((file.relative_to(tree).as_posix(), file.stat().st_size) for file in files)
+def size_of(tree: Tree) -> int | None:
+    """The size of a file in bytes, None if it is missing."""
+    try:
+        return tree.span()[1] if isinstance(tree, TarPath) else tree.stat().st_size
+    except FileNotFoundError:
+        return None

@@ -1,12 +1,13 @@
 """The changed images of a suite that are read from files."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nsbench.corruptions import jpeg
 from nsbench.data.catalog import files_root
 from nsbench.data.loaders import in_order
 from nsbench.data.sources import Source
@@ -54,10 +55,42 @@ class FilesOf:
         if isinstance(self._suite, CorruptionSuite):
             cells = [parts(cell) for cell in self._suite.cells() if cell != "clean"]
             self._corrupted.check(cells)
+            self._check_manifest()
             return f"the files {self._corrupted.identity(cells)[:16]}"
         folders = [self._folder(name) for name in self._suite.perturbations]
         self._clips.check(folders)
+        self._check_manifest()
         return f"the files {self._clips.identity(folders)[:16]}"
+
+    @property
+    def _manifest(self) -> dict[str, Any] | None:
+        corrupted = isinstance(self._suite, CorruptionSuite)
+        return self._corrupted.manifest if corrupted else self._clips.manifest
+
+    def _check_manifest(self) -> None:
+        """Refuse files that nsbench made of other crops, or compressed otherwise."""
+        suite, manifest = self._suite, self._manifest
+        if not manifest:
+            return
+        own: dict[str, object] = {
+            "image_size": suite.image_size,
+            "resize_size": suite.resize_size or suite.image_size,
+        }
+        if isinstance(suite, CorruptionSuite) and manifest.get("storage", "").startswith("jpeg"):
+            own["storage"] = f"jpeg-{suite.jpeg_quality}"
+        for key, value in own.items():
+            if manifest.get(key) != value:
+                raise NsbenchError(
+                    f"{suite.files} was made with {key} {manifest.get(key)}, but {suite.name} says "
+                    f"{value}: set it in the suite, or make the files anew"
+                )
+
+    @property
+    def _compress(self) -> int:
+        """The quality of the JPEG that the suite wants and exact files of nsbench have not had."""
+        suite, manifest = self._suite, self._manifest
+        exact = manifest is not None and manifest.get("storage") in ("png", "npy")
+        return suite.jpeg_quality if isinstance(suite, CorruptionSuite) and exact else 0
 
     def _folder(self, name: str) -> str:
         assert isinstance(self._suite, PerturbationSuite)
@@ -71,7 +104,8 @@ class FilesOf:
         )
         for _, rows in todo:
             made = [next(images) for _ in range(rows.start, rows.stop)]
-            yield torch.from_numpy(np.stack(made))
+            batch = torch.from_numpy(np.stack(made))
+            yield jpeg(batch, self._compress) if self._compress else batch
 
     def _read(self, item: tuple[str, int]) -> Array:
         cell, row = item

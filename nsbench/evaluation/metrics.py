@@ -54,6 +54,10 @@ def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
     return flips
 
 
+CLIPS = 2_000
+"""Clips compared at once, so that memory does not grow with their number."""
+
+
 def top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
     """Mean top-5 distance of each clip's frames to the frames they are compared with.
 
@@ -61,6 +65,11 @@ def top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
     over the first's top five of |i - min(q, 5)|, i and q being the ranks (from 0) in the first and
     the second. Returns (N,).
     """
+    some = [top[start : start + CLIPS] for start in range(0, len(top), CLIPS)]
+    return np.concatenate([_top5_distance(clips, noise) for clips in some or [top]])
+
+
+def _top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
     first = np.repeat(top[:, :1], top.shape[1] - 1, axis=1) if noise else top[:, :-1]
     same = first[..., :, None] == top[:, 1:][..., None, :]
     rank = np.where(same.any(-1), same.argmax(-1), 5)

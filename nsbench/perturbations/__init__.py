@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from nsbench.corruptions._draws import Key
+from nsbench.corruptions._draws import Key, as_keys, is_whole
 from nsbench.corruptions._threads import run_in_threads, slices
 from nsbench.names import EXTRA_PERTURBATIONS as EXTRA_NAMES
 from nsbench.names import PERTURBATION_SIZES as SIZES
@@ -86,7 +86,7 @@ def frames(
         NsbenchError: with the first frame, if spatter lacks OpenCV.
 
     """
-    chosen = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
+    chosen = as_keys(ids)
     _check_batch(images, chosen)
     side = _size(images, size)
     count = frame_count(name, side)
@@ -122,7 +122,7 @@ def _joined(
 
 def _setting(name: str, size: int, difficulty: int) -> Any:
     setting = TABLES[name][size]
-    if difficulty not in DIFFICULTIES or isinstance(difficulty, bool):
+    if not is_whole(difficulty) or difficulty not in DIFFICULTIES:
         raise ValueError(f"difficulty is {difficulty}, but must be 1, 2 or 3")
     if is_noise(name):
         return setting[difficulty - 1]
@@ -146,6 +146,8 @@ def _size(images: torch.Tensor, size: int | None) -> int:
 
 
 def _check_batch(images: torch.Tensor, ids: list[Key]) -> None:
+    if not isinstance(images, torch.Tensor):
+        raise ValueError(f"perturbations need a torch tensor, not a {type(images).__name__}")
     if images.dtype != torch.uint8:
         raise ValueError(f"perturbations need uint8 images, not {images.dtype}")
     if images.ndim != 4 or images.shape[1] != 3:

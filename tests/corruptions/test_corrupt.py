@@ -1,10 +1,13 @@
 """The interface: shapes, errors, and bytes that depend on seed, image and cell alone."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from nsbench import corruptions
+from nsbench import corruptions, perturbations
 from nsbench.corruptions import EXTRA_NAMES, NAMES, corrupt
 from nsbench.corruptions._tables import SIZES, TABLES
 
@@ -141,3 +144,46 @@ def test_errors_name_the_fault() -> None:
         corrupt(batch[..., :31, :], "fog", 1, ids=IDS)
     with pytest.raises(ValueError, match="4 ids for 5 images"):
         corrupt(batch, "fog", 1, ids=IDS[1:])
+
+
+@pytest.mark.parametrize("severity", [0, 6, -1, 2.0, 2.5, True, np.True_, "3", None])
+def test_severities_are_whole_numbers_from_1_to_5(severity: Any) -> None:
+    some = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    calls: list[Callable[[], object]] = [
+        lambda: corrupt(some, "fog", severity, ids=["a"]),
+        lambda: corruptions.apply(some, "brightness", severity, None),
+        lambda: corruptions.draw("fog", severity, ["a"], shape=(32, 32), device=some.device),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=f"severity is {severity}, but must be a whole"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("ids", "sentence"),
+    [
+        (torch.tensor([0.0, 1.0]), "ids are strings or whole numbers, not 0.0"),
+        ([None, None], "not None"),
+        (torch.tensor([[0], [1]]), r"not \[0\]"),
+        ([True, False], "not True"),
+        ("ab", "give a list, not one string"),
+        (["a"], "there are 1 ids for 2 images"),
+    ],
+)
+def test_ids_are_strings_or_whole_numbers(ids: Any, sentence: str) -> None:
+    some = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=sentence):
+        corrupt(some, "fog", 1, ids=ids)
+    with pytest.raises(ValueError, match=sentence):
+        list(perturbations.frames(some, "tilt", ids=ids))
+
+
+def test_whole_numbers_of_any_kind_are_the_same_ids() -> None:
+    some = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    made = corrupt(some, "shot_noise", 1, ids=[3, 4])
+    kinds: list[Any] = [torch.tensor([3, 4]), np.array([3, 4]), [np.int64(3), np.int32(4)]]
+    for ids in kinds:
+        assert (corrupt(some, "shot_noise", int(np.int64(1)), ids=ids) == made).all()
+    wrong: Any = some.numpy()
+    with pytest.raises(ValueError, match="need a torch tensor, not a ndarray"):
+        corrupt(wrong, "fog", 1, ids=[3, 4])

@@ -47,7 +47,13 @@ def same_predictions(one: Path, other: Path, cells: list[str]) -> bool:
 
 @pytest.mark.parametrize(
     ("layout", "lossless", "quality"),
-    [("folder", True, 0), ("folder", False, 85), ("npy", True, 0)],
+    [
+        ("folder", True, 0),
+        ("folder", True, 85),
+        ("folder", False, 85),
+        ("npy", True, 0),
+        ("npy", True, 85),
+    ],
 )
 def test_files_and_the_fly_give_the_same_predictions(
     tiny_run: Path, digits_folder: Path, layout: str, lossless: bool, quality: int
@@ -138,8 +144,46 @@ def test_files_that_cannot_serve_a_suite(tiny_run: Path, digits_folder: Path) ->
         str(digits_folder), target, corruptions=NAMES, severities=[1, 4], image_size=40,
         workers=1, layout="folder",
     )  # fmt: skip
+    fails("was made with image_size 40, but c says 32: set it in the suite")
+    (target / "nsbench.json").rename(target.parent / "hidden.json")
     fails("has the shape 3 x 40 x 40, but c needs 3 x 32 x 32: set its image_size")
+    (target.parent / "hidden.json").rename(target / "nsbench.json")
     (target / "fog" / "4" / "3" / "2.JPEG").unlink()
     fails("there is no .*fog/4/3/2.JPEG: repeat the nsbench make", 40)
     (target / "fog" / "4" / "3" / "2.JPEG").write_bytes(b"no image")
     fails("fog/4/3/2.JPEG cannot be read", 40)
+
+
+def test_files_of_another_crop_or_compression_are_refused(
+    tiny_run: Path, digits_folder: Path
+) -> None:
+    target, model = digits_folder.parent / "made", str(tiny_run / "generation-0")
+    make_imagenet_c(
+        str(digits_folder), target, corruptions=NAMES, severities=[1, 4], image_size=32,
+        resize_size=34, workers=1, layout="folder",
+    )  # fmt: skip
+
+    def fails(sentence: str, more: str) -> None:
+        suite = corruption_suite(digits_folder, f'files = "{target}"\n{more}')
+        with pytest.raises(NsbenchError, match=sentence):
+            evaluate([model], [suite], device="cpu")
+
+    fails("was made with resize_size 34, but c says 32", "")
+    fails("with storage jpeg-85, but c says jpeg-0", "resize_size = 34\njpeg_quality = 0\n")
+
+
+def test_other_files_are_another_result(tiny_run: Path, digits_folder: Path) -> None:
+    target, model = digits_folder.parent / "made", str(tiny_run / "generation-0")
+    make_imagenet_c(
+        str(digits_folder), target, corruptions=NAMES, severities=[1, 4], image_size=32,
+        workers=1, layout="folder",
+    )  # fmt: skip
+    (target / "nsbench.json").unlink()  # as if it was downloaded
+    suite = corruption_suite(digits_folder, f'files = "{target}"\n')
+    (before,) = evaluate([model], [suite], device="cpu")
+    assert evaluate([model], [suite], device="cpu") == [before]
+    fog = target / "fog" / "4"
+    fog.rename(target / "other")
+    (target / "glass_blur" / "4").rename(fog)
+    (target / "other").rename(target / "glass_blur" / "4")
+    assert evaluate([model], [suite], device="cpu") != [before]
