@@ -14,6 +14,17 @@ from nsbench.errors import NsbenchError
 from nsbench.run import fingerprint, read_json, write_bytes, write_json
 
 TOP = 5
+GROUP = 2**16
+"""Rows written at once."""
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("label", pa.int32()),
+        ("top", pa.list_(pa.int32(), TOP)),
+        ("confidence", pa.float32()),
+    ]
+)
 
 
 class Predictions(NamedTuple):
@@ -27,6 +38,16 @@ class Predictions(NamedTuple):
     labels: NDArray[np.int32]
     top: NDArray[np.int32]
     confidence: NDArray[np.float32]
+
+
+def _table(rows: Predictions, some: slice, frames: int) -> pa.Table:
+    ids, labels = pa.array(rows.ids[some], pa.string()), pa.array(rows.labels[some], pa.int32())
+    each = pa.array(np.repeat(np.arange(len(ids)), frames))
+    first, count = some.start * frames, len(each)
+    top = rows.top[first : first + count].reshape(-1)
+    confidence = pa.array(rows.confidence[first : first + count], pa.float32())
+    ranked = pa.FixedSizeListArray.from_arrays(pa.array(top, pa.int32()), TOP)
+    return pa.table([ids.take(each), labels.take(each), ranked, confidence], schema=SCHEMA)
 
 
 class Store:
@@ -48,18 +69,13 @@ class Store:
         """Whether a cell is finished."""
         return self.path(cell).is_file()
 
-    def write(self, cell: str, rows: Predictions) -> None:
-        """Write a cell whole or not at all."""
-        table = pa.table(
-            {
-                "id": pa.array(rows.ids, pa.string()),
-                "label": pa.array(rows.labels, pa.int32()),
-                "top": pa.FixedSizeListArray.from_arrays(rows.top.reshape(-1), TOP),
-                "confidence": pa.array(rows.confidence, pa.float32()),
-            }
-        )
+    def write(self, cell: str, rows: Predictions, frames: int = 1) -> None:
+        """Write a cell whole or not at all; ids and labels stand for that many rows each."""
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
+        with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as writer:
+            clips = max(1, GROUP // frames)
+            for start in range(0, len(rows.ids), clips):
+                writer.write_table(_table(rows, slice(start, start + clips), frames))
         write_bytes(self.path(cell), buffer.getvalue())
 
     def finish(self, manifest: dict[str, Any]) -> None:
@@ -74,23 +90,28 @@ def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
     """
     path = folder / f"{cell}.parquet"
     try:
-        table = pq.read_table(path)
-        top = table["top"].combine_chunks().flatten().to_numpy()
-        return Predictions(
-            _every(table["id"], id_step),
-            table["label"].to_numpy(),
-            top.reshape(-1, TOP),
-            table["confidence"].to_numpy(),
-        )
+        with pq.ParquetFile(path) as file:
+            return _read(file, id_step)
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise NsbenchError(f"cannot read {path}: {error}; delete it and evaluate again") from error
 
 
-def _every(column: Any, step: int) -> list[str]:
-    # a table of all ids as Python strings would be far larger than the rest
-    rows = np.arange(0, len(column), step) if step else np.empty(0, np.int64)
-    ids: list[str] = column.take(pa.array(rows)).to_pylist()
-    return ids
+def _read(file: pq.ParquetFile, id_step: int) -> Predictions:
+    """The rows group by group, so that only the arrays take memory."""
+    count, start = file.metadata.num_rows, 0
+    ids: list[str] = []
+    labels, confidence = np.empty(count, np.int32), np.empty(count, np.float32)
+    top = np.empty((count, TOP), np.int32)
+    columns = ["label", "top", "confidence", *(["id"] if id_step else [])]
+    for batch in file.iter_batches(GROUP, columns=columns):
+        rows = slice(start, start + len(batch))
+        labels[rows], confidence[rows] = batch["label"].to_numpy(), batch["confidence"].to_numpy()
+        top[rows] = batch["top"].flatten().to_numpy().reshape(-1, TOP)
+        if id_step:
+            wanted = np.arange(-start % id_step, len(batch), id_step)
+            ids += batch["id"].take(pa.array(wanted)).to_pylist()
+        start = rows.stop
+    return Predictions(ids, labels, top, confidence)
 
 
 def latest(results: Path, weights: str | None = None) -> dict[str, Path]:

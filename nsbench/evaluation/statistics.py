@@ -1,9 +1,10 @@
 """Intervals and tests. An image is the unit: its 75 corrupted versions move together."""
 
 import math
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,24 +93,37 @@ def resampled_means(scores: NDArray[np.float64], seed: int = 0) -> NDArray[np.fl
     return means
 
 
-def _counts(images: int, seed: int) -> Iterable[NDArray[np.uint8]]:
+def _counts(images: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     """How often each image is in each resample, in chunks (rows, N)."""
     if images * RESAMPLES > KEPT:
-        return _draw(images, seed)
-    return _kept(images, seed)
+        yield from _draw(images, seed)
+        return
+    file = _kept(images, seed)
+    file.seek(0)
+    for rows in _rows(images):
+        yield np.fromfile(file, np.uint8, rows * images).reshape(rows, images)
 
 
 @lru_cache(maxsize=1)
-def _kept(images: int, seed: int) -> tuple[NDArray[np.uint8], ...]:
-    # drawing takes most of the time, and a report asks for hundreds of intervals on the same images
-    return tuple(_draw(images, seed))
+def _kept(images: int, seed: int) -> IO[bytes]:
+    # drawing takes most of the time, and a report asks for hundreds of intervals on the same
+    # images; a file, so that memory does not grow with their number
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it is read for as long as it is kept
+    for counts in _draw(images, seed):
+        counts.tofile(file)
+    return file
+
+
+def _rows(images: int) -> list[int]:
+    """How many resamples each chunk has."""
+    rows = max(1, CHUNK // images)
+    return [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
 
 
 def _draw(images: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     rng = np.random.default_rng(seed)
-    rows = max(1, CHUNK // images)
-    for start in range(0, RESAMPLES, rows):
-        shape = (min(rows, RESAMPLES - start), images)
+    for rows in _rows(images):
+        shape = (rows, images)
         draws = rng.integers(images, size=shape, dtype=np.int32)
         counts = np.empty(shape, np.uint8)  # no image of a million is drawn 256 times
         for row, drawn in zip(counts, draws, strict=True):

@@ -110,7 +110,8 @@ class Task:
         top[lost], confidence[lost] = -1, 0
         parts = distributed.gather((images.rows, top, confidence))
         if parts:
-            self.store.write(cell, self._merged(images, parts))
+            rows = self._merged(images, parts)
+            self.store.write(cell, rows, len(rows.top) // len(rows.ids))
         self.missing.remove(cell)
 
     def _taken(self, cell: str) -> tuple[Top, Confidence]:
@@ -128,18 +129,15 @@ class Task:
     def _merged(
         self, images: Images, parts: list[tuple[NDArray[np.int64], Top, Confidence]]
     ) -> Predictions:
-        parts = [part for part in parts if len(part[0])]
-        order = np.argsort(np.concatenate([rows for rows, _, _ in parts]))
-        top = np.concatenate([top for _, top, _ in parts])[order]
-        confidence = np.concatenate([part for _, _, part in parts])[order]
-        ids, labels = images.ids, self._right(images, top)
-        if top.ndim == 3:  # clips
-            frames = top.shape[1]
-            ids = [name for name in ids for _ in range(frames)]
-            labels = np.repeat(labels, frames)
-        return Predictions(
-            ids, labels.astype(np.int32), top.reshape(-1, TOP), confidence.reshape(-1)
-        )
+        """All rows in order, a clip's ids and labels once."""
+        rows, top, confidence = parts[0]
+        if len(parts) > 1:
+            parts = [part for part in parts if len(part[0])]
+            rows, top, confidence = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            order = np.argsort(rows)
+            top, confidence = top[order], confidence[order]
+        labels = self._right(images, top).astype(np.int32)
+        return Predictions(images.ids, labels, top.reshape(-1, TOP), confidence.reshape(-1))
 
     def _right(self, images: Images, top: Top) -> NDArray[np.int64]:
         """Each image's label; of several right ones that which is ranked first."""
