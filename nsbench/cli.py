@@ -74,6 +74,7 @@ MarkdownFile = Annotated[
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1 …; by default the GPU if there is one.")
 ]
+Precision = Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")]
 Models = Annotated[
     list[str],
     typer.Argument(
@@ -142,9 +143,7 @@ def evaluate(
     ] = None,
     device: Device = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 250,
-    precision: Annotated[
-        str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")
-    ] = "float32",
+    precision: Precision = "float32",
     channels_last: Annotated[
         bool, typer.Option(help="The order of values in memory; last is the faster one.")
     ] = True,
@@ -334,6 +333,37 @@ def attack(
     from nsbench.reporting.tables import bench_table, print_table
 
     result = bench_attack(arch, image_size, batch_size, rounds, device=device)
+    print_table(bench_table(result))
+    if json:
+        write_json(json, result)
+
+
+@bench_app.command(
+    name="eval",
+    epilog="Examples:\n\n`nsbench bench eval --json eval.json`\n\n"
+    "`nsbench bench eval --models 3 --images 2048 --batch-size 256 --precision bfloat16`",
+)
+def bench_the_evaluation(
+    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet50",
+    models: Annotated[int, typer.Option(min=1, help="Evaluated together.")] = 1,
+    images: Annotated[int, typer.Option(min=1, help="Of each of the 75 cells.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 8,
+    precision: Precision = "float32",
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Time ImageNet-C on the fly beside the bare forward passes, and the reading of JPEG files."""
+    from nsbench.bench_eval import bench_eval
+    from nsbench.reporting.tables import bench_table, print_table
+
+    result = bench_eval(
+        arch,
+        models=models,
+        images=images,
+        batch_size=batch_size,
+        precision=precision,
+        device=device,
+    )
     print_table(bench_table(result))
     if json:
         write_json(json, result)

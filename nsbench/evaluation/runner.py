@@ -66,7 +66,7 @@ def make_plans(
 ) -> list[Plan]:
     """What `evaluate` would do. Raises NsbenchError as it does."""
     chosen = _distinct([load_suite(s) if isinstance(s, str) else s for s in suites])
-    loaded = [_ready(model, options) for model in load_models(models, options.device)]
+    loaded = [ready(model, options) for model in load_models(models, options.device)]
     sources: dict[SourceSpec, Source] = {}
     plans = []
     for suite in chosen:
@@ -76,7 +76,8 @@ def make_plans(
     return plans
 
 
-def _ready(model: Classifier, options: Options) -> Classifier:
+def ready(model: Classifier, options: Options) -> Classifier:
+    """A model as the options want it. Raises NsbenchError where it cannot be."""
     if not model.differentiable and (options.compile or options.precision != "float32"):
         raise NsbenchError(
             f"{model.name} is no torch model: leave out --compile and --precision, or "
@@ -208,7 +209,8 @@ def _run_clean(
     task.finish(cell, images)
 
 
-def _run_corruption(plan: Plan, tasks: list[Task], options: Options, advance: Advance) -> None:
+def run_corruption(plan: Plan, tasks: list[Task], options: Options, advance: Advance) -> None:
+    """Do the missing cells of a corruption suite: each batch is made once for all models."""
     suite, images = plan.suite, plan.images
     assert isinstance(suite, CorruptionSuite)
     for task in tasks:
@@ -289,7 +291,7 @@ def _masked(task: Task) -> Callable[[torch.Tensor], torch.Tensor]:
 
 _RUN: dict[str, Callable[[Plan, list[Task], Options, Advance], None]] = {
     "accuracy": _run_accuracy,
-    "corruption": _run_corruption,
+    "corruption": run_corruption,
     "perturbation": _run_perturbation,
     "attack": _run_attack,
 }
