@@ -144,7 +144,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     "command",
     [[], ["train"], ["eval"], ["report"], ["compare"], ["quickstart"], ["suites"],
      ["reference"], ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"],
-     ["bench", "corruptions"], ["show", "corruptions"], ["show", "perturbations"], ["bench", "eval"],
+     ["bench", "corruptions"], ["bench", "eval"], ["show", "corruptions"],
+     ["show", "perturbations"],
      ["data"], ["data", "fetch"]],
 )  # fmt: skip
 def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
