@@ -5,7 +5,8 @@ import pytest
 
 from nsbench.errors import NsbenchError
 from nsbench.names import CORRUPTIONS, PERTURBATIONS
-from nsbench.suite import CorruptionSuite, load_reference, load_suite, shipped
+from nsbench.reference import load_reference
+from nsbench.suite import CorruptionSuite, load_suite, shipped
 from tests.conftest import write_suite
 
 PERTURBATION = 'kind = "perturbation"\nsource = "digits"\nimage_size = 32\n'

@@ -18,6 +18,7 @@ from nsbench.evaluation.pixels import Pixels
 from nsbench.evaluation.predictions import Store
 from nsbench.evaluation.tasks import Images, Task
 from nsbench.models import Classifier, class_indices
+from nsbench.reference import load_reference
 from nsbench.run import fingerprint, sha256
 from nsbench.suite import (
     AccuracySuite,
@@ -26,7 +27,6 @@ from nsbench.suite import (
     PerturbationSuite,
     SizedSuite,
     Suite,
-    load_reference,
 )
 
 QUICK = 5_000

@@ -21,6 +21,7 @@ from nsbench.evaluation.tasks import Images, Task
 from nsbench.models import Classifier, load_models
 from nsbench.names import frame_count
 from nsbench.progress import Advance, say, stage
+from nsbench.reference import load_reference
 from nsbench.run import environment, read_json
 from nsbench.suite import (
     AttackSuite,
@@ -29,7 +30,6 @@ from nsbench.suite import (
     SizedSuite,
     Suite,
     epsilon_cell,
-    load_reference,
     load_suite,
 )
 
