@@ -9,6 +9,7 @@ from nsbench.reference import load_reference
 from nsbench.suite import CorruptionSuite, load_suite, shipped
 from tests.conftest import write_suite
 
+NORMALISED = ["digits-a", "digits-c", "digits-p", "imagenet-c", "imagenet-c-extra", "imagenet-p"]
 PERTURBATION = 'kind = "perturbation"\nsource = "digits"\nimage_size = 32\n'
 CORRUPTION = 'kind = "corruption"\nsource = "digits"\nimage_size = 32\n'
 
@@ -19,7 +20,7 @@ def test_shipped_suites_load_with_their_reference(name: str) -> None:
     assert suite.name == name
     assert suite.description
     reference = load_reference(suite)
-    assert (reference is not None) == (name in ("digits-a", "digits-c", "digits-p"))
+    assert (reference is not None) == (name in NORMALISED)
 
 
 def test_cells() -> None:

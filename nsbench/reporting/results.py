@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.errors import NsbenchError
+from nsbench.evaluation.changes import Change, Metric, change
 from nsbench.evaluation.predictions import latest
-from nsbench.evaluation.scores import Change, Metric, SuiteScores, change, score
+from nsbench.evaluation.scores import SuiteScores, score
 from nsbench.run import generation_folders, is_run, read_json
 from nsbench.suite import KINDS
 

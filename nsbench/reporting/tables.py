@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from nsbench import suite as suite_module
-from nsbench.evaluation.scores import Change, Metric, SuiteScores
+from nsbench.evaluation.changes import Change, Metric
+from nsbench.evaluation.scores import SuiteScores
 from nsbench.reporting.results import Entry, change_from, headline, suite_names
 from nsbench.run import generation_folders, read_json, write_json
 
