@@ -4,7 +4,7 @@ mCE, mFR and the like weigh an image's errors by constants of the reference, so 
 score and the metric is their mean. Intervals and paired comparisons then need only the scores.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,13 @@ def _detection(unknown: Predictions, known: Predictions) -> tuple[dict[str, Metr
     return metrics, {}
 
 
+def mce_name(corruptions: Sequence[str]) -> str:
+    """`mCE` of the 15 corruptions that it is defined by; of others their number stands with it."""
+    if set(corruptions) == set(CORRUPTIONS):
+        return "mCE"
+    return f"mCE of {len(corruptions)} corruption{'s' if len(corruptions) > 1 else ''}"
+
+
 def _corruption(
     suite: CorruptionSuite, folder: Path, reference: dict[str, Any] | None
 ) -> tuple[dict[str, Metric], Tables, dict[str, Metric]]:
@@ -149,9 +156,7 @@ def _corruption(
     metrics = {}
     if reference:
         base = reference["errors"]
-        all_15 = set(errors) == set(CORRUPTIONS)
-        name = "mCE" if all_15 else f"mCE of {len(errors)} corruptions"
-        metrics["mce"] = Metric(name, ids, mce(errors, base), False)
+        metrics["mce"] = Metric(mce_name(suite.corruptions), ids, mce(errors, base), False)
         rising = [n for n in errors if np.mean(base[n]) - reference["clean"] >= MIN_RISE]
         if rising:
             some = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""

@@ -119,7 +119,13 @@ def headline(scores: SuiteScores) -> Metric:
 
 
 def change_from(base: Entry, entry: Entry, suite: str, metric: str) -> Change | None:
-    """The change of a metric against the base model, None where either was not evaluated."""
+    """The change of a metric against the base model, None where either was not evaluated.
+
+    Clean images beside a suite are not everywhere the same, or there.
+    """
     if suite not in base.scores or suite not in entry.scores or base is entry:
         return None
-    return change(entry.scores[suite].metrics[metric], base.scores[suite].metrics[metric])
+    before, after = (e.scores[suite].metrics.get(metric) for e in (base, entry))
+    if not before or not after or before.ids != after.ids:
+        return None
+    return change(after, before)
