@@ -4,7 +4,7 @@ import foolbox
 import pytest
 import torch
 
-from nsbench.attacks import fgsm_images, fgsm_logits
+from nsbench.attacks import fgsm_images, fgsm_logits, frozen, pgd_logits
 from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
 from nsbench.models import build
 
@@ -80,3 +80,39 @@ def test_every_image_is_attacked_alone(
     (whole,) = fgsm_images(logits_of(model), images, labels, [8 / 255])
     (part,) = fgsm_images(logits_of(model), images[:5], labels[:5], [8 / 255])
     assert (part == whole[:5]).float().mean() > 0.99  # a batch's size may change rounding
+
+
+def test_pgd_is_foolboxs(case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]) -> None:
+    model, images, labels = case
+    wrapped = foolbox.PyTorchModel(
+        model,
+        bounds=(0, 1),
+        device="cpu",
+        preprocessing={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "axis": -3},
+    )
+    attack = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=5, random_start=False)
+    epsilons = [0.0, 0.5 / 255, 64 / 255]
+    _, moved, success = attack(wrapped, images, labels, epsilons=epsilons)
+    found = list(pgd_logits(logits_of(model), images, labels, epsilons, 5, 0.25))
+    for k, epsilon in enumerate(epsilons):
+        assert (moved[k] - images).abs().max() <= epsilon + 1e-6
+        with torch.inference_mode():
+            assert torch.equal(found[k], logits_of(model)(moved[k]))
+        assert torch.equal(found[k].argmax(1) != labels, success[k])
+    again = list(pgd_logits(logits_of(model), images, labels, epsilons, 5, 0.25))
+    assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+    assert success[2].sum() > success[0].sum()
+
+
+def test_frozen_parameters_take_no_gradients(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    model.zero_grad(set_to_none=True)
+    first = next(model.parameters()).requires_grad_(False)
+    with frozen(model):
+        list(pgd_logits(logits_of(model), images[:2], labels[:2], [8 / 255], 2, 0.5))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    wanted = [parameter is not first for parameter in model.parameters()]
+    assert [parameter.requires_grad for parameter in model.parameters()] == wanted
+    first.requires_grad_(True)
