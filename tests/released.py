@@ -6,6 +6,7 @@ Classes are real ones of ImageNet-1k, some of which are in ImageNet-A, -R or -O.
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -135,7 +136,7 @@ def tar(folders: Iterable[Path], path: Path) -> None:
 def make_weights(path: Path) -> torch.nn.Module:
     """A model of random weights whose answers differ from image to image, saved as a state dict."""
     torch.manual_seed(0)
-    model: torch.nn.Module = timm.create_model(MODEL.split(".")[0], num_classes=1000).eval()
+    model: Any = timm.create_model(MODEL.split(".")[0], num_classes=1000).eval()
     rng = np.random.default_rng(1)
     pictures = np.stack([np.asarray(picture(rng, 160, 160)) for _ in range(40)])
     with torch.inference_mode():
@@ -145,8 +146,8 @@ def make_weights(path: Path) -> torch.nn.Module:
         model.fc.weight.copy_(torch.randn_like(model.fc.weight) / spread / 10)
         model.fc.bias.copy_(-model.fc.weight @ features.mean(0))
     torch.save(model.state_dict(), path)
-    model.requires_grad_(False)
-    return model
+    frozen: torch.nn.Module = model.requires_grad_(False)
+    return frozen
 
 
 def answers(model: torch.nn.Module, images: torch.Tensor) -> NDArray[np.float32]:

@@ -6,7 +6,10 @@ import torch
 
 from nsbench.attacks import fgsm_images, fgsm_logits, frozen, pgd_logits
 from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
+from nsbench.evaluation.attacked import attacked
+from nsbench.evaluation.options import make_options
 from nsbench.models import build
+from nsbench.suite import AttackSuite, load_suite
 
 EPSILONS = [0.0, 0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 64 / 255]
 
@@ -116,3 +119,23 @@ def test_frozen_parameters_take_no_gradients(
     wanted = [parameter is not first for parameter in model.parameters()]
     assert [parameter.requires_grad for parameter in model.parameters()] == wanted
     first.requires_grad_(True)
+
+
+@pytest.mark.parametrize("name", ["imagenet-fgsm", "imagenet-pgd"])
+def test_attacks_in_parts_and_in_half_precision(
+    name: str, case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]
+) -> None:
+    model, images, labels = case
+    suite, images, labels = load_suite(name), (images[:6] * 255).byte(), labels[:6]
+    assert isinstance(suite, AttackSuite)
+    found = {}
+    for precision, size in (("float32", 6), ("float32", 2), ("bfloat16", 6)):
+        options = make_options(device="cpu", precision=precision)
+        options.memory.size = size
+        with frozen(model):
+            logits = attacked(suite, logits_of(model), images, labels, suite.epsilons, options)
+        assert logits.shape == (6, len(suite.epsilons), 7)
+        found[precision, size] = logits.float()
+    whole, parts, half = found.values()
+    assert torch.allclose(whole, parts, atol=1e-2, rtol=1e-2)  # rounding may turn a gradient's sign
+    assert torch.isfinite(half).all()

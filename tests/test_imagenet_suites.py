@@ -356,11 +356,15 @@ def test_the_report_shows_them_all(small: Small) -> None:
     assert "clean " in text
 
 
-def test_a_dry_run_of_them_all(small: Small, capfd: pytest.CaptureFixture[str]) -> None:
-    tables = ["--json", small.folder / "d.json"]
-    command = ["eval", f"timm:{MODEL}", "--suite", *SUITES, "--data", small.root]
+def test_a_dry_run_of_them_all(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nsbench.evaluation.estimate.SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)  # where nothing was evaluated
+    command = ["eval", f"timm:{MODEL}", "--suite", *SUITES, "--data", small.root, "--dry-run"]
     weights = ["--weights", small.folder / "w.pth", "--device", "cpu"]
-    assert call(*command, *weights, "--dry-run", *tables) == 0
-    rows = json.loads((small.folder / "d.json").read_text())
+    assert call(*command, *weights, "--json", "d.json") == 0
+    rows = json.loads(Path("d.json").read_text())
     assert [row["suite"] for row in rows] == SUITES
-    assert all(row["cells"] == 0 for row in rows)
+    assert all(row["cells"] == row["of_cells"] > 0 for row in rows)
+    assert not Path("results").exists()

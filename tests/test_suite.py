@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from nsbench.errors import NsbenchError
+from nsbench.evaluation.estimate import estimate
+from nsbench.evaluation.options import make_options
 from nsbench.names import CORRUPTIONS, PERTURBATIONS
 from nsbench.reference import load_reference
 from nsbench.run import fingerprint
@@ -177,3 +179,10 @@ def test_a_missing_reference_is_sought_beside_the_suite(tmp_path: Path) -> None:
     suite = load_suite(write_suite(tmp_path / "mine.toml", text))
     with pytest.raises(NsbenchError, match=str(tmp_path / "none.json")):
         load_reference(suite)
+
+
+def test_a_dry_run_of_the_digits_suites(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsbench.evaluation.estimate.SECONDS", 0.0)
+    suites = [name for name in shipped() if name.startswith("digits")]
+    rows = estimate([str(tiny_run / "generation-0")], suites, make_options(device="cpu"))
+    assert [row["suite"] for row in rows] == suites

@@ -108,7 +108,8 @@ def suites_of_kind(entries: Sequence[Entry], kind: str) -> list[str]:
 
 def comparable(one: SuiteScores, other: SuiteScores) -> bool:
     """Whether two models' numbers are of the same images, protocol, generator and reference."""
-    keys = ("protocol", "images", "generator")
+    keys = ["protocol", "images", "generator"]
+    keys += ["clean"] if one.suite.kind == "detection" else []  # elsewhere it only stands beside
     same = all(one.manifest["identity"][key] == other.manifest["identity"][key] for key in keys)
     return same and one.manifest["reference"] == other.manifest["reference"]
 
