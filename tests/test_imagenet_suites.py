@@ -334,7 +334,9 @@ def test_without_clean_images_their_accuracy_is_left_out(
     monkeypatch.setattr(small, "folder", tmp_path)
     (tmp_path / "w.pth").symlink_to(Path(small.root).parent / "w.pth")
     small.evaluate(["imagenet-a"], tmp_path / "few")
-    assert "the accuracy on clean images of the same classes is left out" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "the accuracy on clean images of the same classes is left out" in said
+    assert "imagenet-a has images of 3 classes, not of 200, and only these can be answered" in said
     assert len(list(tmp_path.rglob("clean.parquet"))) == 0
     (tmp_path / "few" / "imagenet").symlink_to(small.root / "imagenet")
     tables = small.evaluate(["imagenet-a"], tmp_path / "few")

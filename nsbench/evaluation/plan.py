@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nsbench import corruptions, distributed, perturbations
 from nsbench.corruptions import package
-from nsbench.data.catalog import PREFIX, how_to_get, is_missing
+from nsbench.data.catalog import PREFIX, data_set, how_to_get, is_missing
 from nsbench.data.sources import Source, of_classes, sample, select_per_class
 from nsbench.data.transforms import Preprocessing, crop_of
 from nsbench.errors import NsbenchError
@@ -79,6 +79,7 @@ def make_plan(
     """
     if source.labels is None:
         raise NsbenchError(f"{suite.name} needs labels, but {source.name} has none")
+    _tell_missing_classes(suite, source.labels, source.name)
     images = everything = _images(source, _indices(suite, source, options), options)
     if clean:
         everything = _clean_images(suite, source, clean, options)
@@ -90,6 +91,19 @@ def make_plan(
     beside = everything if clean else None
     tasks = [_task(suite, images, beside, model, generator, options) for model in models]
     return Plan(suite, images, tasks, everything, files)
+
+
+def _tell_missing_classes(suite: Suite, labels: NDArray[np.int64], where: str) -> None:
+    """A released set without all of its classes gives other numbers, above all under a mask."""
+    if not suite.source.source.startswith(PREFIX):
+        return
+    wanted, found = (
+        data_set(suite.source.source.removeprefix(PREFIX)).classes,
+        len(np.unique(labels)),
+    )
+    if found != wanted:
+        masked = ", and only these can be answered" if suite.mask else ""
+        say(f"{suite.name}: {where} has images of {found} classes, not of {wanted}{masked}")
 
 
 def _clean_images(suite: Suite, source: Source, clean: Source, options: Options) -> Images:
