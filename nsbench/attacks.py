@@ -1,6 +1,10 @@
-"""The fast gradient sign method (Goodfellow et al. 2015): a whole curve from one gradient."""
+"""The fast gradient sign method (Goodfellow et al. 2015): a whole curve from one gradient.
+
+And projected gradient descent (Madry et al. 2018), by foolbox.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -50,3 +54,54 @@ def _move(images: torch.Tensor, sign: torch.Tensor, epsilon: float) -> torch.Ten
     moved = (images + epsilon * sign).clamp(0, 1)
     # foolbox projects onto the ball once more, which changes the last bits
     return images + (moved - images).clamp(-epsilon, epsilon)
+
+
+def pgd_logits(
+    logits: Logits,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    epsilons: Sequence[float],
+    steps: int,
+    relative_step: float,
+) -> Iterator[torch.Tensor]:
+    """For each epsilon the logits (B, C) of the images that foolbox's LinfPGD attacked.
+
+    steps: gradients. relative_step: what a step moves a pixel, as a share of epsilon. It starts at
+    the image itself, so that nothing is random. The other arguments are as for fgsm_images.
+    Gradients reach parameters too, unless they are `frozen`.
+    """
+    import foolbox  # it takes a second, which other suites need not wait
+
+    attack = foolbox.attacks.LinfPGD(rel_stepsize=relative_step, steps=steps, random_start=False)
+    model = foolbox.PyTorchModel(_Module(logits).eval(), bounds=(0, 1), device=images.device)
+    for epsilon in epsilons:
+        moved = images
+        if epsilon > 0:
+            with torch.enable_grad():
+                _, moved, _ = attack(model, images, labels, epsilons=epsilon)
+        with torch.inference_mode():
+            yield logits(moved)
+
+
+@contextmanager
+def frozen(module: torch.nn.Module) -> Iterator[None]:
+    """Within it parameters take no gradients, which an attack has no use for."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+class _Module(torch.nn.Module):
+    """A function of images as the module that foolbox asks for."""
+
+    def __init__(self, logits: Logits) -> None:
+        super().__init__()
+        self._logits = logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self._logits(images)

@@ -88,7 +88,7 @@ def _plan(folder: Path, arch: str, models: int, images: int, options: Options) -
     spec = SourceSpec(source=str(folder / "images.npy"), label_space="indices")
     suite = CorruptionSuite(name="bench", source=spec, kind="corruption", image_size=SIZE)
     loaded = [ready(_untrained(arch, number, folder, options), options) for number in range(models)]
-    plan = make_plan(suite, open_source(spec), loaded, options)
+    plan = make_plan(suite, open_source(spec), None, loaded, options)
     read_images([plan], options)
     return plan
 

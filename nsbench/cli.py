@@ -291,12 +291,27 @@ def quickstart(
 QUICKSTART_SUITES = ["digits", "digits-a", "digits-c", "digits-p", "digits-fgsm"]
 
 
-@app.command(epilog="Example:\n\n`nsbench suites`")
-def suites(json: JsonFile = None) -> None:
-    """List the shipped suites."""
-    from nsbench.reporting.tables import print_table, suites_table
+Data = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="Data roots; by default those in NSBENCH_DATA."),
+]
 
-    print_table(suites_table(), json)
+
+@app.command(epilog="Examples:\n\n`nsbench suites`\n\n`nsbench suites imagenet-c --data /data`")
+def suites(
+    name: Annotated[
+        str | None, typer.Argument(help="A shipped suite or a TOML file, to explain it.")
+    ] = None,
+    data: Data = None,
+    json: JsonFile = None,
+) -> None:
+    """List the shipped suites, or explain one: its images, protocol and metric."""
+    from nsbench.data.catalog import set_roots
+    from nsbench.reporting.suite_tables import suite_table, suites_table
+    from nsbench.reporting.tables import print_table
+
+    set_roots(data)
+    print_table(suite_table(name) if name else suites_table(), json)
 
 
 @app.command(
@@ -543,12 +558,6 @@ def make_imagenet_p(
         workers=workers,
     )
     print_table(made_table(summary), json)
-
-
-Data = Annotated[
-    list[Path] | None,
-    typer.Option("--data", help="Data roots; by default those in NSBENCH_DATA."),
-]
 
 
 @data_app.callback(

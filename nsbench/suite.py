@@ -1,5 +1,6 @@
 """Suites: what to measure, one TOML file each."""
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,7 +18,11 @@ from nsbench.names import (
     SEVERITIES,
     is_noise,
 )
-from nsbench.run import fingerprint, read_json
+from nsbench.run import fingerprint
+
+_NOT_PROTOCOL = ("description", "reference", "files", "clean")
+_LATER = ("steps", "relative_step", "random_start")
+"""Keys that came later: a suite without them keeps the hash, and the results, that it had."""
 
 
 class BaseSuite(Config):
@@ -25,7 +30,7 @@ class BaseSuite(Config):
 
     name, description: for people. source: the images. images_per_class: only that many a class,
     chosen by hash of their ids. mask: only the logits of the source's classes count, as on
-    ImageNet-A. reference: a file made by `nsbench reference`, beside the suite's.
+    ImageNet-A. reference: a file made by `nsbench reference`, beside the suite's, or a shipped one.
     seed: of the random draws.
     """
 
@@ -39,7 +44,8 @@ class BaseSuite(Config):
 
     def protocol(self) -> str:
         """Hash of all that defines the numbers, but for the model and the images themselves."""
-        return fingerprint(self.model_dump(exclude={"description", "reference", "files"}))
+        unused = {key for key in _LATER if getattr(self, key, None) is None}
+        return fingerprint(self.model_dump(exclude={*_NOT_PROTOCOL, *unused}))
 
 
 class AccuracySuite(BaseSuite):
@@ -47,14 +53,40 @@ class AccuracySuite(BaseSuite):
 
     misclassified: only the images that the model of the reference gets wrong (adversarial
     filtration, as ImageNet-A was made); then the cell `clean` holds all images, for comparison.
+    clean: a source whose images of the same classes, by name, are the cell `clean`; if it is a
+    `data:NAME` that is not found, that cell is left out.
     """
 
     kind: Literal["accuracy"]
     misclassified: bool = False
+    clean: SourceSpec | None = None
+
+    @model_validator(mode="after")
+    def _one_clean(self) -> Self:
+        if self.misclassified and self.clean:
+            raise ValueError("misclassified = true has all images as clean ones: leave out 'clean'")
+        return self
 
     def cells(self) -> list[str]:
-        """`images`, and `clean` where only misclassified images count."""
-        return ["images", "clean"] if self.misclassified else ["images"]
+        """`images`, and `clean` where only misclassified images count, or `clean` is named."""
+        return ["images", "clean"] if self.misclassified or self.clean else ["images"]
+
+
+class DetectionSuite(BaseSuite):
+    """Telling images of unknown classes by low confidence: AUPR, AUROC and FPR95, as ImageNet-O.
+
+    source: the images of unknown classes, in folders named by the classes that they are taken for.
+    clean: a source whose images of these classes, by name, are the known ones. Confidence is the
+    largest softmax over these classes only.
+    """
+
+    kind: Literal["detection"]
+    mask: Literal[True] = True
+    clean: SourceSpec
+
+    def cells(self) -> list[str]:
+        """`images`, those of unknown classes, and `clean`."""
+        return ["images", "clean"]
 
 
 class SizedSuite(BaseSuite):
@@ -63,7 +95,8 @@ class SizedSuite(BaseSuite):
     image_size: of the centre crop; resize_size: of the short side before it. A model of another
     input size gets the changed crop resized (bicubic, antialiased). files: a folder in the layout
     of the released set, made by `nsbench make` or downloaded, whose pixels are used as they are;
-    then nothing is generated. Its path counts from the working directory.
+    then nothing is generated. Its path counts from the working directory. A `data:NAME` that is
+    not found is generated instead.
     """
 
     image_size: int = Field(ge=32, le=4096)
@@ -80,22 +113,28 @@ class SizedSuite(BaseSuite):
 class CorruptionSuite(SizedSuite):
     """Errors under corruption: mCE and relative mCE.
 
-    generator: what makes the pixels: `nsbench`, as the original code did and on any device, or the
-    package `imagecorruptions`. jpeg_quality: every corrupted image goes through JPEG of that
-    quality, as the released ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. Files are used as
-    they are, but for those that `nsbench make` stored losslessly, which still go through JPEG.
+    generator: what makes the pixels: `nsbench`, as the original code did and on any device, the
+    package `imagecorruptions`, or `none`: only files, whose corruptions may have any name.
+    jpeg_quality: every corrupted image goes through JPEG of that quality, as the released
+    ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. Files are used as they are, but for those
+    that `nsbench make` stored losslessly, which still go through JPEG.
     """
 
     kind: Literal["corruption"]
     corruptions: list[str] = Field(default=list(CORRUPTIONS), min_length=1)
     severities: list[int] = Field(default=list(SEVERITIES), min_length=1)
-    generator: Literal["nsbench", "imagecorruptions"] = "nsbench"
+    generator: Literal["nsbench", "imagecorruptions", "none"] = "nsbench"
     jpeg_quality: int = Field(default=85, ge=0, le=100)
 
-    @field_validator("corruptions")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        return _all_known(names, CORRUPTIONS + EXTRA_CORRUPTIONS, "corruption")
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.generator != "none":
+            _all_known(self.corruptions, CORRUPTIONS + EXTRA_CORRUPTIONS, "corruption")
+            return self
+        if not self.files:
+            raise ValueError("generator = \"none\" makes no images: name the key 'files'")
+        _all_plain(self.corruptions)
+        return self
 
     @field_validator("severities")
     @classmethod
@@ -136,15 +175,21 @@ class PerturbationSuite(SizedSuite):
 
 
 class AttackSuite(BaseSuite):
-    """Accuracy under the fast gradient sign method, at the model's own input size.
+    """Accuracy under attack, at the model's own input size.
 
-    epsilons: in units of 1/255, applied before normalisation. headline: the one in summaries.
+    attack: `fgsm`, the fast gradient sign method, or `pgd`, projected gradient descent in the
+    largest change of a pixel. epsilons: in units of 1/255, applied before normalisation. headline:
+    the one in summaries. Of PGD only: steps; relative_step: their size as a share of epsilon;
+    random_start: always false, so that an attacked image depends on nothing but image and model.
     """
 
     kind: Literal["attack"]
-    attack: Literal["fgsm"] = "fgsm"
+    attack: Literal["fgsm", "pgd"] = "fgsm"
     epsilons: list[float] = Field(min_length=1)
     headline: float
+    steps: int | None = Field(default=None, ge=1)
+    relative_step: float | None = Field(default=None, gt=0)
+    random_start: Literal[False] | None = None
 
     @field_validator("epsilons")
     @classmethod
@@ -153,19 +198,26 @@ class AttackSuite(BaseSuite):
             raise ValueError("epsilons are different, rise, and are not negative")
         return epsilons
 
-    def model_post_init(self, _: Any) -> None:
-        """Refuse a headline that is not measured."""
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
         if self.headline not in self.epsilons:
             raise ValueError(f"headline is {self.headline:g}, which is not among the epsilons")
+        given = [key for key in _LATER if getattr(self, key) is not None]
+        if self.attack == "pgd" and len(given) < len(_LATER):
+            raise ValueError(f'attack = "pgd" needs the keys {", ".join(_LATER)}')
+        if self.attack == "fgsm" and given:
+            raise ValueError(f"the key '{given[0]}' is of PGD: leave it out")
+        return self
 
     def cells(self) -> list[str]:
         """`eps=8` and so on."""
         return [epsilon_cell(epsilon) for epsilon in self.epsilons]
 
 
-Suite = AccuracySuite | CorruptionSuite | PerturbationSuite | AttackSuite
+Suite = AccuracySuite | DetectionSuite | CorruptionSuite | PerturbationSuite | AttackSuite
 KINDS: dict[str, type[Suite]] = {
     "accuracy": AccuracySuite,
+    "detection": DetectionSuite,
     "corruption": CorruptionSuite,
     "perturbation": PerturbationSuite,
     "attack": AttackSuite,
@@ -186,6 +238,13 @@ def _all_known(names: list[str], valid: tuple[str, ...], what: str) -> list[str]
     return names
 
 
+def _all_plain(names: list[str]) -> None:
+    """Refuse names that are no plain names of folders."""
+    wrong = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(f"corruptions are different names of folders, unlike '{wrong or names}'")
+
+
 def folder() -> Path:
     """Where the shipped suites and references lie."""
     return Path(str(resources.files("nsbench.suites")))
@@ -199,8 +258,8 @@ def shipped() -> dict[str, Path]:
 def load_suite(name: str) -> Suite:
     """A suite from a TOML file, or by the name of a shipped one.
 
-    A reference named in it is sought beside the file. Raises NsbenchError naming the file and the
-    first key that is unknown or wrong.
+    A reference named in it is sought beside the file, then among the shipped ones. Raises
+    NsbenchError naming the file and the first key that is unknown or wrong.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -211,7 +270,9 @@ def load_suite(name: str) -> Suite:
     table = {"name": path.stem, **read_toml(path)}
     suite = parse_suite(table, str(path))
     if suite.reference:
-        reference = path.parent / suite.reference
+        beside = path.parent / suite.reference
+        reference = beside if beside.exists() else folder() / suite.reference
+        reference = reference if reference.exists() else beside
         suite = suite.model_copy(update={"reference": str(reference)})
     if isinstance(suite, AccuracySuite) and suite.misclassified and not suite.reference:
         raise NsbenchError(f"{path}: misclassified = true needs the key 'reference'")
@@ -225,77 +286,3 @@ def parse_suite(table: dict[str, Any], where: str) -> Suite:
         near = nearest(str(kind), KINDS)
         raise NsbenchError(f"{where}: the key 'kind' is {kind!r}, which is no kind of suite{near}")
     return parse(KINDS[kind], table, where)
-
-
-class ReferenceEntry(Config):
-    """A reference model's constants on one suite, in fractions (distances are plain numbers).
-
-    protocol: of the suite they were made for. clean, errors: by corruption and severity.
-    flip_probability, top5_distance: by perturbation. misclassified: ids of images.
-    """
-
-    protocol: str
-    clean: float | None = None
-    errors: dict[str, list[float]] | None = None
-    flip_probability: dict[str, float] | None = None
-    top5_distance: dict[str, float] | None = None
-    misclassified: list[str] | None = None
-
-
-class Reference(Config):
-    """A reference file: the model, the command that made it, and an entry for each suite."""
-
-    model: str
-    command: str = ""
-    suites: dict[str, ReferenceEntry]
-
-
-def load_reference(suite: Suite) -> dict[str, Any] | None:
-    """What the suite's reference says of it: errors, flip rates or misclassified ids.
-
-    Raises NsbenchError if the file does not cover the suite or was made for another definition.
-    """
-    if not suite.reference:
-        return None
-    reference = parse(Reference, _table(Path(suite.reference)), suite.reference)
-    entry = reference.suites.get(suite.name)
-    if entry is None:
-        raise NsbenchError(
-            f"{suite.reference} holds no reference for {suite.name}: run nsbench reference"
-        )
-    if entry.protocol != suite.protocol():
-        raise NsbenchError(
-            f"{suite.reference} was made for another definition of {suite.name}: run nsbench "
-            "reference again"
-        )
-    _check_constants(entry, suite)
-    return {**entry.model_dump(exclude_none=True), "model": reference.model}
-
-
-def _table(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise NsbenchError(f"{path} is no reference: run nsbench reference")
-    return content
-
-
-def _check_constants(entry: ReferenceEntry, suite: Suite) -> None:
-    """Refuse a reference that lacks a constant of the suite, or whose constant is zero."""
-    constants: dict[str, float] = {}
-    wanted: list[str] = []
-    if isinstance(suite, CorruptionSuite):
-        wanted = suite.corruptions
-        constants = {name: sum(errors) for name, errors in (entry.errors or {}).items()}
-    if isinstance(suite, PerturbationSuite):
-        wanted = [*suite.perturbations, *(f"T5D of {name}" for name in suite.perturbations)]
-        distances = entry.top5_distance or {}
-        constants = {f"T5D of {name}": value for name, value in distances.items()}
-        constants |= entry.flip_probability or {}
-    if isinstance(suite, AccuracySuite):
-        wanted, constants = ["misclassified"], {"misclassified": len(entry.misclassified or [])}
-    unusable = [name for name in wanted if not constants.get(name, 0) > 0]
-    if unusable:
-        raise NsbenchError(
-            f"{suite.reference} cannot serve {suite.name}: its constant of '{unusable[0]}' is "
-            "missing or zero; make it with more images or a weaker model"
-        )

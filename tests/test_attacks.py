@@ -4,9 +4,12 @@ import foolbox
 import pytest
 import torch
 
-from nsbench.attacks import fgsm_images, fgsm_logits
+from nsbench.attacks import fgsm_images, fgsm_logits, frozen, pgd_logits
 from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
+from nsbench.evaluation.attacked import attacked
+from nsbench.evaluation.options import make_options
 from nsbench.models import build
+from nsbench.suite import AttackSuite, load_suite
 
 EPSILONS = [0.0, 0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 64 / 255]
 
@@ -80,3 +83,60 @@ def test_every_image_is_attacked_alone(
     (whole,) = fgsm_images(logits_of(model), images, labels, [8 / 255])
     (part,) = fgsm_images(logits_of(model), images[:5], labels[:5], [8 / 255])
     assert (part == whole[:5]).float().mean() > 0.99  # a batch's size may change rounding
+
+
+def test_pgd_is_foolboxs(case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]) -> None:
+    model, images, labels = case
+    images, labels = images[:8], labels[:8]
+    wrapped = foolbox.PyTorchModel(
+        model,
+        bounds=(0, 1),
+        device="cpu",
+        preprocessing={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "axis": -3},
+    )
+    attack = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=5, random_start=False)
+    epsilons = [0.0, 0.5 / 255, 64 / 255]
+    _, moved, success = attack(wrapped, images, labels, epsilons=epsilons)
+    found = list(pgd_logits(logits_of(model), images, labels, epsilons, 5, 0.25))
+    for k, epsilon in enumerate(epsilons):
+        assert (moved[k] - images).abs().max() <= epsilon + 1e-6
+        with torch.inference_mode():
+            assert torch.equal(found[k], logits_of(model)(moved[k]))
+        assert torch.equal(found[k].argmax(1) != labels, success[k])
+    again = list(pgd_logits(logits_of(model), images, labels, epsilons, 5, 0.25))
+    assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+    assert success[2].sum() > success[0].sum()
+
+
+def test_frozen_parameters_take_no_gradients(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    model.zero_grad(set_to_none=True)
+    first = next(model.parameters()).requires_grad_(False)
+    with frozen(model):
+        list(pgd_logits(logits_of(model), images[:2], labels[:2], [8 / 255], 2, 0.5))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    wanted = [parameter is not first for parameter in model.parameters()]
+    assert [parameter.requires_grad for parameter in model.parameters()] == wanted
+    first.requires_grad_(True)
+
+
+@pytest.mark.parametrize("name", ["imagenet-fgsm", "imagenet-pgd"])
+def test_attacks_in_parts_and_in_half_precision(
+    name: str, case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]
+) -> None:
+    model, images, labels = case
+    suite, images, labels = load_suite(name), (images[:6] * 255).byte(), labels[:6]
+    assert isinstance(suite, AttackSuite)
+    found = {}
+    for precision, size in (("float32", 6), ("float32", 2), ("bfloat16", 6)):
+        options = make_options(device="cpu", precision=precision)
+        options.memory.size = size
+        with frozen(model):
+            logits = attacked(suite, logits_of(model), images, labels, suite.epsilons, options)
+        assert logits.shape == (6, len(suite.epsilons), 7)
+        found[precision, size] = logits.float()
+    whole, parts, half = found.values()
+    assert torch.allclose(whole, parts, atol=1e-2, rtol=1e-2)  # rounding may turn a gradient's sign
+    assert torch.isfinite(half).all()

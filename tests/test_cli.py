@@ -154,12 +154,67 @@ def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[st
     assert not command or f"nsbench {' '.join(command)}" in text.split("Example")[1]
 
 
-def test_suites_are_listed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert call("suites", "--json", tmp_path / "s.json") == 0
+def test_suites_are_listed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    (tmp_path / "imagenet" / "val").mkdir(parents=True)
+    assert call("suites", "--data", tmp_path, "--json", tmp_path / "s.json") == 0
     out = capfd.readouterr().out
     assert all(name in out for name in shipped())
-    listed = json.loads((tmp_path / "s.json").read_text())
-    assert [suite["name"] for suite in listed] == list(shipped())
+    listed = {suite["name"]: suite for suite in json.loads((tmp_path / "s.json").read_text())}
+    assert list(listed) == list(shipped())
+    found = {name: suite["found"] for name, suite in listed.items()}
+    assert found["digits"] == found["imagenet-1k"] == found["imagenet-real"] == "yes"
+    assert found["imagenet-c"] == "made from data:imagenet-1k"
+    assert found["imagenet-a"] == found["imagenet-c-bar"] == found["cifar10-c"] == "missing"
+    counts = {name: suite["image_count"] for name, suite in listed.items()}
+    assert counts["digits-p"] == 200
+    assert counts["imagenet-real"] == 46_837
+    assert counts["imagenet-o"] == 2_000
+
+
+@pytest.mark.parametrize(
+    ("name", "sentences"),
+    [
+        ("imagenet-c", ["JPEG quality 85", "AlexNet (published)", "47 GB", "76d9393",
+                        "instead, they are made from data:imagenet-1k"]),
+        ("imagenet-c-bar", ["read as released, never made", "nsbench data fetch imagenet-c-bar"]),
+        ("imagenet-a", ["Only the logits", "instead, the clean accuracy is left out",
+                        "github.com/hendrycks/natural-adv-examples"]),
+        ("imagenet-o", ["AUPR", "ImageNet-1k, the validation images"]),
+        ("imagenet-pgd", ["10 steps of 0.25 ε, no random start", "top-1 under PGD, ε=16/255"]),
+        ("imagenet-p", ["Difficulty 1", "mFR"]),
+        ("digits-a", ["208", "yes"]),
+    ],
+)  # fmt: skip
+def test_a_suite_is_explained(
+    name: str,
+    sentences: list[str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert call("suites", name, "--data", tmp_path, "--json", tmp_path / "s.json") == 0
+    out = capfd.readouterr().out
+    for sentence in sentences:
+        assert sentence in out
+    assert json.loads((tmp_path / "s.json").read_text())["name"] == name
+
+
+def test_a_suite_of_ones_own_is_explained(
+    tmp_path: Path, image_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    suite = write_suite(tmp_path / "pets.toml", f'kind = "accuracy"\nsource = "{image_folder}"\n')
+    assert call("suites", suite, "--json", tmp_path / "s.json") == 0
+    facts = json.loads((tmp_path / "s.json").read_text())
+    assert (facts["image_count"], facts["found"], facts["metric"]) == (6, "yes", "top-1")
+    suite = write_suite(tmp_path / "gone.toml", 'kind = "accuracy"\nsource = "no/where"\n')
+    assert call("suites", suite) == 0
+    assert "correct the path in the suite" in capfd.readouterr().out
+    assert call("suites", "digit") == 2
+    assert "did you mean 'digits'?" in capfd.readouterr().err
 
 
 def test_several_values_after_one_option() -> None:

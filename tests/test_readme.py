@@ -1,5 +1,6 @@
 """What the README shows is what works: its files load and its commands run on small real data."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -40,7 +41,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in files().items():
         (tmp_path / name).write_text(text)
     rng = np.random.default_rng(0)
-    for folder in ("imagenet/train", "imagenet/val", "imagenet-a"):
+    for folder in ("data/imagenet/train", "data/imagenet/val", "data/imagenet-a"):
         for wnid in WNIDS:
             for index in range(5):
                 path = tmp_path / folder / wnid / f"{index}.JPEG"
@@ -73,7 +74,7 @@ def test_every_file_is_named_and_loads(workplace: Path) -> None:
 def test_every_command_is_one_of_ours_or_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     known = {"train", "eval", "report", "compare", "reference", "suites", "quickstart", "bench",
-             "show", "make"}  # fmt: skip
+             "show", "make", "data"}  # fmt: skip
     for program, verb, *_ in commands():
         assert (program == "nsbench" and verb in known) or f"\n{verb}:" in makefile
 
@@ -85,7 +86,8 @@ def test_the_imagenet_section_runs_on_a_small_tree(
     monkeypatch.setattr("timm.create_model", lambda name, pretrained=False, **k: create(name, **k))
     wanted = [command[1:] for command in commands() if "imagenet" in " ".join(command)]
     made = [arguments for arguments in wanted if arguments[0] == "make"]
-    wanted = [arguments for arguments in wanted if arguments not in made]
+    told = [arguments for arguments in wanted if arguments[0] in ("suites", "data")]
+    wanted = [arguments for arguments in wanted if arguments not in [*made, *told]]
     assert [arguments[0] for arguments in wanted] == ["train", "eval", "report", "compare"]
     small = ["workers=0", "generations.0.epochs=1", "defaults.epochs=1", "defaults.batch_size=3",
              "defaults.unlabeled_ratio=1", "defaults.arch=x", "defaults.image_size=64",
@@ -99,6 +101,8 @@ def test_the_imagenet_section_runs_on_a_small_tree(
         ]
         if ready[0] == "train":
             ready += ["--set", *small]
+        if ready[0] == "eval":
+            ready += ["--limit", "2"]
         assert run(*ready) == 0, ready
     text = (workplace / "report.html").read_text()
     assert "generation-1" in text or "generation 1" in text
@@ -108,11 +112,27 @@ def test_the_imagenet_section_runs_on_a_small_tree(
     assert [arguments[1] for arguments in made] == list(few)
     for arguments in made:
         assert run(*arguments, *few[arguments[1]]) == 0
-    suite = 'corruptions = ["fog"]\nseverities = [1]\n'
-    Path("imagenet-c.toml").write_text(files()["imagenet-c.toml"] + suite)
-    Path("imagenet-p.toml").write_text(files()["imagenet-p.toml"] + 'perturbations = ["tilt"]\n')
-    suites = ["--suite", "imagenet-c.toml", "imagenet-p.toml"]
+    lines = 'source = "data:imagenet-1k"\nimage_size = 224\nresize_size = 256\n'
+    c = 'kind = "corruption"\nfiles = "data:imagenet-c"\ncorruptions = ["fog"]\nseverities = [1]\n'
+    p = 'kind = "perturbation"\nfiles = "data:imagenet-p"\nperturbations = ["tilt"]\n'
+    for name, suite in (("c", c), ("p", p)):
+        Path(f"{name}.toml").write_text(suite + lines)
+    suites = ["--suite", "c.toml", "p.toml", "--data", "data", "--json", "e.json"]
     assert run("eval", "timm:test_resnet.r160_in1k", *suites, "--device", "cpu") == 0
+    manifests = [
+        json.loads(path.read_text()) for path in Path("results").glob("*/[cp]/*/suite.json")
+    ]
+    generators = [manifest["identity"]["generator"] for manifest in manifests]
+    assert [generator[:9] for generator in generators] == ["the files"] * 2
+    assert [arguments[:2] for arguments in told] == [["suites", "imagenet-c"], ["data", "fetch"]]
+    assert run(*told[0]) == 0
+
+
+def test_the_lists_of_suites_and_data_sets(workplace: Path) -> None:
+    lists = [command[1:] for command in commands() if command[1] in ("suites", "data")]
+    plain = [arguments for arguments in lists if "fetch" not in arguments]
+    assert len(plain) == 3
+    assert all(run(*arguments) == 0 for arguments in plain)
 
 
 def test_the_own_recipe_and_suites_run_on_digits(workplace: Path) -> None:

@@ -97,6 +97,11 @@ def require(name: str) -> Path:
     return Path(_require(name).source)
 
 
+def is_missing(named: str) -> bool:
+    """Whether a source or a suite's `files` is a data set that is not found, and no path."""
+    return named.startswith(PREFIX) and find(named.removeprefix(PREFIX)) is None
+
+
 def resolve(spec: SourceSpec) -> SourceSpec:
     """A source `data:NAME` as the source that was found; what `spec` itself says goes first.
 

@@ -47,6 +47,39 @@ class RelabeledSource:
         """RGB image as stored."""
         return self._source.image(int(self._rows[index]))
 
+    def origin(self, indices: NDArray[np.int64]) -> tuple[Source, NDArray[np.int64]]:
+        """The source that these of the images come from, and their indices in it."""
+        return origin(self._source, self._rows[indices])
+
+
+def origin(source: Source, indices: NDArray[np.int64]) -> tuple[Source, NDArray[np.int64]]:
+    """Where images of a source lie: itself, or the source that was given other labels."""
+    return source.origin(indices) if isinstance(source, RelabeledSource) else (source, indices)
+
+
+def of_classes(source: Source, classes: tuple[str, ...]) -> RelabeledSource:
+    """The images of some classes, by name, labeled by the place of their class among these.
+
+    A source without class names is taken to have the numbers of ImageNet-1k as labels.
+    Raises NsbenchError if it is unlabeled, or has no image of one of the classes.
+    """
+    if source.labels is None:
+        raise NsbenchError(f"{source.name} has no labels, so its classes cannot be chosen")
+    known = source.classes or _imagenet_classes()
+    place = {name: number for number, name in enumerate(classes)}
+    places = np.array([place.get(name, -1) for name in known])
+    if np.max(source.labels, initial=0) >= len(known):
+        raise NsbenchError(f"{source.name} has labels beyond the {len(known)} of ImageNet-1k")
+    labels = places[source.labels]
+    missing = sorted(set(range(len(classes))) - set(labels.tolist()))
+    if missing:
+        raise NsbenchError(
+            f"{source.name} has no image of the class '{classes[missing[0]]}': complete it, or "
+            "name another source of clean images"
+        )
+    rows = np.flatnonzero(labels >= 0)
+    return RelabeledSource(source, rows, classes, labels[rows])
+
 
 def relabeled(source: Source, labels: str, label_space: str) -> RelabeledSource:
     """A source with the labels that `SourceSpec.labels` names instead of its own.

@@ -16,7 +16,7 @@ from nsbench.data.arrays import ArraySource
 from nsbench.data.digits import DIGITS_SPLITS, DigitsSource
 from nsbench.data.folders import FolderSource, class_folders
 from nsbench.data.images import EXTENSIONS, decode
-from nsbench.data.labels import relabeled
+from nsbench.data.labels import of_classes, origin, relabeled
 from nsbench.data.shards import ShardSource, is_pattern, shard_files
 from nsbench.data.spec import Source, SourceSpec, label_sets
 from nsbench.data.tables import TableSource
@@ -33,17 +33,31 @@ __all__ = [
     "TableSource",
     "decode",
     "label_sets",
+    "of_classes",
     "open_source",
+    "origin",
     "sample",
     "select_per_class",
 ]
 
 
-def open_source(spec: SourceSpec) -> Source:
-    """Open what `spec` names. Raises NsbenchError if it is missing, empty or of no known kind."""
-    spec = catalog.resolve(spec)
-    source = _open(spec)
-    return relabeled(source, spec.labels, spec.label_space) if spec.labels else source
+def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None) -> Source:
+    """Open what `spec` names. Raises NsbenchError if it is missing, empty or of no known kind.
+
+    opened: what was opened before, to take from and add to. A source of other labels shares its
+    images with the source of its own ones, so that they are read once; see `origin`.
+    """
+    spec, opened = catalog.resolve(spec), {} if opened is None else opened
+    bare = SourceSpec.model_validate(
+        spec.model_dump() | {"labels": None, "label_space": _own_space(spec)}
+    )
+    if bare not in opened:
+        opened[bare] = _open(spec)
+    if not spec.labels:
+        return opened[bare]
+    if spec not in opened:
+        opened[spec] = relabeled(opened[bare], spec.labels, spec.label_space)
+    return opened[spec]
 
 
 def _open(spec: SourceSpec) -> Source:

@@ -4,6 +4,9 @@ No torch, no files. Confidences, shares and errors are fractions. The order of t
 matter: those of equal confidence or score are taken together.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,9 +81,7 @@ def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     ImageNet of the same classes, and the score is minus the confidence.
     Raises ValueError without positives or negatives, or for a score that is no number.
     """
-    hits, alarms = _curve(scores, positive)
-    below = np.diff(alarms) @ (hits[1:] + hits[:-1]) / 2  # the trapezia under the curve
-    return float(below / (hits[-1] * alarms[-1]))
+    return float(DETECTION["AUROC"](*curves(scores, positive))[0])
 
 
 def fpr95(scores: Floats, positive: NDArray[np.bool_]) -> float:
@@ -89,9 +90,7 @@ def fpr95(scores: Floats, positive: NDArray[np.bool_]) -> float:
     Takes and raises what `auroc` does. The authors' code takes the recall nearest to 95%: the same
     for the 2,000 images of ImageNet-O, but for ties.
     """
-    hits, alarms = _curve(scores, positive)
-    first = int(np.argmax(100 * hits >= 95 * hits[-1]))
-    return float(alarms[first] / alarms[-1])
+    return float(DETECTION["FPR95"](*curves(scores, positive))[0])
 
 
 def aupr(scores: Floats, positive: NDArray[np.bool_]) -> float:
@@ -100,9 +99,7 @@ def aupr(scores: Floats, positive: NDArray[np.bool_]) -> float:
     Takes and raises what `auroc` does. The mean precision at each threshold, weighed by the recall
     that it adds, as `average_precision_score` of scikit-learn, which the authors' code calls.
     """
-    hits, alarms = _curve(scores, positive)
-    gained, answers = np.diff(hits), (hits + alarms)[1:]
-    return float((gained * hits[1:] / answers).sum() / hits[-1])
+    return float(DETECTION["AUPR"](*curves(scores, positive))[0])
 
 
 def _ascending(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -127,14 +124,51 @@ def _squared_gaps(confidence: Floats, correct: NDArray[np.bool_]) -> Floats:
     return squared * sizes / len(right)
 
 
-def _curve(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Positives and negatives at or above each threshold, from none to all of them."""
+def _auroc(hits: Floats, alarms: Floats) -> Floats:
+    below = np.diff(alarms) * (hits[:, 1:] + hits[:, :-1]) / 2  # the trapezia under the curve
+    area: Floats = below.sum(1) / (hits[:, -1] * alarms[:, -1])
+    return area
+
+
+def _fpr95(hits: Floats, alarms: Floats) -> Floats:
+    first = np.argmax(100 * hits >= 95 * hits[:, -1:], axis=1)
+    share: Floats = alarms[np.arange(len(alarms)), first] / alarms[:, -1]
+    return share
+
+
+def _aupr(hits: Floats, alarms: Floats) -> Floats:
+    gained = np.diff(hits)
+    answers = np.maximum((hits + alarms)[:, 1:], 1)  # a resample may have none that high
+    precision: Floats = (gained * hits[:, 1:] / answers).sum(1) / hits[:, -1]
+    return precision
+
+
+DETECTION: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "AUPR": _aupr,
+    "AUROC": _auroc,
+    "FPR95": _fpr95,
+}
+"""Measures (R,) of R pairs of curves, as `curves` has them."""
+
+
+def curves(
+    scores: Floats, positive: NDArray[np.bool_], counts: NDArray[Any] | None = None
+) -> tuple[Floats, Floats]:
+    """Positives and negatives at or above each of T thresholds, from none to all: (R, T + 1) each.
+
+    scores, positive: (N,). counts: how often each image is in each of R resamples, (R, N); by
+    default once in a single one. Raises what `auroc` does.
+    """
     if scores.shape != positive.shape or not np.isfinite(scores).all():
         raise ValueError("every image needs a score that is a number")
     if positive.all() or not positive.any():
         raise ValueError("telling images apart needs both kinds of them")
-    values, group = np.unique(-scores, return_inverse=True)
-    hits = np.bincount(group, weights=positive, minlength=len(values))
-    alarms = np.bincount(group, weights=~positive, minlength=len(values))
-    zero = np.zeros(1)
-    return np.cumsum(np.r_[zero, hits]), np.cumsum(np.r_[zero, alarms])
+    counts = np.ones((1, len(scores))) if counts is None else counts
+    order = np.argsort(-scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
+    sums = (
+        np.add.reduceat((counts * kind)[:, order], starts, axis=1, dtype=np.float64)
+        for kind in (positive, ~positive)
+    )
+    hits, alarms = (np.pad(np.cumsum(found, axis=1), ((0, 0), (1, 0))) for found in sums)
+    return hits, alarms

@@ -52,6 +52,7 @@ def _row(
             cell_images(plan, cell) * _cost(plan, cell, options, costs) for cell in task.missing
         )
     decoded = sum(bytes_of(view) for view in views(plan, task)) if passes else 0
+    shown = dict.fromkeys(map(plan.of, task.missing))
     return {
         "suite": plan.suite.name,
         "model": task.model.name,
@@ -61,7 +62,7 @@ def _row(
         "forward_passes": passes,
         "seconds": seconds,
         "bytes": passes * ROW_BYTES,
-        "decoded_bytes": decoded * len(plan.everything.rows),
+        "decoded_bytes": decoded * sum(len(images.rows) for images in shown),
     }
 
 
@@ -70,10 +71,13 @@ def _first(plan: Plan) -> Task | None:
 
 
 def _passes_each(plan: Plan, task: Task) -> float:
-    """Forward passes an attacked image takes: one gradient, worth three, serves all epsilons."""
+    """Forward passes an attacked image takes; a gradient is worth three.
+
+    One serves all epsilons of FGSM. PGD takes one a step, and foolbox looks at the result.
+    """
     if not isinstance(plan.suite, AttackSuite) or not task.missing:
         return 1.0
-    return 1 + 3 / len(task.missing)
+    return 2.0 + 3 * plan.suite.steps if plan.suite.steps else 1 + 3 / len(task.missing)
 
 
 def _forward_seconds(task: Task, options: Options) -> float:

@@ -1,6 +1,7 @@
 """What there is to do: a suite's images, and each model's store and missing cells."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 
 from nsbench import corruptions, distributed, perturbations
 from nsbench.corruptions import package
-from nsbench.data.sources import Source, sample, select_per_class
+from nsbench.data.catalog import PREFIX, data_set, how_to_get, is_missing
+from nsbench.data.sources import Source, of_classes, sample, select_per_class
 from nsbench.data.transforms import Preprocessing, crop_of
 from nsbench.errors import NsbenchError
 from nsbench.evaluation.files import FilesOf
@@ -18,15 +20,17 @@ from nsbench.evaluation.pixels import Pixels
 from nsbench.evaluation.predictions import Store
 from nsbench.evaluation.tasks import Images, Task
 from nsbench.models import Classifier, class_indices
+from nsbench.progress import say
+from nsbench.reference import load_reference
 from nsbench.run import fingerprint, sha256
 from nsbench.suite import (
     AccuracySuite,
     AttackSuite,
     CorruptionSuite,
+    DetectionSuite,
     PerturbationSuite,
     SizedSuite,
     Suite,
-    load_reference,
 )
 
 QUICK = 5_000
@@ -36,8 +40,8 @@ QUICK = 5_000
 class Plan:
     """A suite ready to run.
 
-    everything: the images of the cell `clean`. files: what changed images are read from, if they
-    are not made.
+    everything: the images of the cell `clean`, which may be of another source. files: what changed
+    images are read from, if they are not made.
     """
 
     suite: Suite
@@ -46,24 +50,82 @@ class Plan:
     everything: Images
     files: FilesOf | None = None
 
+    def of(self, cell: str) -> Images:
+        """The images of a cell."""
+        return self.everything if cell == "clean" else self.images
 
-def make_plan(suite: Suite, source: Source, models: list[Classifier], options: Options) -> Plan:
+
+def without_missing(suite: Suite) -> Suite:
+    """A suite without the clean images that are only for comparison, if they are not found."""
+    if not isinstance(suite, AccuracySuite) or not suite.clean:
+        return suite
+    if not is_missing(suite.clean.source):
+        return suite
+    name = suite.clean.source.removeprefix(PREFIX)
+    say(
+        f"{suite.name}: {name} is not in the data roots, so the accuracy on clean images of the "
+        f"same classes is left out; to get it: {how_to_get(name)}"
+    )
+    return suite.model_copy(update={"clean": None})
+
+
+def make_plan(
+    suite: Suite, source: Source, clean: Source | None, models: list[Classifier], options: Options
+) -> Plan:
     """A suite's image list, and each model's missing cells.
 
-    Raises NsbenchError for images that cannot serve the suite, or a class no model knows.
+    clean: the source of the suite's clean images, where that is another one. Raises NsbenchError
+    for images that cannot serve the suite, or a class no model knows.
     """
     if source.labels is None:
         raise NsbenchError(f"{suite.name} needs labels, but {source.name} has none")
-    everything = _images(source, _indices(suite, source, options), options)
-    images = everything
+    _tell_missing_classes(suite, source.labels, source.name)
+    images = everything = _images(source, _indices(suite, source, options), options)
+    if clean:
+        everything = _clean_images(suite, source, clean, options)
+        images.outside = isinstance(suite, DetectionSuite)
     if isinstance(suite, AccuracySuite) and suite.misclassified:
         images = _images(source, _misclassified(suite, everything), options)
-    files = None
-    if isinstance(suite, SizedSuite) and suite.files:
-        files = FilesOf(suite, source, images.own)
+    files = _files(suite, images)
     generator = files.identity() if files else _generator(suite, options.device)
-    tasks = [_task(suite, images, model, generator, options) for model in models]
+    beside = everything if clean else None
+    tasks = [_task(suite, images, beside, model, generator, options) for model in models]
     return Plan(suite, images, tasks, everything, files)
+
+
+def _tell_missing_classes(suite: Suite, labels: NDArray[np.int64], where: str) -> None:
+    """A released set without all of its classes gives other numbers, above all under a mask."""
+    if not suite.source.source.startswith(PREFIX):
+        return
+    wanted, found = (
+        data_set(suite.source.source.removeprefix(PREFIX)).classes,
+        len(np.unique(labels)),
+    )
+    if found != wanted:
+        masked = ", and only these can be answered" if suite.mask else ""
+        say(f"{suite.name}: {where} has images of {found} classes, not of {wanted}{masked}")
+
+
+def _clean_images(suite: Suite, source: Source, clean: Source, options: Options) -> Images:
+    """The images of another source that are of the same classes."""
+    if source.classes is None:
+        raise NsbenchError(f"{suite.name} names clean images, but its classes have no names")
+    chosen = of_classes(clean, source.classes)
+    return _images(chosen, _indices(suite, chosen, options), options)
+
+
+def _files(suite: Suite, images: Images) -> FilesOf | None:
+    """What to read changed images from; None where they are made, as their files are not found."""
+    if not isinstance(suite, SizedSuite) or not suite.files:
+        return None
+    if is_missing(suite.files) and getattr(suite, "generator", "") != "none":
+        name = suite.files.removeprefix(PREFIX)
+        say(
+            f"{suite.name}: {name} is not in the data roots, so its images are made from "
+            f"{images.source.name}; the released files: {how_to_get(name)}"
+        )
+        return None
+    return FilesOf(suite, images.source, images.own)
 
 
 def _indices(suite: Suite, source: Source, options: Options) -> NDArray[np.int64]:
@@ -99,7 +161,12 @@ def _misclassified(suite: AccuracySuite, images: Images) -> NDArray[np.int64]:
 
 
 def _task(
-    suite: Suite, images: Images, model: Classifier, generator: str | None, options: Options
+    suite: Suite,
+    images: Images,
+    clean: Images | None,
+    model: Classifier,
+    generator: str | None,
+    options: Options,
 ) -> Task:
     if isinstance(suite, AttackSuite) and not model.differentiable:
         raise NsbenchError(
@@ -110,21 +177,28 @@ def _task(
         raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")
     classes = np.arange(len(known)) if suite.mask else known
     columns = torch.from_numpy(known) if suite.mask else None
-    rows = zip(images.ids, images.labels.tolist(), strict=True)
-    listed = "\n".join(f"{name}\t{label}" for name, label in rows)
     identity = {
         "protocol": suite.protocol(),
-        "images": sha256(f"{images.source.version}\n{listed}".encode()),
+        "images": _hash(images),
         "classes": fingerprint(known.tolist()),
         "weights": model.weights,
         "preprocessing": model.preprocessing.model_dump(),
         "generator": generator,
         "numerics": options.numerics,
     }
+    if clean:
+        identity["clean"] = _hash(clean)
     store = Store(model.results, suite.name, identity)
     # one process looks, so that all agree
     missing = distributed.broadcast([cell for cell in suite.cells() if not store.has(cell)])
     return Task(model, store, classes, columns, missing)
+
+
+def _hash(images: Images) -> str:
+    """Of the images, their order and their labels."""
+    rows = zip(images.ids, images.labels.tolist(), strict=True)
+    listed = "\n".join(f"{name}\t{label}" for name, label in rows)
+    return sha256(f"{images.source.version}\n{listed}".encode())
 
 
 def _generator(suite: Suite, device: torch.device) -> str | None:
@@ -159,22 +233,27 @@ def read_images(plans: list[Plan], options: Options) -> None:
     needs: dict[int, tuple[Source, set[int], dict[str, View]]] = {}
     for plan in plans:
         for task in plan.tasks:
-            for view in views(plan, task) if task.missing else []:
-                entry = needs.setdefault(id(plan.images.source), (plan.images.source, set(), {}))
-                chosen = plan.everything if "clean" in task.missing else plan.images
-                entry[1].update(chosen.own.tolist())
+            wanted = dict.fromkeys(map(plan.of, task.missing))
+            for images, view in product(wanted, views(plan, task)):
+                source, own = images.origin
+                entry = needs.setdefault(id(source), (source, set(), {}))
+                entry[1].update(own.tolist())
                 entry[2][str(view)] = view
-    for source, wanted, named in needs.values():
-        indices = np.array(sorted(wanted), dtype=np.int64)
+    for source, numbers, named in needs.values():
+        indices = np.array(sorted(numbers), dtype=np.int64)
         pixels = load_images(source, indices, list(named.values()), options.cache)
-        for plan in plans:
-            if plan.images.source is source:
-                for images in (plan.images, plan.everything):
-                    _share(images, indices, dict(zip(named, pixels, strict=True)))
+        for images in (images for plan in plans for images in (plan.images, plan.everything)):
+            where, own = images.origin
+            if where is source:
+                _share(images, own, indices, dict(zip(named, pixels, strict=True)))
 
 
-def _share(images: Images, indices: NDArray[np.int64], loaded: dict[str, Pixels]) -> None:
-    own = images.own
+def _share(
+    images: Images,
+    own: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    loaded: dict[str, Pixels],
+) -> None:
     rows = np.searchsorted(indices, own)
     if np.max(rows, initial=0) < len(indices) and (indices[rows] == own).all():
         images.pixels = {key: pixels.take(rows) for key, pixels in loaded.items()}

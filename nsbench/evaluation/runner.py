@@ -11,16 +11,18 @@ import torch
 from torch.nn.functional import interpolate
 
 from nsbench import distributed
-from nsbench.attacks import fgsm_logits
+from nsbench.attacks import frozen
 from nsbench.data.sources import Source, SourceSpec, open_source
 from nsbench.errors import NsbenchError
+from nsbench.evaluation.attacked import attacked
 from nsbench.evaluation.cells import Corrupted, Perturbed, batches, clean_batches
 from nsbench.evaluation.options import Options, make_options
-from nsbench.evaluation.plan import Plan, crop_size, make_plan, read_images
+from nsbench.evaluation.plan import Plan, crop_size, make_plan, read_images, without_missing
 from nsbench.evaluation.tasks import Images, Task
 from nsbench.models import Classifier, load_models
 from nsbench.names import frame_count
 from nsbench.progress import Advance, say, stage
+from nsbench.reference import load_reference
 from nsbench.run import environment, read_json
 from nsbench.suite import (
     AttackSuite,
@@ -29,7 +31,6 @@ from nsbench.suite import (
     SizedSuite,
     Suite,
     epsilon_cell,
-    load_reference,
     load_suite,
 )
 
@@ -67,12 +68,12 @@ def make_plans(
     """What `evaluate` would do. Raises NsbenchError as it does."""
     chosen = _distinct([load_suite(s) if isinstance(s, str) else s for s in suites])
     loaded = [ready(model, options) for model in load_models(models, options.device)]
-    sources: dict[SourceSpec, Source] = {}
+    opened: dict[SourceSpec, Source] = {}
     plans = []
-    for suite in chosen:
-        if suite.source not in sources:
-            sources[suite.source] = open_source(suite.source)
-        plans.append(make_plan(suite, sources[suite.source], loaded, options))
+    for suite in map(without_missing, chosen):
+        source, beside = open_source(suite.source, opened), getattr(suite, "clean", None)
+        clean = open_source(beside, opened) if beside else None
+        plans.append(make_plan(suite, source, clean, loaded, options))
     return plans
 
 
@@ -120,9 +121,11 @@ def _run(plan: Plan, options: Options) -> Iterator[Path]:
 
 def _unreadable(plan: Plan) -> dict[str, str]:
     """Images that could not be read, and why, of all processes."""
-    images = plan.everything
-    ids = images.own_ids
-    own = {ids[row]: why for row, why in images.unreadable.items()}
+    own = {
+        images.own_ids[row]: why
+        for images in dict.fromkeys((plan.images, plan.everything))
+        for row, why in images.unreadable.items()
+    }
     return {name: why for found in distributed.gather(own) for name, why in found.items()}
 
 
@@ -194,10 +197,9 @@ def _logits(task: Task, images: torch.Tensor, options: Options) -> torch.Tensor:
 
 def _run_accuracy(plan: Plan, tasks: list[Task], options: Options, advance: Advance) -> None:
     for cell in plan.suite.cells():
-        images = plan.everything if cell == "clean" else plan.images
         for task in tasks:
             if cell in task.missing:
-                _run_clean(cell, images, plan.suite, task, options, advance)
+                _run_clean(cell, plan.of(cell), plan.suite, task, options, advance)
 
 
 def _run_clean(
@@ -260,26 +262,15 @@ def _run_attack(plan: Plan, tasks: list[Task], options: Options, advance: Advanc
         epsilons = [e for e in suite.epsilons if epsilon_cell(e) in task.missing]
         labels = torch.from_numpy(task.labels(images)[images.rows]).to(options.device)
         for batch in clean_batches(images.crops(crop_size(suite, task.model)), options):
-            curve = _attacked(task, batch.images, labels[batch.rows], epsilons, options)
+            with frozen(task.model.module):
+                curve = attacked(
+                    suite, _masked(task), batch.images, labels[batch.rows], epsilons, options
+                )
             for epsilon, answer in zip(epsilons, curve.unbind(1), strict=True):
                 task.add(epsilon_cell(epsilon), answer)
                 advance(len(batch.images))
         for epsilon in epsilons:
             task.finish(epsilon_cell(epsilon), images)
-
-
-def _attacked(
-    task: Task, images: torch.Tensor, labels: torch.Tensor, epsilons: list[float], options: Options
-) -> torch.Tensor:
-    """Logits (B, K, C) under each of K epsilons in units of 1/255."""
-    logits, scaled = _masked(task), [epsilon / 255 for epsilon in epsilons]
-
-    def curve(some: slice) -> torch.Tensor:
-        with options.autocast():
-            found = fgsm_logits(logits, images[some] / 255, labels[some], scaled)
-            return torch.stack(list(found), 1)
-
-    return options.memory.in_parts(curve, len(images))
 
 
 def _masked(task: Task) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -291,6 +282,7 @@ def _masked(task: Task) -> Callable[[torch.Tensor], torch.Tensor]:
 
 _RUN: dict[str, Callable[[Plan, list[Task], Options, Advance], None]] = {
     "accuracy": _run_accuracy,
+    "detection": _run_accuracy,
     "corruption": run_corruption,
     "perturbation": _run_perturbation,
     "attack": _run_attack,

@@ -6,7 +6,6 @@ score and the metric is their mean. Intervals and paired comparisons then need o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.errors import NsbenchError
-from nsbench.evaluation.calibration import calibration_percent
+from nsbench.evaluation.calibration import DETECTION, calibration_percent
+from nsbench.evaluation.changes import Detection, DetectionMetric, Metric
 from nsbench.evaluation.metrics import (
     Floats,
     corruption_errors,
@@ -26,21 +26,13 @@ from nsbench.evaluation.metrics import (
     top5_distance,
 )
 from nsbench.evaluation.predictions import Predictions, read_cell
-from nsbench.evaluation.statistics import (
-    Interval,
-    bootstrap,
-    bootstrap_p,
-    mcnemar,
-    percentile_interval,
-    resampled_means,
-    wilson,
-)
-from nsbench.names import frame_count, is_noise
+from nsbench.names import CORRUPTIONS, frame_count, is_noise
 from nsbench.run import read_json
 from nsbench.suite import (
     AccuracySuite,
     AttackSuite,
     CorruptionSuite,
+    DetectionSuite,
     PerturbationSuite,
     Suite,
     epsilon_cell,
@@ -55,87 +47,6 @@ than five points: it would divide by noise. AlexNet has none on ImageNet-C (the 
 
 WORST_DISTANCE = 15.0
 """The top-5 distance of two rankings without a common class: 5 + 4 + 3 + 2 + 1."""
-
-MIN_IMAGES = 20
-"""A change on fewer images than this is never called sure: a bootstrap of them means little."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric in percent (mT5D included) as the mean of per-image scores.
-
-    proportion: whether the scores are 0 or 100, so that Wilson's interval applies.
-    """
-
-    name: str
-    ids: tuple[str, ...]
-    scores: Floats
-    higher_is_better: bool
-    proportion: bool = False
-
-    @property
-    def value(self) -> float:
-        """The metric."""
-        return float(self.scores.mean())
-
-    @cached_property
-    def interval(self) -> Interval:
-        """Its 95% interval over images."""
-        if self.proportion:
-            low, high = wilson(int(np.count_nonzero(self.scores)), len(self.scores))
-            return Interval(100 * low, 100 * high)
-        return bootstrap(self.scores)
-
-
-@dataclass(frozen=True)
-class Change:
-    """The difference of a metric between two models on the same images.
-
-    p_value: of no difference, by McNemar's test for proportions, else from the bootstrap.
-    """
-
-    value: float
-    interval: Interval
-    better: bool
-    images: int
-    p_value: float
-
-    @property
-    def sure(self) -> bool:
-        """Whether the paired 95% interval excludes zero, on enough images."""
-        return self.images >= MIN_IMAGES and self.interval.excludes_zero
-
-
-def change(metric: Metric, base: Metric) -> Change:
-    """`metric` minus `base`, with a paired bootstrap interval.
-
-    Raises NsbenchError if the two were not measured on the same images.
-    """
-    return changes([metric], [base])[0]
-
-
-def changes(metrics: Sequence[Metric], bases: Sequence[Metric]) -> list[Change]:
-    """Each of `metrics` minus its base, as `change` has them; they share the resamples.
-
-    All are of the same images. Raises NsbenchError if one was not measured on them.
-    """
-    for metric in (*metrics, *bases):
-        if metric.ids != metrics[0].ids:
-            raise NsbenchError(f"{metric.name} was measured on different images: evaluate again")
-    pairs = list(zip(metrics, bases, strict=True))
-    means = resampled_means(np.stack([metric.scores - base.scores for metric, base in pairs], 1))
-    return [_change(*pair, column) for pair, column in zip(pairs, means.T, strict=True)]
-
-
-def _change(metric: Metric, base: Metric, resampled: Floats) -> Change:
-    difference = metric.scores - base.scores
-    value = float(difference.mean())
-    better = (value > 0) == metric.higher_is_better
-    if metric.proportion:
-        p_value = mcnemar(int((difference < 0).sum()), int((difference > 0).sum()))
-    else:
-        p_value = bootstrap_p(resampled)
-    return Change(value, percentile_interval(resampled), better, len(difference), p_value)
 
 
 @dataclass(frozen=True)
@@ -174,6 +85,8 @@ def _score(folder: Path, manifest: dict[str, Any]) -> SuiteScores:
     parts: dict[str, Metric] = {}
     if isinstance(suite, AccuracySuite):
         metrics, tables = _accuracy({cell: read_cell(folder, cell) for cell in suite.cells()})
+    elif isinstance(suite, DetectionSuite):
+        metrics, tables = _detection(read_cell(folder, "images"), read_cell(folder, "clean"))
     elif isinstance(suite, CorruptionSuite):
         metrics, tables, parts = _corruption(suite, folder, reference)
     elif isinstance(suite, PerturbationSuite):
@@ -211,6 +124,28 @@ def _accuracy(cells: Mapping[str, Predictions]) -> tuple[dict[str, Metric], Tabl
     return metrics, {"calibration": {name: [value] for name, value in found.items()}}
 
 
+def _detection(unknown: Predictions, known: Predictions) -> tuple[dict[str, Metric], Tables]:
+    """The score is minus the confidence; an image that could not be read has the worst one."""
+    lost = unknown.top[:, 0] < 0
+    confidence = np.concatenate([np.where(lost, 1, unknown.confidence), known.confidence])
+    scores: Floats = -confidence.astype(np.float64)
+    detection = Detection(scores, np.arange(len(scores)) < len(lost))
+    ids = (*unknown.ids, *known.ids)
+    metrics: dict[str, Metric] = {
+        name.lower(): DetectionMetric(name, ids, scores, name != "FPR95", detection=detection)
+        for name in DETECTION
+    }
+    metrics["clean_top1"] = _proportion("clean top-1", known)
+    return metrics, {}
+
+
+def mce_name(corruptions: Sequence[str]) -> str:
+    """`mCE` of the 15 corruptions that it is defined by; of others their number stands with it."""
+    if set(corruptions) == set(CORRUPTIONS):
+        return "mCE"
+    return f"mCE of {len(corruptions)} corruption{'s' if len(corruptions) > 1 else ''}"
+
+
 def _corruption(
     suite: CorruptionSuite, folder: Path, reference: dict[str, Any] | None
 ) -> tuple[dict[str, Metric], Tables, dict[str, Metric]]:
@@ -221,7 +156,7 @@ def _corruption(
     metrics = {}
     if reference:
         base = reference["errors"]
-        metrics["mce"] = Metric("mCE", ids, mce(errors, base), False)
+        metrics["mce"] = Metric(mce_name(suite.corruptions), ids, mce(errors, base), False)
         rising = [n for n in errors if np.mean(base[n]) - reference["clean"] >= MIN_RISE]
         if rising:
             some = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
@@ -279,13 +214,14 @@ def _perturbation(
 def _attack(
     suite: AttackSuite, cells: Mapping[str, Predictions]
 ) -> tuple[dict[str, Metric], Tables]:
+    title = suite.attack.upper()
     curve = {
-        epsilon: _proportion(f"FGSM ε={epsilon:g}", cells[epsilon_cell(epsilon)])
+        epsilon: _proportion(f"{title} ε={epsilon:g}", cells[epsilon_cell(epsilon)])
         for epsilon in suite.epsilons
     }
     first = curve[suite.headline]
-    metrics = {f"fgsm_{suite.headline:g}": first}
-    metrics |= {f"fgsm_{e:g}": metric for e, metric in curve.items()}
+    metrics = {f"{suite.attack}_{suite.headline:g}": first}
+    metrics |= {f"{suite.attack}_{e:g}": metric for e, metric in curve.items()}
     tables = {
         "accuracy": {f"{e:g}": [m.value, *m.interval] for e, m in curve.items()},
     }

@@ -93,6 +93,11 @@ def resampled_means(scores: NDArray[np.float64], seed: int = 0) -> NDArray[np.fl
     return means
 
 
+def resampled_counts(images: int, seed: int = 0) -> NDArray[np.uint8]:
+    """How often each image is in each of 2,000 resamples, (R, N), by N and the seed alone."""
+    return np.concatenate(list(_draw(images, seed)))
+
+
 def _counts(images: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     """How often each image is in each resample, in chunks (rows, N)."""
     if images * RESAMPLES > KEPT:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from nsbench import distributed
-from nsbench.data.sources import Source, label_sets
+from nsbench.data.sources import Source, label_sets, origin
 from nsbench.data.transforms import Preprocessing
 from nsbench.errors import NsbenchError
 from nsbench.evaluation.pixels import Pixels
@@ -23,12 +23,14 @@ class Images:
     """The images of a suite, of which this process sees some.
 
     indices: of all of them in the source, int64 (N,). rows: of `indices`, those of this process.
-    pixels: of those rows by view, once they are read.
+    outside: whether they are of no class among the answers. pixels: of those rows by view, once
+    they are read.
     """
 
     source: Source
     indices: NDArray[np.int64]
     rows: NDArray[np.int64]
+    outside: bool = False
     pixels: dict[str, Pixels] = field(default_factory=dict)
 
     @property
@@ -40,6 +42,11 @@ class Images:
     def own(self) -> NDArray[np.int64]:
         """The images of this process in the source."""
         return self.indices[self.rows]
+
+    @property
+    def origin(self) -> tuple[Source, NDArray[np.int64]]:
+        """The source that they are decoded from, and those of this process in it."""
+        return origin(self.source, self.own)
 
     @property
     def own_ids(self) -> list[str]:
@@ -140,7 +147,9 @@ class Task:
         return Predictions(images.ids, labels, top.reshape(-1, TOP), confidence.reshape(-1))
 
     def _right(self, images: Images, top: Top) -> NDArray[np.int64]:
-        """Each image's label; of several right ones that which is ranked first."""
+        """Each image's label; of several right ones that which is ranked first; -1 for none."""
+        if images.outside:
+            return np.full(len(images.indices), -1)
         labels, sets = self.labels(images), label_sets(images.source)
         if sets is None or top.ndim == 3:
             return labels

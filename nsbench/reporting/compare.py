@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from nsbench.errors import NsbenchError
-from nsbench.evaluation.scores import Change, Metric, SuiteScores, changes
+from nsbench.evaluation.changes import Change, Metric, changes
+from nsbench.evaluation.scores import SuiteScores
 from nsbench.evaluation.statistics import Estimate, benjamini_hochberg, error_consistency
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.tables import Table, change_text

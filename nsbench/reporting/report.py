@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from nsbench.evaluation.scores import Change
+from nsbench.evaluation.changes import Change
 from nsbench.reporting import figures
 from nsbench.reporting.results import (
     Entry,

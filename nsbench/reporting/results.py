@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.errors import NsbenchError
+from nsbench.evaluation.changes import Change, Metric, change
 from nsbench.evaluation.predictions import latest
-from nsbench.evaluation.scores import Change, Metric, SuiteScores, change, score
+from nsbench.evaluation.scores import SuiteScores, score
 from nsbench.run import generation_folders, is_run, read_json
 from nsbench.suite import KINDS
 
@@ -107,7 +108,8 @@ def suites_of_kind(entries: Sequence[Entry], kind: str) -> list[str]:
 
 def comparable(one: SuiteScores, other: SuiteScores) -> bool:
     """Whether two models' numbers are of the same images, protocol, generator and reference."""
-    keys = ("protocol", "images", "generator")
+    keys = ["protocol", "images", "generator"]
+    keys += ["clean"] if one.suite.kind == "detection" else []  # elsewhere it only stands beside
     same = all(one.manifest["identity"][key] == other.manifest["identity"][key] for key in keys)
     return same and one.manifest["reference"] == other.manifest["reference"]
 
@@ -118,7 +120,13 @@ def headline(scores: SuiteScores) -> Metric:
 
 
 def change_from(base: Entry, entry: Entry, suite: str, metric: str) -> Change | None:
-    """The change of a metric against the base model, None where either was not evaluated."""
+    """The change of a metric against the base model, None where either was not evaluated.
+
+    Clean images beside a suite are not everywhere the same, or there.
+    """
     if suite not in base.scores or suite not in entry.scores or base is entry:
         return None
-    return change(entry.scores[suite].metrics[metric], base.scores[suite].metrics[metric])
+    before, after = (e.scores[suite].metrics.get(metric) for e in (base, entry))
+    if not before or not after or before.ids != after.ids:
+        return None
+    return change(after, before)

@@ -10,21 +10,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from nsbench import suite as suite_module
-from nsbench.evaluation.scores import Change, Metric, SuiteScores
+from nsbench.evaluation.changes import Change, Metric
+from nsbench.evaluation.scores import SuiteScores
+from nsbench.reference import PUBLISHED
 from nsbench.reporting.results import Entry, change_from, headline, suite_names
 from nsbench.run import generation_folders, read_json, write_json
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under columns, sentences below them, and the same as data."""
+    """Rows of text under columns, sentences below them, and the same as data.
+
+    prose: the columns hold text to read, not figures to compare.
+    """
 
     title: str
     columns: list[str]
     rows: list[list[str]] = field(default_factory=list)
     data: Any = None
     notes: list[str] = field(default_factory=list)
+    prose: bool = False
 
 
 def print_table(table: Table, json: Path | None = None) -> None:
@@ -40,7 +45,8 @@ def print_tables(tables: Sequence[Table], json: Path | None = None) -> None:
     for table in tables:
         shown = RichTable(title=table.title, title_justify="left")
         for index, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if index else "left", overflow="fold")
+            side: Any = "right" if index and not table.prose else "left"
+            shown.add_column(column, justify=side, overflow="fold")
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown, markup=False)
@@ -218,6 +224,10 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
 def _image_notes(scores: SuiteScores) -> list[str]:
     """What a reader must know of the images that were counted."""
     manifest, notes = scores.manifest, []
+    if (manifest["reference"] or {}).get("protocol") == PUBLISHED:
+        made = manifest["identity"]["generator"]
+        if not made.startswith("the files "):
+            notes.append(f"Images by {made}, not the released files that {scores.reference} saw.")
     if manifest.get("chosen"):
         notes.append(f"{manifest['images']:,} images, chosen by {manifest['chosen']}.")
     if manifest.get("unreadable"):
@@ -277,14 +287,6 @@ def _suite_data(scores: SuiteScores, base: Entry, entry: Entry, name: str) -> di
                 "excludes_zero": difference.sure,
             }
     return result
-
-
-def suites_table() -> Table:
-    """The shipped suites."""
-    suites = [suite_module.load_suite(name) for name in suite_module.shipped()]
-    rows = [[s.name, s.kind, str(len(s.cells())), s.description] for s in suites]
-    data = [{**s.model_dump(exclude={"reference"}), "cells": s.cells()} for s in suites]
-    return Table("suites", ["suite", "kind", "cells", "description"], rows, data)
 
 
 def reference_table(content: dict[str, Any]) -> Table:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from timm.data import RealLabelsImagenet
 
-from nsbench.data.sources import label_sets, open_source
+from nsbench.data.sources import label_sets, of_classes, open_source, origin
 from nsbench.errors import NsbenchError
 from tests.data.kinds import png, renamed, spec, tar_of
 
@@ -114,3 +114,38 @@ def test_lists_that_lack_something(val: Path, tmp_path: Path) -> None:
 def test_a_suite_without_labels_keeps_its_fingerprint() -> None:
     assert "labels" not in spec("digits").model_dump()
     assert spec("digits", labels="real").model_dump()["labels"] == "real"
+
+
+def test_images_of_some_classes(image_folder: Path, tmp_path: Path) -> None:
+    source = open_source(spec(image_folder))
+    dogs = of_classes(source, ("dog",))
+    assert dogs.ids == ["dog/0.png", "dog/1.png", "dog/2.png"]
+    assert dogs.labels is not None
+    assert (dogs.classes, dogs.labels.tolist()) == (("dog",), [0, 0, 0])
+    where, rows = origin(dogs, np.array([2, 0]))
+    assert where is source
+    assert rows.tolist() == [5, 3]
+    assert dogs.image(1).tobytes() == source.image(4).tobytes()
+    with pytest.raises(NsbenchError, match="has no image of the class 'cow': complete it"):
+        of_classes(source, ("cow", "dog"))
+
+
+def test_numbers_are_those_of_imagenet(tmp_path: Path) -> None:
+    for index in (107, 3, 89):
+        path = tmp_path / "numbers" / str(index) / "0.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(png(index))
+    source = open_source(spec(tmp_path / "numbers", label_space="indices"))
+    chosen = of_classes(source, ("n01819313", "n01910747"))  # 89 and 107
+    assert chosen.ids == ["107/0.png", "89/0.png"]
+    assert chosen.labels is not None
+    assert chosen.labels.tolist() == [1, 0]
+    with pytest.raises(NsbenchError, match="has no labels"):
+        of_classes(open_source(spec(tmp_path / "numbers" / "3")), ("n01819313",))
+
+
+def test_a_source_of_other_labels_shares_its_images(val: Path) -> None:
+    opened = {}  # type: ignore[var-annotated]
+    real = open_source(spec(val, labels="real"), opened)
+    assert origin(real, np.array([0]))[0] is open_source(spec(val), opened)
+    assert open_source(spec(val, labels="real"), opened) is real

@@ -13,6 +13,8 @@ from nsbench.evaluation.metrics import (
     top5_distance,
 )
 from nsbench.names import CORRUPTIONS, PERTURBATIONS, is_noise
+from nsbench.reference import load_reference
+from nsbench.suite import load_suite
 
 # Mean AlexNet errors over severities: hendrycks/robustness README at 76d9393; clean: torchvision.
 ALEXNET = dict(zip(CORRUPTIONS, [
@@ -54,6 +56,23 @@ def test_mce_of_the_published_resnet_50() -> None:
     )
     found = corruption_errors(errors, reference)
     assert list(found.values()) == pytest.approx(RESNET50_CE, abs=0.01)
+
+
+def test_the_shipped_alexnet_gives_the_published_numbers() -> None:
+    """ResNet-50: mCE 76.7 and relative mCE 105.0; AlexNet itself: 100; ResNeXt-101: mFR 46.15."""
+    alexnet = load_reference(load_suite("imagenet-c"))
+    assert alexnet is not None
+    assert alexnet["clean"] == ALEXNET_CLEAN
+    assert {n: np.mean(row) for n, row in alexnet["errors"].items()} == pytest.approx(ALEXNET)
+    errors = {name: [1 - accuracy / 100] * 5 for name, accuracy in RESNET50.items()}
+    assert round(mce(errors, alexnet["errors"]), 1) == 76.7
+    relative = relative_mce(errors, 1 - 0.7613, alexnet["errors"], alexnet["clean"])
+    assert relative == pytest.approx(104.95, abs=0.005)  # which the paper rounds to 105.0
+    clips = load_reference(load_suite("imagenet-p"))
+    assert clips is not None
+    flips = {name: flip / 100 for name, flip in RESNEXT_FP.items()}
+    assert normalised_mean(flips, clips["flip_probability"]) == pytest.approx(46.15, abs=0.01)
+    assert normalised_mean(RESNEXT_T5D, clips["top5_distance"]) == pytest.approx(70.54, abs=0.01)
 
 
 def test_mfr_and_mt5d_of_the_published_resnext_101() -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from nsbench.errors import NsbenchError
+from nsbench.evaluation.changes import Metric, change, changes
 from nsbench.evaluation.metrics import mce, normalised_mean, relative_mce
 from nsbench.evaluation.predictions import Predictions, Store
-from nsbench.evaluation.scores import Metric, change, changes, score
+from nsbench.evaluation.scores import score
 from nsbench.names import frame_count
 from nsbench.suite import load_suite
 

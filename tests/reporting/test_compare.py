@@ -14,8 +14,9 @@ from scipy import stats
 
 from nsbench import cli
 from nsbench.errors import NsbenchError
+from nsbench.evaluation.changes import change
 from nsbench.evaluation.predictions import Predictions, Store
-from nsbench.evaluation.scores import change, score
+from nsbench.evaluation.scores import score
 from nsbench.evaluation.statistics import error_consistency
 from nsbench.reporting.compare import Comparison, compare
 from nsbench.reporting.tables import Table, csv_text, markdown_text

@@ -99,8 +99,9 @@ def test_references_inside_figures_resolve(evaluated: Path, tmp_path: Path) -> N
 def test_the_summary_is_the_scores_and_their_paired_changes(
     evaluated: Path, tmp_path: Path
 ) -> None:
+    from nsbench.evaluation.changes import change
     from nsbench.evaluation.predictions import latest
-    from nsbench.evaluation.scores import change, score
+    from nsbench.evaluation.scores import score
 
     summary = write_report([evaluated], tmp_path / "report.html")
     assert [row["model"] for row in summary.data] == ["generation 0", "generation 1"]

@@ -1,0 +1,224 @@
+"""The tables of `nsbench suites`: all shipped suites, and one suite explained."""
+
+from pathlib import Path
+from typing import Any
+
+from nsbench.data.catalog import PREFIX, data_set, find, how_to_get
+from nsbench.data.sources import open_source
+from nsbench.errors import NsbenchError
+from nsbench.evaluation.scores import mce_name
+from nsbench.reference import load_reference
+from nsbench.reporting.tables import Table
+from nsbench.suite import (
+    AccuracySuite,
+    AttackSuite,
+    CorruptionSuite,
+    PerturbationSuite,
+    SizedSuite,
+    Suite,
+    load_suite,
+    shipped,
+)
+
+
+def suites_table() -> Table:
+    """A row for each shipped suite."""
+    data = [_facts(load_suite(name)) for name in shipped()]
+    columns = ["suite", "kind", "images", "cells", "metric", "found"]
+    rows = [
+        [
+            facts["name"],
+            facts["kind"],
+            _number(facts["image_count"]),
+            str(len(facts["cells"])),
+            facts["metric"],
+            facts["found"],
+        ]
+        for facts in data
+    ]
+    notes = ["nsbench suites NAME explains one; a TOML file of your own is a suite too."]
+    return Table("suites", columns, rows, data, notes)
+
+
+def suite_table(name: str) -> Table:
+    """One suite, shipped or a TOML file, explained. Raises NsbenchError as `load_suite` does."""
+    suite = load_suite(name)
+    facts = _facts(suite)
+    rows = [
+        ["kind", facts["kind"]],
+        ["images", _number(facts["image_count"])],
+        ["cells", f"{len(facts['cells'])}: {', '.join(facts['cells'][:8])}" + _more(facts)],
+        ["protocol", facts["protocol"]],
+        ["metric", facts["metric"]],
+        ["normalised by", facts["reference"] or "nothing"],
+        ["found", facts["found"]],
+    ]
+    for use in facts["uses"]:
+        rows += [[use["role"], row] for row in _use_rows(use)]
+    return Table(suite.name, ["", suite.description], _left(rows), facts, prose=True)
+
+
+def _left(rows: list[list[str]]) -> list[list[str]]:
+    """Without the repeats of a row's title."""
+    titles = ["", *(title for title, _ in rows)]
+    return [
+        ["" if title == above else title, text]
+        for above, (title, text) in zip(titles, rows, strict=False)
+    ]
+
+
+def _more(facts: dict[str, Any]) -> str:
+    return " …" if len(facts["cells"]) > 8 else ""
+
+
+def _number(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
+
+
+def _use_rows(use: dict[str, Any]) -> list[str]:
+    where = use["path"] or ("missing" if use["missing"] else "")
+    size = f"{use['gigabytes']:g} GB to download" if use["gigabytes"] else ""
+    get = f"to get them: {use['how_to_get']}" if use["missing"] else ""
+    found = [use["name"], use["title"], use["citation"], size, where, get, use["instead"]]
+    return [text for text in found if text]
+
+
+def _facts(suite: Suite) -> dict[str, Any]:
+    reference = load_reference(suite)
+    uses = _uses(suite)
+    return {
+        **suite.model_dump(exclude={"reference"}),
+        "cells": suite.cells(),
+        "image_count": _count(suite),
+        "metric": metric_of(suite),
+        "reference": _normaliser(suite, reference),
+        "protocol": protocol_of(suite),
+        "found": _found(suite, {use["role"]: use["missing"] for use in uses}),
+        "uses": uses,
+    }
+
+
+def _normaliser(suite: Suite, reference: dict[str, Any] | None) -> str | None:
+    if not reference or isinstance(suite, AccuracySuite):
+        return None
+    return f"{reference['model']}. {reference.get('source', '')}".strip(". ")
+
+
+def metric_of(suite: Suite) -> str:
+    """What a suite is known by."""
+    if isinstance(suite, AccuracySuite):
+        return "top-1 of its classes" if suite.mask else "top-1"
+    if isinstance(suite, CorruptionSuite):
+        return mce_name(suite.corruptions) if suite.reference else "mean error"
+    if isinstance(suite, PerturbationSuite):
+        return "mFR" if suite.reference else "mean flip probability"
+    if isinstance(suite, AttackSuite):
+        return f"top-1 under {suite.attack.upper()}, ε={suite.headline:g}/255"
+    return "AUPR"
+
+
+def protocol_of(suite: Suite) -> str:
+    """What is done to images, and which answers count, in a few sentences."""
+    parts = ["Only the logits of the source's classes count."] if suite.mask else []
+    if suite.images_per_class:
+        parts.append(f"{suite.images_per_class} images a class, chosen by hash of their names.")
+    if isinstance(suite, SizedSuite):
+        parts.append(f"Centre crops of {suite.image_size} px{_resize(suite)}.")
+    else:
+        parts.append("Each model's own crop.")
+    if isinstance(suite, CorruptionSuite):
+        parts.append(_corrupted(suite))
+    if isinstance(suite, PerturbationSuite):
+        parts.append(f"Difficulty {suite.difficulty}; noises against the first frame, others "
+                     "against the one before.")  # fmt: skip
+    if isinstance(suite, AttackSuite):
+        parts.append(_attack(suite))
+    return " ".join(parts)
+
+
+def _resize(suite: SizedSuite) -> str:
+    return f" after a short side of {suite.resize_size} px" if suite.resize_size else ""
+
+
+def _corrupted(suite: CorruptionSuite) -> str:
+    if suite.generator == "none":
+        return "Corrupted images are read as released, never made."
+    quality = f"JPEG quality {suite.jpeg_quality}" if suite.jpeg_quality else "no JPEG"
+    return f"Corrupted images that are not released files: by {suite.generator}, {quality}."
+
+
+def _attack(suite: AttackSuite) -> str:
+    strengths = ", ".join(f"{epsilon:g}" for epsilon in suite.epsilons)
+    text = f"{suite.attack.upper()} with ε of {strengths} in units of 1/255, before normalisation"
+    if suite.steps:
+        text += f"; {suite.steps} steps of {suite.relative_step:g} ε, no random start"
+    return f"{text}."
+
+
+def _count(suite: Suite) -> int | None:
+    """Images of the source that are evaluated, None where that cannot be told."""
+    if isinstance(suite, AccuracySuite) and suite.misclassified:
+        return len((load_reference(suite) or {})["misclassified"])
+    if suite.source.source.startswith(PREFIX):
+        entry = data_set(suite.source.source.removeprefix(PREFIX))
+        each = suite.images_per_class
+        return entry.classes * each if each else entry.images
+    try:
+        source = open_source(suite.source)
+    except NsbenchError:
+        return None
+    if suite.images_per_class and source.labels is not None:
+        return len(set(source.labels.tolist())) * suite.images_per_class
+    return len(source)
+
+
+def _uses(suite: Suite) -> list[dict[str, Any]]:
+    """The images that a suite reads, by role."""
+    clean = getattr(suite, "clean", None)
+    files = suite.files if isinstance(suite, SizedSuite) else None
+    named = {"source": suite.source.source, "files": files, "clean": clean and clean.source}
+    return [_use(suite, role, name) for role, name in named.items() if name]
+
+
+def _use(suite: Suite, role: str, name: str) -> dict[str, Any]:
+    use: dict[str, Any] = {
+        "role": role, "name": name, "title": "", "citation": "", "gigabytes": None,
+        "path": None, "missing": False, "how_to_get": "", "instead": "",
+    }  # fmt: skip
+    if not name.startswith(PREFIX):
+        path = Path(name).expanduser()
+        elsewhere = name == "digits" or name.startswith("hf:") or "{" in name
+        return use | {"path": str(path) if path.exists() else None,
+                      "missing": not elsewhere and not path.exists(),
+                      "how_to_get": "correct the path in the suite"}  # fmt: skip
+    name = name.removeprefix(PREFIX)
+    entry, place = data_set(name), find(name)
+    sizes = [archive.gigabytes for archive in entry.archives]
+    return use | {
+        "title": entry.title,
+        "citation": entry.source,
+        "gigabytes": sum(size for size in sizes if size) if sizes and all(sizes) else None,
+        "path": str(place) if place else None,
+        "missing": place is None,
+        "how_to_get": how_to_get(name),
+        "instead": "" if place else _instead(suite, role),
+    }
+
+
+def _instead(suite: Suite, role: str) -> str:
+    if role == "files":
+        can = not (isinstance(suite, CorruptionSuite) and suite.generator == "none")
+        return f"instead, they are made from {suite.source}" if can else ""
+    if role == "clean" and isinstance(suite, AccuracySuite):
+        return "instead, the clean accuracy is left out"
+    return ""
+
+
+def _found(suite: Suite, missing: dict[str, bool]) -> str:
+    if missing["source"]:
+        return "missing"
+    if missing.get("files"):
+        return f"made from {suite.source}" if _instead(suite, "files") else "missing"
+    if missing.get("clean"):
+        return "without clean" if _instead(suite, "clean") else "missing"
+    return "yes"
