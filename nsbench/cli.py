@@ -13,9 +13,21 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperCommand
 
 import nsbench
+from nsbench.commands.bench import bench_app
+from nsbench.commands.data import data_app
+from nsbench.commands.make import make_app
+from nsbench.commands.options import (
+    CsvFile,
+    Data,
+    Device,
+    JsonFile,
+    ManyValues,
+    MarkdownFile,
+    Precision,
+)
+from nsbench.commands.show import show_app
 from nsbench.errors import NsbenchError
 from nsbench.progress import say
 from nsbench.run import write_json, write_text
@@ -27,54 +39,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Train Noisy Student generations, measure their robustness, report what each gained.",
 )
-bench_app = typer.Typer(
-    no_args_is_help=True, help="Measure speed against the reference, side by side."
-)
-app.add_typer(bench_app, name="bench")
-show_app = typer.Typer(no_args_is_help=True, help="Contact sheets of what is done to images.")
-app.add_typer(show_app, name="show")
+for name, group in [
+    ("bench", bench_app), ("show", show_app), ("make", make_app), ("data", data_app)
+]:  # fmt: skip
+    app.add_typer(group, name=name)
 
-make_app = typer.Typer(
-    no_args_is_help=True, help="Write ImageNet-C or ImageNet-P of any labeled images as files."
-)
-app.add_typer(make_app, name="make")
-data_app = typer.Typer(invoke_without_command=True)
-app.add_typer(data_app, name="data")
-
-
-class ManyValues(TyperCommand):
-    """A command whose repeatable options also take several values at once: `--suite a b c`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Spell `--suite a b` as `--suite a --suite b`."""
-        many = {flag for p in self.params if getattr(p, "multiple", False) for flag in p.opts}
-        spread: list[str] = super().parse_args(ctx, _spread(args, many))
-        return spread
-
-
-def _spread(args: list[str], many: set[str]) -> list[str]:
-    spread: list[str] = []
-    current, fresh = "", False
-    for arg in args:
-        if arg.startswith("-") and len(arg) > 1:
-            current, fresh = (arg if arg in many else ""), True
-        elif current and not fresh:
-            spread.append(current)
-        else:
-            fresh = False
-        spread.append(arg)
-    return spread
-
-
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the table as JSON.")]
-CsvFile = Annotated[Path | None, typer.Option("--csv", help="Also write every row as CSV.")]
-MarkdownFile = Annotated[
-    Path | None, typer.Option("--markdown", help="Also write the tables as Markdown.")
-]
-Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1 …; by default the GPU if there is one.")
-]
-Precision = Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")]
 Models = Annotated[
     list[str],
     typer.Argument(
@@ -182,8 +151,7 @@ def evaluate(
     from nsbench.suite import load_suite
 
     suites = [load_suite(name) for name in suite]  # a wrong name is told before weights are fetched
-    if data:
-        set_roots(data)
+    set_roots(data)
     options = make_options(
         device=device,
         batch_size=batch_size,
@@ -291,12 +259,6 @@ def quickstart(
 QUICKSTART_SUITES = ["digits", "digits-a", "digits-c", "digits-p", "digits-fgsm"]
 
 
-Data = Annotated[
-    list[Path] | None,
-    typer.Option("--data", help="Data roots; by default those in NSBENCH_DATA."),
-]
-
-
 @app.command(epilog="Examples:\n\n`nsbench suites`\n\n`nsbench suites imagenet-c --data /data`")
 def suites(
     name: Annotated[
@@ -332,273 +294,6 @@ def reference(
     content = make_reference(suite, model, out, device=device)
     print_table(reference_table(content), json)
     say(f"the reference is {out}")
-
-
-@bench_app.command(epilog="Example:\n\n`nsbench bench attack --json attack.json`")
-def attack(
-    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet18",
-    image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 64,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images.")] = 32,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 5,
-    device: Device = None,
-    json: JsonFile = None,
-) -> None:
-    """Time an FGSM curve of 8 epsilons by nsbench and by foolbox."""
-    from nsbench.bench import bench_attack
-    from nsbench.reporting.tables import bench_table, print_table
-
-    result = bench_attack(arch, image_size, batch_size, rounds, device=device)
-    print_table(bench_table(result))
-    if json:
-        write_json(json, result)
-
-
-@bench_app.command(
-    name="eval",
-    epilog="Examples:\n\n`nsbench bench eval --json eval.json`\n\n"
-    "`nsbench bench eval --models 3 --images 2048 --batch-size 256 --precision bfloat16`",
-)
-def bench_the_evaluation(
-    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet50",
-    models: Annotated[int, typer.Option(min=1, help="Evaluated together.")] = 1,
-    images: Annotated[int, typer.Option(min=1, help="Of each of the 75 cells.")] = 8,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 8,
-    precision: Precision = "float32",
-    device: Device = None,
-    json: JsonFile = None,
-) -> None:
-    """Time ImageNet-C on the fly beside the bare forward passes, and the reading of JPEG files."""
-    from nsbench.bench_eval import bench_eval
-    from nsbench.reporting.tables import bench_table, print_table
-
-    result = bench_eval(
-        arch,
-        models=models,
-        images=images,
-        batch_size=batch_size,
-        precision=precision,
-        device=device,
-    )
-    print_table(bench_table(result))
-    if json:
-        write_json(json, result)
-
-
-@bench_app.command(
-    name="corruptions",
-    cls=ManyValues,
-    epilog="Examples:\n\n`nsbench bench corruptions --json corruptions.json`\n\n"
-    "`nsbench bench corruptions --corruption fog snow --device cuda --batch-size 256`",
-)
-def bench_the_corruptions(
-    corruption: Annotated[
-        list[str] | None, typer.Option(help="By default the 15 of ImageNet-C.")
-    ] = None,
-    image_size: Annotated[int, typer.Option(min=32, help="Pixels.")] = 224,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images.")] = 64,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 3,
-    device: Device = None,
-    json: JsonFile = None,
-) -> None:
-    """Time the corruptions by nsbench and by the package imagecorruptions, on the same cores."""
-    from nsbench.bench_corruptions import bench_corruptions
-    from nsbench.names import CORRUPTIONS
-    from nsbench.reporting.tables import bench_table, corruptions_table, print_tables
-
-    result = bench_corruptions(
-        corruption or CORRUPTIONS,
-        image_size=image_size,
-        batch_size=batch_size,
-        rounds=rounds,
-        device=device,
-    )
-    print_tables([corruptions_table(result), bench_table(result)])
-    if json:
-        write_json(json, result)
-
-
-Picture = Annotated[Path, typer.Argument(help="A picture of any size.")]
-Sheet = Annotated[Path, typer.Option(help="The sheet to write.")]
-SheetSize = Annotated[int, typer.Option(min=32, help="Pixels that a picture is cropped to.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the random draws.")]
-
-
-@show_app.command(epilog="Example:\n\n`nsbench show corruptions cat.jpg --out sheet.png`")
-def corruptions(
-    image: Picture, out: Sheet = Path("sheet.png"), image_size: SheetSize = 224, seed: Seed = 0
-) -> None:
-    """Every corruption of ImageNet-C by severity."""
-    from nsbench.show import show_corruptions
-
-    show_corruptions(image, out, image_size=image_size, seed=seed)
-    say(f"the sheet is {out}")
-
-
-@show_app.command(epilog="Example:\n\n`nsbench show perturbations cat.jpg --out sheet.png`")
-def perturbations(
-    image: Picture, out: Sheet = Path("sheet.png"), image_size: SheetSize = 224, seed: Seed = 0
-) -> None:
-    """Every sequence of ImageNet-P, from its first frame to its last."""
-    from nsbench.show import show_perturbations
-
-    show_perturbations(image, out, image_size=image_size, seed=seed)
-    say(f"the sheet is {out}")
-
-
-Source = Annotated[
-    str, typer.Argument(help="A folder of class folders, Parquet files, hf:OWNER/NAME, or digits.")
-]
-Target = Annotated[Path, typer.Argument(help="A new folder, or one that a command began.")]
-Split = Annotated[str | None, typer.Option(help="The source's split.")]
-ImageSize = Annotated[
-    int | None, typer.Option(help="Pixels; by default 32 or 64 for such images, else 224.")
-]
-ResizeSize = Annotated[
-    int | None, typer.Option(help="Short side before the crop; by default 256 for 224 px.")
-]
-Lossless = Annotated[bool, typer.Option("--lossless", help="Exact pixels, in larger files.")]
-Layout = Annotated[
-    str | None,
-    typer.Option(
-        help="folder (a file an image) or npy (an array a name); by default npy at 32 px."
-    ),
-]
-Workers = Annotated[int | None, typer.Option(min=0, help="Processes; by default one a core.")]
-
-
-@make_app.command(
-    cls=ManyValues,
-    name="imagenet-c",
-    epilog="Examples:\n\n`nsbench make imagenet-c imagenet/val imagenet-c`\n\n"
-    "`nsbench make imagenet-c pets pets-c --corruption fog frost --severity 1 3 --lossless`",
-)
-def make_imagenet_c(
-    source: Source,
-    target: Target,
-    corruption: Annotated[
-        list[str] | None, typer.Option(help="Of the 19; by default the 15 of mCE.")
-    ] = None,
-    severity: Annotated[list[int] | None, typer.Option(help="1 to 5; by default all.")] = None,
-    split: Split = None,
-    image_size: ImageSize = None,
-    resize_size: ResizeSize = None,
-    seed: Seed = 0,
-    lossless: Lossless = False,
-    layout: Layout = None,
-    workers: Workers = None,
-    json: JsonFile = None,
-) -> None:
-    """Corrupt images into JPEG files, as ImageNet-C has them.
-
-    Repeat the command after an interruption, or with more corruptions: only what is missing is
-    made.
-    """
-    from nsbench import make
-    from nsbench.data.sources import SourceSpec
-    from nsbench.names import CORRUPTIONS, SEVERITIES
-    from nsbench.reporting.tables import made_table, print_table
-
-    summary = make.make_imagenet_c(
-        SourceSpec(source=source, split=split),
-        target,
-        corruptions=corruption or CORRUPTIONS,
-        severities=severity or SEVERITIES,
-        image_size=image_size,
-        resize_size=resize_size,
-        seed=seed,
-        lossless=lossless,
-        layout=layout,
-        workers=workers,
-    )
-    print_table(made_table(summary), json)
-
-
-@make_app.command(
-    cls=ManyValues,
-    name="imagenet-p",
-    epilog="Examples:\n\n`nsbench make imagenet-p imagenet/val imagenet-p`\n\n"
-    "`nsbench make imagenet-p pets pets-p --perturbation gaussian_noise --difficulty 2`",
-)
-def make_imagenet_p(
-    source: Source,
-    target: Target,
-    perturbation: Annotated[
-        list[str] | None, typer.Option(help="By default the ten of mFR.")
-    ] = None,
-    difficulty: Annotated[int, typer.Option(help="Of the noises, 1 to 3.")] = 1,
-    split: Split = None,
-    image_size: ImageSize = None,
-    resize_size: ResizeSize = None,
-    seed: Seed = 0,
-    lossless: Lossless = False,
-    layout: Layout = None,
-    workers: Workers = None,
-    json: JsonFile = None,
-) -> None:
-    """Perturb images into MP4 clips of one frame a second, as ImageNet-P has them.
-
-    Repeat the command after an interruption, or with more perturbations: only what is missing is
-    made.
-    """
-    from nsbench import make
-    from nsbench.data.sources import SourceSpec
-    from nsbench.names import PERTURBATIONS
-    from nsbench.reporting.tables import made_table, print_table
-
-    summary = make.make_imagenet_p(
-        SourceSpec(source=source, split=split),
-        target,
-        perturbations=perturbation or PERTURBATIONS,
-        difficulty=difficulty,
-        image_size=image_size,
-        resize_size=resize_size,
-        seed=seed,
-        lossless=lossless,
-        layout=layout,
-        workers=workers,
-    )
-    print_table(made_table(summary), json)
-
-
-@data_app.callback(
-    epilog="Examples:\n\n`nsbench data`\n\n`nsbench data --data /data --json data.json`\n\n"
-    "`nsbench data fetch imagenet-a --data /data`"
-)
-def data(context: typer.Context, data: Data = None, json: JsonFile = None) -> None:
-    """List the known data sets: where they were found, what is missing, how to get it."""
-    from nsbench.data.catalog import VARIABLE, roots, set_roots
-
-    set_roots(data)
-    if context.invoked_subcommand is None:
-        if not roots():
-            say(f"no data roots are named: name them by --data or in {VARIABLE}")
-        from nsbench.reporting.data_sets import data_table
-        from nsbench.reporting.tables import print_table
-
-        print_table(data_table(), json)
-
-
-@data_app.command(epilog="Example:\n\n`nsbench data fetch imagenet-a --data /data`")
-def fetch(
-    name: Annotated[list[str], typer.Argument(help="Data sets, as nsbench data lists them.")],
-    data: Annotated[
-        Path | None, typer.Option(help="Where to; by default the first root in NSBENCH_DATA.")
-    ] = None,
-) -> None:
-    """Download the released archives of data sets, and check them.
-
-    Repeat the command after an interruption: it goes on where it stopped.
-    """
-    from nsbench.data.catalog import data_set, set_roots
-    from nsbench.data.fetch import fetch_data_set
-
-    if data:
-        set_roots([data])
-    for each in name:
-        data_set(each)  # refuse a wrong name before hours of downloading
-    for each in name:
-        for path in fetch_data_set(each):
-            say(f"{each}: {path}")
 
 
 def main(arguments: list[str] | None = None) -> Any:

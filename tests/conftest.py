@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from nsbench.data.catalog import VARIABLE, set_roots
 from nsbench.training.generations import train
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _no_data_roots(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test names by --data, or the machine by NSBENCH_DATA, is not another test's."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    yield
+    set_roots(None)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import timm
 import torch
 
 from nsbench import cli
+from nsbench.commands import options
 from nsbench.suite import shipped
 from tests.conftest import write_suite
 
@@ -218,7 +219,7 @@ def test_a_suite_of_ones_own_is_explained(
 
 
 def test_several_values_after_one_option() -> None:
-    spread = cli._spread(["m", "--suite", "a", "b", "--json", "f", "-x", "c"], {"--suite"})
+    spread = options._spread(["m", "--suite", "a", "b", "--json", "f", "-x", "c"], {"--suite"})
     assert spread == ["m", "--suite", "a", "--suite", "b", "--json", "f", "-x", "c"]
 
 

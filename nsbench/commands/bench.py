@@ -1,0 +1,95 @@
+"""`nsbench bench`: speed against the reference, side by side."""
+
+from typing import Annotated
+
+import typer
+
+from nsbench.commands.options import Device, JsonFile, ManyValues, Precision
+from nsbench.run import write_json
+
+bench_app = typer.Typer(
+    no_args_is_help=True, help="Measure speed against the reference, side by side."
+)
+
+
+@bench_app.command(epilog="Example:\n\n`nsbench bench attack --json attack.json`")
+def attack(
+    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet18",
+    image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 5,
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Time an FGSM curve of 8 epsilons by nsbench and by foolbox."""
+    from nsbench.bench import bench_attack
+    from nsbench.reporting.tables import bench_table, print_table
+
+    result = bench_attack(arch, image_size, batch_size, rounds, device=device)
+    print_table(bench_table(result))
+    if json:
+        write_json(json, result)
+
+
+@bench_app.command(
+    name="eval",
+    epilog="Examples:\n\n`nsbench bench eval --json eval.json`\n\n"
+    "`nsbench bench eval --models 3 --images 2048 --batch-size 256 --precision bfloat16`",
+)
+def bench_the_evaluation(
+    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet50",
+    models: Annotated[int, typer.Option(min=1, help="Evaluated together.")] = 1,
+    images: Annotated[int, typer.Option(min=1, help="Of each of the 75 cells.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 8,
+    precision: Precision = "float32",
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Time ImageNet-C on the fly beside the bare forward passes, and the reading of JPEG files."""
+    from nsbench.bench_eval import bench_eval
+    from nsbench.reporting.tables import bench_table, print_table
+
+    result = bench_eval(
+        arch,
+        models=models,
+        images=images,
+        batch_size=batch_size,
+        precision=precision,
+        device=device,
+    )
+    print_table(bench_table(result))
+    if json:
+        write_json(json, result)
+
+
+@bench_app.command(
+    name="corruptions",
+    cls=ManyValues,
+    epilog="Examples:\n\n`nsbench bench corruptions --json corruptions.json`\n\n"
+    "`nsbench bench corruptions --corruption fog snow --device cuda --batch-size 256`",
+)
+def bench_the_corruptions(
+    corruption: Annotated[
+        list[str] | None, typer.Option(help="By default the 15 of ImageNet-C.")
+    ] = None,
+    image_size: Annotated[int, typer.Option(min=32, help="Pixels.")] = 224,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 3,
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Time the corruptions by nsbench and by the package imagecorruptions, on the same cores."""
+    from nsbench.bench_corruptions import bench_corruptions
+    from nsbench.names import CORRUPTIONS
+    from nsbench.reporting.tables import bench_table, corruptions_table, print_tables
+
+    result = bench_corruptions(
+        corruption or CORRUPTIONS,
+        image_size=image_size,
+        batch_size=batch_size,
+        rounds=rounds,
+        device=device,
+    )
+    print_tables([corruptions_table(result), bench_table(result)])
+    if json:
+        write_json(json, result)
