@@ -12,7 +12,11 @@ from PIL import Image, ImageOps
 from pydantic import Field
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.random_erasing import RandomErasing
-from timm.data.transforms import RandomResizedCropAndInterpolation
+from timm.data.transforms import (
+    CenterCropOrPad,
+    RandomResizedCropAndInterpolation,
+    ResizeKeepRatio,
+)
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
@@ -28,11 +32,13 @@ class Preprocessing(Config):
     """What stands between an image and a model; it travels with the checkpoint.
 
     The short side is resized to floor(image_size / crop_pct), then the centre square of image_size
-    is cut out (timm's evaluation transform). mean and std are in units of [0, 1].
+    is cut out (timm's evaluation transform). crop_mode, as in timm: `squash` resizes both sides to
+    that length and `border` the long one, and pads. mean and std are in units of [0, 1].
     """
 
     image_size: int = Field(ge=1, le=4096)
     crop_pct: float = Field(default=1.0, gt=0, le=1)
+    crop_mode: Literal["center", "squash", "border"] = "center"
     interpolation: Interpolation = "bicubic"
     mean: list[float] = Field(default=IMAGENET_MEAN, min_length=3, max_length=3)
     std: list[Annotated[float, Field(gt=0)]] = Field(
@@ -41,7 +47,7 @@ class Preprocessing(Config):
 
     @property
     def resize_size(self) -> int:
-        """Length of the short side before the crop, in pixels."""
+        """Length of the short side (or as crop_mode says) before the crop, in pixels."""
         return math.floor(self.image_size / self.crop_pct)
 
 
@@ -54,7 +60,13 @@ def crop_of(image_size: int, resize_size: int | None = None) -> Preprocessing:
 
 def center_crop(image: Image.Image, size: Preprocessing) -> NDArray[np.uint8]:
     """Resize and centre-crop an RGB image to uint8 (3, S, S), as timm and torchvision do."""
-    whole = F.resize(image, [size.resize_size], InterpolationMode(size.interpolation))
+    side = size.resize_size
+    if size.crop_mode == "border":
+        kept = ResizeKeepRatio(side, longest=1.0, interpolation=size.interpolation)(image)
+        fill = tuple(round(255 * value) for value in size.mean)
+        return to_array(CenterCropOrPad(size.image_size, fill=fill)(kept))
+    sides = [side, side] if size.crop_mode == "squash" else [side]
+    whole = F.resize(image, sides, InterpolationMode(size.interpolation))
     return to_array(F.center_crop(whole, [size.image_size]))
 
 

@@ -53,7 +53,7 @@ def load_images(
 
 
 def _key(source: Source, indices: NDArray[np.int64], view: View) -> str:
-    size = view if isinstance(view, int) else view.model_dump(exclude={"mean", "std"})
+    size = view if isinstance(view, int) else view.model_dump(exclude={"std"})
     return fingerprint([source.version, indices.tolist(), size])[:16]
 
 

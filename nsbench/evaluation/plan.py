@@ -216,6 +216,8 @@ def crop_size(suite: Suite, model: Classifier) -> Preprocessing:
     """The crop a model's images of a suite are cut to; mean and std do not matter to it."""
     if isinstance(suite, SizedSuite):
         return crop_of(suite.image_size, suite.resize_size)
+    if model.preprocessing.crop_mode == "border":
+        return model.preprocessing  # the border has the colour of the mean
     return model.preprocessing.model_copy(update={"mean": [0.0] * 3, "std": [1.0] * 3})
 
 

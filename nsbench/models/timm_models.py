@@ -1,6 +1,5 @@
 """timm's models: created by name, with the preprocessing of their pretrained configuration."""
 
-import warnings
 from typing import Any
 
 import timm
@@ -65,15 +64,10 @@ def sized(options: ModelOptions) -> dict[str, Any]:
 def timm_preprocessing(module: nn.Module, name: str) -> Preprocessing:
     """The preprocessing in a module's pretrained_cfg. Raises NsbenchError for an unknown one."""
     config = resolve_model_data_config(module)
-    if config["crop_mode"] != "center":
-        warnings.warn(
-            f"{name} was evaluated by its authors with crop mode '{config['crop_mode']}'; nsbench "
-            "crops the centre, so its numbers differ from theirs",
-            stacklevel=2,
-        )
     found = {
         "image_size": int(config["input_size"][-1]),
         "crop_pct": float(config["crop_pct"]),
+        "crop_mode": config["crop_mode"],
         "interpolation": config["interpolation"],
         "mean": [float(value) for value in config["mean"]],
         "std": [float(value) for value in config["std"]],

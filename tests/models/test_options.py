@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
 
 import nsbench
+from nsbench.data.transforms import center_crop
 from nsbench.errors import NsbenchError
 from nsbench.models import ModelOptions, load_model, load_models
 from nsbench.run import write_json
@@ -106,17 +110,21 @@ def test_timm_builds_for_the_size_that_is_asked_for(monkeypatch: pytest.MonkeyPa
     assert model.results.name.startswith("timm-test_vit.r160_in1k-")
 
 
-def test_another_crop_than_the_centre_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", ["squash", "border", "center"])
+def test_the_crop_mode_is_timms(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     create = timm.create_model
 
-    def squashed(name: str, pretrained: bool) -> torch.nn.Module:
-        overlay = {"crop_mode": "squash"}
-        made: torch.nn.Module = create(name, pretrained_cfg_overlay=overlay)
+    def other(name: str, pretrained: bool) -> torch.nn.Module:
+        made: torch.nn.Module = create(name, pretrained_cfg_overlay={"crop_mode": mode})
         return made
 
-    monkeypatch.setattr("timm.create_model", squashed)
-    with pytest.warns(UserWarning, match="crop mode 'squash'; nsbench crops the centre"):
-        load_model("timm:test_resnet.r160_in1k", "cpu")
+    monkeypatch.setattr("timm.create_model", other)
+    model = load_model("timm:test_resnet.r160_in1k", "cpu")
+    transform = create_transform(**resolve_model_data_config(model.module), normalize=False)
+    for shape in [(90, 200), (300, 170), (160, 160)]:
+        pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+        image = Image.fromarray(pixels)
+        assert (center_crop(image, model.preprocessing) == transform(image).numpy()).all()
 
 
 def test_models_that_are_loaded_stand_for_themselves(checkpoint: str) -> None:
