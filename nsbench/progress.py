@@ -93,6 +93,11 @@ def _line(text: str) -> None:
     print(text.rstrip(), file=sys.stderr, flush=True)
 
 
+def counted(count: int, what: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def _is_silent() -> bool:
     """Whether another of the processes that torchrun started speaks for all."""
     return os.environ.get("RANK", "0") != "0"

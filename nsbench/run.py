@@ -74,7 +74,10 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise NsbenchError(f"cannot read {path}: {error}") from error
+        raise NsbenchError(
+            f"cannot read {path} ({error}): repair it, or remove it and repeat the command that "
+            "made it"
+        ) from error
 
 
 def sha256(content: bytes) -> str:

@@ -277,7 +277,8 @@ def test_a_checkpoint_of_others_from_the_shell(
         json.loads(p.read_text()) for p in tmp_path.glob("results/best-*/s/*/suite.json")
     )
     assert manifest["identity"]["preprocessing"] | {"crop_pct": 0, "interpolation": ""} == {
-        "image_size": 32, "crop_pct": 0, "interpolation": "", "mean": [0.5] * 3, "std": [0.5] * 3
+        "image_size": 32, "crop_pct": 0, "crop_mode": "center", "interpolation": "",
+        "mean": [0.5] * 3, "std": [0.5] * 3,
     }  # fmt: skip
     assert manifest["model"]["arch"] == "test_resnet"
     torch.save(timm.create_model("test_resnet", num_classes=10).state_dict(), "best.pth")

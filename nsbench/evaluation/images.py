@@ -12,7 +12,7 @@ from nsbench.data.sources import Source
 from nsbench.data.transforms import Preprocessing, center_crop, resized
 from nsbench.errors import NsbenchError
 from nsbench.evaluation.pixels import Array, Pixels, PixelWriter, cached
-from nsbench.progress import say, stage
+from nsbench.progress import counted, say, stage
 from nsbench.run import fingerprint
 
 View = Preprocessing | int
@@ -101,4 +101,5 @@ def _check(source: Source, indices: NDArray[np.int64], views: list[Pixels]) -> N
             f"{len(reasons)} of {len(indices)} images of {source.name} cannot be read, such as: "
             f"{reasons[0]}"
         )
-    say(f"{len(reasons)} images of {source.name} cannot be read and count as errors: {reasons[0]}")
+    lost = counted(len(reasons), "image")
+    say(f"{lost} of {source.name} cannot be read, which counts as errors: {reasons[0]}")

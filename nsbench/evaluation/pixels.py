@@ -103,6 +103,7 @@ class PixelWriter:
     def done(self) -> Pixels:
         """The images; they are kept from now on."""
         if self._kept and self._temporary:
+            os.chmod(self._temporary, 0o644)
             os.replace(self._temporary, self._kept)
             lost = {str(row): reason for row, reason in self._lost.items()}
             write_json(_index(self._kept), {"shapes": _runs(self._shapes), "unreadable": lost})

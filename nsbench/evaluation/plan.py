@@ -257,5 +257,6 @@ def _share(
     loaded: dict[str, Pixels],
 ) -> None:
     rows = np.searchsorted(indices, own)
-    if np.max(rows, initial=0) < len(indices) and (indices[rows] == own).all():
+    # a process may have no image at all
+    if not len(own) or (rows.max() < len(indices) and (indices[rows] == own).all()):
         images.pixels = {key: pixels.take(rows) for key, pixels in loaded.items()}

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nsbench.errors import NsbenchError
+from nsbench.progress import say
 from nsbench.run import fingerprint, read_json, write_bytes, write_json
 
 TOP = 5
@@ -66,8 +67,16 @@ class Store:
         return self.folder / f"{cell}.parquet"
 
     def has(self, cell: str) -> bool:
-        """Whether a cell is finished."""
-        return self.path(cell).is_file()
+        """Whether a cell is finished. A broken file is told, and is none."""
+        path = self.path(cell)
+        if not path.is_file():
+            return False
+        try:
+            pq.read_metadata(path)
+        except (OSError, pa.ArrowException):
+            say(f"{path} is broken and is made again")
+            return False
+        return True
 
     def write(self, cell: str, rows: Predictions, frames: int = 1) -> None:
         """Write a cell whole or not at all; ids and labels stand for that many rows each."""
@@ -93,7 +102,9 @@ def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
         with pq.ParquetFile(path) as file:
             return _read(file, id_step)
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
-        raise NsbenchError(f"cannot read {path}: {error}; delete it and evaluate again") from error
+        raise NsbenchError(
+            f"cannot read {path} ({error!s:.80}): delete it and evaluate again"
+        ) from error
 
 
 def _read(file: pq.ParquetFile, id_step: int) -> Predictions:

@@ -49,7 +49,9 @@ def wilson(successes: int, trials: int) -> Interval:
     centre = share + z * z / (2 * trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
-    return Interval(max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
+    # exactly 0 and 1 where rounding would leave a trace
+    low = (centre - half) / scale if successes else 0.0
+    return Interval(low, (centre + half) / scale if successes < trials else 1.0)
 
 
 def bootstrap(scores: NDArray[np.float64], seed: int = 0) -> Interval:

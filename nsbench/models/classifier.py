@@ -88,20 +88,23 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
         highest = -1 if source.labels is None else int(np.max(source.labels, initial=-1))
         if highest >= model.num_classes:
             raise NsbenchError(
-                f"{source.name} has {highest + 1} classes, but {model.name} has {model.num_classes}"
+                f"{source.name} has {highest + 1} classes, but {model.name} has "
+                f"{model.num_classes}: name a model of these classes"
             )
         return np.arange(model.num_classes)
     if model.classes is None:
         raise NsbenchError(
-            f"the names of {model.name}'s {model.num_classes} classes are not known: set "
-            f'label_space = "indices" for {source.name} if its labels are the model\'s indices'
+            f"the names of {model.name}'s {model.num_classes} classes are not known, and "
+            f"{source.name} has {len(source.classes)}: give them by --classes FILE, or write "
+            'source = { source = "…", label_space = "indices" } in the suite if the labels of its '
+            "images are the model's indices"
         )
     position = {name: index for index, name in enumerate(model.classes)}
     unknown = [name for name in source.classes if name not in position]
     if unknown:
         raise NsbenchError(
             f"the class '{unknown[0]}' of {source.name} is not known to {model.name}"
-            f'{nearest(unknown[0], model.classes)}; rename it, or set label_space = "indices" '
-            "where labels are the model's class indices"
+            f"{nearest(unknown[0], model.classes)}; rename or remove its folder, or write source = "
+            '{ source = "…", label_space = "indices" } where labels are the model\'s indices'
         )
     return np.array([position[name] for name in source.classes])

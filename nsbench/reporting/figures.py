@@ -73,7 +73,7 @@ def error_by_severity(entries: Sequence[Entry], suite: str) -> Markup:
     figure, axes = _axes()
     severities: list[int] = []
     for name, table in _tables(entries, suite, "error").items():
-        found = next(entry.scores[suite].suite for entry in entries if entry.name == name)
+        found = next(e.scores[suite].suite for e in entries if e.name == name and suite in e.scores)
         assert isinstance(found, CorruptionSuite)
         severities = found.severities
         axes.plot(severities, np.mean(list(table.values()), axis=0), marker="o", label=name)

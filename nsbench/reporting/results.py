@@ -17,7 +17,8 @@ from nsbench.suite import KINDS
 class Entry:
     """One model of a report: its folder if it is a generation, what is known of it, its scores.
 
-    outdated: suites that it was evaluated on in another version than the report's.
+    outdated: suites that it was evaluated on in another version than the report's. place: where
+    its results were found.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Entry:
     info: dict[str, Any]
     scores: dict[str, SuiteScores]
     outdated: tuple[str, ...] = ()
+    place: Path | None = None
 
 
 def collect(paths: Sequence[Path]) -> list[Entry]:
@@ -32,11 +34,11 @@ def collect(paths: Sequence[Path]) -> list[Entry]:
 
     Raises NsbenchError for a folder that holds neither.
     """
-    entries = [entry for path in paths for entry in _entries(path)]
+    entries = _one_each([entry for path in paths for entry in _entries(path)])
     if len(paths) > 1:
         entries = [_with_run(entry) for entry in entries]
     if len({entry.name for entry in entries}) < len(entries):  # p/run and q/run
-        entries = [replace(e, name=str(e.folder or e.name)) for e in entries]
+        entries = [replace(e, name=str(e.folder or e.place or e.name)) for e in entries]
     entries = _one_version(entries)
     if not any(entry.scores for entry in entries):
         raise NsbenchError(
@@ -58,7 +60,29 @@ def _entries(path: Path) -> list[Entry]:
         raise NsbenchError(f"{path} is neither a run folder nor a folder of results")
     scores = {name: score(folder) for name, folder in found.items()}
     first = next(iter(scores.values()))
-    return [Entry(first.model, None, first.info, scores)]
+    return [Entry(first.model, None, first.info, scores, place=path)]
+
+
+def _one_each(entries: list[Entry]) -> list[Entry]:
+    """One entry for a model whose suites lie in several folders of results."""
+    kept: list[Entry] = []
+    for entry in entries:
+        for index, other in enumerate(kept):
+            if _same_model(entry, other) and entry.scores.keys().isdisjoint(other.scores):
+                kept[index] = replace(other, scores=other.scores | entry.scores)
+                break
+        else:
+            kept.append(entry)
+    return kept
+
+
+def _same_model(one: Entry, other: Entry) -> bool:
+    weights = [
+        {scores.manifest["identity"].get("weights") for scores in entry.scores.values()}
+        for entry in (one, other)
+    ]
+    bare = one.folder is None and other.folder is None
+    return bare and one.name == other.name and weights[0] == weights[1] != {None}
 
 
 def _one_version(entries: list[Entry]) -> list[Entry]:

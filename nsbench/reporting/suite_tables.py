@@ -37,7 +37,7 @@ def suites_table() -> Table:
         for facts in data
     ]
     notes = ["nsbench suites NAME explains one; a TOML file of your own is a suite too."]
-    return Table("suites", columns, rows, data, notes)
+    return Table("suites", columns, rows, data, notes, names=True)
 
 
 def suite_table(name: str) -> Table:

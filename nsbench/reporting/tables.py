@@ -12,6 +12,7 @@ from rich.table import Table as RichTable
 
 from nsbench.evaluation.changes import Change, Metric
 from nsbench.evaluation.scores import SuiteScores
+from nsbench.progress import counted
 from nsbench.reference import PUBLISHED
 from nsbench.reporting.results import Entry, change_from, headline, suite_names
 from nsbench.run import generation_folders, read_json, write_json
@@ -21,7 +22,8 @@ from nsbench.run import generation_folders, read_json, write_json
 class Table:
     """Rows of text under columns, sentences below them, and the same as data.
 
-    prose: the columns hold text to read, not figures to compare.
+    prose: the columns hold text to read, not figures to compare. names: the first column holds what
+    users type, which must not be broken.
     """
 
     title: str
@@ -30,6 +32,7 @@ class Table:
     data: Any = None
     notes: list[str] = field(default_factory=list)
     prose: bool = False
+    names: bool = False
 
 
 def print_table(table: Table, json: Path | None = None) -> None:
@@ -46,7 +49,8 @@ def print_tables(tables: Sequence[Table], json: Path | None = None) -> None:
         shown = RichTable(title=table.title, title_justify="left")
         for index, column in enumerate(table.columns):
             side: Any = "right" if index and not table.prose else "left"
-            shown.add_column(column, justify=side, overflow="fold")
+            whole = table.names and not index
+            shown.add_column(column, justify=side, overflow="fold", no_wrap=whole)
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown, markup=False)
@@ -149,6 +153,8 @@ def evaluation_records(evaluated: Sequence[SuiteScores]) -> list[dict[str, Any]]
             "low": metric.interval.low,
             "high": metric.interval.high,
             "images": len(metric.scores),
+            "unreadable": len(scores.manifest.get("unreadable", {})),
+            "chosen": scores.manifest.get("chosen"),
             "reference": scores.reference,
         }
         for scores in evaluated
@@ -208,6 +214,9 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
     data = {
         "suite": name,
         "reference": scores[0].reference,
+        "images": scores[0].manifest["images"],
+        "chosen": scores[0].manifest.get("chosen"),
+        "unreadable": scores[0].manifest.get("unreadable", {}),
         "models": {
             s.model: {
                 "metrics": {key: metric_data(metric) for key, metric in s.metrics.items()},
@@ -233,8 +242,8 @@ def _image_notes(scores: SuiteScores) -> list[str]:
     if manifest.get("unreadable"):
         lost = sorted(manifest["unreadable"])
         notes.append(
-            f"{len(lost)} images cannot be read and count as errors: {', '.join(lost[:5])}"
-            + (" …" if len(lost) > 5 else ".")
+            f"{counted(len(lost), 'image')} cannot be read, which counts as errors: "
+            f"{', '.join(lost[:5])}" + (" …" if len(lost) > 5 else ".")
         )
     return notes
 

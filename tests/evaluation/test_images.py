@@ -77,7 +77,7 @@ def test_unreadable_images_are_remembered_by_the_cache(
         assert list(crops.unreadable) == list(wholes.unreadable) == [4]
         assert "1.png" in crops.unreadable[4]
         assert not crops.image(4).any()
-        assert capfd.readouterr().err.count("1 images of") == 1
+        assert capfd.readouterr().err.count("1 image of") == 1
     assert crops.take(np.array([0, 4])).unreadable == {1: crops.unreadable[4]}
 
 

@@ -51,3 +51,13 @@ def test_the_latest_predictions_of_a_suite(tmp_path: Path) -> None:
     assert latest(tmp_path) == {"suite": old.folder}
     assert latest(tmp_path, "y") == {"suite": new.folder}
     assert latest(tmp_path, "z") == {}
+
+
+def test_a_broken_cell_is_made_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path, "suite", {})
+    store.write("images", ROWS)
+    store.path("images").write_bytes(store.path("images").read_bytes()[:-9])
+    assert not store.has("images")
+    assert "images.parquet is broken and is made again" in capfd.readouterr().err
+    store.write("images", ROWS)
+    assert store.has("images")

@@ -81,6 +81,20 @@ def test_any_number_of_processes_writes_the_same_files(
     assert (tmp_path / "t.json").is_file()
 
 
+def test_processes_without_an_image_take_part(model: Path, tmp_path: Path) -> None:
+    # 30 images in one batch
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [word if word != "7" else "250" for word in command(model, tmp_path)]
+    done = subprocess.run(
+        [sys.executable, *launch, *arguments], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    together = cells(model)
+    (model / "results").rename(tmp_path / "together")
+    subprocess.run([sys.executable, *arguments], env=environment(), check=True)
+    assert cells(model) == together
+
+
 def test_killed_and_repeated_it_ends_with_the_same_files(
     model: Path, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
