@@ -103,6 +103,11 @@ class SizedSuite(BaseSuite):
     resize_size: int | None = Field(default=None, le=8192)
     files: str | None = None
 
+    @property
+    def short_side(self) -> int:
+        """Length of the short side before the crop, in pixels."""
+        return self.resize_size or self.image_size
+
     @model_validator(mode="after")
     def _crop_inside(self) -> Self:
         if self.resize_size is not None and self.resize_size < self.image_size:

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 
 from nsbench import perturbations
+from nsbench.bench import synchronize
 from nsbench.corruptions import corrupt
 from nsbench.evaluation.files import parts
 from nsbench.evaluation.images import bytes_of
 from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Plan, views
-from nsbench.evaluation.runner import answer, cell_images, make_plans
+from nsbench.evaluation.runner import answer, cell_images, make_plans, work
 from nsbench.evaluation.tasks import Task
 from nsbench.models import Classifier
 from nsbench.suite import AttackSuite, CorruptionSuite, PerturbationSuite, Suite
@@ -43,7 +44,7 @@ def estimate(
 def _row(
     plan: Plan, task: Task, options: Options, rates: dict[str, float], costs: dict[str, float]
 ) -> dict[str, Any]:
-    passes = sum(cell_images(plan, cell) for cell in task.missing)
+    passes = work(plan, task)
     if passes and task.model.weights not in rates:
         rates[task.model.weights] = _forward_seconds(task, options)
     seconds = passes * _passes_each(plan, task) * rates.get(task.model.weights, 0.0)
@@ -109,18 +110,13 @@ def _cost(plan: Plan, cell: str, options: Options, costs: dict[str, float]) -> f
     return costs[key]
 
 
-def _timed(work: Callable[[], object], device: torch.device) -> float:
+def _timed(call: Callable[[], object], device: torch.device) -> float:
     """Seconds of one call, the first not counted."""
-    work()
-    _wait(device)
+    call()
+    synchronize(device)
     start, calls = time.perf_counter(), 0
     while time.perf_counter() - start < SECONDS or not calls:
-        work()
-        _wait(device)
+        call()
+        synchronize(device)
         calls += 1
     return (time.perf_counter() - start) / calls
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -74,7 +74,7 @@ class FilesOf:
             return
         own: dict[str, object] = {
             "image_size": suite.image_size,
-            "resize_size": suite.resize_size or suite.image_size,
+            "resize_size": suite.short_side,
         }
         if isinstance(suite, CorruptionSuite) and manifest.get("storage", "").startswith("jpeg"):
             own["storage"] = f"jpeg-{suite.jpeg_quality}"

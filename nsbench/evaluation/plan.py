@@ -88,8 +88,10 @@ def make_plan(
         images = _images(source, _misclassified(suite, everything), options)
     files = _files(suite, images)
     generator = files.identity() if files else _generator(suite, options.device)
-    beside = everything if clean else None
-    tasks = [_task(suite, images, beside, model, generator, options) for model in models]
+    shared = {"images": _hash(images), "generator": generator, "numerics": options.numerics}
+    if clean:
+        shared["clean"] = _hash(everything)
+    tasks = [_task(suite, images, model, shared) for model in models]
     return Plan(suite, images, tasks, everything, files)
 
 
@@ -160,14 +162,8 @@ def _misclassified(suite: AccuracySuite, images: Images) -> NDArray[np.int64]:
     return np.array(keep, dtype=np.int64)
 
 
-def _task(
-    suite: Suite,
-    images: Images,
-    clean: Images | None,
-    model: Classifier,
-    generator: str | None,
-    options: Options,
-) -> Task:
+def _task(suite: Suite, images: Images, model: Classifier, shared: dict[str, str | None]) -> Task:
+    """A model's task; `shared` is that part of the identity which is the same for all models."""
     if isinstance(suite, AttackSuite) and not model.differentiable:
         raise NsbenchError(
             f"{suite.name} needs gradients, which {model.name} has none of: leave the suite out"
@@ -179,15 +175,11 @@ def _task(
     columns = torch.from_numpy(known) if suite.mask else None
     identity = {
         "protocol": suite.protocol(),
-        "images": _hash(images),
         "classes": fingerprint(known.tolist()),
         "weights": model.weights,
         "preprocessing": model.preprocessing.model_dump(),
-        "generator": generator,
-        "numerics": options.numerics,
+        **shared,
     }
-    if clean:
-        identity["clean"] = _hash(clean)
     store = Store(model.results, suite.name, identity)
     # one process looks, so that all agree
     missing = distributed.broadcast([cell for cell in suite.cells() if not store.has(cell)])
@@ -215,7 +207,7 @@ def _generator(suite: Suite, device: torch.device) -> str | None:
 def crop_size(suite: Suite, model: Classifier) -> Preprocessing:
     """The crop a model's images of a suite are cut to; mean and std do not matter to it."""
     if isinstance(suite, SizedSuite):
-        return crop_of(suite.image_size, suite.resize_size)
+        return crop_of(suite.image_size, suite.short_side)
     if model.preprocessing.crop_mode == "border":
         return model.preprocessing  # the border has the colour of the mean
     return model.preprocessing.model_copy(update={"mean": [0.0] * 3, "std": [1.0] * 3})
@@ -227,7 +219,7 @@ def views(plan: Plan, task: Task) -> list[View]:
     if not isinstance(suite, PerturbationSuite):
         only_files = plan.files and "clean" not in task.missing
         return [] if only_files else [crop_size(suite, task.model)]
-    return [] if plan.files else [suite.resize_size or suite.image_size]
+    return [] if plan.files else [suite.short_side]
 
 
 def read_images(plans: list[Plan], options: Options) -> None:

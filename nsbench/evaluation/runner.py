@@ -237,8 +237,7 @@ def run_corruption(plan: Plan, tasks: list[Task], options: Options, advance: Adv
 def _run_perturbation(plan: Plan, tasks: list[Task], options: Options, advance: Advance) -> None:
     suite, images = plan.suite, plan.images
     assert isinstance(suite, PerturbationSuite)
-    side = suite.resize_size or suite.image_size
-    wholes = None if plan.files else images.wholes(side)
+    wholes = None if plan.files else images.wholes(suite.short_side)
     perturbed = Perturbed(suite, wholes, images.own_ids, options, plan.files)
     for cell in suite.cells():
         todo = [task for task in tasks if cell in task.missing]
