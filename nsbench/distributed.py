@@ -60,6 +60,12 @@ def broadcast(value: T) -> T:
     return held[0]
 
 
+def barrier() -> None:
+    """Wait until every process is here."""
+    if _started():
+        dist.barrier()
+
+
 def stop() -> None:
     """Take leave of the other processes, if there are any."""
     if _started():

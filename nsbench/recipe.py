@@ -41,18 +41,34 @@ class Data(Config):
 
 
 class PseudoLabels(Config):
-    """How a teacher's predictions become targets (sections 2 and 3.1 of the paper).
+    """How a teacher's predictions become targets (sections 2 and 3.1 of Xie et al. 2020).
 
-    labels: `soft` (the teacher's distribution) or `hard` (its top class). min_confidence: images
-    whose top probability is lower are dropped. balance: give every class the same number of
-    images, the most confident ones, duplicating where there are too few. per_class: that number;
-    by default the number of unlabeled images over the number of classes.
+    labels: `soft` (the teacher's distribution) or `hard` (its top class). temperature: of soft
+    labels, which become p^(1/T) over its sum (official code, main.py); 1 leaves them alone.
+    min_confidence: images whose top probability is lower are dropped (0.3 in section 3.1).
+    balance: give every class the same number of images, its most confident ones, repeated where
+    there are too few. per_class: that number (130,000 in the paper); by default the number of
+    unlabeled images over the number of classes.
+    quota: `paper` draws as the official code does (filter_unlabel.py): the threshold of a class is
+    a multiple of 0.01, and extra copies are drawn image by image, so that a class has `per_class`
+    images on average; `exact` gives it exactly so many.
+    top_k: probabilities kept for an image, the rest being spread evenly; by default as few as hold
+    99.9% of the mass of 99% of the images, at most 20.
+    filter: a model, named as for `nsbench eval`, whose confidences and classes choose the images
+    instead of the teacher's; the paper has an EfficientNet-B0 do it once for all generations.
+    teacher_noise: label augmented images, with dropout and stochastic depth on, as table 6 does to
+    show that it harms.
     """
 
     labels: Literal["soft", "hard"] = "soft"
+    temperature: float = Field(default=1.0, gt=0)
     min_confidence: float = Field(default=0.3, ge=0, lt=1)
     balance: bool = True
     per_class: int | None = Field(default=None, ge=1)
+    quota: Literal["paper", "exact"] = "paper"
+    top_k: int | None = Field(default=None, ge=1, le=1000)
+    filter: str | None = None
+    teacher_noise: bool = False
 
 
 class Generation(Config):

@@ -1,7 +1,5 @@
 """How an evaluation runs, beside what it measures."""
 
-import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +10,8 @@ import torch
 from nsbench import distributed
 from nsbench.config import nearest
 from nsbench.errors import NsbenchError
+from nsbench.memory import Memory
 from nsbench.models import resolve_device
-from nsbench.progress import say
 
 PRECISIONS: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -21,45 +19,6 @@ PRECISIONS: dict[str, torch.dtype] = {
     "float16": torch.float16,
 }
 BATCH = 250
-
-
-class Memory:
-    """How many images fit into the device's memory at once; found out by trying."""
-
-    def __init__(self) -> None:
-        self.size = sys.maxsize
-
-    def in_parts(self, work: Callable[[slice], torch.Tensor], count: int) -> torch.Tensor:
-        """`work` on slices of `count` images, joined; smaller slices where memory runs out.
-
-        Raises NsbenchError if one image is too much.
-        """
-        parts: list[torch.Tensor] = []
-        start = 0
-        while start < count:
-            stop = min(start + self.size, count)
-            try:
-                parts.append(work(slice(start, stop)))
-                start = stop
-            except RuntimeError as error:  # of which running out of memory is one
-                if not _short_of_memory(error):
-                    raise
-                self._halve(stop - start)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _halve(self, tried: int) -> None:
-        if tried == 1:
-            raise NsbenchError(
-                "the device has too little memory for one image: free some, or use --device cpu"
-            )
-        self.size = tried // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        say(f"the device is out of memory: going on with {self.size} images at once")
-
-
-def _short_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""How many images fit into a device's memory at once."""
+
+import sys
+from collections.abc import Callable
+
+import torch
+
+from nsbench.errors import NsbenchError
+from nsbench.progress import say
+
+
+class Memory:
+    """How many images fit into the device's memory at once; found out by trying."""
+
+    def __init__(self) -> None:
+        self.size = sys.maxsize
+
+    def in_parts(self, work: Callable[[slice], torch.Tensor], count: int) -> torch.Tensor:
+        """`work` on slices of `count` images, joined; smaller slices where memory runs out.
+
+        Raises NsbenchError if one image is too much.
+        """
+        parts: list[torch.Tensor] = []
+        start = 0
+        while start < count:
+            stop = min(start + self.size, count)
+            try:
+                parts.append(work(slice(start, stop)))
+                start = stop
+            except RuntimeError as error:  # of which running out of memory is one
+                if not _short_of_memory(error):
+                    raise
+                self._halve(stop - start)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _halve(self, tried: int) -> None:
+        if tried == 1:
+            raise NsbenchError(
+                "the device has too little memory for one image: free some, or use --device cpu"
+            )
+        self.size = tried // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        say(f"the device is out of memory: going on with {self.size} images at once")
+
+
+def _short_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
