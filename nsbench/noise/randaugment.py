@@ -1,0 +1,189 @@
+"""RandAugment as the official Noisy Student code applies it, in batches, on the images' device.
+
+Source: randaugment.py in google-research/noisystudent. Each layer draws one of 16 operations with
+replacement and always applies it. The magnitude M is the same for all; it is a part of 10 and not
+limited to 10: with the paper's M = 27, rotations are by 81 degrees, and Posterize, Solarize and
+SolarizeAdd do what uint8 arithmetic makes of them.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nsbench.errors import NsbenchError
+from nsbench.noise import geometry, operations
+from nsbench.noise.draws import Keys, Purpose, integers
+from nsbench.noise.geometry import Affine, Shape
+
+OPERATIONS = (
+    "AutoContrast",
+    "Equalize",
+    "Invert",
+    "Rotate",
+    "Posterize",
+    "Solarize",
+    "Color",
+    "Contrast",
+    "Brightness",
+    "Sharpness",
+    "ShearX",
+    "ShearY",
+    "TranslateX",
+    "TranslateY",
+    "SolarizeAdd",
+    "Cutout",
+)
+SIGNED = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
+CHUNK = 2**22
+"""Values that are worked on at once, so that float32 images do not need much memory."""
+
+_FORM = re.compile(r"paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*")
+
+Operation = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class RandAugment:
+    """The official RandAugment.
+
+    Attributes:
+        magnitude: M of the paper, on the official scale of 10, not limited.
+        layers: N of the paper, the operations per image.
+        translate: pixels of a translation at magnitude 10.
+        cutout: half the side of Cutout's square at magnitude 10, in pixels.
+
+    """
+
+    magnitude: float
+    layers: int
+    translate: float
+    cutout: float
+
+    def __call__(self, images: torch.Tensor, keys: Keys) -> torch.Tensor:
+        """Augment uint8 (B, 3, H, W), as the keys, uint64 (B,), and nothing else decide.
+
+        Returns new memory on the images' device. The draws are made on the host, so that nothing
+        waits for the device.
+        """
+        for layer in range(self.layers):
+            images = self._augmented(images, keys, layer)
+        return images
+
+    def drawn(self, keys: Keys, layer: int) -> NDArray[np.int64]:
+        """The operation of a layer for each key, as its place in OPERATIONS: int64 (B,)."""
+        return integers(keys, Purpose.LAYER_OPERATION + 4 * layer, len(OPERATIONS))
+
+    def _augmented(self, images: torch.Tensor, keys: Keys, layer: int) -> torch.Tensor:
+        # sorted by operation and sign, the images of one kind are one slice
+        kinds = 2 * self.drawn(keys, layer) + integers(keys, Purpose.LAYER_SIGN + 4 * layer, 2)
+        order = np.argsort(kinds, kind="stable")
+        places = torch.from_numpy(order).to(images.device, non_blocking=True)
+        batch = images.index_select(0, places).contiguous()
+        limit = max(1, CHUNK // images.shape[1:].numel())
+        for run in _runs(kinds[order], limit):
+            operation = self._operation(
+                int(kinds[order[run.start]]), batch, keys[order[run]], layer
+            )
+            batch[run] = operation(batch[run])
+        return torch.empty_like(batch).index_copy_(0, places, batch)
+
+    def _operation(self, kind: int, batch: torch.Tensor, keys: Keys, layer: int) -> Operation:
+        shape = (batch.shape[2], batch.shape[3])
+        if OPERATIONS[kind // 2] != "Cutout":
+            return _prepared(self, shape, batch.device)[kind]
+        rows = integers(keys, Purpose.LAYER_ROW + 4 * layer, shape[0])
+        columns = integers(keys, Purpose.LAYER_COLUMN + 4 * layer, shape[1])
+        pad = int(self.magnitude / 10 * self.cutout)
+        return partial(operations.cut_out, rows=rows, columns=columns, pad=pad)
+
+
+def _runs(kinds: NDArray[np.int64], limit: int) -> Iterator[slice]:
+    """The slices of sorted values that are equal, at most `limit` long."""
+    edges = np.flatnonzero(np.diff(kinds)) + 1
+    for start, end in pairwise([0, *edges.tolist(), len(kinds)]):
+        for first in range(start, end, limit):
+            yield slice(first, min(first + limit, end))
+
+
+@lru_cache(maxsize=4)
+def _prepared(noise: RandAugment, shape: Shape, device: torch.device) -> dict[int, Operation]:
+    """What each kind (twice the place in OPERATIONS, plus 1 for a negative sign) does.
+
+    Cutout is left out: it depends on the image's key.
+    """
+    level = noise.magnitude / 10
+    enhance = 1.8 * level + 0.1
+    single: dict[str, Operation] = {
+        "AutoContrast": operations.autocontrast,
+        "Equalize": operations.equalize,
+        "Color": partial(operations.color, factor=enhance),
+        "Sharpness": partial(operations.sharpness, factor=enhance),
+    }
+    tables = {
+        "Invert": operations.invert(),
+        "Posterize": operations.posterize(int(4 * level)),
+        "Solarize": operations.solarize(int(256 * level)),
+        "SolarizeAdd": operations.solarize_add(int(110 * level)),
+        "Brightness": operations.brightness(enhance),
+        "Contrast": operations.contrast(enhance, shape[0] * shape[1]),
+    }
+    for name, table in tables.items():
+        single[name] = partial(operations.look_up, table=table.to(device))
+    both = {2 * OPERATIONS.index(name) + sign: single[name] for name in single for sign in (0, 1)}
+    for sign, signed in enumerate((level, -level)):
+        for name, affine in _affines(signed, noise.translate, shape).items():
+            places = geometry.map_of(affine, shape, device)
+            both[2 * OPERATIONS.index(name) + sign] = partial(geometry.move, places=places)
+    return both
+
+
+def _affines(level: float, translate: float, shape: Shape) -> dict[str, Affine]:
+    return {
+        "Rotate": geometry.rotation(30 * level, shape),
+        "ShearX": geometry.shear_x(0.3 * level),
+        "ShearY": geometry.shear_y(0.3 * level),
+        "TranslateX": geometry.translation(translate * level, 0.0),
+        "TranslateY": geometry.translation(0.0, translate * level),
+    }
+
+
+def is_paper(text: str) -> bool:
+    """Whether a recipe's `randaugment` means this RandAugment, and not timm's."""
+    return text.split("-")[0] == "paper"
+
+
+def parse_randaugment(text: str, image_size: int) -> RandAugment:
+    """Read `paper` or, with any of its settings, `paper-m27-n2-t100-c40`.
+
+    m is the magnitude (27) and n the operations per image (2). t and c are the pixels of a
+    translation and of half of Cutout's side at magnitude 10. Without them they are the constants
+    of the official ImageNet code, 100 and 40, from 224 px on, and an eighth of the side below,
+    which at 32 px is the official SVHN recipe's 4 and 4.
+
+    Raises NsbenchError for any other text.
+    """
+    if not _FORM.fullmatch(text):
+        raise _wrong(text, "is not of the form paper-mMAGNITUDE-nOPERATIONS-tPIXELS-cPIXELS")
+    given = text.split("-")[1:]
+    settings = {part[0]: float(part[1:]) for part in given}
+    if len(settings) < len(given):
+        raise _wrong(text, "has a setting twice")
+    small = image_size / 8
+    return RandAugment(
+        magnitude=settings.get("m", 27.0),
+        layers=int(settings.get("n", 2)),
+        translate=settings.get("t", 100.0 if image_size >= 224 else small),
+        cutout=settings.get("c", 40.0 if image_size >= 224 else small),
+    )
+
+
+def _wrong(text: str, problem: str) -> NsbenchError:
+    return NsbenchError(
+        f"the key 'randaugment' is '{text}', which {problem}: write for example paper-m27-n2"
+    )
