@@ -1,6 +1,6 @@
 """How an evaluation runs, beside what it measures."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,8 @@ from nsbench.config import nearest
 from nsbench.errors import NsbenchError
 from nsbench.memory import Memory
 from nsbench.models import resolve_device
+from nsbench.precision import PRECISIONS, autocast
 
-PRECISIONS: dict[str, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 BATCH = 250
 
 
@@ -49,9 +45,7 @@ class Options:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context that models answer in."""
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, PRECISIONS[self.precision])
+        return autocast(self.device, self.precision)
 
 
 def make_options(

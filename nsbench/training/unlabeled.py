@@ -1,0 +1,159 @@
+"""From a teacher and unlabeled images to what a student trains on."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nsbench import distributed
+from nsbench.config import nearest
+from nsbench.data.sources import Source
+from nsbench.errors import NsbenchError
+from nsbench.models import Classifier, load_model
+from nsbench.npy import growing
+from nsbench.recipe import PseudoLabels
+from nsbench.run import write_json
+from nsbench.training.label_store import LabelStore
+from nsbench.training.labeling import Noise, predict
+from nsbench.training.selection import select
+
+CHUNK = 2**20
+
+
+class LabeledByTeacher(NamedTuple):
+    """A teacher's labels, and the positions in them to draw training images from.
+
+    rows: uint32 or int64, ascending, mapped into memory; an image that is taken several times
+    stands there as often. `store.rows` gives the targets and `store.indices` the images.
+    """
+
+    store: LabelStore
+    rows: NDArray[np.integer[Any]]
+
+
+def pseudo_label(
+    settings: PseudoLabels,
+    teacher: Classifier,
+    source: Source,
+    indices: NDArray[np.int64],
+    folder: Path,
+    *,
+    run_folder: Path,
+    classes: tuple[str, ...],
+    seed: int,
+    device: torch.device,
+    batch_size: int = 256,
+    precision: str = "float32",
+    noise: Noise | None = None,
+) -> LabeledByTeacher:
+    """Label the images of a source that `indices` names, and choose those to train on.
+
+    Every process calls this. The labels go to `folder`/labels, and what was chosen is told in
+    `folder`/selection.json. With a filter model, its labels and its choice are made once in
+    `run_folder`/filter-labels, and the teacher labels the chosen images only. What is finished is
+    kept. seed: of the run, so that all generations choose alike. noise: see `predict`.
+    Raises NsbenchError as `predict`, `select` and `load_filter` do.
+    """
+    work = partial(
+        predict, source=source, device=device, batch_size=batch_size, precision=precision
+    )
+    by_filter = load_filter(settings, classes, device)
+    place = run_folder / "filter-labels"
+    if by_filter:
+        chosen_from = work(by_filter, indices=indices, folder=place, top_k=1)
+        if distributed.is_main():
+            summary = select(chosen_from, settings, classes, seed, place)
+            _renumber(chosen_from, place)
+            write_json(folder / "selection.json", summary)
+        distributed.barrier()
+        indices = _mapped(place / "chosen.npy")
+    store = work(
+        teacher,
+        indices=indices,
+        folder=folder / "labels",
+        top_k=settings.top_k,
+        noise=noise,
+        seed=seed,
+    )
+    if by_filter:
+        return LabeledByTeacher(store, _mapped(place / "rows.npy"))
+    if distributed.is_main():
+        select(store, settings, classes, seed, folder)
+    distributed.barrier()
+    return LabeledByTeacher(store, _mapped(folder / "selection.npy"))
+
+
+def load_filter(
+    settings: PseudoLabels, classes: tuple[str, ...], device: torch.device
+) -> Classifier | None:
+    """The model that chooses the images, answering in the classes of the recipe; None without one.
+
+    Its other classes are left out before the softmax. Raises NsbenchError if it cannot be loaded,
+    or does not know a class.
+    """
+    if settings.filter is None:
+        return None
+    model = load_model(settings.filter, str(device))
+    columns = torch.tensor(_columns(model, classes), device=device)
+    module = nn.Sequential(model.module, _Columns(columns)).eval()
+    return replace(model, module=module, num_classes=len(classes), classes=classes)
+
+
+def _columns(model: Classifier, classes: tuple[str, ...]) -> list[int]:
+    if classes == tuple(map(str, range(model.num_classes))):
+        return list(range(model.num_classes))  # labels are bare indices
+    if model.classes is None:
+        raise NsbenchError(
+            f"pseudo_labels.filter is {model.name}, the names of whose {model.num_classes} classes "
+            "are not known: name a model that nsbench trained on these classes"
+        )
+    position = {name: index for index, name in enumerate(model.classes)}
+    unknown = [name for name in classes if name not in position]
+    if unknown:
+        raise NsbenchError(
+            f"pseudo_labels.filter is {model.name}, which does not know the class '{unknown[0]}'"
+            f"{nearest(unknown[0], position)}; name a model of the recipe's classes"
+        )
+    return [position[name] for name in classes]
+
+
+class _Columns(nn.Module):
+    """Some outputs of a classifier."""
+
+    def __init__(self, columns: torch.Tensor) -> None:
+        super().__init__()
+        self._columns = columns
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (n, C) to logits (n, len(columns))."""
+        return logits[:, self._columns]
+
+
+def _renumber(store: LabelStore, folder: Path) -> None:
+    """Give the images that were chosen from a store a numbering of their own.
+
+    chosen.npy: their indices in the source, each once, int64. rows.npy: selection.npy in positions
+    among these.
+    """
+    rows = _mapped(folder / "selection.npy")
+    count, before = 0, -1
+    with (
+        growing(folder / "chosen.npy", np.int64) as choose,
+        growing(folder / "rows.npy", rows.dtype) as place,
+    ):
+        for start in range(0, len(rows), CHUNK):
+            some = rows[start : start + CHUNK].astype(np.int64)
+            fresh = np.diff(some, prepend=before) > 0
+            choose(store.indices(some[fresh]))
+            place(count - 1 + np.cumsum(fresh))
+            count, before = count + int(fresh.sum()), int(some[-1])
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found
