@@ -1,14 +1,18 @@
 """Several processes started by torchrun: who this one is, and what they tell each other.
 
-Only Python objects and NumPy arrays travel, over gloo, so that CPU and GPU processes do the same.
+Python objects and figures travel over gloo, so that CPU and GPU processes do the same; gradients of
+models on GPUs over NCCL.
 """
 
 import os
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)  # torchrun ends the others where one process dies
@@ -58,6 +62,31 @@ def broadcast(value: T) -> T:
     held = [value]
     dist.broadcast_object_list(held)
     return held[0]
+
+
+def mean(values: list[float]) -> list[float]:
+    """The means over all processes."""
+    if not _started():
+        return values
+    together = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(together)
+    return (together / size()).tolist()
+
+
+def parallel(module: nn.Module) -> nn.Module:
+    """The module, its gradients averaged over all processes if there are several."""
+    if not _started():
+        return module
+    on_gpu = next(module.parameters()).device.type == "cuda"
+    return DistributedDataParallel(module, process_group=gpu_group() if on_gpu else None)
+
+
+@cache
+def gpu_group() -> dist.ProcessGroup:
+    """The processes as a group whose tensors are on GPUs."""
+    group = dist.new_group(backend="nccl")
+    assert isinstance(group, dist.ProcessGroup)  # every process is in it
+    return group
 
 
 def barrier() -> None:

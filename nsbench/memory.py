@@ -28,7 +28,7 @@ class Memory:
                 parts.append(work(slice(start, stop)))
                 start = stop
             except RuntimeError as error:  # of which running out of memory is one
-                if not _short_of_memory(error):
+                if not is_short_of_memory(error):
                     raise
                 self._halve(stop - start)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -44,5 +44,6 @@ class Memory:
         say(f"the device is out of memory: going on with {self.size} images at once")
 
 
-def _short_of_memory(error: RuntimeError) -> bool:
+def is_short_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch says that the device, or the machine, has no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -34,20 +34,24 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The rate as text."""
-        return Text(f"{task.speed or 0:,.0f} {task.fields['unit']}/s")
+        return Text(f"{_rate(task.speed or 0)} {task.fields['unit']}/s")
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:,.1f}" if speed < 10 else f"{speed:,.0f}"
 
 
 @contextmanager
-def stage(name: str, total: int, unit: str = "images") -> Iterator[Advance]:
-    """Show the progress of one stage of `total` units on standard error."""
+def stage(name: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
+    """Show the progress of one stage of `total` units on standard error, `done` of them earlier."""
     console = Console(stderr=True)
     bar = _bar if console.is_terminal and not _is_silent() else _lines
-    with bar(console, name, total, unit) as advance:
+    with bar(console, name, total, unit, done) as advance:
         yield advance
 
 
 @contextmanager
-def _bar(console: Console, name: str, total: int, unit: str) -> Iterator[Advance]:
+def _bar(console: Console, name: str, total: int, unit: str, done: int) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -57,7 +61,7 @@ def _bar(console: Console, name: str, total: int, unit: str) -> Iterator[Advance
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(name, total=total, unit=unit, note="")
+        task = progress.add_task(name, total=total, completed=done, unit=unit, note="")
 
         def advance(count: int = 1, note: str = "") -> None:
             progress.advance(task, count)
@@ -68,23 +72,24 @@ def _bar(console: Console, name: str, total: int, unit: str) -> Iterator[Advance
 
 
 @contextmanager
-def _lines(console: Console, name: str, total: int, unit: str) -> Iterator[Advance]:
+def _lines(console: Console, name: str, total: int, unit: str, done: int) -> Iterator[Advance]:
     start = last = time.monotonic()
-    done = 0
+    before, latest = done, ""
 
     def advance(count: int = 1, note: str = "") -> None:
-        nonlocal done, last
-        done += count
+        nonlocal done, last, latest
+        done, latest = done + count, note or latest
         now = time.monotonic()
         if now - last >= LINE_SECONDS and done < total:
             last = now
-            rate = done / (now - start)
-            _line(f"{name}: {done:,} of {total:,} {unit}, {rate:,.0f}/s, "
-                  f"{(total - done) / rate:.0f} s left {note}")  # fmt: skip
+            rate = (done - before) / (now - start)
+            _line(f"{name}: {done:,} of {total:,} {unit}, {_rate(rate)}/s, "
+                  f"{(total - done) / rate:.0f} s left {latest}")  # fmt: skip
 
     yield advance
     seconds = max(time.monotonic() - start, 1e-9)
-    _line(f"{name}: {done:,} {unit} in {seconds:.1f} s, {done / seconds:,.0f}/s")
+    count = done - before
+    _line(f"{name}: {count:,} {unit} in {seconds:.1f} s, {_rate(count / seconds)}/s")
 
 
 def _line(text: str) -> None:

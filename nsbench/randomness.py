@@ -3,6 +3,7 @@
 from hashlib import blake2b
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def stable_hash(*keys: object) -> int:
@@ -14,3 +15,40 @@ def stable_hash(*keys: object) -> int:
 def generator(seed: int, *keys: object) -> np.random.Generator:
     """The random stream of (seed, keys), e.g. `generator(0, image_id, "fog/3")`."""
     return np.random.default_rng(stable_hash(seed, *keys))
+
+
+ROUNDS = np.arange(1, 9, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+
+
+def permuted(positions: NDArray[np.int64], count: int, *keys: object) -> NDArray[np.int64]:
+    """Where a random permutation of [0, count) puts some positions, without making all of it.
+
+    positions: int64 (N,) in [0, count). The permutation depends on count and the keys alone. It is
+    a Feistel network of eight rounds on the next larger power of four, whose values outside the
+    range are put through it again until they fall inside.
+    """
+    half = max(1, (max(count - 1, 1).bit_length() + 1) // 2)
+    rounds = mixed(np.uint64(stable_hash(*keys) % 2**64) + ROUNDS)
+    values = positions.astype(np.uint64)
+    outside = np.ones(len(values), dtype=bool)
+    while outside.any():
+        values[outside] = _feistel(values[outside], half, rounds)
+        outside = values >= count
+    return values.astype(np.int64)
+
+
+def _feistel(
+    values: NDArray[np.uint64], half: int, rounds: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    mask, width = np.uint64(2**half - 1), np.uint64(half)
+    left, right = values >> width, values & mask
+    for key in rounds:
+        left, right = right, left ^ (mixed(mixed(right) + key) & mask)
+    return (left << width) | right
+
+
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Each value to another that looks random: the finisher of SplitMix64 (Steele et al. 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

@@ -2,7 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tomli_w
 from pydantic import Field
@@ -14,10 +14,10 @@ from nsbench.data.transforms import (
     IMAGENET_STD,
     Interpolation,
     Preprocessing,
-    TrainingTransform,
-    training_transform,
 )
 from nsbench.errors import NsbenchError
+
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class Data(Config):
@@ -58,6 +58,9 @@ class PseudoLabels(Config):
     instead of the teacher's; the paper has an EfficientNet-B0 do it once for all generations.
     teacher_noise: label augmented images, with dropout and stochastic depth on, as table 6 does to
     show that it harms.
+    distill: plain knowledge distillation instead, which the paper sets itself apart from: the
+    teacher labels the labeled images, none is dropped, and the student is softened by the
+    temperature too (Hinton et al. 2015).
     """
 
     labels: Literal["soft", "hard"] = "soft"
@@ -69,23 +72,60 @@ class PseudoLabels(Config):
     top_k: int | None = Field(default=None, ge=1, le=1000)
     filter: str | None = None
     teacher_noise: bool = False
+    distill: bool = False
+
+
+class FineTune(Config):
+    """A short fine-tuning at a larger size, on unaugmented labeled images (FixRes).
+
+    image_size, crop_pct: of training and evaluation alike. epochs: passes over the labeled images
+    (1.5 in the paper). frozen_blocks: the stem and so many blocks of the model are left as they
+    are, their batch norm in evaluation mode ("shallow layers fixed"; how many is not published).
+    batch_size, lr: by default the generation's batch and the last learning rate of its schedule,
+    as the official code goes on with it; the rate stays the same.
+    """
+
+    image_size: int = Field(ge=16, le=4096)
+    crop_pct: float | None = Field(default=None, gt=0, le=1)
+    epochs: float = Field(default=1.5, gt=0)
+    frozen_blocks: int = Field(default=0, ge=0)
+    batch_size: int | None = Field(default=None, ge=2)
+    lr: float | None = Field(default=None, gt=0)
 
 
 class Generation(Config):
     """One model of the chain. Every key may also stand in [defaults], for all generations.
 
-    arch, model_args: the timm architecture and its arguments. image_size, crop_pct, interpolation:
+    arch, model_args: the timm architecture and its arguments, and `unit_stride_stages`, the stages
+    of an EfficientNet that keep their size, for small images. image_size, crop_pct, interpolation:
     its evaluation crop (crop_pct is 0.875 for random-resized crops and 1 otherwise).
-    epochs: passes over the labeled images. batch_size: labeled images a step. unlabeled_ratio:
-    pseudo-labeled images a step for each labeled one (0 for generation 0).
+    warm_start: begin with the teacher's weights; the architecture must be the same.
+
+    epochs: passes over the labeled images; steps: instead of epochs. batch_size: labeled images a
+    step, of all processes together. unlabeled_ratio: pseudo-labeled images a step for each labeled
+    one (0 for generation 0).
     loss: `sum` is L_labeled + ratio * L_unlabeled, as the official code has it, whose models the
     published numbers are of; `mean` is L_labeled + L_unlabeled (Algorithm 1 of the paper);
     `concat` is the mean over all images (section 3.1).
-    crop, flip, randaugment, random_erasing, dropout, drop_path: the noise. random_erasing is the
-    probability of a rectangle of noise (timm's RandomErasing, in place of the Cutout that timm's
-    RandAugment lacks); drop_path is the stochastic-depth drop rate of the last block.
-    optimizer, schedule: timm's names. lr: peak learning rate. warmup: share of the steps.
-    ema_decay: of the averaged weights, which are the ones kept.
+
+    crop, flip, randaugment, cutout, random_erasing, dropout, drop_path: the noise. crop: see
+    `nsbench.training.augment`. randaugment: `paper` (16 operations, batched on the device; see
+    `nsbench.noise.randaugment`), timm's strings (in the workers), or empty. cutout: half the side
+    of a grey square at a random place, always. random_erasing: the probability of a rectangle of
+    noise (timm's RandomErasing, in place of the Cutout that timm's RandAugment lacks). drop_path:
+    the stochastic-depth drop rate of the last block.
+
+    optimizer, optimizer_args: timm's names, e.g. `rmsproptf`, TensorFlow's form of RMSProp.
+    weight_decay is not for norm layers, and for biases only with decay_biases (as the official
+    code). schedule: `staircase` (times decay_rate every decay_epochs; the clock starts at step 0,
+    warm-up or not), `constant`, or timm's `cosine`, `poly`, `tanh`, `step`. lr: peak learning rate.
+    warmup: share of the steps; warmup_epochs: instead of warmup. ema_decay: of the averaged
+    weights, which are the ones kept.
+
+    precision: of the forward pass, by autocast. channels_last: the order of values in memory.
+    accumulate: parts a step is computed in, one after the other, to save memory; batch norm sees
+    one part at a time. checkpoint_activations: compute activations twice to save memory.
+    sync_batch_norm: batch-norm statistics over all processes. compile: torch.compile.
     """
 
     arch: str
@@ -93,24 +133,44 @@ class Generation(Config):
     image_size: int = Field(default=224, ge=16, le=4096)
     crop_pct: float | None = Field(default=None, gt=0, le=1)
     interpolation: Interpolation = "bicubic"
+    warm_start: bool = False
     epochs: float = Field(default=350.0, gt=0)
+    steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=128, ge=2)
     unlabeled_ratio: float = Field(default=3.0, ge=0)
     loss: Literal["sum", "mean", "concat"] = "sum"
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    crop: Literal["random-resized", "pad", "center"] = "random-resized"
+    crop: Literal["random-resized", "pad", "reflect-pad", "center"] = "random-resized"
     flip: float = Field(default=0.5, ge=0, le=1)
     randaugment: str = "rand-m9-n2-p1.0"
+    cutout: int = Field(default=0, ge=0)
     random_erasing: float = Field(default=0.0, ge=0, le=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     drop_path: float = Field(default=0.2, ge=0, lt=1)
     optimizer: str = "sgd"
+    optimizer_args: dict[str, Any] = Field(default_factory=dict)
     lr: float = Field(default=0.1, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
+    decay_biases: bool = False
     schedule: str = "cosine"
+    decay_rate: float = Field(default=0.97, gt=0, le=1)
+    decay_epochs: float = Field(default=2.4, gt=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)
+    warmup_epochs: float | None = Field(default=None, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    precision: Precision = "float32"
+    channels_last: bool = True
+    accumulate: int = Field(default=1, ge=1)
+    checkpoint_activations: bool = False
+    sync_batch_norm: bool = False
+    compile: bool = False
+    fine_tune: FineTune | None = None
+
+    @property
+    def unlabeled_batch(self) -> int:
+        """Pseudo-labeled images a step, of all processes together."""
+        return round(self.batch_size * self.unlabeled_ratio)
 
     def preprocessing(self, data: Data) -> Preprocessing:
         """The evaluation preprocessing of this generation's model."""
@@ -123,20 +183,30 @@ class Generation(Config):
             std=data.std,
         )
 
-    def transform(self, size: Preprocessing) -> TrainingTransform:
-        """The augmentation of this generation. Raises NsbenchError for a string timm refuses."""
-        return training_transform(size, self.crop, self.flip, self.randaugment, self.random_erasing)
-
 
 class Recipe(Config):
     """What to train. allow_smaller: accept a student smaller than its teacher.
 
-    workers: processes that load and augment images; 0 does it between the steps.
+    The keys in RUNNING do not change the result. workers: processes that load images; 0 does it
+    between the steps. checkpoint_minutes, checkpoint_steps: how often the training state is
+    written; the earlier counts. tensorboard, wandb: log there too.
     """
+
+    RUNNING: ClassVar = (
+        "workers",
+        "checkpoint_minutes",
+        "checkpoint_steps",
+        "tensorboard",
+        "wandb",
+    )
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=2, ge=0)
+    checkpoint_minutes: float = Field(default=10.0, gt=0)
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    tensorboard: bool = False
+    wandb: bool = False
     allow_smaller: bool = False
     data: Data
     pseudo_labels: PseudoLabels = PseudoLabels()
@@ -192,7 +262,7 @@ def _check(recipe: Recipe, path: Path) -> None:
             "data.labels_per_class to keep only some labels"
         )
     for index, generation in enumerate(recipe.generations[1:], start=1):
-        if round(generation.batch_size * generation.unlabeled_ratio) < 1:
+        if generation.unlabeled_batch < 1:
             raise NsbenchError(
                 f"{path}: the key 'generations.{index}.unlabeled_ratio' leaves the student no "
                 "pseudo-labeled image a step: raise it"

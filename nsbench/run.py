@@ -91,10 +91,15 @@ def fingerprint(value: Any) -> str:
 
 
 def generation_folders(run: Path) -> list[Path]:
-    """The finished generations of a run folder, in order."""
+    """The finished generations of a run folder, in order, each before its fine-tuned form."""
     folders = [path.parent for path in run.glob("generation-*/model.json")]
-    numbered = [folder for folder in folders if re.fullmatch(r"generation-\d+", folder.name)]
-    return sorted(numbered, key=lambda folder: int(folder.name.split("-")[1]))
+    numbered = [(re.fullmatch(r"generation-(\d+)(-fine-tuned)?", f.name), f) for f in folders]
+    return [
+        folder
+        for _, folder in sorted(
+            ((int(found[1]), found[2] or ""), folder) for found, folder in numbered if found
+        )
+    ]
 
 
 def is_run(path: Path) -> bool:

@@ -30,12 +30,15 @@ def build(
 ) -> nn.Module:
     """A randomly initialised timm model; drop_path is the last block's stochastic-depth drop rate.
 
+    model_args: timm's arguments, and `unit_stride_stages`, the stages of an EfficientNet, counted
+    from 0, whose strides become 1, as the official code has it for images of 32 px.
     Raises NsbenchError for an unknown architecture (with the nearest name) or arguments that it
     does not take.
     """
     if not timm.is_model(arch):
         raise NsbenchError(f"timm has no architecture '{arch}'{nearest(arch, timm.list_models())}")
     arguments = dict(model_args or {})
+    unit_strides = arguments.pop("unit_stride_stages", [])
     refused = sorted(REFUSED_ARGUMENTS & set(arguments))
     if refused:
         raise NsbenchError(f"model_args cannot hold '{refused[0]}': nsbench sets or forbids it")
@@ -45,7 +48,19 @@ def build(
         model: nn.Module = timm.create_model(arch, num_classes=num_classes, **arguments)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise NsbenchError(f"timm cannot build '{arch}' with {arguments}: {error}") from error
+    _keep_size(model, arch, unit_strides)
     return model
+
+
+def _keep_size(model: Any, arch: str, stages: list[int]) -> None:
+    blocks = getattr(model, "blocks", [])
+    for stage in stages:
+        if not 0 <= stage < len(blocks) or not hasattr(blocks[stage][0], "conv_dw"):
+            raise NsbenchError(
+                f"model_args.unit_stride_stages names stage {stage}, but '{arch}' has no such "
+                "stage of an EfficientNet: leave it out"
+            )
+        blocks[stage][0].conv_dw.stride = (1, 1)
 
 
 def save(folder: Path, module: nn.Module, info: dict[str, Any]) -> None:
@@ -66,7 +81,8 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
         content = file.read_bytes()
         if sha256(content) != info["weights"]:
             raise NsbenchError(f"{file} is not the file that model.json describes: train it again")
-        module = build(info["arch"], len(info["classes"]), info["model_args"])
+        noise = info.get("noise", {})  # without effect but where a teacher is to be noised
+        module = build(info["arch"], len(info["classes"]), info["model_args"], **noise)
         module.load_state_dict(safetensors.torch.load(content))
         return Classifier(
             name=f"{folder.resolve().parent.name}/{folder.resolve().name}",

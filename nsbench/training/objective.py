@@ -21,7 +21,8 @@ def noisy_student_loss(
     *,
     weighting: str,
     label_smoothing: float,
-    hard: bool,
+    hard: bool = False,
+    student_temperature: float = 1.0,
 ) -> Loss:
     """Cross-entropy of one batch: the first len(labels) rows are labeled, the rest pseudo-labeled.
 
@@ -29,6 +30,9 @@ def noisy_student_loss(
     Labels are smoothed, soft targets never, hard ones as labels are (official code, main.py).
     With r = U / B, weighting `sum` is labeled + r * unlabeled (official code), `mean` is labeled +
     unlabeled (Algorithm 1 of Xie et al. 2020), `concat` is the mean over B + U rows (section 3.1).
+
+    student_temperature T: the student's logits for soft targets are divided by T and their term is
+    multiplied by T^2 (Hinton et al. 2015, section 2); the official code leaves them alone.
     """
     labeled = cross_entropy(logits[: len(labels)], labels, label_smoothing=label_smoothing)
     if not len(targets):
@@ -37,7 +41,7 @@ def noisy_student_loss(
     if hard:
         unlabeled = cross_entropy(rest, targets.argmax(1), label_smoothing=label_smoothing)
     else:
-        unlabeled = cross_entropy(rest, targets)
+        unlabeled = student_temperature**2 * cross_entropy(rest / student_temperature, targets)
     ratio = len(targets) / len(labels)
     total = {
         "sum": labeled + ratio * unlabeled,

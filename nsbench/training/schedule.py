@@ -1,48 +1,108 @@
 """Optimiser, learning-rate schedule and weight averaging."""
 
 import copy
+import math
 
 import torch
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
+from timm.scheduler.step_lr import StepLRScheduler
 from torch import nn
 
 from nsbench.config import nearest
-from nsbench.errors import NsbenchError
+from nsbench.errors import NsbenchError, first_line
 from nsbench.recipe import Generation
 
 FUSED = ("adam", "adamw", "momentum", "sgd")  # one kernel for all weights, in torch
-SCHEDULES = ("cosine", "poly", "tanh", "step")
+SCHEDULES = ("cosine", "poly", "tanh", "step", "staircase", "constant")
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optimizer:
-    """The recipe's optimiser, by timm's name. Raises NsbenchError if timm has none of that name."""
+    """The recipe's optimiser, by timm's name, over the weights that require gradients.
+
+    Raises NsbenchError if timm has none of that name, or it does not take the arguments.
+    """
+    name = generation.optimizer
+    known = list_optimizers()
+    if name.removeprefix("lookahead_") not in known:
+        raise NsbenchError(f"timm has no optimizer '{name}'{nearest(name, known)}")
+    fused = {"fused": True} if name in FUSED else {}
     try:
         optimizer: torch.optim.Optimizer = create_optimizer_v2(
-            model,
-            opt=generation.optimizer,
+            _weights(model, generation),
+            opt=name,
             lr=generation.lr,
             weight_decay=generation.weight_decay,
-            **({"fused": True} if generation.optimizer in FUSED else {}),
+            **{**fused, **generation.optimizer_args},
         )
         return optimizer
-    except (ValueError, AssertionError) as error:
-        near = nearest(generation.optimizer, list_optimizers())
-        raise NsbenchError(f"timm has no optimizer '{generation.optimizer}'{near}") from error
+    except (TypeError, ValueError, AssertionError) as error:
+        raise NsbenchError(
+            f"the key 'optimizer_args' is {generation.optimizer_args}, but timm's {name} does not "
+            f"take that: {first_line(error)}"
+        ) from error
 
 
-def schedule_for(optimizer: torch.optim.Optimizer, generation: Generation, steps: int) -> Scheduler:
-    """The recipe's schedule over `steps` updates, with a linear warm-up. Raises NsbenchError."""
+def _weights(model: nn.Module, generation: Generation) -> nn.Module | list[dict[str, object]]:
+    """What timm is to optimise: it leaves biases without weight decay, the official code does not.
+
+    The official code decays all but what belongs to batch norm (main.py of
+    google-research/noisystudent).
+    """
+    if not generation.decay_biases:
+        return model
+    norms = {id(p) for m in model.modules() if is_norm(m) for p in m.parameters(recurse=False)}
+    weights = [p for p in model.parameters() if p.requires_grad]
+    groups: list[dict[str, object]] = [
+        {"params": [p for p in weights if id(p) not in norms]},
+        {"params": [p for p in weights if id(p) in norms], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module normalises, as batch norm does."""
+    return isinstance(module, NORMS) or "norm" in type(module).__name__.lower()
+
+
+def steps_of(generation: Generation, labeled_images: int) -> int:
+    """How many updates a generation takes."""
+    return generation.steps or math.ceil(generation.epochs * labeled_images / generation.batch_size)
+
+
+def schedule_for(
+    optimizer: torch.optim.Optimizer, generation: Generation, steps: int, labeled_images: int
+) -> Scheduler:
+    """The recipe's schedule over `steps` updates, with a linear warm-up from zero.
+
+    Update n, counted from 0, is made with the rate of `step_update(n)`. Raises NsbenchError.
+    """
     if generation.schedule not in SCHEDULES:
         near = nearest(generation.schedule, SCHEDULES)
         raise NsbenchError(f"there is no schedule '{generation.schedule}'{near}")
+    epoch = labeled_images / generation.batch_size
+    warmup: float = round(generation.warmup * steps)
+    if generation.warmup_epochs is not None:
+        warmup = generation.warmup_epochs * epoch
+    if generation.schedule in ("staircase", "constant"):
+        staircase = generation.schedule == "staircase"
+        return StepLRScheduler(
+            optimizer,
+            decay_t=generation.decay_epochs * epoch,
+            decay_rate=generation.decay_rate if staircase else 1.0,
+            warmup_t=warmup,
+            warmup_lr_init=0.0,
+            warmup_prefix=False,
+            t_in_epochs=False,
+        )
     scheduler, _ = create_scheduler_v2(
         optimizer,
         sched=generation.schedule,
         num_epochs=steps,
         decay_epochs=max(1, steps // 3),
-        warmup_epochs=round(generation.warmup * steps),
+        warmup_epochs=warmup,
         warmup_lr=0.0,
         step_on_epochs=False,
         updates_per_epoch=1,
@@ -60,18 +120,18 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.updates = 0
         self._decay = decay
-        self._updates = 0
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Move the average towards the model's present weights."""
-        self._updates += 1
-        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
-        for average, value in zip(
-            self.model.state_dict().values(), model.state_dict().values(), strict=True
-        ):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - decay)
-            else:
+        self.updates += 1
+        decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
+        averages, values = self.model.state_dict().values(), model.state_dict().values()
+        pairs = list(zip(averages, values, strict=True))
+        moving = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in moving], [v for _, v in moving], 1 - decay)
+        for average, value in pairs:
+            if not average.is_floating_point():
                 average.copy_(value)

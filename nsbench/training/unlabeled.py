@@ -1,9 +1,9 @@
 """From a teacher and unlabeled images to what a student trains on."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,22 +18,35 @@ from nsbench.models import Classifier, load_model
 from nsbench.npy import growing
 from nsbench.recipe import PseudoLabels
 from nsbench.run import write_json
-from nsbench.training.label_store import LabelStore
+from nsbench.training.label_store import LabelStore, SparseTargets
 from nsbench.training.labeling import Noise, predict
 from nsbench.training.selection import select
 
 CHUNK = 2**20
 
 
-class LabeledByTeacher(NamedTuple):
-    """A teacher's labels, and the positions in them to draw training images from.
+@dataclass(frozen=True)
+class LabeledByTeacher:
+    """Images with a teacher's labels to train on.
 
-    rows: uint32 or int64, ascending, mapped into memory; an image that is taken several times
-    stands there as often. `store.rows` gives the targets and `store.indices` the images.
+    chosen: positions in the store, uint32 or int64, ascending, mapped into memory; an image that is
+    taken several times stands there as often.
     """
 
+    source: Source
     store: LabelStore
-    rows: NDArray[np.integer[Any]]
+    chosen: NDArray[np.integer[Any]]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def images(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices of the rows' images in the source."""
+        return self.store.indices(self.chosen[rows])
+
+    def targets(self, rows: NDArray[np.int64]) -> SparseTargets:
+        """The teacher's labels of the rows."""
+        return self.store.rows(self.chosen[rows])
 
 
 def pseudo_label(
@@ -81,11 +94,11 @@ def pseudo_label(
         seed=seed,
     )
     if by_filter:
-        return LabeledByTeacher(store, _mapped(place / "rows.npy"))
+        return LabeledByTeacher(source, store, _mapped(place / "rows.npy"))
     if distributed.is_main():
         select(store, settings, classes, seed, folder)
     distributed.barrier()
-    return LabeledByTeacher(store, _mapped(folder / "selection.npy"))
+    return LabeledByTeacher(source, store, _mapped(folder / "selection.npy"))
 
 
 def load_filter(

@@ -36,7 +36,7 @@ def test_the_average_covers_batch_norm_and_counts() -> None:
 def test_cosine_with_warm_up() -> None:
     generation = Generation(arch="x", lr=1.0, warmup=0.1)
     optimizer = optimizer_for(nn.Linear(1, 1), generation)
-    scheduler = schedule_for(optimizer, generation, 100)
+    scheduler = schedule_for(optimizer, generation, 100, 100)
     rates = []
     for step in range(1, 101):
         scheduler.step_update(step)
@@ -52,4 +52,4 @@ def test_unknown_names_offer_the_nearest() -> None:
         optimizer_for(nn.Linear(1, 1), Generation(arch="x", optimizer="adamv"))
     optimizer = optimizer_for(nn.Linear(1, 1), Generation(arch="x"))
     with pytest.raises(NsbenchError, match="no schedule 'cosin'; did you mean 'cosine'"):
-        schedule_for(optimizer, Generation(arch="x", schedule="cosin"), 10)
+        schedule_for(optimizer, Generation(arch="x", schedule="cosin"), 10, 10)

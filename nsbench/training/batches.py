@@ -1,0 +1,250 @@
+"""The images of each step: from memory where all fit and are read but once, else by workers."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from nsbench import distributed
+from nsbench.data.loaders import in_order
+from nsbench.data.sources import Source
+from nsbench.errors import NsbenchError
+from nsbench.noise.draws import image_keys
+from nsbench.progress import stage
+from nsbench.randomness import permuted, stable_hash
+from nsbench.training.augment import Augmentation
+from nsbench.training.label_store import SparseTargets
+from nsbench.training.unlabeled import LabeledByTeacher
+
+RESIDENT_SHARE = 0.5
+"""Of the device's free memory that images may fill."""
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """Labeled images: indices into their source (N,), and the class of each (N,)."""
+
+    indices: NDArray[np.int64]
+    classes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def images(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices of the rows' images in their source."""
+        return self.indices[rows]
+
+
+Examples = Labeled | LabeledByTeacher
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An endless shuffled walk over the rows of `examples`, `batch_size` of them a step.
+
+    The walk is cut into epochs, each with an order of its own. batch_size counts the images of all
+    processes together.
+    """
+
+    name: str
+    source: Source
+    examples: Examples
+    batch_size: int
+
+    def rows(self, seed: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows at some positions of the walk."""
+        epochs, places = np.divmod(positions, len(self.examples))
+        rows = np.empty_like(places)
+        for epoch in np.unique(epochs).tolist():
+            here = epochs == epoch
+            rows[here] = permuted(places[here], len(self.examples), seed, self.name, epoch)
+        return rows
+
+
+class TrainingBatch(NamedTuple):
+    """What one forward pass sees, labeled images first.
+
+    images: uint8 (B + U, 3, S, S). keys: of their random draws, uint64 (B + U,). labels: int64
+    (B,). targets: of the other U.
+    """
+
+    images: torch.Tensor
+    keys: NDArray[np.uint64]
+    labels: torch.Tensor
+    targets: SparseTargets | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which images each forward pass of a generation sees.
+
+    A step is computed in `parts` passes, and shared by all processes: each takes the same share of
+    the labeled and of the unlabeled images.
+    """
+
+    labeled: Stream
+    unlabeled: Stream | None
+    seed: int
+    parts: int = 1
+    rank: int = field(default_factory=distributed.rank)
+    processes: int = field(default_factory=distributed.size)
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The labeled stream, and the unlabeled one if there is one."""
+        return [self.labeled, self.unlabeled] if self.unlabeled else [self.labeled]
+
+    def positions(self, stream: Stream, item: int) -> NDArray[np.int64]:
+        """The positions in a stream of this process's `item`-th forward pass."""
+        step, part = divmod(item, self.parts)
+        shares = self.parts * self.processes
+        count = stream.batch_size // shares
+        first = step * stream.batch_size + (self.rank * self.parts + part) * count
+        return np.arange(first, first + count)
+
+    def rows(self, stream: Stream, item: int) -> NDArray[np.int64]:
+        """The rows of a stream that this process's `item`-th forward pass sees."""
+        return stream.rows(self.seed, self.positions(stream, item))
+
+    def keys(self, item: int) -> NDArray[np.uint64]:
+        """The keys of the images of a forward pass."""
+        return np.concatenate(
+            [image_keys(self.seed, s.name, self.positions(s, item)) for s in self.streams]
+        )
+
+    def batch(self, item: int, images: torch.Tensor) -> TrainingBatch:
+        """The images of a forward pass with all that belongs to them."""
+        labeled, unlabeled = self.labeled.examples, self.unlabeled
+        assert isinstance(labeled, Labeled)
+        labels = torch.from_numpy(labeled.classes[self.rows(self.labeled, item)])
+        targets = None
+        if unlabeled:
+            assert isinstance(unlabeled.examples, LabeledByTeacher)
+            targets = unlabeled.examples.targets(self.rows(unlabeled, item))
+        return TrainingBatch(images, self.keys(item), labels, targets)
+
+
+def check_shares(plan: Plan) -> None:
+    """Raises NsbenchError where a step cannot be divided into equal forward passes."""
+    shares = plan.parts * plan.processes
+    for stream in plan.streams:
+        if stream.batch_size % shares:
+            raise NsbenchError(
+                f"a step has {stream.batch_size} {stream.name} images, which {plan.processes} "
+                f"processes with accumulate = {plan.parts} cannot share evenly: choose batch_size "
+                f"and unlabeled_ratio so that {shares} divides them"
+            )
+
+
+def training_batches(
+    plan: Plan, augmentation: Augmentation, steps: range, workers: int, device: torch.device
+) -> Iterator[TrainingBatch]:
+    """The forward passes of some steps in order, their images on the device but not yet augmented.
+
+    The batches are the same wherever the images come from. Raises the NsbenchError of a bad image.
+    """
+    items = range(steps.start * plan.parts, steps.stop * plan.parts)
+    if augmentation.fixed and _fits(plan, augmentation, device):
+        return _resident_batches(plan, augmentation, items, device)
+    return _read_batches(plan, augmentation, items, workers, device)
+
+
+def _fits(plan: Plan, augmentation: Augmentation, device: torch.device) -> bool:
+    images = sum(len(stream.examples) for stream in plan.streams)
+    needed = images * 3 * augmentation.image_size**2
+    return needed < RESIDENT_SHARE * _free_memory(device)
+
+
+def _free_memory(device: torch.device) -> float:
+    """Bytes that are free for this process."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / here
+
+
+class _Resident:
+    """The images of a stream's rows on the device, each once."""
+
+    def __init__(self, stream: Stream, augmentation: Augmentation, device: torch.device) -> None:
+        self._examples = stream.examples
+        rows = np.arange(len(stream.examples))
+        self._indices = np.unique(stream.examples.images(rows))
+        side = augmentation.image_size
+        held = torch.empty(len(self._indices), 3, side, side, dtype=torch.uint8)
+        read = in_order(
+            lambda index: augmentation.read(stream.source.image(index), 0), self._indices.tolist()
+        )
+        with stage(f"reading {stream.name} images", len(self._indices)) as advance:
+            for place, image in enumerate(read):
+                held[place] = torch.from_numpy(image)
+                advance()
+        self._images = held.to(device)
+
+    def images(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """The images of some rows."""
+        places = np.searchsorted(self._indices, self._examples.images(rows))
+        return self._images[torch.from_numpy(places).to(self._images.device)]
+
+
+def _resident_batches(
+    plan: Plan, augmentation: Augmentation, items: range, device: torch.device
+) -> Iterator[TrainingBatch]:
+    held = [_Resident(stream, augmentation, device) for stream in plan.streams]
+    for item in items:
+        images = [
+            resident.images(plan.rows(stream, item))
+            for resident, stream in zip(held, plan.streams, strict=True)
+        ]
+        yield plan.batch(item, torch.cat(images))
+
+
+class _Reads(Dataset[TrainingBatch | NsbenchError]):
+    """One item a forward pass: the batch, or the error of an image that cannot be read."""
+
+    def __init__(self, plan: Plan, augmentation: Augmentation, items: range) -> None:
+        self._plan, self._augmentation, self._items = plan, augmentation, items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, place: int) -> TrainingBatch | NsbenchError:
+        item = self._items[place]
+        try:
+            images = [image for s in self._plan.streams for image in self._images(s, item)]
+        except NsbenchError as error:  # raised in the main process, where the sentence survives
+            return error
+        return self._plan.batch(item, torch.from_numpy(np.stack(images)))
+
+    def _images(self, stream: Stream, item: int) -> Iterator[NDArray[np.uint8]]:
+        indices = stream.examples.images(self._plan.rows(stream, item))
+        positions = self._plan.positions(stream, item)
+        for index, position in zip(indices.tolist(), positions.tolist(), strict=True):
+            seed = stable_hash(self._plan.seed, stream.name, position)
+            yield self._augmentation.read(stream.source.image(index), seed)
+
+
+def _read_batches(
+    plan: Plan, augmentation: Augmentation, items: range, workers: int, device: torch.device
+) -> Iterator[TrainingBatch]:
+    loader = DataLoader(
+        _Reads(plan, augmentation, items),
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=device.type == "cuda",
+    )
+    for batch in loader:
+        if isinstance(batch, NsbenchError):
+            raise batch
+        yield batch._replace(images=batch.images.to(device, non_blocking=True))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

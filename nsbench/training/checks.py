@@ -1,0 +1,117 @@
+"""What can be found wrong with a recipe before anything is spent."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nsbench import distributed
+from nsbench.config import parse, read_toml
+from nsbench.errors import NsbenchError, first_line
+from nsbench.models import build, count_parameters
+from nsbench.recipe import Generation, Recipe
+from nsbench.run import generation_folders, is_run, write_text
+from nsbench.training.augment import Augmentation
+from nsbench.training.fine_tune import fine_tuning, freeze
+from nsbench.training.logs import check_writers
+from nsbench.training.schedule import optimizer_for, schedule_for
+
+
+def check(recipe: Recipe, num_classes: int, labeled_images: int, device: torch.device) -> None:
+    """Raises NsbenchError for what would stop a generation later.
+
+    Unknown architectures, sizes and arguments that they do not take, wrong augmentation strings,
+    optimisers and schedules, students that are smaller than their teachers, missing packages.
+    """
+    check_writers(recipe)
+    sizes = []
+    for generation in recipe.generations:
+        sizes.append(_try_out(generation, num_classes))
+        Augmentation(generation, generation.preprocessing(recipe.data))
+        _check_device(generation, device)
+        schedule_for(optimizer_for(nn.Linear(1, 1), generation), generation, 10, labeled_images)
+        if generation.fine_tune:
+            tuned = fine_tuning(generation, labeled_images)
+            _try_out(tuned, num_classes, generation.fine_tune.frozen_blocks)
+    for index in range(1, len(sizes)):
+        _check_student(recipe, index, sizes)
+
+
+def _check_student(recipe: Recipe, index: int, sizes: list[int]) -> None:
+    teacher, student = recipe.generations[index - 1 : index + 1]
+    if sizes[index] < sizes[index - 1] and not recipe.allow_smaller:
+        raise NsbenchError(
+            f"the student of generation {index} ({student.arch}, {sizes[index]:,} parameters) is "
+            f"smaller than its teacher ({sizes[index - 1]:,}): choose a larger one, or set "
+            "allow_smaller = true"
+        )
+    same = (student.arch, student.model_args) == (teacher.arch, teacher.model_args)
+    if student.warm_start and not same:
+        raise NsbenchError(
+            f"the key 'generations.{index}.warm_start' is true, but its teacher is another "
+            f"architecture ({teacher.arch}): use the same arch and model_args, or set it to false"
+        )
+
+
+def _check_device(generation: Generation, device: torch.device) -> None:
+    if generation.sync_batch_norm and device.type != "cuda":
+        raise NsbenchError(
+            "the key 'sync_batch_norm' is true, but only batch norm on GPUs can be synchronised: "
+            "set sync_batch_norm = false"
+        )
+    if generation.precision == "float16" and device.type == "cpu":
+        raise NsbenchError(
+            "the key 'precision' is 'float16', which is for GPUs: on the CPU use bfloat16 or "
+            "float32"
+        )
+
+
+def _try_out(generation: Generation, num_classes: int, frozen_blocks: int = 0) -> int:
+    """Parameters of a generation's model. Raises NsbenchError if it cannot be trained as asked."""
+    noise = {"dropout": generation.dropout, "drop_path": generation.drop_path}
+    side = generation.image_size
+    with torch.device("meta"):  # shapes without numbers: quick for any size
+        module = build(generation.arch, num_classes, generation.model_args, **noise).eval()
+        try:
+            shape = tuple(module(torch.empty(2, 3, side, side)).shape)
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+            raise NsbenchError(
+                f"'{generation.arch}' does not take images of {side} px ({first_line(error)}): set "
+                "image_size, or the size in model_args"
+            ) from error
+    if shape != (2, num_classes):
+        raise NsbenchError(f"'{generation.arch}' is no classifier: its answer has shape {shape}")
+    if generation.checkpoint_activations and not hasattr(module, "set_grad_checkpointing"):
+        raise NsbenchError(
+            f"timm cannot compute the activations of '{generation.arch}' twice: set "
+            "checkpoint_activations = false"
+        )
+    freeze(module, frozen_blocks)
+    return count_parameters(module)
+
+
+def claim(folder: Path, recipe: Recipe) -> None:
+    """Make the run folder this recipe's own. Raises NsbenchError if it is something else's."""
+    text = recipe.to_toml()
+    path = folder / "recipe.toml"
+    if is_run(folder) and generation_folders(folder):
+        if _identity(parse(Recipe, read_toml(path), str(path))) != _identity(recipe):
+            raise NsbenchError(
+                f"{folder} holds a run of another recipe ({_first_difference(path, text)}): choose "
+                "another folder with --out"
+            )
+        return
+    if not is_run(folder) and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise NsbenchError(f"{folder} exists and is no run folder: choose another with --out")
+    if distributed.is_main():
+        write_text(path, text)
+
+
+def _identity(recipe: Recipe) -> dict[str, object]:
+    return recipe.model_dump(exclude=set(Recipe.RUNNING))
+
+
+def _first_difference(path: Path, text: str) -> str:
+    old, new = set(path.read_text(encoding="utf-8").splitlines()), text.splitlines()
+    changed = [line for line in new if line not in old]
+    return f"now {changed[0]}" if changed else "keys were removed"

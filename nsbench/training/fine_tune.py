@@ -1,0 +1,87 @@
+"""Fine-tuning at a larger size (Touvron et al. 2019, "FixRes"; section 3.1 of the paper)."""
+
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from torch import nn
+
+from nsbench.errors import NsbenchError
+from nsbench.recipe import Generation
+from nsbench.training.schedule import is_norm, schedule_for, steps_of
+
+LEAST_SHARE = 1e-3
+"""A schedule that ends at less of its peak than this leaves no rate to go on with."""
+
+
+def fine_tuning(generation: Generation, labeled_images: int) -> Generation:
+    """How a generation is fine-tuned: labeled images only, their centre, no noise on them.
+
+    Dropout and stochastic depth stay, as in the official code. Raises NsbenchError where the
+    schedule ends near zero and `fine_tune.lr` is not set.
+    """
+    wanted = generation.fine_tune
+    assert wanted
+    return generation.model_copy(
+        update={
+            "image_size": wanted.image_size,
+            "crop_pct": wanted.crop_pct or generation.crop_pct or 1.0,
+            "epochs": wanted.epochs,
+            "steps": None,
+            "batch_size": wanted.batch_size or generation.batch_size,
+            "lr": wanted.lr or _last_rate(generation, labeled_images),
+            "schedule": "constant",
+            "warmup": 0.0,
+            "warmup_epochs": None,
+            "unlabeled_ratio": 0.0,
+            "crop": "center",
+            "flip": 0.0,
+            "randaugment": "",
+            "cutout": 0,
+            "random_erasing": 0.0,
+            "warm_start": False,
+            "fine_tune": None,
+        }
+    )
+
+
+def _last_rate(generation: Generation, labeled_images: int) -> float:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=generation.lr)
+    steps = steps_of(generation, labeled_images)
+    schedule_for(optimizer, generation, steps, labeled_images).step_update(steps - 1)
+    rate = float(optimizer.param_groups[0]["lr"])
+    if rate < LEAST_SHARE * generation.lr:
+        raise NsbenchError(
+            f"the schedule '{generation.schedule}' ends at a learning rate of {rate:.2g}, with "
+            "which fine-tuning would change nothing: set fine_tune.lr"
+        )
+    return rate
+
+
+def freeze(model: nn.Module, blocks: int) -> None:
+    """Leave the stem and so many blocks as they are; none, not even the stem, where it is 0.
+
+    Their weights get no gradients, and their batch norm keeps and uses its statistics. To be called
+    before the optimiser is made, and again after `model.train()`.
+    Raises NsbenchError if timm cannot tell the blocks of the model, or it has no more than these.
+    """
+    if not blocks:
+        return
+    for name in _shallow(model, blocks):
+        model.get_parameter(name).requires_grad_(False)
+        owner = model.get_submodule(name.rpartition(".")[0])
+        if is_norm(owner):
+            owner.eval()
+
+
+def _shallow(model: Any, blocks: int) -> list[str]:
+    """Names of the weights of the stem and the first blocks, by timm's order of layers."""
+    if not hasattr(model, "group_matcher"):
+        raise NsbenchError("timm cannot tell the blocks of this model: set frozen_blocks = 0")
+    layers = group_parameters(model, model.group_matcher(coarse=False))
+    if blocks > len(layers) - 2:  # a stem before them, a head behind them
+        raise NsbenchError(
+            f"the key 'fine_tune.frozen_blocks' is {blocks}, but the model has {len(layers) - 2} "
+            "blocks: lower it"
+        )
+    return [name for layer in range(blocks + 1) for name in layers[layer]]

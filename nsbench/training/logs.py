@@ -1,0 +1,105 @@
+"""What is written down while a generation trains."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from nsbench import distributed
+from nsbench.errors import NsbenchError
+from nsbench.recipe import Recipe
+from nsbench.run import write_text
+
+
+class TrainingLog:
+    """Rows of a generation's training, each written as it comes.
+
+    They go to a file of JSON lines, and to TensorBoard and Weights & Biases where the recipe says
+    so. Where several processes train, the main one writes.
+    """
+
+    def __init__(self, path: Path, generation: int, recipe: Recipe) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._path, self._generation = path, generation
+        self._writers = _writers(path.parent, generation, recipe) if distributed.is_main() else []
+
+    def begin(self, step: int) -> None:
+        """Keep the rows up to a step that training goes on from, and drop later ones."""
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        found = [json.loads(line) for line in lines if line.endswith("}")]
+        kept = [row for row in found if row["step"] <= step]
+        self.rows = [{k: v for k, v in row.items() if k != "generation"} for row in kept]
+        if distributed.is_main():
+            write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row and write it."""
+        self.rows.append(row)
+        if not distributed.is_main():
+            return
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"generation": self._generation, **row}) + "\n")
+        for writer in self._writers:
+            writer.add(row)
+
+    def close(self) -> None:
+        """Finish what other writers hold back."""
+        for writer in self._writers:
+            writer.close()
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def add(self, row: dict[str, Any]) -> None:
+        for name, value in _figures(row):
+            self._writer.add_scalar(name, value, row["step"])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Wandb:
+    def __init__(self, folder: Path, generation: int, recipe: Recipe) -> None:
+        import wandb
+
+        self._run = wandb.init(
+            project="nsbench",
+            group=recipe.name,
+            name=f"{recipe.name}, generation {generation}",
+            dir=str(folder),
+            config=recipe.model_dump(),
+            reinit=True,
+        )
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._run.log(dict(_figures(row)), step=row["step"])
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _figures(row: dict[str, Any]) -> list[tuple[str, float]]:
+    return [(name, value) for name, value in row.items() if name != "step" and value is not None]
+
+
+def _writers(folder: Path, generation: int, recipe: Recipe) -> list[_TensorBoard | _Wandb]:
+    writers: list[_TensorBoard | _Wandb] = []
+    if recipe.tensorboard:
+        writers.append(_TensorBoard(folder))
+    if recipe.wandb:
+        writers.append(_Wandb(folder, generation, recipe))
+    return writers
+
+
+def check_writers(recipe: Recipe) -> None:
+    """Raises NsbenchError where a recipe asks for a package that is not installed."""
+    for key in ("tensorboard", "wandb"):
+        if getattr(recipe, key) and importlib.util.find_spec(key) is None:
+            raise NsbenchError(
+                f"the key '{key}' is true, but the package {key} is not installed: pip install "
+                f"{key}, or set {key} = false"
+            )

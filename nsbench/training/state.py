@@ -1,0 +1,115 @@
+"""All that changes while a model trains, as one object and as one file."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+
+from nsbench.errors import NsbenchError, first_line
+from nsbench.recipe import Generation
+from nsbench.run import written_whole
+from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for, steps_of
+
+
+class TrainingState:
+    """Model, averaged weights, optimiser and schedule of a generation, after `step` updates.
+
+    seconds: training time so far. The schedule is a function of the step alone.
+    """
+
+    def __init__(self, model: nn.Module, generation: Generation, labeled_images: int) -> None:
+        self.model = model
+        self.steps = steps_of(generation, labeled_images)
+        self.optimizer = optimizer_for(model, generation)
+        self.scheduler: Scheduler = schedule_for(
+            self.optimizer, generation, self.steps, labeled_images
+        )
+        self.average = WeightAverage(model, generation.ema_decay)
+        self.scaler = torch.amp.GradScaler(
+            next(model.parameters()).device.type, enabled=generation.precision == "float16"
+        )
+        self.step = 0
+        self.seconds = 0.0
+
+    @property
+    def lr(self) -> float:
+        """The present learning rate."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write a checkpoint, whole or not at all. identity: of what is trained, and from what."""
+        tensors: dict[str, torch.Tensor] = {}
+        numbers: dict[str, Any] = {}
+        for name, value in self._values():
+            if isinstance(value, torch.Tensor):
+                tensors[name] = value.detach().cpu().contiguous().clone()
+            else:
+                numbers[name] = value
+        about = {
+            "identity": identity,
+            "step": self.step,
+            "seconds": self.seconds,
+            "updates": self.average.updates,
+            "scaler": self.scaler.state_dict(),
+            "optimizer": numbers,
+        }
+        with written_whole(path) as file:
+            file.write(safetensors.torch.save(tensors, {"nsbench": json.dumps(about)}))
+
+    def _values(self) -> Iterator[tuple[str, Any]]:
+        for name, value in self.model.state_dict().items():
+            yield f"model.{name}", value
+        for name, value in self.average.model.state_dict().items():
+            yield f"average.{name}", value
+        for index, entry in self.optimizer.state_dict()["state"].items():
+            for name, value in entry.items():
+                yield f"optimizer.{index}.{name}", value
+
+    def load(self, path: Path, identity: str) -> None:
+        """Go on from a checkpoint.
+
+        Raises NsbenchError if it is broken, or of another model, data or settings.
+        """
+        about, tensors = _read(path)
+        if about.get("identity") != identity:
+            raise NsbenchError(
+                f"{path} was written while training with other settings, data or another teacher: "
+                "delete it to begin this generation again"
+            )
+        _fill(self.model, tensors, "model.")
+        _fill(self.average.model, tensors, "average.")
+        self._fill_optimizer({**tensors, **about["optimizer"]})
+        self.average.updates = about["updates"]
+        self.scaler.load_state_dict(about["scaler"])
+        self.step, self.seconds = about["step"], about["seconds"]
+
+    def _fill_optimizer(self, values: dict[str, Any]) -> None:
+        state: dict[int, dict[str, Any]] = {}
+        for name, value in values.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".", 2)
+                state.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _fill(module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> None:
+    found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    module.load_state_dict(found)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["nsbench"])
+            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise NsbenchError(
+            f"{path} is broken ({first_line(error)}): delete it to begin this generation again"
+        ) from error
