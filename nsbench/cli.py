@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import shlex
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,22 +61,33 @@ Models = Annotated[
     "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`",
 )
 def train(
-    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped recipe.")],
+    recipe: Annotated[
+        str | None, typer.Argument(help="A TOML file, or the name of a shipped recipe.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value settings, dotted keys.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder, by default runs/NAME.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="A run folder to go on with, by the recipe in it.")
+    ] = None,
     device: Device = None,
     json: JsonFile = None,
 ) -> None:
     """Train the generations of a recipe.
 
-    Repeat the command after an interruption: finished generations are kept.
+    Repeat the command after an interruption: finished generations are kept, and one that was
+    interrupted goes on from its last checkpoint. Several GPUs:
+    `torchrun --nproc-per-node N -m nsbench train …`.
     """
+    from nsbench import distributed
     from nsbench.reporting.tables import print_table, training_table
 
-    folder = nsbench.train(recipe, out, settings=set_ or [], device=device)
-    print_table(training_table(folder), json)
+    folder = nsbench.train(recipe, out, settings=set_ or [], device=device, resume=resume)
+    main_process = distributed.is_main()
+    distributed.stop()
+    if main_process:
+        print_table(training_table(folder), json)
     say(f"the run is in {folder}")
 
 
@@ -296,6 +308,11 @@ def reference(
     say(f"the reference is {out}")
 
 
+OTHERS_WAIT = 3.0
+"""Seconds that processes of torchrun wait before they complain: where the first one does, it ends
+them, and the sentence is printed once."""
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; bad input ends in one sentence and exit code 2."""
     warnings.showwarning = _say_warning
@@ -326,6 +343,8 @@ def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__:
 
 
 def _fail(sentence: str) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(OTHERS_WAIT)
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"nsbench: {sentence}", style="red", markup=False
     )

@@ -39,7 +39,8 @@ class Job:
 
     name: for people. identity: hash of all that the weights will depend on; a checkpoint of another
     identity is refused. checkpoint: the file of the training state. recipe: for the keys that do
-    not change the result. validate: the accuracy of the averaged weights, asked ten times.
+    not change the result. validate: the accuracy of the averaged weights, asked ten times; of
+    several processes the main one has it.
     """
 
     name: str
@@ -110,7 +111,8 @@ class _Recorder:
             self.check()
             row = self._row(loss)
         if self._job.validate and (state.step % max(1, state.steps // 10) == 0 or last):
-            row |= {"step": state.step, "validation_accuracy": self._validated()}
+            accuracy = self._job.validate(state.average.model)
+            row |= {"step": state.step, "validation_accuracy": accuracy}
         if row:
             self._log.add(row)
         return _note(row)
@@ -138,11 +140,6 @@ class _Recorder:
             f"the loss of {job.name} is {loss:.4g} at step {step} with learning rate "
             f"{state.lr:.4g} ({kept}): lower lr, raise warmup, or set clip_norm"
         )
-
-    def _validated(self) -> float:
-        assert self._job.validate
-        accuracy = self._job.validate(self._state.average.model) if distributed.is_main() else 0.0
-        return distributed.broadcast(accuracy)
 
     def seconds(self) -> float:
         """Training time so far, with that before a resume."""

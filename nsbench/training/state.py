@@ -90,13 +90,21 @@ class TrainingState:
         self.step, self.seconds = about["step"], about["seconds"]
 
     def _fill_optimizer(self, values: dict[str, Any]) -> None:
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         state: dict[int, dict[str, Any]] = {}
         for name, value in values.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = value
+                state.setdefault(int(index), {})[key] = _laid_out(value, weights[int(index)])
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out(value: Any, weight: torch.Tensor) -> Any:
+    """A value in the memory order of its weight, which fused optimisers rely on."""
+    if not isinstance(value, torch.Tensor) or value.shape != weight.shape:
+        return value
+    return torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def _fill(module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> None:

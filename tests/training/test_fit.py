@@ -1,0 +1,262 @@
+"""Training that is killed, stopped, divided or diverges."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nsbench.errors import NsbenchError
+from nsbench.training import state as training_state
+from nsbench.training.generations import train
+
+# layer norm only, so that dividing a batch does not change what a network sees
+RECIPE = """
+name = "walk"
+workers = 0
+checkpoint_steps = 4
+
+[data]
+labeled = { source = "digits", split = "labeled" }
+unlabeled = { source = "digits", split = "unlabeled" }
+validation_per_class = 2
+
+[pseudo_labels]
+min_confidence = 0.0
+balance = false
+
+[defaults]
+arch = "test_vit"
+model_args = { img_size = 32 }
+image_size = 32
+crop = "pad"
+flip = 0.0
+randaugment = "paper-m9-n2"
+dropout = 0.0
+drop_path = 0.0
+batch_size = 20
+unlabeled_ratio = 1
+optimizer = "adamw"
+lr = 2e-3
+epochs = 2
+
+[[generations]]
+
+[[generations]]
+epochs = 4
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "walk.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def weights(run: Path, index: int = 1) -> str:
+    found: str = json.loads((run / f"generation-{index}" / "model.json").read_text())["weights"]
+    return found
+
+
+def rows(run: Path, index: int = 1) -> list[dict[str, Any]]:
+    lines = (run / f"generation-{index}" / "training.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def losses(run: Path) -> list[float]:
+    return [row["loss"] for index in range(2) for row in rows(run, index) if "loss" in row]
+
+
+NOISY = ["defaults.dropout=0.1", "defaults.drop_path=0.1", "defaults.arch=test_resnet"]
+NOISY += ["defaults.model_args={}", "defaults.optimizer=rmsproptf"]
+
+
+@pytest.mark.parametrize("more", [[], ["generations.1.epochs=8"]])
+def test_killed_and_repeated_it_ends_with_the_same_weights(
+    recipe: Path, tmp_path: Path, more: list[str]
+) -> None:
+    undisturbed = train(str(recipe), tmp_path / "a", settings=NOISY + more, device="cpu")
+    command = [sys.executable, "-m", "nsbench", "train", str(recipe), "--out", str(tmp_path / "b")]
+    command += ["--device", "cpu", "--set", *NOISY, *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    checkpoint = tmp_path / "b" / "generation-1" / "checkpoint.safetensors"
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert checkpoint.exists()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "generation 1: going on after step" in done.stderr
+    assert weights(tmp_path / "b") == weights(undisturbed)
+    assert losses(tmp_path / "b") == losses(undisturbed)
+    assert not checkpoint.exists()
+
+
+def test_ctrl_c_keeps_the_step_it_stops_at(recipe: Path, tmp_path: Path) -> None:
+    settings = ["generations.1.epochs=400", "checkpoint_steps=1000000"]
+    command = [sys.executable, "-m", "nsbench", "train", str(recipe), "--out", str(tmp_path / "b")]
+    command += ["--device", "cpu", "--set", *settings]
+    log = tmp_path / "b" / "generation-1" / "training.jsonl"
+    process = subprocess.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (log.exists() and len(log.read_text()) > 500):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "this goes on: nsbench train" in said
+    about, _ = training_state._read(log.parent / "checkpoint.safetensors")
+    assert about["step"] >= rows(tmp_path / "b")[-1]["step"] > 0
+
+
+def test_resume_goes_on_by_the_recipe_in_the_folder(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(str(recipe), tmp_path / "a", device="cpu")
+    interrupted_at(monkeypatch, 13)
+    with pytest.raises(KeyboardInterrupt):
+        train(str(recipe), tmp_path / "b", device="cpu")
+    monkeypatch.undo()
+    assert (tmp_path / "b" / "generation-0" / "checkpoint.safetensors").exists()
+    recipe.unlink()
+    run = train(resume=tmp_path / "b", device="cpu")
+    assert weights(run, 0) == weights(whole, 0)
+    assert weights(run) == weights(whole)
+    with pytest.raises(NsbenchError, match=r"holds no recipe\.toml, so there is nothing to resume"):
+        train(resume=tmp_path)
+
+
+def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    from nsbench.training.steps import Update
+
+    call = Update.__call__
+
+    def stops(self: Update, passes: Any) -> Any:
+        if self._state.step == step:
+            raise KeyboardInterrupt
+        return call(self, passes)
+
+    monkeypatch.setattr(Update, "__call__", stops)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted_at(monkeypatch, 13)
+    with pytest.raises(KeyboardInterrupt):
+        train(str(recipe), tmp_path / "b", device="cpu")
+    monkeypatch.undo()
+    with pytest.raises(NsbenchError, match=r"checkpoint\.safetensors was written .* delete it"):
+        train(str(recipe), tmp_path / "b", settings=["defaults.lr=1e-3"], device="cpu")
+    checkpoint = tmp_path / "b" / "generation-0" / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(NsbenchError, match=r"checkpoint\.safetensors is broken .* delete it"):
+        train(str(recipe), tmp_path / "b", device="cpu")
+
+
+@pytest.mark.parametrize("processes", [2])
+def test_two_processes_train_to_the_same_losses(
+    recipe: Path, tmp_path: Path, processes: int
+) -> None:
+    alone = train(str(recipe), tmp_path / "a", device="cpu")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *launch, "-m", "nsbench", "train", str(recipe)]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "b"), "--device", "cpu"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    together = losses(tmp_path / "b")
+    assert len(together) > 20
+    np.testing.assert_allclose(together, losses(alone), rtol=1e-3)
+    assert done.stdout.count("test_vit") == 2  # one table
+
+
+def test_bad_input_is_told_once_by_several_processes(recipe: Path, tmp_path: Path) -> None:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *launch, "-m", "nsbench", "train", str(recipe), "--device", "cpu"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "b"), "--set", "defaults.archh=x"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.count("unknown key 'defaults.archh'") == 1
+    assert not (tmp_path / "b").exists()
+
+
+def test_accumulated_parts_train_to_the_same_losses(recipe: Path, tmp_path: Path) -> None:
+    whole = train(str(recipe), tmp_path / "a", device="cpu")
+    settings = ["defaults.accumulate=4", "defaults.checkpoint_activations=true"]
+    parts = train(str(recipe), tmp_path / "b", settings=settings, device="cpu")
+    np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-3)
+
+
+def test_parts_must_divide_the_batch(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(NsbenchError, match=r"accumulate = 3 cannot share evenly"):
+        train(str(recipe), tmp_path / "a", settings=["defaults.accumulate=3"], device="cpu")
+
+
+def test_bfloat16_and_clipping_train(recipe: Path, tmp_path: Path) -> None:
+    settings = ["defaults.precision=bfloat16", "defaults.clip_norm=1.0"]
+    run = train(str(recipe), tmp_path / "a", settings=settings, device="cpu")
+    whole = train(str(recipe), tmp_path / "b", device="cpu")
+    assert losses(run) != losses(whole)
+    np.testing.assert_allclose(losses(run)[:3], losses(whole)[:3], rtol=2e-2)
+    with pytest.raises(NsbenchError, match="'precision' is 'float16', which is for GPUs"):
+        train(str(recipe), tmp_path / "c", settings=["defaults.precision=float16"], device="cpu")
+
+
+def test_a_loss_that_grows_out_of_bounds_stops_with_the_last_good_state(
+    recipe: Path, tmp_path: Path
+) -> None:
+    settings = ["defaults.optimizer=sgd", "defaults.lr=300.0", "defaults.warmup=0.9"]
+    with pytest.raises(NsbenchError) as caught:
+        train(str(recipe), tmp_path / "a", settings=[*settings, "checkpoint_steps=1"], device="cpu")
+    sentence = str(caught.value)
+    assert "the loss of generation 0 is" in sentence
+    assert "with learning rate" in sentence
+    assert "the last good state is in" in sentence
+    assert "generation-0/checkpoint.safetensors" in sentence
+
+
+def test_too_little_memory_names_the_ways_out(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsbench.training import steps
+
+    def short(*_: Any, **__: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(steps, "noisy_student_loss", short)
+    with pytest.raises(NsbenchError, match=r"memory for 20 images of 32 px.*raise accumulate"):
+        train(str(recipe), tmp_path / "a", device="cpu")
+
+
+def test_warm_start_begins_with_the_teachers_weights(recipe: Path, tmp_path: Path) -> None:
+    settings = ["generations.1.warm_start=true", "generations.1.lr=1e-9"]
+    run = train(str(recipe), tmp_path / "a", settings=settings, device="cpu")
+    from nsbench.models import load_model
+
+    teacher, student = (load_model(str(run / f"generation-{i}"), "cpu") for i in range(2))
+    for one, other in zip(
+        teacher.module.state_dict().values(), student.module.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+    with pytest.raises(NsbenchError, match=r"'generations\.1\.warm_start' is true"):
+        train(
+            str(recipe),
+            tmp_path / "b",
+            settings=[*settings, "generations.1.arch=test_vit2"],
+            device="cpu",
+        )
