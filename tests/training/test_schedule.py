@@ -1,10 +1,14 @@
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from nsbench.errors import NsbenchError
+from nsbench.models import build
 from nsbench.recipe import Generation
-from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for
+from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for, steps_of
 
 
 def test_the_average_follows_tensorflows_ramp() -> None:
@@ -53,3 +57,107 @@ def test_unknown_names_offer_the_nearest() -> None:
     optimizer = optimizer_for(nn.Linear(1, 1), Generation(arch="x"))
     with pytest.raises(NsbenchError, match="no schedule 'cosin'; did you mean 'cosine'"):
         schedule_for(optimizer, Generation(arch="x", schedule="cosin"), 10, 10)
+
+
+def rates(generation: Generation, steps: int, labeled_images: int, *at: int) -> list[float]:
+    optimizer = optimizer_for(nn.Linear(1, 1), generation)
+    scheduler = schedule_for(optimizer, generation, steps, labeled_images)
+    found = []
+    for step in at:
+        scheduler.step_update(step)
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+def test_staircase_is_the_official_imagenet_schedule() -> None:
+    # batch 2048 of 1,281,167 images: 625.5698 steps an epoch; warm-up over 5 epochs, 3127.849
+    # steps; 0.97 every 2.4 epochs, 1501.3676 steps, counted from step 0
+    generation = Generation(
+        arch="x", lr=0.128, batch_size=2048, schedule="staircase", warmup_epochs=5.0
+    )
+    found = rates(generation, 218950, 1281167, 0, 1, 1502, 3127, 3128, 4504, 4505, 218949)
+    decay = [0.97 ** (step // 1501.3675781) for step in (3128, 4504, 4505, 218949)]
+    assert pytest.approx(decay) == [0.97**2, 0.97**2, 0.97**3, 0.97**145]
+    expected = [0, 0.128 / 3127.8491, 1502 * 0.128 / 3127.8491, 3127 * 0.128 / 3127.8491]
+    assert found == pytest.approx(expected + [0.128 * value for value in decay], rel=1e-6)
+
+
+def test_the_staircase_of_svhn_ends_at_its_final_rate() -> None:
+    # 69,257 images in batches of 128; 0.016 * 128 / 256 = 0.008 to about 0.0002 * 128 / 256
+    generation = Generation(
+        arch="x",
+        lr=0.008,
+        batch_size=128,
+        schedule="staircase",
+        decay_epochs=1.372,
+        warmup_epochs=5.0,
+        steps=109474,
+    )
+    assert steps_of(generation, 69257) == 109474
+    assert rates(generation, 109474, 69257, 109473)[0] == pytest.approx(1e-4, rel=0.15)
+
+
+def test_epochs_are_of_labeled_images() -> None:
+    assert steps_of(Generation(arch="x", epochs=350, batch_size=2048), 1281167) == 218950
+    assert steps_of(Generation(arch="x", epochs=0.5, batch_size=50), 200) == 2
+
+
+def test_constant_stays() -> None:
+    generation = Generation(arch="x", lr=0.3, schedule="constant", warmup=0.0)
+    assert rates(generation, 10, 100, 0, 5, 9) == [0.3, 0.3, 0.3]
+
+
+def test_rmsprop_is_tensorflows() -> None:
+    # ms <- 0.9 ms + 0.1 g^2 from 1; mom <- 0.9 mom + lr g / sqrt(ms + eps); w <- w - mom
+    generation = Generation(
+        arch="x",
+        optimizer="rmsproptf",
+        optimizer_args={"alpha": 0.9, "momentum": 0.9, "eps": 1e-3},
+        lr=0.1,
+        weight_decay=0.0,
+    )
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 2.0)
+    optimizer = optimizer_for(model, generation)
+    expected, square, moment = 2.0, 1.0, 0.0
+    for gradient in (0.5, -1.0, 3.0):
+        model.weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+        square = 0.9 * square + 0.1 * gradient**2
+        moment = 0.9 * moment + 0.1 * gradient / (square + 1e-3) ** 0.5
+        expected -= moment
+        assert model.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("decay_biases", [False, True])
+def test_weight_decay_is_coupled_and_spares_norms(decay_biases: bool) -> None:
+    model: Any = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 1.0)
+        parameter.grad = torch.zeros_like(parameter)
+    generation = Generation(
+        arch="x", optimizer="momentum", lr=0.1, weight_decay=0.5, decay_biases=decay_biases
+    )
+    optimizer_for(model, generation).step()
+    moved = [bool((p < 1).all()) for p in model.parameters()]
+    assert moved == [True, decay_biases, False, False]
+    assert model[0].weight.detach()[0, 0].item() == pytest.approx(0.95)  # 1 - 0.1 * 0.5 * 1
+
+
+def test_wrong_optimizer_arguments_are_named() -> None:
+    with pytest.raises(NsbenchError, match=r"'optimizer_args' is \{'wings': 2\}, but timm's sgd"):
+        optimizer_for(nn.Linear(1, 1), Generation(arch="x", optimizer_args={"wings": 2}))
+
+
+def test_stochastic_depth_grows_with_the_block_as_in_the_official_code() -> None:
+    # B0: 16 blocks, 0.2 * index / 16, only where a block has an identity path
+    model: Any = build("tf_efficientnet_b0", 10, {"bn_momentum": 0.01}, drop_path=0.2)
+    blocks = [block for stage in model.blocks for block in stage]
+    found = [getattr(block.drop_path, "drop_prob", 0.0) for block in blocks]
+    expected = [0.2 * index / 16 if block.has_skip else 0.0 for index, block in enumerate(blocks)]
+    assert len(blocks) == 16
+    shown = [block.has_skip for block in blocks]
+    assert np.array(found)[shown] == pytest.approx(np.array(expected)[shown])
+    assert max(expected) <= 0.1875
+    assert model.bn1.momentum == pytest.approx(0.01)  # TensorFlow's 0.99
+    assert model.bn1.eps == 1e-3
