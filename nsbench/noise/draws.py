@@ -46,7 +46,7 @@ def image_keys(seed: int, stream: str, positions: NDArray[np.int64]) -> Keys:
 
 def uniform(keys: Keys, purpose: int) -> NDArray[np.float64]:
     """One number per key, float64 (B,), uniform in [0, 1) in steps of 2^-53."""
-    return (_bits(keys, purpose) >> np.uint64(11)) * 2.0**-53
+    return (_bits(keys, purpose) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def integers(keys: Keys, purpose: int, high: int) -> NDArray[np.int64]:
