@@ -1,7 +1,7 @@
 """Random numbers of an image that depend on its key and on what they are drawn for, nothing else.
 
 They are counter-based: the output function of SplitMix64 (Steele, Lea and Flood 2014, "Fast
-splittable pseudorandom number generators", figure 17) is applied to the key plus a multiple of its
+splittable pseudorandom number generators") is applied to the key plus a multiple of its
 increment. So there is no state to save, a batch is drawn in a few NumPy operations on the host, and
 the values are the same on every platform, in every batch and in every order.
 """

@@ -128,9 +128,10 @@ def equalize(images: torch.Tensor) -> torch.Tensor:
     highest = planes.amax(1, keepdim=True).to(torch.int64)
     step = (planes.shape[1] - counts.gather(1, highest)) // 255
     below = counts.cumsum(1, dtype=torch.int32) - counts
-    spread = ((below + step // 2) // step.clamp(min=1)).clamp_(max=255).to(torch.uint8)
+    # a quotient in float32, cut off, is exact below 2^22 pixels; a CPU divides integers slowly
+    spread = (below + step // 2).to(torch.float32).add_(0.5).div_(step.clamp(min=1))
     same = torch.arange(256, dtype=torch.uint8, device=images.device)
-    tables = torch.where(step == 0, same, spread)
+    tables = torch.where(step == 0, same, _pixels(spread))
     return tables.gather(1, planes.to(torch.int64)).view(images.shape)
 
 
