@@ -39,7 +39,8 @@ def equalize(image: Pixels) -> Pixels:
 
 def posterize(image: Pixels, bits: int) -> Pixels:
     """For 1 to 7 bits: all but the upper ones are zero."""
-    return image >> (8 - bits) << (8 - bits)
+    shift = np.uint8(8 - bits)
+    return image >> shift << shift
 
 
 def solarize(image: Pixels, threshold: int) -> Pixels:
