@@ -4,6 +4,7 @@ All take uint8 (B, 3, H, W) on any device and uint64 keys (B,) on the host, and 
 the same shape.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -18,9 +19,12 @@ PadMode = Literal["zero", "reflect"]
 
 def flip(images: torch.Tensor, keys: Keys, probability: float) -> torch.Tensor:
     """Mirror each image left to right with this probability."""
-    chosen = torch.from_numpy(np.flatnonzero(uniform(keys, Purpose.FLIP) < probability))
-    places = chosen.to(images.device, non_blocking=True)
-    return images.index_copy(0, places, images.index_select(0, places).flip(-1))
+    chosen = np.flatnonzero(uniform(keys, Purpose.FLIP) < probability)
+    sources = np.arange(len(images))
+    sources[chosen] = len(images) + np.arange(len(chosen))
+    there, there_chosen = _there(images.device, sources, chosen)
+    mirrored = images.index_select(0, there_chosen).flip(-1)
+    return torch.cat((images, mirrored)).index_select(0, there)
 
 
 def pad_crop(images: torch.Tensor, keys: Keys, pad: int, mode: PadMode) -> torch.Tensor:
@@ -73,3 +77,7 @@ def _picked(
     first = torch.arange(0, len(lines), images.shape[2], device=images.device)
     picked = lines.index_select(0, (first.view(-1, 3, 1) + there_rows[:, None]).flatten())
     return picked.view(images.shape).gather(3, there_columns[:, None, None].expand(images.shape))
+
+
+def _there(device: torch.device, *indices: NDArray[np.int64]) -> Iterator[torch.Tensor]:
+    return (torch.from_numpy(values).to(device, non_blocking=True) for values in indices)

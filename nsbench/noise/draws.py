@@ -1,7 +1,7 @@
 """Random numbers of an image that depend on its key and on what they are drawn for, nothing else.
 
 They are counter-based: the output function of SplitMix64 (Steele, Lea and Flood 2014, "Fast
-splittable pseudorandom number generators", figure 17) is applied to the key plus a multiple of its
+splittable pseudorandom number generators") is applied to the key plus a multiple of its
 increment. So there is no state to save, a batch is drawn in a few NumPy operations on the host, and
 the values are the same on every platform, in every batch and in every order.
 """
@@ -46,7 +46,7 @@ def image_keys(seed: int, stream: str, positions: NDArray[np.int64]) -> Keys:
 
 def uniform(keys: Keys, purpose: int) -> NDArray[np.float64]:
     """One number per key, float64 (B,), uniform in [0, 1) in steps of 2^-53."""
-    return (_bits(keys, purpose) >> np.uint64(11)) * 2.0**-53
+    return (_bits(keys, purpose) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def integers(keys: Keys, purpose: int, high: int) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nsbench.corruptions._threads import run_in_threads, slices
 from nsbench.errors import NsbenchError
 from nsbench.noise import geometry, operations
 from nsbench.noise.draws import Keys, Purpose, integers
@@ -39,9 +40,9 @@ OPERATIONS = (
     "SolarizeAdd",
     "Cutout",
 )
-SIGNED = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
-CHUNK = 2**22
-"""Values that are worked on at once, so that float32 images do not need much memory."""
+_SIGNED = np.isin(OPERATIONS, ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"))
+CHUNK = 2**26
+"""Values that are worked on at once (445 images at 224 px), for the sake of memory."""
 
 _FORM = re.compile(r"paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*")
 
@@ -71,27 +72,37 @@ class RandAugment:
         Returns new memory on the images' device. The draws are made on the host, so that nothing
         waits for the device.
         """
+        out = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
+
+        def work(rows: slice) -> None:
+            out[rows] = self._augmented(images[rows], keys[rows])
+
+        limit = CHUNK // max(1, images.shape[1:].numel())
+        run_in_threads(work, slices(len(images), limit, images.device), images.device)
+        return out
+
+    def _augmented(self, images: torch.Tensor, keys: Keys) -> torch.Tensor:
+        standing = np.arange(len(images))
         for layer in range(self.layers):
-            images = self._augmented(images, keys, layer)
-        return images
+            # sorted by operation and sign, the images of one kind are one slice
+            kinds = self._kinds(keys[standing], layer)
+            order = np.argsort(kinds, kind="stable")
+            images, standing = _rows(images, order), standing[order]
+            self._apply(images, keys[standing], kinds[order], layer)
+        return _rows(images, np.argsort(standing))
 
     def drawn(self, keys: Keys, layer: int) -> NDArray[np.int64]:
         """The operation of a layer for each key, as its place in OPERATIONS: int64 (B,)."""
         return integers(keys, Purpose.LAYER_OPERATION + 4 * layer, len(OPERATIONS))
 
-    def _augmented(self, images: torch.Tensor, keys: Keys, layer: int) -> torch.Tensor:
-        # sorted by operation and sign, the images of one kind are one slice
-        kinds = 2 * self.drawn(keys, layer) + integers(keys, Purpose.LAYER_SIGN + 4 * layer, 2)
-        order = np.argsort(kinds, kind="stable")
-        places = torch.from_numpy(order).to(images.device, non_blocking=True)
-        batch = images.index_select(0, places).contiguous()
-        limit = max(1, CHUNK // images.shape[1:].numel())
-        for run in _runs(kinds[order], limit):
-            operation = self._operation(
-                int(kinds[order[run.start]]), batch, keys[order[run]], layer
-            )
+    def _kinds(self, keys: Keys, layer: int) -> NDArray[np.int64]:
+        drawn = self.drawn(keys, layer)
+        return 2 * drawn + _SIGNED[drawn] * integers(keys, Purpose.LAYER_SIGN + 4 * layer, 2)
+
+    def _apply(self, batch: torch.Tensor, keys: Keys, kinds: NDArray[np.int64], layer: int) -> None:
+        for run in _runs(kinds):
+            operation = self._operation(int(kinds[run.start]), batch, keys[run], layer)
             batch[run] = operation(batch[run])
-        return torch.empty_like(batch).index_copy_(0, places, batch)
 
     def _operation(self, kind: int, batch: torch.Tensor, keys: Keys, layer: int) -> Operation:
         shape = (batch.shape[2], batch.shape[3])
@@ -103,44 +114,43 @@ class RandAugment:
         return partial(operations.cut_out, rows=rows, columns=columns, pad=pad)
 
 
-def _runs(kinds: NDArray[np.int64], limit: int) -> Iterator[slice]:
-    """The slices of sorted values that are equal, at most `limit` long."""
+def _rows(images: torch.Tensor, order: NDArray[np.int64]) -> torch.Tensor:
+    there = torch.from_numpy(order).to(images.device, non_blocking=True)
+    return images.index_select(0, there).contiguous()
+
+
+def _runs(kinds: NDArray[np.int64]) -> Iterator[slice]:
+    """The slices of sorted values that are equal."""
     edges = np.flatnonzero(np.diff(kinds)) + 1
-    for start, end in pairwise([0, *edges.tolist(), len(kinds)]):
-        for first in range(start, end, limit):
-            yield slice(first, min(first + limit, end))
+    return (slice(start, end) for start, end in pairwise([0, *edges.tolist(), len(kinds)]))
 
 
 @lru_cache(maxsize=4)
 def _prepared(noise: RandAugment, shape: Shape, device: torch.device) -> dict[int, Operation]:
-    """What each kind (twice the place in OPERATIONS, plus 1 for a negative sign) does.
+    """What each kind (twice the place in OPERATIONS, plus 1 if negative) does.
 
     Cutout is left out: it depends on the image's key.
     """
     level = noise.magnitude / 10
-    enhance = 1.8 * level + 0.1
+    enhance = level * 1.8 + 0.1  # in the order of the official code, here and below
     single: dict[str, Operation] = {
         "AutoContrast": operations.autocontrast,
         "Equalize": operations.equalize,
+        "Invert": operations.invert,
+        "Posterize": partial(operations.posterize, bits=int(level * 4)),
+        "Solarize": partial(operations.solarize, threshold=int(level * 256)),
         "Color": partial(operations.color, factor=enhance),
+        "Contrast": partial(operations.contrast, factor=enhance),
+        "Brightness": partial(operations.brightness, factor=enhance),
         "Sharpness": partial(operations.sharpness, factor=enhance),
+        "SolarizeAdd": partial(operations.solarize_add, addition=int(level * 110)),
     }
-    tables = {
-        "Invert": operations.invert(),
-        "Posterize": operations.posterize(int(4 * level)),
-        "Solarize": operations.solarize(int(256 * level)),
-        "SolarizeAdd": operations.solarize_add(int(110 * level)),
-        "Brightness": operations.brightness(enhance),
-        "Contrast": operations.contrast(enhance, shape[0] * shape[1]),
-    }
-    for name, table in tables.items():
-        single[name] = partial(operations.look_up, table=table.to(device))
-    both = {2 * OPERATIONS.index(name) + sign: single[name] for name in single for sign in (0, 1)}
+    prepared = {2 * OPERATIONS.index(name): operation for name, operation in single.items()}
     for sign, signed in enumerate((level, -level)):
         for name, affine in _affines(signed, noise.translate, shape).items():
             places = geometry.map_of(affine, shape, device)
-            both[2 * OPERATIONS.index(name) + sign] = partial(geometry.move, places=places)
-    return both
+            prepared[2 * OPERATIONS.index(name) + sign] = partial(geometry.move, places=places)
+    return prepared
 
 
 def _affines(level: float, translate: float, shape: Shape) -> dict[str, Affine]:
@@ -164,7 +174,8 @@ def parse_randaugment(text: str, image_size: int) -> RandAugment:
     m is the magnitude (27) and n the operations per image (2). t and c are the pixels of a
     translation and of half of Cutout's side at magnitude 10. Without them they are the constants
     of the official ImageNet code, 100 and 40, from 224 px on, and an eighth of the side below,
-    which at 32 px is the official SVHN recipe's 4 and 4.
+    which at 32 px is the official SVHN recipe's 4 and 4. Magnitude 27 is the paper's for 475 and
+    600 px: with the constant 100 it moves an image of up to 270 px out of view.
 
     Raises NsbenchError for any other text.
     """

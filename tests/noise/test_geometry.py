@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+
+from nsbench.noise import geometry
+from tests.noise.images import HEIGHT, WIDTH, kinds
+from tests.noise.official import moved
+
+SHAPE = (HEIGHT, WIDTH)
+CPU = torch.device("cpu")
+AFFINES = {
+    "Rotate": lambda level: geometry.rotation(30 * level, SHAPE),
+    "ShearX": lambda level: geometry.shear_x(0.3 * level),
+    "ShearY": lambda level: geometry.shear_y(0.3 * level),
+    "TranslateX": lambda level: geometry.translation(4 * level, 0.0),
+    "TranslateY": lambda level: geometry.translation(0.0, 4 * level),
+}
+
+
+@pytest.mark.parametrize("name", AFFINES)
+@pytest.mark.parametrize("level", (0.5, 1.0, 2.7, -0.5, -1.0, -2.7))
+def test_maps_follow_the_inverse_mapping(name: str, level: float) -> None:
+    places = geometry.map_of(AFFINES[name](level), SHAPE, CPU)
+    results = geometry.move(torch.from_numpy(kinds()), places).numpy()
+    for ours, image in zip(results, kinds(), strict=True):
+        expected, sure = moved(name, image, level)
+        assert sure.mean() > 0.7
+        assert np.array_equal(ours[:, sure], expected[:, sure])
+
+
+def test_ties_go_away_from_zero() -> None:
+    image = torch.tensor([[[[10, 20, 30, 40]]]], dtype=torch.uint8).expand(1, 3, 1, 4)
+    for shift, expected in ((0.5, [20, 30, 40, 128]), (-0.5, [128, 20, 30, 40])):
+        places = geometry.map_of(geometry.translation(shift, 0.0), (1, 4), CPU)
+        assert geometry.move(image, places)[0, 0, 0].tolist() == expected
+
+
+def test_a_translation_beyond_the_image_leaves_grey() -> None:
+    places = geometry.map_of(geometry.translation(270.0, 0.0), SHAPE, CPU)
+    assert (geometry.move(torch.from_numpy(kinds()), places) == 128).all()
+
+
+def test_a_quarter_turn() -> None:
+    images = torch.from_numpy(kinds()[..., :HEIGHT])
+    places = geometry.map_of(geometry.rotation(90.0, (HEIGHT, HEIGHT)), (HEIGHT, HEIGHT), CPU)
+    # the source of (x, y) is (S - 1 - y, x): what was at the right is at the top
+    assert torch.equal(geometry.move(images, places), images.rot90(1, (2, 3)))
