@@ -63,6 +63,43 @@ def bench_the_evaluation(
 
 
 @bench_app.command(
+    name="train",
+    epilog="Examples:\n\n`nsbench bench train --json train.json`\n\n"
+    "`nsbench bench train --arch tf_efficientnet_b0 --image-size 224 --precision bfloat16`",
+)
+def bench_the_training(
+    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet18",
+    image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=2, help="Labeled images a step.")] = 64,
+    unlabeled_ratio: Annotated[
+        float, typer.Option(min=0.1, help="Pseudo-labeled images for each.")
+    ] = 3.0,
+    precision: Precision = "float32",
+    steps: Annotated[int, typer.Option(min=1, help="Steps a measurement.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 5,
+    device: Device = None,
+    json: JsonFile = None,
+) -> None:
+    """Time a student's steps beside bare ones, labeling, and RandAugment beside timm's."""
+    from nsbench.bench_train import bench_train
+    from nsbench.reporting.tables import bench_table, print_table
+
+    result = bench_train(
+        arch,
+        image_size=image_size,
+        batch_size=batch_size,
+        unlabeled_ratio=unlabeled_ratio,
+        precision=precision,
+        steps=steps,
+        rounds=rounds,
+        device=device,
+    )
+    print_table(bench_table(result))
+    if json:
+        write_json(json, result)
+
+
+@bench_app.command(
     name="corruptions",
     cls=ManyValues,
     epilog="Examples:\n\n`nsbench bench corruptions --json corruptions.json`\n\n"

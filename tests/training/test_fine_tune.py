@@ -66,7 +66,7 @@ def test_its_settings() -> None:
         fine_tune=FineTune(image_size=800),
     )
     tuned = fine_tuning(generation, 1281167)
-    # section 1.7 of the facts: 0.00155 at the end of the schedule
+    # 145 steps of the staircase: about 0.00155
     assert (
         tuned.lr == pytest.approx(0.128 * 0.97**145, rel=1e-6) == pytest.approx(0.00155, rel=0.01)
     )
