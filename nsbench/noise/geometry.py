@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.noise.operations import fill_outside
+from nsbench.noise.operations import FILL
 
 Shape = tuple[int, int]
 """Height and width in pixels."""
@@ -27,11 +27,13 @@ class Map(NamedTuple):
     Attributes:
         sources: int64 (H * W,), the flat index of the pixel to copy, 0 where there is none.
         keep: uint8 (H * W,), 255 for a pixel that has a source, 0 for one that becomes grey.
+        fill: uint8 (H * W,), 0 and grey instead.
 
     """
 
     sources: torch.Tensor
     keep: torch.Tensor
+    fill: torch.Tensor
 
 
 def rotation(degrees: float, shape: Shape) -> Affine:
@@ -64,8 +66,12 @@ def map_of(affine: Affine, shape: Shape, device: torch.device) -> Map:
     columns, rows = _nearest(a * x + b * y + c), _nearest(d * x + e * y + f)
     inside = (columns >= 0) & (columns < shape[1]) & (rows >= 0) & (rows < shape[0])
     sources = np.where(inside, rows * shape[1] + columns, 0).flatten()
-    keep = np.where(inside, 255, 0).astype(np.uint8).flatten()
-    return Map(torch.from_numpy(sources).to(device), torch.from_numpy(keep).to(device))
+    keep, fill = (np.where(inside, *values).flatten() for values in ((255, 0), (0, FILL)))
+    return Map(
+        torch.from_numpy(sources).to(device),
+        torch.from_numpy(keep.astype(np.uint8)).to(device),
+        torch.from_numpy(fill.astype(np.uint8)).to(device),
+    )
 
 
 def _nearest(points: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -77,4 +83,4 @@ def move(images: torch.Tensor, places: Map) -> torch.Tensor:
     """Apply a map to every plane of uint8 (B, 3, H, W)."""
     planes = images.flatten(2)
     moved = planes.gather(2, places.sources.expand(planes.shape))  # the index is not in memory
-    return fill_outside(moved, places.keep).view(images.shape)
+    return moved.bitwise_and_(places.keep).bitwise_or_(places.fill).view(images.shape)

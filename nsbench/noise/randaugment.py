@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.corruptions._threads import run_in_threads, slices
 from nsbench.errors import NsbenchError
 from nsbench.noise import geometry, operations
 from nsbench.noise.draws import Keys, Purpose, integers
@@ -41,8 +40,8 @@ OPERATIONS = (
     "Cutout",
 )
 _SIGNED = np.isin(OPERATIONS, ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"))
-CHUNK = 2**26
-"""Values that are worked on at once (445 images at 224 px), for the sake of memory."""
+CHUNK = 2**24
+"""Values of a kind that are worked on at once (111 images at 224 px), for the sake of memory."""
 
 _FORM = re.compile(r"paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*")
 
@@ -72,23 +71,13 @@ class RandAugment:
         Returns new memory on the images' device. The draws are made on the host, so that nothing
         waits for the device.
         """
-        out = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
-
-        def work(rows: slice) -> None:
-            out[rows] = self._augmented(images[rows], keys[rows])
-
-        limit = CHUNK // max(1, images.shape[1:].numel())
-        run_in_threads(work, slices(len(images), limit, images.device), images.device)
-        return out
-
-    def _augmented(self, images: torch.Tensor, keys: Keys) -> torch.Tensor:
         standing = np.arange(len(images))
         for layer in range(self.layers):
             # sorted by operation and sign, the images of one kind are one slice
             kinds = self._kinds(keys[standing], layer)
             order = np.argsort(kinds, kind="stable")
-            images, standing = _rows(images, order), standing[order]
-            self._apply(images, keys[standing], kinds[order], layer)
+            standing = standing[order]
+            images = self._applied(_rows(images, order), keys[standing], kinds[order], layer)
         return _rows(images, np.argsort(standing))
 
     def drawn(self, keys: Keys, layer: int) -> NDArray[np.int64]:
@@ -99,10 +88,15 @@ class RandAugment:
         drawn = self.drawn(keys, layer)
         return 2 * drawn + _SIGNED[drawn] * integers(keys, Purpose.LAYER_SIGN + 4 * layer, 2)
 
-    def _apply(self, batch: torch.Tensor, keys: Keys, kinds: NDArray[np.int64], layer: int) -> None:
-        for run in _runs(kinds):
+    def _applied(
+        self, batch: torch.Tensor, keys: Keys, kinds: NDArray[np.int64], layer: int
+    ) -> torch.Tensor:
+        limit = max(1, CHUNK // max(1, batch.shape[1:].numel()))
+        results = [batch[:0]]
+        for run in _runs(kinds, limit):
             operation = self._operation(int(kinds[run.start]), batch, keys[run], layer)
-            batch[run] = operation(batch[run])
+            results.append(operation(batch[run]))
+        return torch.cat(results)
 
     def _operation(self, kind: int, batch: torch.Tensor, keys: Keys, layer: int) -> Operation:
         shape = (batch.shape[2], batch.shape[3])
@@ -119,10 +113,12 @@ def _rows(images: torch.Tensor, order: NDArray[np.int64]) -> torch.Tensor:
     return images.index_select(0, there).contiguous()
 
 
-def _runs(kinds: NDArray[np.int64]) -> Iterator[slice]:
-    """The slices of sorted values that are equal."""
+def _runs(kinds: NDArray[np.int64], limit: int) -> Iterator[slice]:
+    """The slices of sorted values that are equal, at most `limit` long."""
     edges = np.flatnonzero(np.diff(kinds)) + 1
-    return (slice(start, end) for start, end in pairwise([0, *edges.tolist(), len(kinds)]))
+    for start, end in pairwise([0, *edges.tolist(), len(kinds)]):
+        for first in range(start, end, limit):
+            yield slice(first, min(first + limit, end))
 
 
 @lru_cache(maxsize=4)
