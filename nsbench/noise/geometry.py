@@ -2,7 +2,8 @@
 
 As in TensorFlow's `contrib.image.transform`, which the official code calls: the source is the
 nearest pixel (ties away from zero) of a point computed in float32; a pixel whose source lies
-outside the image becomes grey.
+outside the image becomes grey. Only a translation by n + 1/2 pixels is not the official one, where
+the result also depends on the side from which zero is reached.
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from nsbench.noise.operations import FILL
@@ -54,11 +56,6 @@ def shear_y(level: float) -> Affine:
     return 1.0, 0.0, 0.0, level, 1.0, 0.0
 
 
-def translation(x: float, y: float) -> Affine:
-    """Shift, so that the source is x pixels to the right and y further down."""
-    return 1.0, 0.0, x, 0.0, 1.0, y
-
-
 def map_of(affine: Affine, shape: Shape, device: torch.device) -> Map:
     """The map of an affine transform for images of this height and width."""
     a, b, c, d, e, f = (np.float32(value) for value in affine)
@@ -84,3 +81,20 @@ def move(images: torch.Tensor, places: Map) -> torch.Tensor:
     planes = images.flatten(2)
     moved = planes.gather(2, places.sources.expand(planes.shape))  # the index is not in memory
     return moved.bitwise_and_(places.keep).bitwise_or_(places.fill).view(images.shape)
+
+
+def translate_x(images: torch.Tensor, shift: float) -> torch.Tensor:
+    """Shift uint8 (B, 3, H, W) to the left, by the nearest whole number of pixels."""
+    pixels = _whole(shift, images.shape[3])
+    return F.pad(images, (-pixels, pixels), value=FILL)
+
+
+def translate_y(images: torch.Tensor, shift: float) -> torch.Tensor:
+    """Shift uint8 (B, 3, H, W) up, by the nearest whole number of pixels."""
+    pixels = _whole(shift, images.shape[2])
+    return F.pad(images, (0, 0, -pixels, pixels), value=FILL)
+
+
+def _whole(shift: float, limit: int) -> int:
+    whole = math.trunc(shift + math.copysign(0.5, shift))
+    return max(-limit, min(limit, whole))

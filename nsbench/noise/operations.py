@@ -80,20 +80,19 @@ def sharpness(images: torch.Tensor, factor: float) -> torch.Tensor:
     Smoothed is the mean of the 3 x 3 neighbours in which the centre counts 5 times, cut off. It is
     the exact one; TensorFlow's sum of 1/13 parts can fall just below a whole number.
     """
-    height, width = images.shape[2:]
-    flat = images.flatten().to(
-        torch.int16
-    )  # lines without gaps; across them only the edge is wrong
+    width = images.shape[3]
+    flat = images.flatten().to(torch.int16)  # lines without gaps; what crosses them is put right
     lines = flat[:-2] + flat[1:-1] + flat[2:]
     sums = lines[: -2 * width] + lines[width:-width] + lines[2 * width :]
-    sums += flat[width + 1 : -width - 1] * 4
-    smooth = images.flatten().to(torch.float32)
-    smooth[width + 1 : -width - 1] = sums.to(torch.float32).add_(0.5).mul_(1 / 13).floor_()
-    smooth = smooth.view(images.shape)
-    blended = _pixels(images.to(torch.float32).sub_(smooth).mul_(factor).add_(smooth))
-    inner = torch.zeros(height, width, dtype=torch.uint8, device=images.device)
-    inner[1:-1, 1:-1] = 255
-    return blended.bitwise_and_(inner).bitwise_or_(images & ~inner)
+    inner = flat[width + 1 : -width - 1]
+    smooth = sums.add_(inner, alpha=4).to(torch.float32).add_(0.5).mul_(1 / 13).floor_()
+    result = images.clone()
+    blended = _pixels(inner.to(torch.float32).sub_(smooth).mul_(factor).add_(smooth))
+    result.view(-1)[width + 1 : -width - 1] = blended
+    for edge in (slice(0, 1), slice(-1, None)):
+        result[:, :, edge] = images[:, :, edge]
+        result[..., edge] = images[..., edge]
+    return result
 
 
 def _pixels(values: torch.Tensor) -> torch.Tensor:
