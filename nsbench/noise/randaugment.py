@@ -130,7 +130,7 @@ def _slices(images: torch.Tensor) -> list[slice]:
     """What to work on at once: parts for all threads of a CPU, if they are worth their while."""
     values = max(1, images.shape[1:].numel())
     if images.device.type == "cpu":
-        size = max(-(-len(images) // torch.get_num_threads()), CPU_SHARE // values)
+        size = max(-(-len(images) // torch.get_num_threads()), CPU_SHARE // values, 1)
     else:
         size = max(1, DEVICE_CHUNK // values)
     return [slice(start, start + size) for start in range(0, len(images), size)]
