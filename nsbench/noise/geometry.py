@@ -2,7 +2,8 @@
 
 As in TensorFlow's `contrib.image.transform`, which the official code calls: the source is the
 nearest pixel (ties away from zero) of a point computed in float32; a pixel whose source lies
-outside the image becomes grey.
+outside the image becomes grey. Only a translation by n + 1/2 pixels is not the official one, where
+the result also depends on the side from which zero is reached.
 """
 
 import math
@@ -10,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from nsbench.noise.operations import fill_outside
+from nsbench.noise.operations import FILL
 
 Shape = tuple[int, int]
 """Height and width in pixels."""
@@ -27,11 +29,13 @@ class Map(NamedTuple):
     Attributes:
         sources: int64 (H * W,), the flat index of the pixel to copy, 0 where there is none.
         keep: uint8 (H * W,), 255 for a pixel that has a source, 0 for one that becomes grey.
+        fill: uint8 (H * W,), 0 and grey instead.
 
     """
 
     sources: torch.Tensor
     keep: torch.Tensor
+    fill: torch.Tensor
 
 
 def rotation(degrees: float, shape: Shape) -> Affine:
@@ -52,11 +56,6 @@ def shear_y(level: float) -> Affine:
     return 1.0, 0.0, 0.0, level, 1.0, 0.0
 
 
-def translation(x: float, y: float) -> Affine:
-    """Shift, so that the source is x pixels to the right and y further down."""
-    return 1.0, 0.0, x, 0.0, 1.0, y
-
-
 def map_of(affine: Affine, shape: Shape, device: torch.device) -> Map:
     """The map of an affine transform for images of this height and width."""
     a, b, c, d, e, f = (np.float32(value) for value in affine)
@@ -64,8 +63,12 @@ def map_of(affine: Affine, shape: Shape, device: torch.device) -> Map:
     columns, rows = _nearest(a * x + b * y + c), _nearest(d * x + e * y + f)
     inside = (columns >= 0) & (columns < shape[1]) & (rows >= 0) & (rows < shape[0])
     sources = np.where(inside, rows * shape[1] + columns, 0).flatten()
-    keep = np.where(inside, 255, 0).astype(np.uint8).flatten()
-    return Map(torch.from_numpy(sources).to(device), torch.from_numpy(keep).to(device))
+    keep, fill = (np.where(inside, *values).flatten() for values in ((255, 0), (0, FILL)))
+    return Map(
+        torch.from_numpy(sources).to(device),
+        torch.from_numpy(keep.astype(np.uint8)).to(device),
+        torch.from_numpy(fill.astype(np.uint8)).to(device),
+    )
 
 
 def _nearest(points: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -77,4 +80,21 @@ def move(images: torch.Tensor, places: Map) -> torch.Tensor:
     """Apply a map to every plane of uint8 (B, 3, H, W)."""
     planes = images.flatten(2)
     moved = planes.gather(2, places.sources.expand(planes.shape))  # the index is not in memory
-    return fill_outside(moved, places.keep).view(images.shape)
+    return moved.bitwise_and_(places.keep).bitwise_or_(places.fill).view(images.shape)
+
+
+def translate_x(images: torch.Tensor, shift: float) -> torch.Tensor:
+    """Shift uint8 (B, 3, H, W) to the left, by the nearest whole number of pixels."""
+    pixels = _whole(shift, images.shape[3])
+    return F.pad(images, (-pixels, pixels), value=FILL)
+
+
+def translate_y(images: torch.Tensor, shift: float) -> torch.Tensor:
+    """Shift uint8 (B, 3, H, W) up, by the nearest whole number of pixels."""
+    pixels = _whole(shift, images.shape[2])
+    return F.pad(images, (0, 0, -pixels, pixels), value=FILL)
+
+
+def _whole(shift: float, limit: int) -> int:
+    whole = math.trunc(shift + math.copysign(0.5, shift))
+    return max(-limit, min(limit, whole))

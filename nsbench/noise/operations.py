@@ -70,8 +70,7 @@ def color(images: torch.Tensor, factor: float) -> torch.Tensor:
     """
     values = images.to(torch.float32)
     red, green, blue = values.split(1, 1)
-    grey = (red * 0.2989).add_(green * 0.587).add_(blue * 0.114).mul_(255.5 / 255.0)
-    grey = grey.to(torch.int16).to(torch.float32)
+    grey = (red * 0.2989).add_(green * 0.587).add_(blue * 0.114).mul_(255.5 / 255.0).floor_()
     return _pixels(values.sub_(grey).mul_(factor).add_(grey))
 
 
@@ -81,21 +80,19 @@ def sharpness(images: torch.Tensor, factor: float) -> torch.Tensor:
     Smoothed is the mean of the 3 x 3 neighbours in which the centre counts 5 times, cut off. It is
     the exact one; TensorFlow's sum of 1/13 parts can fall just below a whole number.
     """
-    height, width = images.shape[2:]
-    flat = images.flatten().to(
-        torch.int16
-    )  # lines without gaps; across them only the edge is wrong
+    width = images.shape[3]
+    flat = images.flatten().to(torch.int16)  # lines without gaps; what crosses them is put right
     lines = flat[:-2] + flat[1:-1] + flat[2:]
     sums = lines[: -2 * width] + lines[width:-width] + lines[2 * width :]
-    sums += flat[width + 1 : -width - 1] * 4
-    smooth = images.flatten().to(torch.float32)
-    exact = sums.to(torch.float32).add_(0.5).mul_(1 / 13).to(torch.int16)
-    smooth[width + 1 : -width - 1] = exact
-    smooth = smooth.view(images.shape)
-    blended = _pixels(images.to(torch.float32).sub_(smooth).mul_(factor).add_(smooth))
-    inner = torch.zeros(height, width, dtype=torch.uint8, device=images.device)
-    inner[1:-1, 1:-1] = 255
-    return blended.bitwise_and_(inner).bitwise_or_(images & ~inner)
+    inner = flat[width + 1 : -width - 1]
+    smooth = sums.add_(inner, alpha=4).to(torch.float32).add_(0.5).mul_(1 / 13).floor_()
+    result = images.clone()
+    blended = _pixels(inner.to(torch.float32).sub_(smooth).mul_(factor).add_(smooth))
+    result.view(-1)[width + 1 : -width - 1] = blended
+    for edge in (slice(0, 1), slice(-1, None)):
+        result[:, :, edge] = images[:, :, edge]
+        result[..., edge] = images[..., edge]
+    return result
 
 
 def _pixels(values: torch.Tensor) -> torch.Tensor:
@@ -154,18 +151,14 @@ def cut_out(
     near_rows = byte_masks(_near(rows, pad, images.shape[2]), images.device)
     near_columns = byte_masks(_near(columns, pad, images.shape[3]), images.device)
     square = near_rows[:, None, :, None] & near_columns[:, None, None, :]
-    return fill_outside(images, square.bitwise_not_())
+    grey = square & FILL
+    return images.bitwise_and(square.bitwise_not_()).bitwise_or_(grey)
 
 
 def _near(centres: NDArray[np.int64], pad: int, length: int) -> NDArray[np.bool_]:
     distance = np.arange(length) - centres[:, None]
     near: NDArray[np.bool_] = (distance >= -pad) & (distance < pad)
     return near
-
-
-def fill_outside(images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    """Set uint8 values to grey where `keep` is 0; it is 255 elsewhere, and broadcast."""
-    return images.bitwise_and(keep).bitwise_or_(keep.bitwise_not().bitwise_and_(FILL))
 
 
 def byte_masks(chosen: NDArray[np.bool_], device: torch.device) -> torch.Tensor:

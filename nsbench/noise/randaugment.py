@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.corruptions._threads import run_in_threads, slices
+from nsbench.corruptions._threads import run_in_threads
 from nsbench.errors import NsbenchError
 from nsbench.noise import geometry, operations
 from nsbench.noise.draws import Keys, Purpose, integers
@@ -40,9 +40,12 @@ OPERATIONS = (
     "SolarizeAdd",
     "Cutout",
 )
+TRANSLATIONS = {"TranslateX": geometry.translate_x, "TranslateY": geometry.translate_y}
 _SIGNED = np.isin(OPERATIONS, ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"))
-CHUNK = 2**26
-"""Values that are worked on at once (445 images at 224 px), for the sake of memory."""
+CPU_SHARE = 2**21
+"""Values that are worth a thread (683 images at 32 px, 14 at 224): small operations are not."""
+DEVICE_CHUNK = 2**26
+"""Values that are worked on at once on other devices (445 images at 224 px), to limit memory."""
 
 _FORM = re.compile(r"paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*")
 
@@ -77,19 +80,17 @@ class RandAugment:
         def work(rows: slice) -> None:
             out[rows] = self._augmented(images[rows], keys[rows])
 
-        limit = CHUNK // max(1, images.shape[1:].numel())
-        run_in_threads(work, slices(len(images), limit, images.device), images.device)
+        run_in_threads(work, _slices(images), images.device)
         return out
 
     def _augmented(self, images: torch.Tensor, keys: Keys) -> torch.Tensor:
-        standing = np.arange(len(images))
+        standing = np.arange(len(images))  # which image stands where
         for layer in range(self.layers):
-            # sorted by operation and sign, the images of one kind are one slice
             kinds = self._kinds(keys[standing], layer)
             order = np.argsort(kinds, kind="stable")
-            images, standing = _rows(images, order), standing[order]
-            self._apply(images, keys[standing], kinds[order], layer)
-        return _rows(images, np.argsort(standing))
+            standing = standing[order]
+            images = self._applied(images, order, kinds[order], keys[standing], layer)
+        return images.index_select(0, _there(np.argsort(standing), images.device))
 
     def drawn(self, keys: Keys, layer: int) -> NDArray[np.int64]:
         """The operation of a layer for each key, as its place in OPERATIONS: int64 (B,)."""
@@ -99,10 +100,21 @@ class RandAugment:
         drawn = self.drawn(keys, layer)
         return 2 * drawn + _SIGNED[drawn] * integers(keys, Purpose.LAYER_SIGN + 4 * layer, 2)
 
-    def _apply(self, batch: torch.Tensor, keys: Keys, kinds: NDArray[np.int64], layer: int) -> None:
+    def _applied(
+        self,
+        images: torch.Tensor,
+        order: NDArray[np.int64],
+        kinds: NDArray[np.int64],
+        keys: Keys,
+        layer: int,
+    ) -> torch.Tensor:
+        """The images in this order, in which the kinds are sorted, each after its operation."""
+        there = _there(order, images.device)
+        results = [images[:0]]
         for run in _runs(kinds):
-            operation = self._operation(int(kinds[run.start]), batch, keys[run], layer)
-            batch[run] = operation(batch[run])
+            batch = images.index_select(0, there[run]).contiguous()
+            results.append(self._operation(int(kinds[run.start]), batch, keys[run], layer)(batch))
+        return torch.cat(results)
 
     def _operation(self, kind: int, batch: torch.Tensor, keys: Keys, layer: int) -> Operation:
         shape = (batch.shape[2], batch.shape[3])
@@ -114,15 +126,25 @@ class RandAugment:
         return partial(operations.cut_out, rows=rows, columns=columns, pad=pad)
 
 
-def _rows(images: torch.Tensor, order: NDArray[np.int64]) -> torch.Tensor:
-    there = torch.from_numpy(order).to(images.device, non_blocking=True)
-    return images.index_select(0, there).contiguous()
+def _slices(images: torch.Tensor) -> list[slice]:
+    """What to work on at once: parts for all threads of a CPU, if they are worth their while."""
+    values = max(1, images.shape[1:].numel())
+    if images.device.type == "cpu":
+        size = max(-(-len(images) // torch.get_num_threads()), CPU_SHARE // values, 1)
+    else:
+        size = max(1, DEVICE_CHUNK // values)
+    return [slice(start, start + size) for start in range(0, len(images), size)]
+
+
+def _there(order: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(order).to(device, non_blocking=True)
 
 
 def _runs(kinds: NDArray[np.int64]) -> Iterator[slice]:
     """The slices of sorted values that are equal."""
     edges = np.flatnonzero(np.diff(kinds)) + 1
-    return (slice(start, end) for start, end in pairwise([0, *edges.tolist(), len(kinds)]))
+    runs = (slice(start, end) for start, end in pairwise([0, *edges.tolist(), len(kinds)]))
+    return (run for run in runs if run.start < run.stop)
 
 
 @lru_cache(maxsize=4)
@@ -147,19 +169,20 @@ def _prepared(noise: RandAugment, shape: Shape, device: torch.device) -> dict[in
     }
     prepared = {2 * OPERATIONS.index(name): operation for name, operation in single.items()}
     for sign, signed in enumerate((level, -level)):
-        for name, affine in _affines(signed, noise.translate, shape).items():
+        for name, affine in _affines(signed, shape).items():
             places = geometry.map_of(affine, shape, device)
             prepared[2 * OPERATIONS.index(name) + sign] = partial(geometry.move, places=places)
+        for name, translate in TRANSLATIONS.items():
+            shift = signed * noise.translate
+            prepared[2 * OPERATIONS.index(name) + sign] = partial(translate, shift=shift)
     return prepared
 
 
-def _affines(level: float, translate: float, shape: Shape) -> dict[str, Affine]:
+def _affines(level: float, shape: Shape) -> dict[str, Affine]:
     return {
         "Rotate": geometry.rotation(30 * level, shape),
         "ShearX": geometry.shear_x(0.3 * level),
         "ShearY": geometry.shear_y(0.3 * level),
-        "TranslateX": geometry.translation(translate * level, 0.0),
-        "TranslateY": geometry.translation(0.0, translate * level),
     }
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from nsbench.errors import NsbenchError
+from nsbench.noise import randaugment
 from nsbench.noise.draws import image_keys
 from nsbench.noise.randaugment import OPERATIONS, RandAugment, is_paper, parse_randaugment
 from tests.noise import official
@@ -102,7 +103,8 @@ def test_two_layers_are_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize("threads", (1, 3))
-def test_an_image_depends_on_its_own_key(threads: int) -> None:
+def test_an_image_depends_on_its_own_key(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(randaugment, "CPU_SHARE", 1)  # else one thread does so small a batch
     noise, images, keys = parse_randaugment("paper-n3", 32), many(300), KEYS[:300]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
