@@ -71,6 +71,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="A run folder to go on with, by the recipe in it.")
     ] = None,
+    data: Data = None,
     device: Device = None,
     json: JsonFile = None,
 ) -> None:
@@ -81,8 +82,10 @@ def train(
     `torchrun --nproc-per-node N -m nsbench train …`.
     """
     from nsbench import distributed
+    from nsbench.data.catalog import set_roots
     from nsbench.reporting.tables import print_table, training_table
 
+    set_roots(data)
     folder = nsbench.train(recipe, out, settings=set_ or [], device=device, resume=resume)
     main_process = distributed.is_main()
     distributed.stop()

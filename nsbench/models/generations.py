@@ -30,8 +30,9 @@ def build(
 ) -> nn.Module:
     """A randomly initialised timm model; drop_path is the last block's stochastic-depth drop rate.
 
-    model_args: timm's arguments, and `unit_stride_stages`, the stages of an EfficientNet, counted
-    from 0, whose strides become 1, as the official code has it for images of 32 px.
+    model_args: timm's arguments, and two for small images: `unit_stride_stages`, the stages of an
+    EfficientNet, counted from 0, whose strides become 1, as the official code has it for 32 px; and
+    `stem_pool = false`, which leaves out the pooling behind the stem of a ResNet.
     Raises NsbenchError for an unknown architecture (with the nearest name) or arguments that it
     does not take.
     """
@@ -39,6 +40,7 @@ def build(
         raise NsbenchError(f"timm has no architecture '{arch}'{nearest(arch, timm.list_models())}")
     arguments = dict(model_args or {})
     unit_strides = arguments.pop("unit_stride_stages", [])
+    stem_pool = arguments.pop("stem_pool", True)
     refused = sorted(REFUSED_ARGUMENTS & set(arguments))
     if refused:
         raise NsbenchError(f"model_args cannot hold '{refused[0]}': nsbench sets or forbids it")
@@ -49,6 +51,8 @@ def build(
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise NsbenchError(f"timm cannot build '{arch}' with {arguments}: {error}") from error
     _keep_size(model, arch, unit_strides)
+    if not stem_pool:
+        _leave_out_pool(model, arch)
     return model
 
 
@@ -61,6 +65,14 @@ def _keep_size(model: Any, arch: str, stages: list[int]) -> None:
                 "stage of an EfficientNet: leave it out"
             )
         blocks[stage][0].conv_dw.stride = (1, 1)
+
+
+def _leave_out_pool(model: Any, arch: str) -> None:
+    if not hasattr(model, "maxpool"):
+        raise NsbenchError(
+            f"model_args.stem_pool is false, but '{arch}' has no pooling: leave it out"
+        )
+    model.maxpool = nn.Identity()
 
 
 def save(folder: Path, module: nn.Module, info: dict[str, Any]) -> None:
