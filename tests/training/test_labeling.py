@@ -168,7 +168,7 @@ def test_short_of_memory_it_goes_on_with_half(
 def test_answers_that_are_no_numbers_name_the_image(tmp_path: Path) -> None:
     source, teacher = noise_source(tmp_path / "images", 40), linear_teacher()
     answer = teacher.module.forward
-    teacher.module.forward = lambda x: torch.where(  # type: ignore[method-assign]
+    teacher.module.forward = lambda x: torch.where(
         (torch.arange(len(x)) == 7)[:, None], torch.inf, answer(x)
     )
     with pytest.raises(NsbenchError, match=r"linear 0 gives the image images-00000017 of"):
