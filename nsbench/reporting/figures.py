@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nsbench.errors import NsbenchError
 from nsbench.reporting.results import Entry
 from nsbench.suite import CorruptionSuite
 
@@ -47,6 +49,23 @@ def svg(figure: Figure, name: str) -> Markup:
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     label = f'<svg role="img" aria-label="{Markup.escape(name.replace("-", " "))}"'
     return Markup(text.replace("<svg", label, 1))
+
+
+def picture(figure: Figure, path: Path) -> bytes:
+    """The figure as the content of a file of this name, such as .png, .pdf or .svg.
+
+    Raises NsbenchError for a name that is no picture's.
+    """
+    buffer = io.BytesIO()
+    try:
+        with mpl.rc_context(STYLE):
+            kind = path.suffix.lower().removeprefix(".") or "none"
+            figure.savefig(buffer, format=kind, bbox_inches="tight", dpi=150)
+    except ValueError as error:
+        raise NsbenchError(f"{path} is no name of a picture: end it with .png") from error
+    finally:
+        plt.close(figure)
+    return buffer.getvalue()
 
 
 def empty_axes(width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:

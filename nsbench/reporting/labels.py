@@ -1,6 +1,5 @@
 """What became of a teacher's pseudo-labels, class by class: a table and a figure."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nsbench.errors import NsbenchError
-from nsbench.reporting.figures import empty_axes, legend_above, svg
+from nsbench.reporting.figures import empty_axes, legend_above, picture, svg
 from nsbench.reporting.tables import Table
 from nsbench.run import generation_folders, is_run, read_json, write_bytes
 
@@ -94,13 +93,8 @@ def labels_svg(name: str, summary: Summary) -> Markup:
 
 
 def write_labels_picture(summary: Summary, out: Path) -> None:
-    """The same figure as a picture file. Raises NsbenchError for a name of an unknown type."""
-    figure, buffer = _figure(summary), io.BytesIO()
-    kind = out.suffix.lower().removeprefix(".")
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise NsbenchError(f"{out} is no name of a picture: end it with .png or .svg")
-    figure.savefig(buffer, format=kind, bbox_inches="tight", dpi=150)
-    write_bytes(out, buffer.getvalue())
+    """The same figure as a picture file. Raises NsbenchError for a name that is no picture's."""
+    write_bytes(out, picture(_figure(summary), out))
 
 
 def _figure(summary: Summary) -> Figure:
