@@ -77,7 +77,7 @@ def empty_axes(width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:
 
 def legend_above(axes: Axes) -> None:
     """A legend that cannot cover the data."""
-    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
 
 def _tables(entries: Sequence[Entry], suite: str, table: str) -> dict[str, dict[str, list[float]]]:

@@ -18,7 +18,7 @@ FEW = 40
 
 COLUMNS = {
     "class": "class",
-    "labeled": "labeled by the teacher",
+    "labeled": "labeled",
     "confident": "confident",
     "threshold": "threshold",
     "unique": "unique kept",
@@ -61,10 +61,13 @@ def labels_table(name: str, summary: Summary) -> Table:
     """A row a class; of many classes those with the fewest images, the data having all."""
     records = class_records(summary)
     shown = records
+    images, confident, unique, selected = (
+        f"{summary[key]:,}" for key in ("images", "confident", "unique", "selected")
+    )
     notes = [
-        f"{summary['confident']:,} of {summary['images']:,} images have a confidence of "
-        f"{summary['min_confidence']:g} or more; {summary['unique']:,} are kept, the most repeated "
-        f"one {summary['most_copies']} times, which makes {summary['selected']:,} to train on."
+        f"{summary['labeled_by']} labeled {images} images, {confident} of them with a confidence "
+        f"of {summary['min_confidence']:g} or more; {unique} are kept, the most repeated one "
+        f"{summary['most_copies']} times, which makes {selected} to train on."
     ]
     if len(records) > FEW:
         shown = sorted(records, key=lambda row: int(row["unique"]))[:FEW]
@@ -73,11 +76,12 @@ def labels_table(name: str, summary: Summary) -> Table:
             "writes them all."
         )
     return Table(
-        f"pseudo-labels of {name}, chosen by {summary['labeled_by']}",
+        f"pseudo-labels of {name}",
         list(COLUMNS.values()),
         [[_text(row[key]) for key in COLUMNS] for row in shown],
         {"name": name, **summary, "per_class": records},
         notes,
+        names=True,
     )
 
 
@@ -102,8 +106,6 @@ def _figure(summary: Summary) -> Figure:
     few = len(records) <= FEW
     figure, axes = empty_axes(max(7.2, 0.36 * len(records)) if few else 9.6)
     (_bars if few else _curves)(axes, records)
-    if summary["target"]:
-        axes.axhline(summary["target"], color="#6b7280", linewidth=1, linestyle="--")
     axes.set_ylabel("images")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     legend_above(axes)
@@ -124,8 +126,10 @@ def _bars(axes: Axes, records: list[dict[str, Any]]) -> None:
 def _curves(axes: Axes, records: list[dict[str, Any]]) -> None:
     ranked = sorted(records, key=lambda row: -int(row["confident"]))
     ranks = np.arange(1, len(ranked) + 1)
-    for key, label in SERIES.items():
-        axes.plot(ranks, [row[key] for row in ranked], label=label)
+    for (key, label), width in zip(SERIES.items(), (5, 2.5, 1.5), strict=True):
+        # the first is the widest, to be seen under what equals it
+        axes.plot(ranks, [row[key] for row in ranked], label=label, linewidth=width)
+    lowest = min(row[key] for row in records for key in SERIES)
     axes.set_yscale("symlog", linthresh=1)
     axes.set(xlabel="classes, from the most frequent to the rarest", xlim=(1, len(ranks)))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=10 ** np.floor(np.log10(lowest)) if lowest else 0)
