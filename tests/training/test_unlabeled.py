@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +99,50 @@ def test_a_filter_answers_in_the_classes_of_the_recipe(monkeypatch: pytest.Monke
     assert indices is not None
     with torch.inference_mode():
         assert torch.equal(indices.logits(images), model.logits(images))
+
+
+SCRIPT = """
+import sys
+import os
+import subprocess
+import sys
+from pathlib import Path
+import numpy as np, torch
+from nsbench import distributed
+from nsbench.recipe import PseudoLabels
+from nsbench.training import label_store, unlabeled
+from tests.training.label_stores import linear_teacher, noise_source
+
+folder = Path(sys.argv[1])
+label_store.SHARD_SIZE = 32
+unlabeled.load_model = lambda name, device: linear_teacher(seed=7)
+device = distributed.start(torch.device("cpu"))
+source = noise_source(folder / f"images-{distributed.rank()}", 150)
+source.version = "the same"
+found = unlabeled.pseudo_label(
+    PseudoLabels(per_class=20, filter="other"), linear_teacher(seed=1), source,
+    np.arange(10, 150), folder / "run/generation-1", run_folder=folder / "run",
+    classes=tuple(f"class {index}" for index in range(5)), seed=0, device=device,
+)
+np.save(folder / f"images-{distributed.rank()}.npy", found.store.indices(found.rows))
+distributed.stop()
+"""
+
+
+def test_two_processes_choose_as_one_does(
+    source: ArraySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, str(script), str(tmp_path)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    as_filter(monkeypatch, linear_teacher(seed=7))
+    alone = labeled(source, tmp_path / "alone", filter="other")
+    wanted = alone.store.indices(alone.rows)
+    for rank in (0, 1):
+        assert (np.load(tmp_path / f"images-{rank}.npy") == wanted).all()
