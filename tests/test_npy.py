@@ -30,7 +30,11 @@ def test_the_header_of_any_count_is_as_long() -> None:
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), growing(tmp_path / "values.npy", np.int64) as append:
-        append(np.arange(5))
-        raise KeyError
+    def stopped() -> None:
+        with growing(tmp_path / "values.npy", np.int64) as append:
+            append(np.arange(5))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        stopped()
     assert not list(tmp_path.iterdir())
