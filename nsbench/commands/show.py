@@ -1,17 +1,23 @@
-"""`nsbench show`: contact sheets."""
+"""`nsbench show`: what is done to images, and what became of pseudo-labels."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nsbench.commands.options import Seed
+from nsbench.commands.options import CsvFile, JsonFile, Seed
 from nsbench.progress import say
+from nsbench.run import write_text
 
-show_app = typer.Typer(no_args_is_help=True, help="Contact sheets of what is done to images.")
+show_app = typer.Typer(
+    no_args_is_help=True,
+    help="Contact sheets of what is done to images, and what became of pseudo-labels.",
+)
 
 Picture = Annotated[Path, typer.Argument(help="A picture of any size.")]
 Sheet = Annotated[Path, typer.Option(help="The sheet to write.")]
+Labeled = Annotated[Path, typer.Argument(help="A run folder, or one of its generations.")]
+Plot = Annotated[Path | None, typer.Option("--out", help="Also draw it, as .png or .svg.")]
 SheetSize = Annotated[int, typer.Option(min=32, help="Pixels that a picture is cropped to.")]
 
 
@@ -35,3 +41,17 @@ def perturbations(
 
     show_perturbations(image, out, image_size=image_size, seed=seed)
     say(f"the sheet is {out}")
+
+
+@show_app.command(epilog="Example:\n\n`nsbench show labels runs/cifar10-4k --out labels.png`")
+def labels(run: Labeled, out: Plot = None, csv: CsvFile = None, json: JsonFile = None) -> None:
+    """How many pseudo-labeled images of each class a student trains on."""
+    from nsbench.reporting import labels as report
+    from nsbench.reporting.tables import csv_text, print_table
+
+    name, summary = report.read_labels(run)
+    if out:
+        report.write_labels_picture(summary, out)
+    print_table(report.labels_table(name, summary), json)
+    if csv:
+        write_text(csv, csv_text(report.class_records(summary)))

@@ -61,6 +61,8 @@ def crop_of(image_size: int, resize_size: int | None = None) -> Preprocessing:
 def center_crop(image: Image.Image, size: Preprocessing) -> NDArray[np.uint8]:
     """Resize and centre-crop an RGB image to uint8 (3, S, S), as timm and torchvision do."""
     side = size.resize_size
+    if image.size == (side, side) and side == size.image_size:
+        return to_array(image)
     if size.crop_mode == "border":
         kept = ResizeKeepRatio(side, longest=1.0, interpolation=size.interpolation)(image)
         fill = tuple(round(255 * value) for value in size.mean)

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nsbench.errors import NsbenchError
 from nsbench.reporting.results import Entry
 from nsbench.suite import CorruptionSuite
 
@@ -36,7 +38,7 @@ STYLE: Any = {
 }
 
 
-def _svg(figure: Figure, name: str) -> Markup:
+def svg(figure: Figure, name: str) -> Markup:
     """The figure as an SVG element whose ids no other figure of the page has."""
     buffer = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
@@ -49,15 +51,33 @@ def _svg(figure: Figure, name: str) -> Markup:
     return Markup(text.replace("<svg", label, 1))
 
 
-def _axes(width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:
+def picture(figure: Figure, path: Path) -> bytes:
+    """The figure as the content of a file of this name, such as .png, .pdf or .svg.
+
+    Raises NsbenchError for a name that is no picture's.
+    """
+    buffer = io.BytesIO()
+    try:
+        with mpl.rc_context(STYLE):
+            kind = path.suffix.lower().removeprefix(".") or "none"
+            figure.savefig(buffer, format=kind, bbox_inches="tight", dpi=150)
+    except ValueError as error:
+        raise NsbenchError(f"{path} is no name of a picture: end it with .png") from error
+    finally:
+        plt.close(figure)
+    return buffer.getvalue()
+
+
+def empty_axes(width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:
+    """A figure of so many inches, with one pair of axes."""
     with mpl.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(width, height))
     return figure, axes
 
 
-def _legend_above(axes: Axes) -> None:
+def legend_above(axes: Axes) -> None:
     """A legend that cannot cover the data."""
-    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
 
 def _tables(entries: Sequence[Entry], suite: str, table: str) -> dict[str, dict[str, list[float]]]:
@@ -70,7 +90,7 @@ def _tables(entries: Sequence[Entry], suite: str, table: str) -> dict[str, dict[
 
 def error_by_severity(entries: Sequence[Entry], suite: str) -> Markup:
     """Mean error over the corruptions at each severity, a line a model."""
-    figure, axes = _axes()
+    figure, axes = empty_axes()
     severities: list[int] = []
     for name, table in _tables(entries, suite, "error").items():
         found = next(e.scores[suite].suite for e in entries if e.name == name and suite in e.scores)
@@ -78,8 +98,8 @@ def error_by_severity(entries: Sequence[Entry], suite: str) -> Markup:
         severities = found.severities
         axes.plot(severities, np.mean(list(table.values()), axis=0), marker="o", label=name)
     axes.set(xlabel="severity", ylabel="error (%)", ylim=(0, None), xticks=severities)
-    _legend_above(axes)
-    return _svg(figure, f"{suite}-severity")
+    legend_above(axes)
+    return svg(figure, f"{suite}-severity")
 
 
 def bars(
@@ -88,7 +108,7 @@ def bars(
     """A group of bars a row of the table (mean over its numbers), a bar a model."""
     tables = _tables(entries, suite, table)
     rows = list(next(iter(tables.values())))
-    figure, axes = _axes(9.6, 3.9)
+    figure, axes = empty_axes(9.6, 3.9)
     width = 0.82 / len(tables)
     for index, (name, values) in enumerate(tables.items()):
         offset = (index - (len(tables) - 1) / 2) * width
@@ -100,13 +120,13 @@ def bars(
     axes.set_xticks(np.arange(len(rows)), labels, rotation=40, ha="right")
     axes.set_ylabel(ylabel)
     axes.grid(axis="x", visible=False)
-    _legend_above(axes)
-    return _svg(figure, f"{suite}-{table}")
+    legend_above(axes)
+    return svg(figure, f"{suite}-{table}")
 
 
 def attack_curve(entries: Sequence[Entry], suite: str) -> Markup:
     """Accuracy by epsilon with 95% bands."""
-    figure, axes = _axes()
+    figure, axes = empty_axes()
     epsilons: list[float] = []
     for name, table in _tables(entries, suite, "accuracy").items():
         epsilons = [float(epsilon) for epsilon in table]
@@ -117,8 +137,8 @@ def attack_curve(entries: Sequence[Entry], suite: str) -> Markup:
     axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
     axes.minorticks_off()
     axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))
-    _legend_above(axes)
-    return _svg(figure, f"{suite}-curve")
+    legend_above(axes)
+    return svg(figure, f"{suite}-curve")
 
 
 def training_curves(logs: dict[str, list[dict[str, float]]]) -> Markup:
@@ -137,4 +157,4 @@ def training_curves(logs: dict[str, list[dict[str, float]]]) -> Markup:
         axes.set(title=name, xlabel="step")
         axes.legend()
     panels[0][0].set(ylabel="cross-entropy", ylim=(0, None))
-    return _svg(figure, "training-curves")
+    return svg(figure, "training-curves")

@@ -130,8 +130,6 @@ def _short(key: str, old: Any, new: Any) -> tuple[str, str]:
         old, new = old.get(key), new.get(key)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         old, new = next(pair for pair in zip(old, new, strict=True) if pair[0] != pair[1])
-    elif isinstance(old, list) or isinstance(new, list):
-        old, new = len(old or []), len(new or [])
     name = key.removeprefix("teacher_").replace("_", " ")
     return f"{name} {_cut(old)}", _cut(new)
 

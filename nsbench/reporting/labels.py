@@ -1,0 +1,135 @@
+"""What became of a teacher's pseudo-labels, class by class: a table and a figure."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nsbench.errors import NsbenchError
+from nsbench.reporting.figures import empty_axes, legend_above, picture, svg
+from nsbench.reporting.tables import Table
+from nsbench.run import generation_folders, is_run, read_json, write_bytes
+
+FEW = 40
+"""Classes that a terminal has room for, and a figure for the names of."""
+
+COLUMNS = {
+    "class": "class",
+    "labeled": "labeled",
+    "confident": "confident",
+    "threshold": "threshold",
+    "unique": "unique kept",
+    "selected": "selected",
+    "copies": "copies",
+}
+SERIES = {
+    "confident": "before: confident",
+    "unique": "after: unique",
+    "selected": "after: with copies",
+}
+
+Summary = dict[str, Any]
+
+
+def read_labels(path: Path) -> tuple[str, Summary]:
+    """The name of a generation, or of a run's newest student, and its selection.json.
+
+    Raises NsbenchError if it has no pseudo-labels.
+    """
+    folders = generation_folders(path)[::-1] if is_run(path) else [path]
+    for folder in folders:
+        if (folder / "selection.json").is_file():
+            found: Summary = read_json(folder / "selection.json")
+            return f"{folder.resolve().parent.name}/{folder.resolve().name}", found
+    raise NsbenchError(
+        f"{path} has no pseudo-labels: name a run folder, or a generation of one after the first"
+    )
+
+
+def class_records(summary: Summary) -> list[dict[str, Any]]:
+    """The figures of each class; copies is how often an image of it is taken on average."""
+    return [
+        {**row, "copies": round(row["selected"] / row["unique"], 2) if row["unique"] else 0.0}
+        for row in summary["per_class"]
+    ]
+
+
+def labels_table(name: str, summary: Summary) -> Table:
+    """A row a class; of many classes those with the fewest images, the data having all."""
+    records = class_records(summary)
+    shown = records
+    images, confident, unique, selected = (
+        f"{summary[key]:,}" for key in ("images", "confident", "unique", "selected")
+    )
+    notes = [
+        f"{summary['labeled_by']} labeled {images} images, {confident} of them with a confidence "
+        f"of {summary['min_confidence']:g} or more; {unique} are kept, the most repeated one "
+        f"{summary['most_copies']} times, which makes {selected} to train on."
+    ]
+    if len(records) > FEW:
+        shown = sorted(records, key=lambda row: int(row["unique"]))[:FEW]
+        notes.append(
+            f"Shown are the {FEW} classes with the fewest images of {len(records):,}; --csv "
+            "writes them all."
+        )
+    return Table(
+        f"pseudo-labels of {name}",
+        list(COLUMNS.values()),
+        [[_text(row[key]) for key in COLUMNS] for row in shown],
+        {"name": name, **summary, "per_class": records},
+        notes,
+        names=True,
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def labels_svg(name: str, summary: Summary) -> Markup:
+    """Images of each class before and after balancing, as an SVG element."""
+    return svg(_figure(summary), f"{name.replace('/', '-')}-labels")
+
+
+def write_labels_picture(summary: Summary, out: Path) -> None:
+    """The same figure as a picture file. Raises NsbenchError for a name that is no picture's."""
+    write_bytes(out, picture(_figure(summary), out))
+
+
+def _figure(summary: Summary) -> Figure:
+    records = summary["per_class"]
+    few = len(records) <= FEW
+    figure, axes = empty_axes(max(7.2, 0.36 * len(records)) if few else 9.6)
+    (_bars if few else _curves)(axes, records)
+    axes.set_ylabel("images")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    legend_above(axes)
+    return figure
+
+
+def _bars(axes: Axes, records: list[dict[str, Any]]) -> None:
+    places, width = np.arange(len(records)), 0.82 / len(SERIES)
+    for number, (key, label) in enumerate(SERIES.items()):
+        heights = [row[key] for row in records]
+        axes.bar(places + (number - 1) * width, heights, width, label=label)
+    names = [str(row["class"]) for row in records]
+    turned = len(records) * max(map(len, names)) > 70
+    axes.set_xticks(places, names, rotation=40 * turned, ha="right" if turned else "center")
+    axes.grid(axis="x", visible=False)
+
+
+def _curves(axes: Axes, records: list[dict[str, Any]]) -> None:
+    ranked = sorted(records, key=lambda row: -int(row["confident"]))
+    ranks = np.arange(1, len(ranked) + 1)
+    for (key, label), width in zip(SERIES.items(), (5, 2.5, 1.5), strict=True):
+        # the first is the widest, to be seen under what equals it
+        axes.plot(ranks, [row[key] for row in ranked], label=label, linewidth=width)
+    lowest = min(row[key] for row in records for key in SERIES)
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set(xlabel="classes, from the most frequent to the rarest", xlim=(1, len(ranks)))
+    axes.set_ylim(bottom=10 ** np.floor(np.log10(lowest)) if lowest else 0)
