@@ -223,6 +223,13 @@ def shipped() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.toml"))}
 
 
+def recipe_file(name: str) -> Path:
+    """The file of a shipped recipe. Raises NsbenchError for an unknown one, with the nearest."""
+    if name not in shipped():
+        raise NsbenchError(f"there is no recipe {name}{nearest(name, shipped())}")
+    return shipped()[name]
+
+
 def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """A recipe from a TOML file or by the name of a shipped one, with `key=value` settings.
 
@@ -230,9 +237,7 @@ def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """
     path = Path(name)
     if not path.is_file():
-        if name not in shipped():
-            raise NsbenchError(f"there is no recipe {name}{nearest(name, shipped())}")
-        path = shipped()[name]
+        path = recipe_file(name)
     table = apply_settings(read_toml(path), settings or [])
     recipe = parse(Recipe, _with_defaults(table, path), str(path))
     _check(recipe, path)
