@@ -56,8 +56,12 @@ def test_weights_and_biases_get_the_figures(
     run = SimpleNamespace(
         log=lambda row, step: told.append((step, row)), finish=lambda: told.append("finished")
     )
-    module = SimpleNamespace(init=lambda **about: told.append(about) or run)
-    monkeypatch.setitem(sys.modules, "wandb", module)
+
+    def init(**about: Any) -> SimpleNamespace:
+        told.append(about)
+        return run
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     log = TrainingLog(tmp_path / "log.jsonl", 1, recipe.model_copy(update={"wandb": True}))
     log.begin(0)
     log.add({"step": 5, "loss": 0.5, "unlabeled_loss": None})
