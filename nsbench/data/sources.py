@@ -18,7 +18,8 @@ from nsbench.data.folders import FolderSource, class_folders
 from nsbench.data.images import EXTENSIONS, decode
 from nsbench.data.labels import of_classes, origin, relabeled
 from nsbench.data.shards import ShardSource, is_pattern, shard_files
-from nsbench.data.spec import Source, SourceSpec, label_sets
+from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
+from nsbench.data.streams import streamed
 from nsbench.data.tables import TableSource
 from nsbench.errors import NsbenchError
 from nsbench.randomness import stable_hash
@@ -63,8 +64,10 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
 def _open(spec: SourceSpec) -> Source:
     if spec.source == "digits":
         return DigitsSource(spec.split or "test")
-    if spec.source.startswith("hf:"):
-        return TableSource(spec, spec.source.removeprefix("hf:"))
+    if spec.streaming:
+        return TableSource(spec, str(streamed(spec)))
+    if spec.source.startswith(HUB):
+        return TableSource(spec, spec.source.removeprefix(HUB))
     if is_pattern(spec.source):
         return ShardSource(spec.source, shard_files(spec.source), _own_space(spec))
     path = Path(spec.source).expanduser()

@@ -53,7 +53,7 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
         if path.endswith(".parquet"):
             table = datasets.load_dataset("parquet", data_files=path, split="train")
         else:
-            table = datasets.load_dataset(path, split=split)
+            table = datasets.load_dataset(path, spec.subset, split=split)
     except Exception as error:  # every library under load_dataset raises errors of its own
         raise NsbenchError(f"cannot open {spec}: {first_line(error)}") from error
     if not len(table):
