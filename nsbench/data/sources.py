@@ -16,7 +16,7 @@ from nsbench.data.arrays import ArraySource
 from nsbench.data.digits import DIGITS_SPLITS, DigitsSource
 from nsbench.data.folders import FolderSource, class_folders
 from nsbench.data.images import EXTENSIONS, decode
-from nsbench.data.labels import of_classes, origin, relabeled
+from nsbench.data.labels import labels_of, of_classes, origin, relabeled
 from nsbench.data.shards import ShardSource, is_pattern, shard_files
 from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
 from nsbench.data.streams import streamed
@@ -34,6 +34,7 @@ __all__ = [
     "TableSource",
     "decode",
     "label_sets",
+    "labels_of",
     "of_classes",
     "open_source",
     "origin",
@@ -112,11 +113,10 @@ def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np
 
     Raises NsbenchError if the source has no labels or a class has fewer images than asked.
     """
-    if source.labels is None:
-        raise NsbenchError(f"{source.name} has no labels, but {purpose} needs them")
+    labels = labels_of(source, purpose)
     chosen: list[int] = []
-    for label in range(int(np.max(source.labels)) + 1):
-        of_class = np.flatnonzero(source.labels == label).tolist()
+    for label in range(int(np.max(labels)) + 1):
+        of_class = np.flatnonzero(labels == label).tolist()
         if len(of_class) < per_class:
             name = source.classes[label] if source.classes else str(label)
             raise NsbenchError(

@@ -94,7 +94,7 @@ def _table_labels(
             "names in every row); set label_column"
         )
     labels = np.array(values, dtype=np.int64)
-    if (labels < 0).any():
+    if (labels < 0).all():  # how the hub marks images without labels
         return None, None
     names = getattr(feature, "names", None) if spec.label_space == "names" else None
     return (tuple(names) if names else None), labels
