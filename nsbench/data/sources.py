@@ -17,6 +17,7 @@ from nsbench.data.digits import DIGITS_SPLITS, DigitsSource
 from nsbench.data.folders import FolderSource, class_folders
 from nsbench.data.images import EXTENSIONS, decode
 from nsbench.data.labels import labels_of, of_classes, origin, relabeled
+from nsbench.data.originals import STL10, SVHN, Stl10Source, SvhnSource, file_of_split
 from nsbench.data.shards import ShardSource, is_pattern, shard_files
 from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
 from nsbench.data.streams import streamed
@@ -88,18 +89,24 @@ def _own_space(spec: SourceSpec) -> str:
 def _open_file(path: Path, spec: SourceSpec) -> Source:
     if path.suffix == ".parquet":
         return TableSource(spec, str(path))
+    if path.suffix == ".mat":
+        return SvhnSource(path, _own_space(spec))
     if path.suffix == ".npy":
         return ArraySource(path, _own_space(spec))
     if {".tar", ".tgz"} & set(path.suffixes):
         return TarSource(path, _own_space(spec), spec.split)
     raise NsbenchError(
-        f"{path} is no source: name a folder, a .parquet, .tar or .npy file, or hf:OWNER/NAME"
+        f"{path} is no source: name a folder, a .parquet, .tar, .npy or .mat file, or hf:OWNER/NAME"
     )
 
 
 def _open_folder(path: Path, spec: SourceSpec) -> Source:
     if any(path.glob("*.parquet")):
         return TableSource(spec, str(path))
+    if any(path.glob(f"*{SVHN}")):
+        return SvhnSource(file_of_split(path, spec.split, SVHN), _own_space(spec))
+    if any(path.glob(f"*{STL10}")):
+        return Stl10Source(file_of_split(path, spec.split, STL10), _own_space(spec))
     path = path / spec.split if spec.split else path
     if (path / "images.npy").is_file():
         return ArraySource(path / "images.npy", _own_space(spec))

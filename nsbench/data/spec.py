@@ -19,11 +19,12 @@ class SourceSpec(Config):
 
     source: `digits`; a folder with one folder a class, or a `.tar` of one; a `.parquet` file or a
         folder of them; `hf:OWNER/NAME`; WebDataset shards, as a folder of `.tar` files or
-        `NAME-{000..003}.tar`; a `.npy` file of images or a folder with `images.npy`; or
-        `data:NAME`, a data set of the catalog that is sought in the data roots. Paths count from
-        the working directory.
-    split: `test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set; a
-        folder below the folder or inside the tar.
+        `NAME-{000..003}.tar`; a `.npy` file of images or a folder with `images.npy`; a folder of
+        SVHN's `train_32x32.mat` and so on, or one of these files; a folder of STL-10's
+        `train_X.bin` and so on; or `data:NAME`, a data set of the catalog that is sought in the
+        data roots. Paths count from the working directory.
+    split: `test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set, such
+        as `extra` of SVHN; a folder below the folder or inside the tar.
     image_column, label_column: columns of Parquet files and Hugging Face data sets.
     subset: the configuration of a Hugging Face data set, such as `cropped_digits`.
     streaming: stream a split of a Hugging Face data set, of which only these two columns are kept,
