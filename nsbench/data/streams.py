@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsbench import distributed
 from nsbench.config import nearest
 from nsbench.data.spec import HUB, SourceSpec
 from nsbench.errors import NsbenchError, first_line
@@ -42,6 +41,8 @@ def streamed(spec: SourceSpec) -> Path:
     Under torchrun the first process of each machine streams, and all wait for it.
     Raises NsbenchError if the data set, the split or the image column cannot be had.
     """
+    from nsbench import distributed  # here, so that what only names sources needs no torch
+
     path = cache_file(spec)
     mine = distributed.size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
     if mine and not path.is_file():
