@@ -1,6 +1,9 @@
 """Streams of the hub, played by local files."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,6 +187,40 @@ def test_the_first_process_of_a_machine_streams_for_the_others(
     assert len(open_source(of_hub())) == 5
     assert waited == [0]
     assert len(asked) == 1
+
+
+PROCESS = """
+import os, sys
+import datasets, torch
+from nsbench import distributed
+from nsbench.data.sources import SourceSpec, open_source
+
+real, asked = datasets.load_dataset, []
+
+def load(name, subset=None, **keys):
+    if name != "owner/name":
+        return real(name, subset, **keys)
+    asked.append(name)
+    return real("parquet", data_files=sys.argv[1], **keys)
+
+datasets.load_dataset = load
+distributed.start(torch.device("cpu"))
+source = open_source(SourceSpec(source="hf:owner/name", streaming=True))
+print("rank", distributed.rank(), "asked", len(asked), "and has", len(source), flush=True)
+"""
+
+
+def test_two_processes_stream_once(tmp_path: Path) -> None:
+    (tmp_path / "process.py").write_text(PROCESS)
+    path = table(tmp_path / "t.parquet", 5)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         str(tmp_path / "process.py"), str(path)],
+        env=os.environ | {VARIABLE: str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if line.startswith("rank")]
+    assert sorted(lines) == ["rank 0 asked 1 and has 5", "rank 1 asked 0 and has 5"]
 
 
 def test_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
