@@ -2,7 +2,8 @@
 
 A stream has no length and no random access, which evaluation and shuffled training need. So one
 split goes from the network into a file with its images and labels only, and the next command finds
-the file; to stream again, delete it.
+the file; to stream again, delete it. As of every Parquet file, `datasets` keeps a copy that it can
+map into memory in its own cache, so that twice the size of the images is needed on disk.
 """
 
 import os
@@ -30,9 +31,10 @@ ROWS = 256
 def cache_file(spec: SourceSpec) -> Path:
     """The file of a streamed source, in NSBENCH_CACHE or else in ~/.cache/nsbench/streams."""
     folder = Path(os.environ.get(VARIABLE) or "~/.cache/nsbench/streams").expanduser()
-    name = re.sub(r"[^A-Za-z0-9._]+", "-", spec.source.removeprefix(HUB))
-    what = [spec.source, spec.subset, spec.split, spec.image_column, spec.label_column]
-    return folder / f"{name}-{spec.split or 'train'}-{fingerprint(what)[:16]}.parquet"
+    split = spec.split or "train"
+    name = re.sub(r"[^A-Za-z0-9._]+", "-", f"{spec.source.removeprefix(HUB)}-{split}")
+    what = [spec.source, spec.subset, split, spec.image_column, spec.label_column]
+    return folder / f"{name}-{fingerprint(what)[:16]}.parquet"
 
 
 def streamed(spec: SourceSpec) -> Path:

@@ -95,6 +95,7 @@ def test_a_stream_is_read_once(tmp_path: Path, hub: Hub) -> None:
     first, again = open_source(of_hub()), open_source(of_hub())
     assert len(asked) == 1
     assert (first.ids, first.version) == (again.ids, again.version)
+    assert cache_file(of_hub()) == cache_file(of_hub(split="train"))
     # another label column is another file
     assert open_source(of_hub(label_column="none")).labels is None
     assert len(asked) == 2
