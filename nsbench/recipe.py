@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import tomli_w
-from pydantic import Field
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from nsbench.config import Config, apply_settings, nearest, parse, read_toml
 from nsbench.data.sources import SourceSpec
@@ -20,18 +20,32 @@ from nsbench.errors import NsbenchError
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
+def _one_or_more(value: Any) -> Any:
+    """Sources as they are validated, so that an error names its key and no member of the union."""
+    if not isinstance(value, list):
+        return value if value is None else SourceSpec.model_validate(value)
+    if not value:
+        raise ValueError("it must name a source")
+    return _SOURCES.validate_python(value)
+
+
+_SOURCES = TypeAdapter(list[SourceSpec])
+Sources = Annotated[SourceSpec | list[SourceSpec], BeforeValidator(_one_or_more)]
+
+
 class Data(Config):
     """The images to train on.
 
     labeled: images with labels; their classes become the model's. unlabeled: images for the
-    students; labels they may have are never read. labels_per_class: keep the labels of that many
+    students; labels they may have are never read. Both are a source, or a list of sources to join;
+    labeled ones must be of the same classes. labels_per_class: keep the labels of that many
     images a class, chosen by hash of their ids, and train on the rest as unlabeled images.
     validation_per_class: labeled images a class held out of training, on which the training log
     reports the accuracy. mean, std: of the pixels in units of [0, 1].
     """
 
-    labeled: SourceSpec
-    unlabeled: SourceSpec | None = None
+    labeled: Sources
+    unlabeled: Sources | None = None
     labels_per_class: int | None = Field(default=None, ge=1)
     validation_per_class: int = Field(default=0, ge=0)
     mean: list[float] = Field(default=IMAGENET_MEAN, min_length=3, max_length=3)
@@ -261,7 +275,8 @@ def _with_defaults(table: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _check(recipe: Recipe, path: Path) -> None:
     data = recipe.data
-    if len(recipe.generations) > 1 and not (data.unlabeled or data.labels_per_class):
+    sources = data.unlabeled or data.labels_per_class or recipe.pseudo_labels.distill
+    if len(recipe.generations) > 1 and not sources:
         raise NsbenchError(
             f"{path}: the students have no unlabeled images: set data.unlabeled, or "
             "data.labels_per_class to keep only some labels"

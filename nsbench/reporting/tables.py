@@ -92,15 +92,15 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 def metric_text(metric: Metric) -> str:
     """`96.1 [94.7, 97.1]`."""
     low, high = metric.interval
-    return f"{metric.value:.1f} [{low:.1f}, {high:.1f}]"
+    return f"{metric.value:z.1f} [{low:z.1f}, {high:z.1f}]"
 
 
 def change_text(difference: Change | None) -> str:
-    """`+2.3 [+1.0, +3.6]`, empty where there is none."""
+    """`+2.3 [+1.0, +3.6]`, empty where there is none; what rounds to zero is `+0.0`."""
     if difference is None:
         return ""
     low, high = difference.interval
-    return f"{difference.value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{difference.value:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
 
 
 def metric_data(metric: Metric) -> dict[str, Any]:
