@@ -27,6 +27,7 @@ from nsbench.commands.options import (
     ManyValues,
     MarkdownFile,
     Precision,
+    WithVariants,
 )
 from nsbench.commands.show import show_app
 from nsbench.errors import NsbenchError
@@ -56,9 +57,10 @@ Models = Annotated[
 
 
 @app.command(
-    cls=ManyValues,
+    cls=WithVariants,
     epilog="Examples:\n\n`nsbench train quickstart`\n\n"
-    "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`",
+    "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`\n\n"
+    "`nsbench train quickstart --variants no-noise hard-labels`",
 )
 def train(
     recipe: Annotated[
@@ -70,6 +72,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder, by default runs/NAME.")] = None,
     resume: Annotated[
         Path | None, typer.Option(help="A run folder to go on with, by the recipe in it.")
+    ] = None,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(help="Also train these variants of the recipe; without a name, all of them."),
     ] = None,
     data: Data = None,
     device: Device = None,
@@ -86,7 +92,9 @@ def train(
     from nsbench.reporting.tables import print_table, training_table
 
     set_roots(data)
-    folder = nsbench.train(recipe, out, settings=set_ or [], device=device, resume=resume)
+    folder = nsbench.train(
+        recipe, out, settings=set_ or [], device=device, resume=resume, variants=variants
+    )
     main_process = distributed.is_main()
     distributed.stop()
     if main_process:

@@ -15,7 +15,7 @@ from nsbench.evaluation.scores import SuiteScores
 from nsbench.progress import counted
 from nsbench.reference import PUBLISHED
 from nsbench.reporting.results import Entry, change_from, headline, suite_names
-from nsbench.run import generation_folders, read_json, write_json
+from nsbench.run import generation_folders, read_json, variant_folders, write_json
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,17 @@ def metric_data(metric: Metric) -> dict[str, Any]:
 
 
 def training_table(run: Path) -> Table:
-    """The generations of a run."""
-    infos = [read_json(folder / "model.json") for folder in generation_folders(run)]
+    """The generations of a run and of its variants."""
+    folders = [f for one in (run, *variant_folders(run)) for f in generation_folders(one)]
+    infos = [read_json(folder / "model.json") for folder in folders]
+    names = [
+        f"{folder.parent.relative_to(run).name} {info['generation']}".strip()
+        for folder, info in zip(folders, infos, strict=True)
+    ]
     columns = ["generation", "architecture", "parameters", "steps", "seconds", "validation top-1"]
     rows = [
         [
-            str(info["generation"]),
+            name,
             info["arch"],
             f"{info['parameters']:,}",
             f"{info['steps']:,}",
@@ -129,7 +134,7 @@ def training_table(run: Path) -> Table:
             if info["validation_accuracy"] is None
             else f"{100 * info['validation_accuracy']:.1f}",
         ]
-        for info in infos
+        for name, info in zip(names, infos, strict=True)
     ]
     return Table(f"{run}", columns, rows, infos)
 
