@@ -92,8 +92,9 @@ def train(
     from nsbench.reporting.tables import print_table, training_table
 
     set_roots(data)
+    asked = variants or None
     folder = nsbench.train(
-        recipe, out, settings=set_ or [], device=device, resume=resume, variants=variants
+        recipe, out, settings=set_ or [], device=device, resume=resume, variants=asked
     )
     main_process = distributed.is_main()
     distributed.stop()
