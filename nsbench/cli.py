@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -33,6 +33,9 @@ from nsbench.commands.show import show_app
 from nsbench.errors import NsbenchError
 from nsbench.progress import say
 from nsbench.run import write_json, write_text
+
+if TYPE_CHECKING:
+    from nsbench.reporting.tables import Table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -215,11 +218,16 @@ def report(
     json: JsonFile = None,
 ) -> None:
     """Write one self-contained HTML file that compares generations."""
-    from nsbench.reporting.tables import print_table
-
-    summary = nsbench.write_report(runs, out)
-    print_table(summary, json)
+    _print_report(nsbench.write_report(runs, out), json)
     say(f"the report is {out}")
+
+
+def _print_report(tables: "list[Table]", json: Path | None) -> None:
+    from nsbench.reporting.tables import print_tables
+
+    print_tables(tables)
+    if json:
+        write_json(json, [record for table in tables for record in table.data])
 
 
 One = Annotated[
@@ -270,13 +278,10 @@ def quickstart(
     json: JsonFile = None,
 ) -> None:
     """Train three generations on real digits, evaluate five suites, write the report."""
-    from nsbench.reporting.tables import print_table
-
     settings = [] if seed is None else [f"seed={seed}"]
     folder = nsbench.train("quickstart", out, settings=settings, device=device)
     nsbench.evaluate([str(folder)], QUICKSTART_SUITES, device=device)
-    summary = nsbench.write_report([folder], folder / "report.html")
-    print_table(summary, json)
+    _print_report(nsbench.write_report([folder], folder / "report.html"), json)
     say(f"open the report in a browser: {folder / 'report.html'}")
 
 

@@ -35,7 +35,8 @@ def labeled(
     settings = PseudoLabels.model_validate({"min_confidence": 0.3, "per_class": 20, **keys})
     return pseudo_label(
         settings, linear_teacher(seed=number), source, np.arange(10, 150),
-        run / f"generation-{number}", run_folder=run, classes=CLASSES, seed=0, device=CPU, base=base,
+        run / f"generation-{number}", run_folder=run, classes=CLASSES, seed=0, device=CPU,
+        base=base,
     )  # fmt: skip
 
 
