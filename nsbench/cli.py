@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,11 +27,15 @@ from nsbench.commands.options import (
     ManyValues,
     MarkdownFile,
     Precision,
+    WithVariants,
 )
 from nsbench.commands.show import show_app
 from nsbench.errors import NsbenchError
 from nsbench.progress import say
 from nsbench.run import write_json, write_text
+
+if TYPE_CHECKING:
+    from nsbench.reporting.tables import Table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,9 +60,10 @@ Models = Annotated[
 
 
 @app.command(
-    cls=ManyValues,
+    cls=WithVariants,
     epilog="Examples:\n\n`nsbench train quickstart`\n\n"
-    "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`",
+    "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`\n\n"
+    "`nsbench train quickstart --variants no-noise hard-labels`",
 )
 def train(
     recipe: Annotated[
@@ -75,6 +80,10 @@ def train(
         bool, typer.Option("--dry-run", help="Only say what it would take.")
     ] = False,
     devices: Annotated[int, typer.Option(min=1, help="Devices that --dry-run reckons with.")] = 1,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(help="Also train these variants of the recipe; without a name, all of them."),
+    ] = None,
     data: Data = None,
     device: Device = None,
     json: JsonFile = None,
@@ -94,10 +103,13 @@ def train(
         from nsbench.reporting.recipe_tables import training_estimate_table
         from nsbench.training.estimate import estimate
 
-        rows = estimate(recipe or str(resume), set_ or [], devices=devices, device=device)
+        rows = estimate(recipe, set_ or [], devices=devices, device=device, resume=resume)
         print_table(training_estimate_table(rows, devices), json)
         return
-    folder = nsbench.train(recipe, out, settings=set_ or [], device=device, resume=resume)
+    asked = variants or None
+    folder = nsbench.train(
+        recipe, out, settings=set_ or [], device=device, resume=resume, variants=asked
+    )
     main_process = distributed.is_main()
     distributed.stop()
     if main_process:
@@ -217,11 +229,16 @@ def report(
     json: JsonFile = None,
 ) -> None:
     """Write one self-contained HTML file that compares generations."""
-    from nsbench.reporting.tables import print_table
-
-    summary = nsbench.write_report(runs, out)
-    print_table(summary, json)
+    _print_report(nsbench.write_report(runs, out), json)
     say(f"the report is {out}")
+
+
+def _print_report(tables: "list[Table]", json: Path | None) -> None:
+    from nsbench.reporting.tables import print_tables
+
+    print_tables(tables)
+    if json:
+        write_json(json, [record for table in tables for record in table.data])
 
 
 One = Annotated[
@@ -272,13 +289,10 @@ def quickstart(
     json: JsonFile = None,
 ) -> None:
     """Train three generations on real digits, evaluate five suites, write the report."""
-    from nsbench.reporting.tables import print_table
-
     settings = [] if seed is None else [f"seed={seed}"]
     folder = nsbench.train("quickstart", out, settings=settings, device=device)
     nsbench.evaluate([str(folder)], QUICKSTART_SUITES, device=device)
-    summary = nsbench.write_report([folder], folder / "report.html")
-    print_table(summary, json)
+    _print_report(nsbench.write_report([folder], folder / "report.html"), json)
     say(f"open the report in a browser: {folder / 'report.html'}")
 
 

@@ -1,5 +1,6 @@
 """Recipes: what to train, one TOML file each."""
 
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,6 +17,7 @@ from nsbench.data.transforms import (
     Preprocessing,
 )
 from nsbench.errors import NsbenchError
+from nsbench.variants import Variant, take_variants, varied
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -73,8 +75,8 @@ class PseudoLabels(Config):
     teacher_noise: label augmented images, with dropout and stochastic depth on, as table 6 does to
     show that it harms.
     distill: plain knowledge distillation instead, which the paper sets itself apart from: the
-    teacher labels the labeled images, none is dropped, and the student is softened by the
-    temperature too (Hinton et al. 2015).
+    teacher labels the labeled images, none is dropped whatever the keys above say, and the student
+    is softened by the temperature too (Hinton et al. 2015).
     """
 
     labels: Literal["soft", "hard"] = "soft"
@@ -247,43 +249,67 @@ def recipe_file(name: str) -> Path:
 def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """A recipe from a TOML file or by the name of a shipped one, with `key=value` settings.
 
-    Raises NsbenchError naming the file and the first key that is unknown or wrong.
+    Raises NsbenchError naming the file and the first key that is unknown or wrong, also of its
+    variants.
     """
+    return _load(name, settings)[0]
+
+
+def load_variants(
+    name: str, settings: list[str] | None = None
+) -> dict[str, tuple[Variant, Recipe]]:
+    """The variants of a recipe by name, in the order of its file, and the recipe of each.
+
+    Raises NsbenchError as `load_recipe` does.
+    """
+    return _load(name, settings)[1]
+
+
+def _load(
+    name: str, settings: list[str] | None
+) -> tuple[Recipe, dict[str, tuple[Variant, Recipe]]]:
     path = Path(name)
     if not path.is_file():
         path = recipe_file(name)
-    table = apply_settings(read_toml(path), settings or [])
-    recipe = parse(Recipe, _with_defaults(table, path), str(path))
-    _check(recipe, path)
+    table = {"name": path.stem, **apply_settings(read_toml(path), settings or [])}
+    listed = take_variants(table, str(path))
+    recipe, variants = _resolved(deepcopy(table), str(path)), {}
+    for variant in listed:
+        where = f"{path}, variant '{variant.name}'"
+        variants[variant.name] = variant, _resolved(varied(table, variant, where), where)
+    return recipe, variants
+
+
+def _resolved(table: dict[str, Any], where: str) -> Recipe:
+    recipe = parse(Recipe, _with_defaults(table, where), where)
+    _check(recipe, where)
     return recipe
 
 
-def _with_defaults(table: dict[str, Any], path: Path) -> dict[str, Any]:
-    table = {"name": path.stem, **table}
+def _with_defaults(table: dict[str, Any], where: str) -> dict[str, Any]:
     defaults = table.pop("defaults", {})
     if not isinstance(defaults, dict):
-        raise NsbenchError(f"{path}: the key 'defaults' is {defaults!r}, but it must be a table")
+        raise NsbenchError(f"{where}: the key 'defaults' is {defaults!r}, but it must be a table")
     unknown = [key for key in defaults if key not in Generation.model_fields]
     if unknown:
         near = nearest(unknown[0], Generation.model_fields)
-        raise NsbenchError(f"{path}: unknown key 'defaults.{unknown[0]}'{near}")
+        raise NsbenchError(f"{where}: unknown key 'defaults.{unknown[0]}'{near}")
     generations = table.get("generations")
     if isinstance(generations, list) and all(isinstance(entry, dict) for entry in generations):
         table["generations"] = [{**defaults, **entry} for entry in generations]
     return table
 
 
-def _check(recipe: Recipe, path: Path) -> None:
-    data = recipe.data
-    sources = data.unlabeled or data.labels_per_class or recipe.pseudo_labels.distill
-    if len(recipe.generations) > 1 and not sources:
+def _check(recipe: Recipe, where: str) -> None:
+    data, distill = recipe.data, recipe.pseudo_labels.distill
+    if len(recipe.generations) > 1 and not (data.unlabeled or data.labels_per_class or distill):
         raise NsbenchError(
-            f"{path}: the students have no unlabeled images: set data.unlabeled, or "
+            f"{where}: the students have no unlabeled images: set data.unlabeled, or "
             "data.labels_per_class to keep only some labels"
         )
     for index, generation in enumerate(recipe.generations[1:], start=1):
         if generation.unlabeled_batch < 1:
             raise NsbenchError(
-                f"{path}: the key 'generations.{index}.unlabeled_ratio' leaves the student no "
+                f"{where}: the key 'generations.{index}.unlabeled_ratio' leaves the student no "
                 "pseudo-labeled image a step: raise it"
             )

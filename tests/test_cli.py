@@ -223,6 +223,30 @@ def test_several_values_after_one_option() -> None:
     assert spread == ["m", "--suite", "a", "--suite", "b", "--json", "f", "-x", "c"]
 
 
+def test_an_option_may_stand_without_its_values() -> None:
+    bare = options.WithVariants.BARE
+    assert options._filled(["m", "--variants"], bare) == ["m", "--variants", "all"]
+    filled = options._filled(["m", "--variants", "--set", "a=1"], bare)
+    assert filled == ["m", "--variants", "all", "--set", "a=1"]
+    named = ["--variants", "x", "y", "--out", "o"]
+    assert options._filled(named, bare) == named
+
+
+def test_variants_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> None:
+    text = tiny_recipe.read_text().replace("epochs = 8", "epochs = 0.5")
+    for name in ("quiet", "loud"):
+        text += f'[[variants]]\nname = "{name}"\nset = ["generations.1.dropout=0.{len(name)}"]\n'
+    tiny_recipe.write_text(text)
+    run = tmp_path / "run"
+    assert call("train", tiny_recipe, "--out", run, "--device", "cpu") == 0
+    assert not (run / "variants").exists()
+    assert call("train", tiny_recipe, "--out", run, "--variants", "loud", "--device", "cpu") == 0
+    assert [path.name for path in (run / "variants").iterdir()] == ["loud"]
+    assert call("train", tiny_recipe, "--variants", "--out", run, "--device", "cpu") == 0
+    assert sorted(path.name for path in (run / "variants").iterdir()) == ["loud", "quiet"]
+    assert (run / "variants" / "quiet" / "generation-1" / "model.json").is_file()
+
+
 def test_bench_attack_reports_both_sides(tmp_path: Path) -> None:
     arguments = ["bench", "attack", "--arch", "test_efficientnet", "--image-size", 32]
     assert call(*arguments, "--batch-size", 4, "--rounds", 1, "--json", tmp_path / "b.json") == 0

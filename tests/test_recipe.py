@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from nsbench.errors import NsbenchError
-from nsbench.recipe import load_recipe, shipped
+from nsbench.recipe import load_recipe, load_variants, shipped
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -79,3 +79,72 @@ def test_evaluation_crop_follows_the_training_crop(tiny_recipe: Path) -> None:
     assert crop_pct() == 1.0
     assert crop_pct("defaults.crop=random-resized") == 0.875
     assert crop_pct("defaults.crop_pct=0.9") == 0.9
+
+
+VARIANTS = """
+[[variants]]
+name = "plain"
+set = ["generations.1.randaugment=''", "defaults.dropout=0"]
+
+[[variants]]
+name = "short"
+generations = 1
+set = ["seed=3", "generations.0.model_args.x=1"]
+"""
+
+
+def test_variants_are_the_recipe_with_their_settings(tiny_recipe: Path) -> None:
+    base = load_recipe(str(tiny_recipe), ["defaults.lr=0.5"])
+    tiny_recipe.write_text(tiny_recipe.read_text() + VARIANTS)
+    # they are no part of the recipe itself
+    assert load_recipe(str(tiny_recipe), ["defaults.lr=0.5"]) == base
+    variants = load_variants(str(tiny_recipe), ["defaults.lr=0.5"])
+    assert list(variants) == ["plain", "short"]
+    plain, short = (recipe for _, recipe in variants.values())
+    assert [g.randaugment for g in plain.generations] == [base.generations[0].randaugment, ""]
+    assert [g.dropout for g in plain.generations] == [0.0, 0.0]
+    assert [g.lr for g in plain.generations] == [0.5, 0.5]
+    assert (plain.name, plain.seed, plain.data) == ("tiny-plain", 0, base.data)
+    assert (short.seed, len(short.generations)) == (3, 1)
+    assert short.generations[0].model_args == {"x": 1}
+    assert base.generations[0].model_args == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('name = "a"\nset = ["defaults.drpout=0"]', "unknown key 'defaults.drpout'; did you mean"),
+        (
+            'name = "a"\nset = ["generations.2.lr=1"]',
+            "variant 'a': --set generations.2.lr=1: there",
+        ),
+        ('name = "a"\nset = ["seed"]', "variant 'a': --set seed: write key=value"),
+        ('name = "a"\nset = ["seed=x"]', "variant 'a': the key 'seed' is 'x'"),
+        ('name = "../a"\nset = ["seed=1"]', "the key 'variants.0.name' is '../a'"),
+        ('name = "a"\nset = []', "the key 'variants.0.set'"),
+        ('name = "a"', "the key 'variants.0.set' is missing"),
+        ('name = "a"\nset = ["seed=1"]\nwhy = 1', "unknown key 'variants.0.why'"),
+        (
+            'name = "a"\nset = ["seed=1"]\n[[variants]]\nname = "A"\nset = ["seed=2"]',
+            "two variants are named 'a'",
+        ),
+    ],
+)
+def test_wrong_variants_are_found_when_the_recipe_is_loaded(
+    tiny_recipe: Path, text: str, sentence: str
+) -> None:
+    tiny_recipe.write_text(f"{tiny_recipe.read_text()}\n[[variants]]\n{text}\n")
+    with pytest.raises(NsbenchError) as caught:
+        load_recipe(str(tiny_recipe))
+    assert sentence in str(caught.value)
+    assert str(tiny_recipe) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if load_variants(name)])
+def test_students_of_shipped_variants_share_the_first_teacher(name: str) -> None:
+    base = load_recipe(name)
+    for variant, recipe in load_variants(name).values():
+        assert recipe.data == base.data, variant.name
+        assert recipe.generations[0] == base.generations[0], variant.name
+        assert recipe != base.model_copy(update={"name": recipe.name}), variant.name

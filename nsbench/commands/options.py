@@ -1,20 +1,41 @@
 """Options that several commands share."""
 
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand
 
 
 class ManyValues(TyperCommand):
-    """A command whose repeatable options also take several values at once: `--suite a b c`."""
+    """A command whose repeatable options also take several values at once: `--suite a b c`.
+
+    BARE: the values of those that may stand without one.
+    """
+
+    BARE: ClassVar[dict[str, str]] = {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Spell `--suite a b` as `--suite a --suite b`."""
         many = {flag for p in self.params if getattr(p, "multiple", False) for flag in p.opts}
-        spread: list[str] = super().parse_args(ctx, _spread(args, many))
+        spread: list[str] = super().parse_args(ctx, _spread(_filled(args, self.BARE), many))
         return spread
+
+
+class WithVariants(ManyValues):
+    """A command whose option `--variants` without a name means all of them."""
+
+    BARE: ClassVar = {"--variants": "all"}
+
+
+def _filled(args: list[str], bare: dict[str, str]) -> list[str]:
+    filled: list[str] = []
+    for arg, following in pairwise([*args, "-"]):
+        filled.append(arg)
+        if arg in bare and following.startswith("-"):
+            filled.append(bare[arg])
+    return filled
 
 
 def _spread(args: list[str], many: set[str]) -> list[str]:

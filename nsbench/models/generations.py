@@ -13,7 +13,7 @@ from nsbench.config import nearest, parse
 from nsbench.data.transforms import Preprocessing
 from nsbench.errors import NsbenchError, first_line
 from nsbench.models.classifier import Classifier, place, serialize
-from nsbench.run import read_json, sha256, write_bytes, write_json
+from nsbench.run import read_json, run_name, sha256, write_bytes, write_json
 
 REFUSED_ARGUMENTS = {
     "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "num_classes",
@@ -97,7 +97,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
         module = build(info["arch"], len(info["classes"]), info["model_args"], **noise)
         module.load_state_dict(safetensors.torch.load(content))
         return Classifier(
-            name=f"{folder.resolve().parent.name}/{folder.resolve().name}",
+            name=f"{run_name(folder.resolve().parent)}/{folder.resolve().name}",
             module=place(module, device).eval(),
             num_classes=len(info["classes"]),
             classes=tuple(info["classes"]),

@@ -15,7 +15,7 @@ from nsbench.models.linear import load_linear
 from nsbench.models.onnx import load_onnx
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_models import load_timm
-from nsbench.run import generation_folders, is_run
+from nsbench.run import generation_folders, is_run, variant_folders
 
 PREFIXES = ("timm", "linear", "python")
 
@@ -23,7 +23,9 @@ PREFIXES = ("timm", "linear", "python")
 def load_models(
     names: Sequence[str | Classifier], device: torch.device, options: ModelOptions | None = None
 ) -> list[Classifier]:
-    """Every model named, as `load_model` takes them; a run folder stands for all its generations.
+    """Every model named, as `load_model` takes them.
+
+    A run folder stands for all its generations, and those of its variants.
 
     Options hold for all models that they can concern. A Classifier stands for itself.
     Raises NsbenchError for what cannot be loaded, for options that concern no model, and if two
@@ -54,7 +56,8 @@ def load_model(
     """
     options = options or ModelOptions()
     _check([_kind(name)], options)
-    return _load(name, resolve_device(device), options)[-1]
+    own = generation_folders(Path(name)) if _kind(name) == "folder" else []
+    return _load(str(own[-1]) if own else name, resolve_device(device), options)[-1]
 
 
 def _kind(name: str) -> str:
@@ -117,7 +120,8 @@ def _load_folder(name: str, device: torch.device) -> list[Classifier]:
     if (path / "model.json").is_file():
         return [load_checkpoint(path, device)]
     if is_run(path):
-        generations = generation_folders(path)
+        runs = [path, *variant_folders(path)]
+        generations = [folder for run in runs for folder in generation_folders(run)]
         if not generations:
             raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
         return [load_checkpoint(folder, device) for folder in generations]

@@ -46,7 +46,8 @@ def svg(figure: Figure, name: str) -> Markup:
     plt.close(figure)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    prefix = re.sub(r"\W+", "-", name)  # names of folders can hold anything
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
     label = f'<svg role="img" aria-label="{Markup.escape(name.replace("-", " "))}"'
     return Markup(text.replace("<svg", label, 1))
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from nsbench.errors import NsbenchError
 from nsbench.reporting.figures import empty_axes, legend_above, picture, svg
 from nsbench.reporting.tables import Table
-from nsbench.run import generation_folders, is_run, read_json, write_bytes
+from nsbench.run import generation_folders, is_run, read_json, run_name, write_bytes
 
 FEW = 40
 """Classes that a terminal has room for, and a figure for the names of."""
@@ -43,7 +43,7 @@ def read_labels(path: Path) -> tuple[str, Summary]:
     for folder in folders:
         if (folder / "selection.json").is_file():
             found: Summary = read_json(folder / "selection.json")
-            return f"{folder.resolve().parent.name}/{folder.resolve().name}", found
+            return f"{run_name(folder.resolve().parent)}/{folder.resolve().name}", found
     raise NsbenchError(
         f"{path} has no pseudo-labels: name a run folder, or a generation of one after the first"
     )
@@ -78,14 +78,15 @@ def labels_table(name: str, summary: Summary) -> Table:
     return Table(
         f"pseudo-labels of {name}",
         list(COLUMNS.values()),
-        [[_text(row[key]) for key in COLUMNS] for row in shown],
+        [[cell_text(row[key]) for key in COLUMNS] for row in shown],
         {"name": name, **summary, "per_class": records},
         notes,
         names=True,
     )
 
 
-def _text(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """A figure or a name as a cell shows it."""
     if isinstance(value, float):
         return f"{value:.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -10,6 +10,8 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from nsbench.evaluation.changes import Change
 from nsbench.reporting import figures
+from nsbench.reporting.ablations import ablation_table, ablations
+from nsbench.reporting.labels import COLUMNS, FEW, cell_text, class_records, labels_svg
 from nsbench.reporting.results import (
     Entry,
     change_from,
@@ -23,16 +25,19 @@ from nsbench.run import environment, is_run, read_json, write_text
 from nsbench.suite import KINDS
 
 
-def write_report(runs: str | Path | Sequence[str | Path], out: str | Path) -> Table:
-    """Write the HTML report of run folders or folders of results, and return its summary.
+def write_report(runs: str | Path | Sequence[str | Path], out: str | Path) -> list[Table]:
+    """Write the HTML report of run folders or folders of results.
+
+    Returns its summary, and a table for each generation that variants of a run have too.
 
     Raises NsbenchError where nothing was evaluated or a prediction file is broken.
     """
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     entries = collect(paths)
-    page = _environment().get_template("report.html").render(_content(paths, entries))
-    write_text(Path(out), page)
-    return summary_table(entries)
+    beside = ablations(paths, entries)
+    content = {**_content(paths, entries), "ablations": beside}
+    write_text(Path(out), _environment().get_template("report.html").render(content))
+    return [summary_table(entries), *map(ablation_table, beside)]
 
 
 def _environment() -> Environment:
@@ -40,7 +45,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=loader, autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(metric=metric_text, change=change_text, verdict=verdict)
+    made.filters.update(metric=metric_text, change=change_text, verdict=verdict, cell=cell_text)
     return made
 
 
@@ -64,10 +69,13 @@ def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
         "calibration": {n: t.get("calibration", {}) for n, t in _first(entries, "tables").items()},
         "headline": headline,
         "change_from": partial(change_from, base),
+        "change_between": change_from,
         "kinds": {kind: suites_of_kind(entries, kind) for kind in KINDS},
         "figures": figures,
         "logs": _logs(entries),
         "pseudo_labels": _pseudo_labels(entries),
+        "columns": COLUMNS,
+        "few": FEW,
         "runs": [_run(path) for path in paths if is_run(path)],
         "made": environment("none"),
     }
@@ -92,9 +100,18 @@ def _logs(entries: list[Entry]) -> dict[str, list[dict[str, float]]]:
     return logs
 
 
-def _pseudo_labels(entries: list[Entry]) -> dict[str, dict[str, Any]]:
-    files = {e.name: e.folder / "pseudo_labels.json" for e in entries if e.folder}
-    return {name: read_json(file) for name, file in files.items() if file.is_file()}
+def _pseudo_labels(entries: list[Entry]) -> list[dict[str, Any]]:
+    found = []
+    for number, entry in enumerate(entries):
+        path = entry.folder / "selection.json" if entry.folder else None
+        if path and path.is_file():
+            summary = read_json(path)
+            # the number keeps the ids of two runs of one name apart
+            figure = labels_svg(f"{entry.name} {number}", summary)
+            records = class_records(summary)
+            about = {"name": entry.name, "summary": summary}
+            found.append({**about, "figure": figure, "records": records})
+    return found
 
 
 def _run(path: Path) -> dict[str, Any]:

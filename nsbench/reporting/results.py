@@ -9,7 +9,7 @@ from nsbench.errors import NsbenchError
 from nsbench.evaluation.changes import Change, Metric, change
 from nsbench.evaluation.predictions import latest
 from nsbench.evaluation.scores import SuiteScores, score
-from nsbench.run import generation_folders, is_run, read_json
+from nsbench.run import generation_folders, is_run, read_json, run_name
 from nsbench.suite import KINDS
 
 
@@ -52,9 +52,9 @@ def _entries(path: Path) -> list[Entry]:
         folders = generation_folders(path)
         if not folders:
             raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
-        return [_generation(folder) for folder in folders]
+        return [generation_entry(folder) for folder in folders]
     if (path / "model.json").is_file():
-        return [_generation(path)]
+        return [generation_entry(path)]
     found = latest(path) if path.is_dir() else {}
     if not found:
         raise NsbenchError(f"{path} is neither a run folder nor a folder of results")
@@ -101,11 +101,12 @@ def _one_version(entries: list[Entry]) -> list[Entry]:
 
 
 def _with_run(entry: Entry) -> Entry:
-    run = entry.folder.resolve().parent.name if entry.folder else ""
+    run = run_name(entry.folder.resolve().parent) if entry.folder else ""
     return replace(entry, name=f"{run}/{entry.name}") if run else entry
 
 
-def _generation(folder: Path) -> Entry:
+def generation_entry(folder: Path) -> Entry:
+    """A generation with its scores. Raises NsbenchError if its model.json is broken."""
     info = read_json(folder / "model.json")
     try:
         scores = {

@@ -15,7 +15,7 @@ from nsbench.evaluation.scores import SuiteScores
 from nsbench.progress import counted
 from nsbench.reference import PUBLISHED
 from nsbench.reporting.results import Entry, change_from, headline, suite_names
-from nsbench.run import generation_folders, read_json, write_json
+from nsbench.run import generation_folders, read_json, variant_folders, write_json
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,15 @@ def metric_data(metric: Metric) -> dict[str, Any]:
 
 
 def training_table(run: Path) -> Table:
-    """The generations of a run."""
-    infos = [read_json(folder / "model.json") for folder in generation_folders(run)]
+    """The generations of a run and of its variants."""
+    folders = [f for one in (run, *variant_folders(run)) for f in generation_folders(one)]
+    infos = [read_json(folder / "model.json") for folder in folders]
+    variants = [folder.parent.relative_to(run).name for folder in folders]
+    names = [f"{v} {info['generation']}".strip() for v, info in zip(variants, infos, strict=True)]
     columns = ["generation", "architecture", "parameters", "steps", "seconds", "validation top-1"]
     rows = [
         [
-            str(info["generation"]),
+            name,
             info["arch"],
             f"{info['parameters']:,}",
             f"{info['steps']:,}",
@@ -129,7 +132,7 @@ def training_table(run: Path) -> Table:
             if info["validation_accuracy"] is None
             else f"{100 * info['validation_accuracy']:.1f}",
         ]
-        for info in infos
+        for name, info in zip(names, infos, strict=True)
     ]
     return Table(f"{run}", columns, rows, infos)
 
@@ -264,26 +267,32 @@ def summary_table(entries: Sequence[Entry]) -> Table:
     """A row for each model: its headline on every suite, with the change against the first."""
     names = suite_names(entries)
     base = entries[0]
-    titles = {name: headline(e.scores[name]).name for e in entries for name in e.scores}
-    columns = ["model", *(f"{name}\n{titles[name]}" for name in names)]
-    rows, data = [], []
-    for entry in entries:
-        cells, found = [entry.name], {}
-        for name in names:
-            if name not in entry.scores:
-                outdated = name in entry.outdated
-                cells.append("another version" if outdated else "not evaluated")
-                continue
-            metric = headline(entry.scores[name])
-            key = next(iter(entry.scores[name].metrics))
-            difference = change_from(base, entry, name, key)
-            cells.append(
-                f"{metric.name}\n{metric_text(metric)}\n{change_text(difference)}".rstrip()
-            )
-            found[name] = _suite_data(entry.scores[name], base, entry, name)
-        rows.append(cells)
-        data.append({"model": entry.name, "info": _plain(entry), "suites": found})
+    found = [model_row(entry, base, names) for entry in entries]
+    rows, data = [cells for cells, _ in found], [record for _, record in found]
+    columns = ["model", *suite_columns(entries, names)]
     return Table(f"Change against {base.name}, paired 95% intervals", columns, rows, data)
+
+
+def suite_columns(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
+    """The heads of the suites' columns: name and headline."""
+    titles = {name: headline(e.scores[name]).name for e in entries for name in e.scores}
+    return [f"{name}\n{titles[name]}" for name in names]
+
+
+def model_row(entry: Entry, base: Entry, names: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """A model's cells, its name and a suite each, with the changes against `base`; and as data."""
+    cells, found = [entry.name], {}
+    for name in names:
+        if name not in entry.scores:
+            outdated = name in entry.outdated
+            cells.append("another version" if outdated else "not evaluated")
+            continue
+        metric = headline(entry.scores[name])
+        key = next(iter(entry.scores[name].metrics))
+        difference = change_from(base, entry, name, key)
+        cells.append(f"{metric.name}\n{metric_text(metric)}\n{change_text(difference)}".rstrip())
+        found[name] = _suite_data(entry.scores[name], base, entry, name)
+    return cells, {"model": entry.name, "info": _plain(entry), "suites": found}
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

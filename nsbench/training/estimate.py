@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nsbench.bench import timed
+from nsbench.errors import NsbenchError
 from nsbench.models import build, count_parameters, resolve_device
 from nsbench.precision import autocast
 from nsbench.progress import stage
@@ -16,6 +18,7 @@ from nsbench.recipe import Generation, Recipe, load_recipe
 from nsbench.training.checks import check
 from nsbench.training.data import TrainingData, open_data
 from nsbench.training.fine_tune import fine_tuning
+from nsbench.training.generations import recipe_of
 from nsbench.training.label_shards import MOST
 from nsbench.training.schedule import optimizer_for, steps_of
 
@@ -30,11 +33,12 @@ LABEL_BYTES = 14
 
 
 def estimate(
-    recipe: str | Recipe,
+    recipe: str | Recipe | None,
     settings: list[str] | None = None,
     *,
     devices: int = 1,
     device: str | None = None,
+    resume: Path | None = None,
 ) -> list[dict[str, Any]]:
     """For each generation, and each fine-tuning: what it would take. Nothing is written.
 
@@ -44,8 +48,12 @@ def estimate(
     (of all passes on so many devices, by a measurement on this one).
     Raises NsbenchError as `train` does before it begins.
     """
+    if resume:
+        recipe = recipe_of(resume)
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, settings)
+    if recipe is None:
+        raise NsbenchError("name a recipe, or a run folder by --resume")
     target = resolve_device(device)
     data = open_data(recipe.data)
     check(recipe, len(data.classes), len(data.train), target)

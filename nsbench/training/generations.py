@@ -1,6 +1,7 @@
 """The outer loop: teacher, pseudo-labels, student, and the student becomes the teacher."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,10 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from nsbench import distributed
-from nsbench.data.transforms import Preprocessing
 from nsbench.errors import NsbenchError
 from nsbench.models import (
     Classifier,
     build,
-    count_parameters,
     load_checkpoint,
     place,
     resolve_device,
@@ -24,14 +23,7 @@ from nsbench.models import (
 from nsbench.progress import say
 from nsbench.randomness import stable_hash
 from nsbench.recipe import Generation, Recipe, load_recipe
-from nsbench.run import (
-    environment,
-    fingerprint,
-    generation_folders,
-    is_run,
-    read_json,
-    write_json,
-)
+from nsbench.run import VARIANT, environment, generation_folders, is_run, read_json
 from nsbench.training.augment import Augmentation
 from nsbench.training.batches import Labeled, Plan, Stream
 from nsbench.training.checks import check, claim
@@ -39,11 +31,45 @@ from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.fit import Job, fit
 from nsbench.training.logs import TrainingLog
+from nsbench.training.records import describe, identity, write_provenance
 from nsbench.training.state import TrainingState
 from nsbench.training.steps import Settings
 from nsbench.training.unlabeled import LabeledByTeacher, pseudo_label
+from nsbench.training.variants import (
+    Chosen,
+    base_of,
+    describe_variant,
+    of_recipe,
+    of_run,
+    shares_teacher,
+)
 
 FINE_TUNED = "-fine-tuned"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all generations of a run share.
+
+    base: the run whose first generation and labels a variant takes.
+    """
+
+    recipe: Recipe
+    data: TrainingData
+    folder: Path
+    device: torch.device
+    base: Path | None = None
+
+    def place(self, index: int, ending: str = "") -> Path:
+        """The folder of a generation."""
+        home = self.base if self.base and index == 0 else self.folder
+        return home / f"generation-{index}{ending}"
+
+    def title(self, folder: Path) -> str:
+        """What progress calls a generation."""
+        name = folder.name.replace("-", " ")
+        variant = (self.folder / VARIANT).is_file() and folder.parent == self.folder
+        return f"{self.folder.name}, {name}" if variant else name
 
 
 def train(
@@ -53,38 +79,77 @@ def train(
     settings: list[str] | None = None,
     device: str | None = None,
     resume: str | Path | None = None,
+    variants: Sequence[str] | None = None,
 ) -> Path:
     """Train every generation of a recipe and return the run folder, by default runs/NAME.
 
     recipe: a TOML file, the name of a shipped recipe, or a Recipe. Finished generations of the
     same recipe in the folder are kept, and one that was interrupted goes on from its last
     checkpoint, so that the command can be repeated. resume: instead, a run folder to go on with, by
-    the recipe in it. Under torchrun the processes train together.
-    Raises NsbenchError for bad settings or data, and if the folder belongs to another recipe.
+    the recipe in it. variants: names of variants of the recipe's file, or `all`, to train after it
+    in the run's folder `variants`; where they have its teacher or labels, they take those. Under
+    torchrun the processes train together.
+    Raises NsbenchError for bad settings or data, if the folder belongs to another recipe, and for
+    variants that the recipe does not have.
     """
+    beside = _variants(recipe, settings, resume, variants) if variants is not None else []
     if resume:
-        recipe, out = _recipe_of(Path(resume)), resume
+        recipe, out = recipe_of(Path(resume)), resume
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, settings)
     if recipe is None:
         raise NsbenchError("name a recipe, or a run folder to go on with by --resume")
     folder = Path(out) if out else Path("runs") / recipe.name
     target = distributed.start(resolve_device(device))
-    data = open_data(recipe.data)
-    check(recipe, len(data.classes), len(data.train), target)
-    claim(folder, recipe)
-    run = Run(recipe, data, folder, target)
-    teacher: Classifier | None = None
-    for index in range(len(recipe.generations)):
-        teacher = _generation(run, index, teacher)
-        if recipe.generations[index].fine_tune:
-            teacher = _fine_tuned(run, index, teacher)
-        if distributed.is_main():
-            _write_provenance(folder, recipe)
+    base = _ready(recipe, folder, target)
+    others = [
+        _ready(variant.recipe, folder / "variants" / variant.name, target, base)
+        for variant in beside
+    ]
+    for run in (base, *others):
+        claim(run.folder, run.recipe)
+    for variant, run in zip(beside, others, strict=True):
+        describe_variant(run.folder, variant, shared=run.base is not None)
+    for run in (base, *others):
+        _train(run)
     return folder
 
 
-def _recipe_of(folder: Path) -> str:
+def _variants(
+    recipe: str | Recipe | None,
+    settings: list[str] | None,
+    resume: str | Path | None,
+    names: Sequence[str],
+) -> list[Chosen]:
+    if resume:
+        return of_run(Path(resume), names)
+    if isinstance(recipe, str):
+        return of_recipe(recipe, settings, names)
+    raise NsbenchError("variants stand in the file of a recipe: name that file")
+
+
+def _ready(recipe: Recipe, folder: Path, device: torch.device, base: "Run | None" = None) -> Run:
+    """A run, or a variant of the run `base`. Raises NsbenchError for what would stop it later."""
+    data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
+    check(recipe, len(data.classes), len(data.train), device)
+    if base is None:
+        return Run(recipe, data, folder, device, base_of(folder))
+    shared = base.folder if shares_teacher(recipe, base.recipe) else None
+    return Run(recipe, data, folder, device, shared)
+
+
+def _train(run: Run) -> None:
+    teacher: Classifier | None = None
+    for index in range(len(run.recipe.generations)):
+        teacher = _generation(run, index, teacher)
+        if run.recipe.generations[index].fine_tune:
+            teacher = _fine_tuned(run, index, teacher)
+        if distributed.is_main() and generation_folders(run.folder):
+            write_provenance(run.folder, run.recipe)
+
+
+def recipe_of(folder: Path) -> str:
+    """The recipe in a run folder. Raises NsbenchError if it is none."""
     if not is_run(folder):
         raise NsbenchError(
             f"{folder} holds no recipe.toml, so there is nothing to resume: name the folder of a "
@@ -93,21 +158,11 @@ def _recipe_of(folder: Path) -> str:
     return str(folder / "recipe.toml")
 
 
-@dataclass(frozen=True)
-class Run:
-    """What all generations of a run share."""
-
-    recipe: Recipe
-    data: TrainingData
-    folder: Path
-    device: torch.device
-
-
 def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     """Train a student of the teacher, or the first teacher; or load what was trained before."""
-    folder = run.folder / f"generation-{index}"
+    folder = run.place(index)
     if (folder / "model.json").exists():
-        return _finished(folder, teacher, run.device)
+        return _finished(run, folder, teacher)
     generation = run.recipe.generations[index]
     start = time.monotonic()
     pseudo = _pseudo_labeled(run, index, teacher, folder) if teacher else None
@@ -122,9 +177,9 @@ def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
 
 def _fine_tuned(run: Run, index: int, model: Classifier) -> Classifier:
     """The generation's weights after a short training at a larger size."""
-    folder = run.folder / f"generation-{index}{FINE_TUNED}"
+    folder = run.place(index, FINE_TUNED)
     if (folder / "model.json").exists():
-        return _finished(folder, model, run.device)
+        return _finished(run, folder, model)
     wanted = run.recipe.generations[index]
     generation = fine_tuning(wanted, len(run.data.train))
     module = _built(generation, len(run.data.classes))
@@ -161,14 +216,14 @@ def _trained(
     about: dict[str, Any],
     frozen_blocks: int = 0,
 ) -> Classifier:
-    recipe, data, name = run.recipe, run.data, folder.name.replace("-", " ")
+    recipe, data = run.recipe, run.data
     size = generation.preprocessing(recipe.data)
     freeze(model, frozen_blocks)
     state = TrainingState(_placed(model, generation, run.device), generation, len(data.train))
-    seed = stable_hash(recipe.seed, name)
+    seed = stable_hash(recipe.seed, folder.name.replace("-", " "))
     job = Job(
-        name=name,
-        identity=_identity(recipe, generation, pseudo, about),
+        name=run.title(folder),
+        identity=identity(recipe, generation, pseudo, about),
         checkpoint=folder / "checkpoint.safetensors",
         settings=Settings(generation, recipe.pseudo_labels, size, len(data.classes), seed),
         plan=_plan(data, generation, pseudo, seed),
@@ -179,7 +234,10 @@ def _trained(
     log = TrainingLog(folder / "training.jsonl", index, recipe)
     averaged = fit(job, state, log)
     if distributed.is_main():
-        info = _info(index, generation, data, size, averaged, pseudo, log.rows)
+        unlabeled = (
+            len(data.unlabeled_indices) if pseudo and not recipe.pseudo_labels.distill else 0
+        )
+        info = describe(index, generation, data, size, averaged, unlabeled, log.rows)
         seconds = round(state.seconds + about.pop("labeling_seconds", 0.0), 1)
         took = {"seconds": seconds, "environment": environment(str(run.device))}
         save(folder, averaged, {**info, **about, **took})
@@ -190,21 +248,6 @@ def _trained(
 
 def _placed(model: nn.Module, generation: Generation, device: torch.device) -> nn.Module:
     return place(model, device) if generation.channels_last else model.to(device)
-
-
-def _identity(
-    recipe: Recipe, generation: Generation, pseudo: LabeledByTeacher | None, about: dict[str, Any]
-) -> str:
-    return fingerprint(
-        [
-            recipe.seed,
-            recipe.data.model_dump(),
-            recipe.pseudo_labels.model_dump(),
-            generation.model_dump(),
-            about["teacher_weights"],
-            pseudo.store.manifest if pseudo else None,
-        ]
-    )
 
 
 def _plan(
@@ -219,25 +262,28 @@ def _plan(
     return Plan(labeled, unlabeled, seed, generation.accumulate)
 
 
-def _finished(folder: Path, teacher: Classifier | None, device: torch.device) -> Classifier:
+def _finished(run: Run, folder: Path, teacher: Classifier | None) -> Classifier:
     """A generation trained before. Raises NsbenchError if its teacher was another one."""
     if teacher and read_json(folder / "model.json").get("teacher_weights") != teacher.weights:
         raise NsbenchError(
             f"{folder} was taught by other weights than those of {teacher.name}: delete the folder "
             "to train it again"
         )
-    say(f"{folder.name.replace('-', ' ')}: finished before")
-    return load_checkpoint(folder, device)
+    say(f"{run.title(folder)}: finished before")
+    return load_checkpoint(folder, run.device)
 
 
 def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> LabeledByTeacher:
     recipe, data = run.recipe, run.data
-    distill = recipe.pseudo_labels.distill
+    settings, distill = recipe.pseudo_labels, recipe.pseudo_labels.distill
+    if distill:
+        none_dropped = {"min_confidence": 0.0, "balance": False, "filter": None}
+        settings = settings.model_copy(update=none_dropped)
     generation = recipe.generations[index]
     noise = Augmentation(generation, teacher.preprocessing).whole
     assert data.unlabeled
     return pseudo_label(
-        recipe.pseudo_labels,
+        settings,
         teacher,
         data.labeled if distill else data.unlabeled,
         data.train if distill else data.unlabeled_indices,
@@ -247,38 +293,6 @@ def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> 
         seed=recipe.seed,
         device=run.device,
         precision=generation.precision,
-        noise=noise if recipe.pseudo_labels.teacher_noise else None,
+        noise=noise if settings.teacher_noise else None,
+        base=run.base,
     )
-
-
-def _info(
-    index: int,
-    generation: Generation,
-    data: TrainingData,
-    size: Preprocessing,
-    model: nn.Module,
-    pseudo: LabeledByTeacher | None,
-    rows: list[dict[str, Any]],
-) -> dict[str, Any]:
-    accuracies = [r["validation_accuracy"] for r in rows if "validation_accuracy" in r]
-    return {
-        "generation": index,
-        "arch": generation.arch,
-        "model_args": generation.model_args,
-        "noise": {"dropout": generation.dropout, "drop_path": generation.drop_path},
-        "classes": list(data.classes),
-        "preprocessing": size.model_dump(),
-        "parameters": count_parameters(model),
-        "labeled_images": len(data.train),
-        "unlabeled_images": len(data.unlabeled_indices) if pseudo else 0,
-        "validation_accuracy": accuracies[-1] if accuracies else None,
-        "steps": rows[-1]["step"],
-    }
-
-
-def _write_provenance(folder: Path, recipe: Recipe) -> None:
-    """What trained the run: the newest generation's environment, and the seconds of them all."""
-    infos = [read_json(found / "model.json") for found in generation_folders(folder)]
-    content = {"recipe": recipe.name, "seed": recipe.seed, **infos[-1]["environment"]}
-    seconds = round(sum(info["seconds"] for info in infos), 1)
-    write_json(folder / "provenance.json", {**content, "seconds": seconds})

@@ -109,6 +109,13 @@ def claim(folder: Path, manifest: dict[str, Any]) -> None:
             left.unlink(missing_ok=True)
 
 
+def holds(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether a folder is the store of a manifest, finished or not."""
+    path = folder / "manifest.json"
+    found = read_json(path) if path.is_file() else None
+    return isinstance(found, dict) and all(found.get(key) == manifest[key] for key in MATTERS)
+
+
 def check_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Raises NsbenchError naming the first thing that matters in which a store differs."""
     found = read_json(folder / "manifest.json")

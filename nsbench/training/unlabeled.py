@@ -1,7 +1,6 @@
 """From a teacher and unlabeled images to what a student trains on."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from nsbench.models import Classifier, load_model
 from nsbench.npy import growing
 from nsbench.recipe import PseudoLabels
 from nsbench.run import write_json
-from nsbench.training.label_store import LabelStore, SparseTargets
+from nsbench.training.label_store import LabelStore, SparseTargets, describe, holds
 from nsbench.training.labeling import Noise, predict
 from nsbench.training.selection import select
 
@@ -63,42 +62,69 @@ def pseudo_label(
     batch_size: int = 256,
     precision: str = "float32",
     noise: Noise | None = None,
+    base: Path | None = None,
 ) -> LabeledByTeacher:
     """Label the images of a source that `indices` names, and choose those to train on.
 
     Every process calls this. The labels go to `folder`/labels, and what was chosen is told in
     `folder`/selection.json. With a filter model, its labels and its choice are made once in
     `run_folder`/filter-labels, and the teacher labels the chosen images only. What is finished is
-    kept. seed: of the run, so that all generations choose alike. noise: see `predict`.
+    kept. seed: of the run, so that all generations choose alike. noise: see `predict`. base: a run
+    whose labels are read in place of making the very same again.
     Raises NsbenchError as `predict`, `select` and `load_filter` do.
     """
-    work = partial(
-        predict, source=source, device=device, batch_size=batch_size, precision=precision
-    )
+    label = _Labeling(source, run_folder, base, seed, device, batch_size, precision)
     by_filter = load_filter(settings, classes, device)
     place = run_folder / "filter-labels"
     if by_filter:
-        chosen_from = work(by_filter, indices=indices, folder=place, top_k=1)
+        chosen_from = label(by_filter, indices, place, top_k=1)
         if distributed.is_main():
             summary = select(chosen_from, settings, classes, seed, place)
             _renumber(chosen_from, place)
             write_json(folder / "selection.json", summary)
         distributed.barrier()
         indices = _mapped(place / "chosen.npy")
-    store = work(
-        teacher,
-        indices=indices,
-        folder=folder / "labels",
-        top_k=settings.top_k,
-        noise=noise,
-        seed=seed,
-    )
+    store = label(teacher, indices, folder / "labels", settings.top_k, noise)
     if by_filter:
         return LabeledByTeacher(source, store, _mapped(place / "rows.npy"))
     if distributed.is_main():
         select(store, settings, classes, seed, folder)
     distributed.barrier()
     return LabeledByTeacher(source, store, _mapped(folder / "selection.npy"))
+
+
+@dataclass(frozen=True)
+class _Labeling:
+    """How a run's models label a source."""
+
+    source: Source
+    run_folder: Path
+    base: Path | None
+    seed: int
+    device: torch.device
+    batch_size: int
+    precision: str
+
+    def __call__(
+        self,
+        model: Classifier,
+        indices: NDArray[np.int64],
+        folder: Path,
+        top_k: int | None,
+        noise: Noise | None = None,
+    ) -> LabelStore:
+        """The labels in a folder of the run, or in the base's if the very same lie there."""
+        if self.base:
+            about = describe(
+                model, self.source, indices, top_k=top_k, precision=self.precision,
+                noise_seed=self.seed if noise else None,
+            )  # fmt: skip
+            other = self.base / folder.relative_to(self.run_folder)
+            folder = other if holds(other, about) else folder
+        return predict(
+            model, self.source, indices, folder, device=self.device, top_k=top_k,
+            batch_size=self.batch_size, precision=self.precision, noise=noise, seed=self.seed,
+        )  # fmt: skip
 
 
 def load_filter(

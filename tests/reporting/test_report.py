@@ -71,7 +71,7 @@ def test_the_page_is_whole_and_self_contained(evaluated: Path, tmp_path: Path) -
     assert page.loads == []
     assert "url(http" not in text
     assert "@import" not in text
-    assert page.tags.count("svg") == 5  # severity, corruptions, curve, flips, training
+    assert page.tags.count("svg") == 6  # severity, corruptions, curve, flips, training, labels
     assert len(page.ids) == len(set(page.ids))
     assert "script" not in page.tags
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
@@ -103,7 +103,7 @@ def test_the_summary_is_the_scores_and_their_paired_changes(
     from nsbench.evaluation.predictions import latest
     from nsbench.evaluation.scores import score
 
-    summary = write_report([evaluated], tmp_path / "report.html")
+    summary, *_ = write_report([evaluated], tmp_path / "report.html")
     assert [row["model"] for row in summary.data] == ["generation 0", "generation 1"]
     before, after = (score(latest(evaluated / f"generation-{i}" / "results")["c"]) for i in (0, 1))
     found = summary.data[1]["suites"]["c"]["mce"]
@@ -127,7 +127,7 @@ def test_predictions_of_other_images_are_not_compared(evaluated: Path, tmp_path:
     text = 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 4\n'
     other = write_suite(tmp_path / "plain.toml", text)
     evaluate([str(run / "generation-1")], [other], device="cpu")
-    summary = write_report(run, tmp_path / "report.html")
+    summary, *_ = write_report(run, tmp_path / "report.html")
     assert "plain" not in summary.data[0]["suites"]
     assert "plain" in summary.data[1]["suites"]
     assert "another version" in (tmp_path / "report.html").read_text()
@@ -137,7 +137,7 @@ def test_several_runs_and_a_missing_suite(evaluated: Path, tmp_path: Path) -> No
     run = tmp_path / "second"
     shutil.copytree(evaluated, run)
     shutil.rmtree(run / "generation-1" / "results" / "p")
-    summary = write_report([evaluated, run], tmp_path / "report.html")
+    summary, *_ = write_report([evaluated, run], tmp_path / "report.html")
     assert len(summary.data) == 4
     assert "p" not in summary.data[3]["suites"]
     assert "not evaluated" in (tmp_path / "report.html").read_text()

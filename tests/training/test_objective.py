@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from nsbench.training.label_store import SparseTargets, dense
 from nsbench.training.objective import Loss, noisy_student_loss
 
 # One labeled image with logits (0, ln 3): probabilities 1/4 and 3/4.
@@ -59,3 +60,24 @@ def test_labeled_images_alone() -> None:
     )
     assert found.total.item() == pytest.approx(LABELED, rel=1e-6)
     assert math.isnan(found.unlabeled.item())
+
+
+def test_distillation_softens_both_sides_and_keeps_the_size_of_gradients() -> None:
+    student, teacher = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0))
+    store = SparseTargets(
+        torch.arange(5).expand(4, 5), teacher.softmax(1), torch.zeros(4)
+    )  # the whole distribution
+    targets = dense(store, 5, temperature=3.0)
+    torch.testing.assert_close(targets, (teacher / 3).softmax(1))
+    logits = torch.cat([torch.zeros(2, 5), student]).requires_grad_()
+    found = noisy_student_loss(
+        logits, torch.tensor([0, 1]), targets,
+        weighting="mean", label_smoothing=0.1, student_temperature=3.0,
+    )  # fmt: skip
+    soft = -((teacher / 3).softmax(1) * (student / 3).log_softmax(1)).sum(1).mean()
+    assert abs(float(found.unlabeled) - 9 * float(soft)) < 1e-5
+    # the gradient of T^2 CE is T (q - p), section 2.1 of Hinton et al.
+    found.total.backward()
+    assert logits.grad is not None
+    expected = 3 * ((student / 3).softmax(1) - (teacher / 3).softmax(1)) / 4
+    torch.testing.assert_close(logits.grad[2:], expected)

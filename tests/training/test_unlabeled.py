@@ -29,11 +29,14 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArraySource:
     return noise_source(tmp_path / "images", 150)
 
 
-def labeled(source: ArraySource, run: Path, number: int = 1, **keys: Any) -> LabeledByTeacher:
+def labeled(
+    source: ArraySource, run: Path, number: int = 1, base: Path | None = None, **keys: Any
+) -> LabeledByTeacher:
     settings = PseudoLabels.model_validate({"min_confidence": 0.3, "per_class": 20, **keys})
     return pseudo_label(
         settings, linear_teacher(seed=number), source, np.arange(10, 150),
         run / f"generation-{number}", run_folder=run, classes=CLASSES, seed=0, device=CPU,
+        base=base,
     )  # fmt: skip
 
 
@@ -76,6 +79,23 @@ def test_a_filter_chooses_once_for_all_generations(
     assert [path.name for path in sorted((run / "filter-labels").glob("*.npy"))] == [
         "chosen.npy", "rows.npy", "selection.npy",
     ]  # fmt: skip
+
+
+def test_labels_of_a_base_are_read_and_its_choice_is_left_alone(
+    source: ArraySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_filter(monkeypatch, linear_teacher(seed=7))
+    run, other = tmp_path / "run", tmp_path / "run" / "variants" / "other"
+    first = labeled(source, run, filter="other")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.*")}
+    same = labeled(source, other, base=run, filter="other")
+    assert same.store.folder == first.store.folder
+    assert (same.chosen == first.chosen).all()
+    less = labeled(source, other.with_name("less"), base=run, filter="other", min_confidence=0.5)
+    assert less.store.folder == other.with_name("less") / "generation-1" / "labels"
+    assert not list((run / "variants").rglob("filter-labels/*.arrow"))
+    assert len(less.store) < len(first.store)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_filter_answers_in_the_classes_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:

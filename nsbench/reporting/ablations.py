@@ -1,0 +1,79 @@
+"""Variants of a run beside its own generations: the ablation tables of a report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nsbench.reporting.results import Entry, comparable, generation_entry, suite_names
+from nsbench.reporting.tables import Table, model_row, suite_columns
+from nsbench.run import VARIANT, generation_folders, is_run, read_json, variant_folders
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A generation of a run, and the same generation of variants of the run.
+
+    rows: each variant with the settings that it changes.
+    """
+
+    base: Entry
+    rows: list[tuple[Entry, list[str]]]
+
+    @property
+    def suites(self) -> list[str]:
+        """The suites that one of them was evaluated on."""
+        return suite_names([self.base, *(entry for entry, _ in self.rows)])
+
+
+def ablations(paths: Sequence[Path], entries: Sequence[Entry]) -> list[Ablation]:
+    """What there is to tell of the variants in run folders, a generation at a time.
+
+    entries: the models of the report, among them the runs' own generations.
+    """
+    found: dict[Path, Ablation] = {}
+    own = {entry.folder: entry for entry in entries if entry.folder}
+    for run in filter(is_run, paths):
+        for folder in variant_folders(run):
+            changed = read_json(folder / VARIANT)["set"]
+            for generation in generation_folders(folder):
+                base = own.get(run / generation.name)
+                if base and base.folder:
+                    row = _beside(base, generation), changed
+                    found.setdefault(base.folder, Ablation(base, [])).rows.append(row)
+    return [found[folder] for folder in own if folder in found and _evaluated(found[folder])]
+
+
+def _beside(base: Entry, generation: Path) -> Entry:
+    """A variant's generation under the variant's name, without scores that do not compare."""
+    entry = generation_entry(generation)
+    other = {
+        name
+        for name, scores in entry.scores.items()
+        if name in base.scores and not comparable(scores, base.scores[name])
+    }
+    scores = {name: scores for name, scores in entry.scores.items() if name not in other}
+    name = generation.parent.name
+    return replace(entry, name=name, scores=scores, outdated=tuple(sorted(other)))
+
+
+def _evaluated(ablation: Ablation) -> bool:
+    return any(entry.scores or entry.outdated for entry, _ in ablation.rows)
+
+
+def ablation_table(ablation: Ablation) -> Table:
+    """A row for each variant: its headline on every suite, with the change against the run's own.
+
+    The data are records as `summary_table` has them, with the variant's name and settings.
+    """
+    base, names = ablation.base, ablation.suites
+    models = [base, *(entry for entry, _ in ablation.rows)]
+    first, _ = model_row(base, base, names)
+    rows, data = [[first[0], "", *first[1:]]], []
+    for entry, changed in ablation.rows:
+        cells, record = model_row(entry, base, names)
+        rows.append([cells[0], "\n".join(changed), *cells[1:]])
+        assert entry.folder
+        about = {"model": f"{entry.name}/{entry.folder.name}", "variant": entry.name}
+        data.append({**record, **about, "set": changed, "against": base.name})
+    columns = ["variant", "changed", *suite_columns(models, names)]
+    return Table(f"Variants of {base.name}, paired 95% intervals", columns, rows, data)
