@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
@@ -39,11 +41,20 @@ def start(device: torch.device) -> torch.device:
     Each process of a machine has a GPU of its own where `device` is `cuda` without a number.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _started():
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        _join()
     if size() > 1 and device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         torch.cuda.set_device(device)
     return device
+
+
+def _join() -> None:
+    store, number, count = next(rendezvous("env://", timeout=PATIENCE))
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        # processes that torchrun starts again must not find the addresses of the old ones; agents
+        # of several machines count restarts differently
+        store = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    dist.init_process_group("gloo", store=store, rank=number, world_size=count, timeout=PATIENCE)
 
 
 def gather(value: T) -> list[T]:
