@@ -125,10 +125,10 @@ def _variants(
         return of_run(Path(resume), names)
     if isinstance(recipe, str):
         return of_recipe(recipe, settings, names)
-    raise NsbenchError("variants stand in the file of a recipe: name that file")
+    raise NsbenchError("variants stand in the file of a recipe: name that file, before the option")
 
 
-def _ready(recipe: Recipe, folder: Path, device: torch.device, base: "Run | None" = None) -> Run:
+def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None = None) -> Run:
     """A run, or a variant of the run `base`. Raises NsbenchError for what would stop it later."""
     data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
     check(recipe, len(data.classes), len(data.train), device)
