@@ -76,6 +76,10 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="A run folder to go on with, by the recipe in it.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would take.")
+    ] = False,
+    devices: Annotated[int, typer.Option(min=1, help="Devices that --dry-run reckons with.")] = 1,
     variants: Annotated[
         list[str] | None,
         typer.Option(help="Also train these variants of the recipe; without a name, all of them."),
@@ -95,6 +99,13 @@ def train(
     from nsbench.reporting.tables import print_table, training_table
 
     set_roots(data)
+    if dry_run:
+        from nsbench.reporting.recipe_tables import training_estimate_table
+        from nsbench.training.estimate import estimate
+
+        rows = estimate(recipe, set_ or [], devices=devices, device=device, resume=resume)
+        print_table(training_estimate_table(rows, devices), json)
+        return
     asked = variants or None
     folder = nsbench.train(
         recipe, out, settings=set_ or [], device=device, resume=resume, variants=asked
@@ -303,6 +314,26 @@ def suites(
 
     set_roots(data)
     print_table(suite_table(name) if name else suites_table(), json)
+
+
+@app.command(
+    epilog="Examples:\n\n`nsbench recipes`\n\n`nsbench recipes cifar10-4k > my-recipe.toml`"
+)
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="A shipped recipe, to print its TOML file.")
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """List the shipped recipes, or print one to edit."""
+    from nsbench.recipe import recipe_file
+    from nsbench.reporting.recipe_tables import recipes_table
+    from nsbench.reporting.tables import print_table
+
+    if name:
+        print(recipe_file(name).read_text(encoding="utf-8"), end="")
+    else:
+        print_table(recipes_table(), json)
 
 
 @app.command(

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nsbench.clips import decode_clip
 from nsbench.data.arrays import mapped
-from nsbench.data.sources import EXTENSIONS, Source
+from nsbench.data.sources import EXTENSIONS, Source, labels_of
 from nsbench.data.trees import Tree, find_part, folders, part_names, size_of
 from nsbench.errors import NsbenchError
 from nsbench.names import SEVERITIES
@@ -41,11 +41,10 @@ def file_names(source: Source, indices: Iterable[int]) -> list[str]:
 
     Raises NsbenchError for a source without labels, or if two images share a name.
     """
-    if source.labels is None:
-        raise NsbenchError(f"{source.name} has no labels, but its files are named by class")
+    labels = labels_of(source, "naming files by class")
     taken: dict[str, str] = {}
     for index in map(int, indices):
-        label = int(source.labels[index])
+        label = int(labels[index])
         folder = source.classes[label] if source.classes else str(label)
         name = f"{_safe(folder)}/{_safe(_stem(source.ids[index]))}"
         if name in taken:

@@ -19,7 +19,7 @@ from nsbench import perturbations as perturbations_module
 from nsbench.clips import encode_clip
 from nsbench.config import nearest
 from nsbench.corruptions import MIN_SIZE, SIZES, corrupt
-from nsbench.data.sources import Source, SourceSpec, open_source
+from nsbench.data.sources import Source, SourceSpec, labels_of, open_source
 from nsbench.data.transforms import center_crop, crop_of, resized
 from nsbench.errors import NsbenchError
 from nsbench.names import (
@@ -187,6 +187,8 @@ def _check_levels(levels: Sequence[int], valid: Sequence[int], what: str) -> Non
 def _open(source: SourceSpec | str, target: Path) -> Source:
     spec = SourceSpec(source=source) if isinstance(source, str) else source
     opened = open_source(spec)
+    if opened.labels is not None:
+        labels_of(opened, "nsbench make")
     if Path(opened.name).is_dir() and target.resolve().is_relative_to(Path(opened.name).resolve()):
         raise NsbenchError(
             f"the target {target} lies in the source {opened.name}: choose a folder outside"

@@ -42,8 +42,11 @@ def _rate(speed: float) -> str:
 
 
 @contextmanager
-def stage(name: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
-    """Show the progress of one stage of `total` units on standard error, `done` of them earlier."""
+def stage(name: str, total: int | None, unit: str = "images", done: int = 0) -> Iterator[Advance]:
+    """Show the progress of one stage of `total` units on standard error, `done` of them earlier.
+
+    total: None where it is not known.
+    """
     console = Console(stderr=True)
     bar = _bar if console.is_terminal and not _is_silent() else _lines
     with bar(console, name, total, unit, done) as advance:
@@ -51,7 +54,7 @@ def stage(name: str, total: int, unit: str = "images", done: int = 0) -> Iterato
 
 
 @contextmanager
-def _bar(console: Console, name: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+def _bar(console: Console, name: str, total: int | None, unit: str, done: int) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -72,7 +75,9 @@ def _bar(console: Console, name: str, total: int, unit: str, done: int) -> Itera
 
 
 @contextmanager
-def _lines(console: Console, name: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+def _lines(
+    console: Console, name: str, total: int | None, unit: str, done: int
+) -> Iterator[Advance]:
     start = last = time.monotonic()
     before, latest = done, ""
 
@@ -80,11 +85,12 @@ def _lines(console: Console, name: str, total: int, unit: str, done: int) -> Ite
         nonlocal done, last, latest
         done, latest = done + count, note or latest
         now = time.monotonic()
-        if now - last >= LINE_SECONDS and done < total:
+        if now - last >= LINE_SECONDS and (total is None or done < total):
             last = now
             rate = (done - before) / (now - start)
-            _line(f"{name}: {done:,} of {total:,} {unit}, {_rate(rate)}/s, "
-                  f"{(total - done) / rate:.0f} s left {latest}")  # fmt: skip
+            of = "" if total is None else f" of {total:,}"
+            left = "" if total is None else f", {(total - done) / rate:.0f} s left"
+            _line(f"{name}: {done:,}{of} {unit}, {_rate(rate)}/s{left} {latest}")
 
     yield advance
     seconds = max(time.monotonic() - start, 1e-9)

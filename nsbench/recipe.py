@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import tomli_w
-from pydantic import Field
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from nsbench.config import Config, apply_settings, nearest, parse, read_toml
 from nsbench.data.sources import SourceSpec
@@ -22,18 +22,32 @@ from nsbench.variants import Variant, take_variants, varied
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
+def _one_or_more(value: Any) -> Any:
+    """Sources as they are validated, so that an error names its key and no member of the union."""
+    if not isinstance(value, list):
+        return value if value is None else SourceSpec.model_validate(value)
+    if not value:
+        raise ValueError("it must name a source")
+    return _SOURCES.validate_python(value)
+
+
+_SOURCES = TypeAdapter(list[SourceSpec])
+Sources = Annotated[SourceSpec | list[SourceSpec], BeforeValidator(_one_or_more)]
+
+
 class Data(Config):
     """The images to train on.
 
     labeled: images with labels; their classes become the model's. unlabeled: images for the
-    students; labels they may have are never read. labels_per_class: keep the labels of that many
+    students; labels they may have are never read. Both are a source, or a list of sources to join;
+    labeled ones must be of the same classes. labels_per_class: keep the labels of that many
     images a class, chosen by hash of their ids, and train on the rest as unlabeled images.
     validation_per_class: labeled images a class held out of training, on which the training log
     reports the accuracy. mean, std: of the pixels in units of [0, 1].
     """
 
-    labeled: SourceSpec
-    unlabeled: SourceSpec | None = None
+    labeled: Sources
+    unlabeled: Sources | None = None
     labels_per_class: int | None = Field(default=None, ge=1)
     validation_per_class: int = Field(default=0, ge=0)
     mean: list[float] = Field(default=IMAGENET_MEAN, min_length=3, max_length=3)
@@ -226,6 +240,13 @@ def shipped() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.toml"))}
 
 
+def recipe_file(name: str) -> Path:
+    """The file of a shipped recipe. Raises NsbenchError for an unknown one, with the nearest."""
+    if name not in shipped():
+        raise NsbenchError(f"there is no recipe {name}{nearest(name, shipped())}")
+    return shipped()[name]
+
+
 def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:
     """A recipe from a TOML file or by the name of a shipped one, with `key=value` settings.
 
@@ -250,9 +271,7 @@ def _load(
 ) -> tuple[Recipe, dict[str, tuple[Variant, Recipe]]]:
     path = Path(name)
     if not path.is_file():
-        if name not in shipped():
-            raise NsbenchError(f"there is no recipe {name}{nearest(name, shipped())}")
-        path = shipped()[name]
+        path = recipe_file(name)
     table = {"name": path.stem, **apply_settings(read_toml(path), settings or [])}
     listed = take_variants(table, str(path))
     recipe, variants = _resolved(deepcopy(table), str(path)), {}

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from nsbench.errors import NsbenchError
 from nsbench.layouts import ClipFiles, CorruptedFiles
 from nsbench.make import make_imagenet_c, make_imagenet_p
 from nsbench.manifest import only_writer
+from tests.data.kinds import png
 
 FEW: dict[str, Any] = {
     "corruptions": ["gaussian_noise", "fog"],
@@ -386,6 +389,15 @@ def test_settings_of_sequences_that_cannot_be(small_folder: Path, tmp_path: Path
     fails("the difficulty is 4, but must be a whole number from 1 to 3", difficulty=4)
     fails("the image size is 48, but sequences are of 32, 64 or 224 px", image_size=48)
     assert not (tmp_path / "p").exists()
+
+
+def test_labels_that_are_no_class_are_refused(tmp_path: Path) -> None:
+    table = tmp_path / "t.parquet"
+    cells = [{"bytes": png(n), "path": None} for n in range(2)]
+    pq.write_table(pa.table({"image": cells, "label": [0, -1]}), table)
+    with pytest.raises(NsbenchError, match=r"label -1, but nsbench make needs class numbers from"):
+        make_imagenet_c(str(table), tmp_path / "c", layout="npy")
+    assert not (tmp_path / "c").exists()
 
 
 def test_images_without_labels_are_refused(tmp_path: Path) -> None:

@@ -23,3 +23,19 @@ def test_a_failed_stage_does_not_say_that_it_is_done(capfd: pytest.CaptureFixtur
     with pytest.raises(ValueError, match="stop"), progress.stage("fog", 3):
         raise ValueError("stop")
     assert capfd.readouterr().err == ""
+
+
+def test_a_stage_of_unknown_length(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    now = iter([0.0, 20.0, 40.0, 40.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with progress.stage("fog", None) as advance:
+        advance(200)
+        advance(200)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [
+        "fog: 200 images, 10/s",
+        "fog: 400 images, 10/s",
+        "fog: 400 images in 40.0 s, 10/s",
+    ]

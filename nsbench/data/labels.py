@@ -57,20 +57,39 @@ def origin(source: Source, indices: NDArray[np.int64]) -> tuple[Source, NDArray[
     return source.origin(indices) if isinstance(source, RelabeledSource) else (source, indices)
 
 
+def labels_of(source: Source, purpose: str) -> NDArray[np.int64]:
+    """The labels (N,) of a source, which `purpose` needs.
+
+    Raises NsbenchError if it has none, or if one is not the number of a class.
+    """
+    if source.labels is None:
+        raise NsbenchError(f"{source.name} has no labels, but {purpose} needs them")
+    wrong = source.labels < 0
+    if source.classes:
+        wrong |= source.labels >= len(source.classes)
+    if wrong.any():
+        row = int(wrong.argmax())
+        known = f"to {len(source.classes) - 1}" if source.classes else "upwards"
+        raise NsbenchError(
+            f"the image {source.ids[row]} of {source.name} has the label {source.labels[row]}, but "
+            f"{purpose} needs class numbers from 0 {known}: correct or remove it"
+        )
+    return source.labels
+
+
 def of_classes(source: Source, classes: tuple[str, ...]) -> RelabeledSource:
     """The images of some classes, by name, labeled by the place of their class among these.
 
     A source without class names is taken to have the numbers of ImageNet-1k as labels.
     Raises NsbenchError if it is unlabeled, or has no image of one of the classes.
     """
-    if source.labels is None:
-        raise NsbenchError(f"{source.name} has no labels, so its classes cannot be chosen")
+    labels = labels_of(source, "a choice of its classes")
     known = source.classes or _imagenet_classes()
     place = {name: number for number, name in enumerate(classes)}
     places = np.array([place.get(name, -1) for name in known])
-    if np.max(source.labels, initial=0) >= len(known):
+    if np.max(labels, initial=0) >= len(known):
         raise NsbenchError(f"{source.name} has labels beyond the {len(known)} of ImageNet-1k")
-    labels = places[source.labels]
+    labels = places[labels]
     missing = sorted(set(range(len(classes))) - set(labels.tolist()))
     if missing:
         raise NsbenchError(

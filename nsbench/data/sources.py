@@ -16,9 +16,11 @@ from nsbench.data.arrays import ArraySource
 from nsbench.data.digits import DIGITS_SPLITS, DigitsSource
 from nsbench.data.folders import FolderSource, class_folders
 from nsbench.data.images import EXTENSIONS, decode
-from nsbench.data.labels import of_classes, origin, relabeled
+from nsbench.data.labels import labels_of, of_classes, origin, relabeled
+from nsbench.data.originals import STL10, SVHN, Stl10Source, SvhnSource, file_of_split
 from nsbench.data.shards import ShardSource, is_pattern, shard_files
-from nsbench.data.spec import Source, SourceSpec, label_sets
+from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
+from nsbench.data.streams import streamed
 from nsbench.data.tables import TableSource
 from nsbench.errors import NsbenchError
 from nsbench.randomness import stable_hash
@@ -33,6 +35,7 @@ __all__ = [
     "TableSource",
     "decode",
     "label_sets",
+    "labels_of",
     "of_classes",
     "open_source",
     "origin",
@@ -63,8 +66,10 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
 def _open(spec: SourceSpec) -> Source:
     if spec.source == "digits":
         return DigitsSource(spec.split or "test")
-    if spec.source.startswith("hf:"):
-        return TableSource(spec, spec.source.removeprefix("hf:"))
+    if spec.streaming:
+        return TableSource(spec, str(streamed(spec)))
+    if spec.source.startswith(HUB):
+        return TableSource(spec, spec.source.removeprefix(HUB))
     if is_pattern(spec.source):
         return ShardSource(spec.source, shard_files(spec.source), _own_space(spec))
     path = Path(spec.source).expanduser()
@@ -84,18 +89,24 @@ def _own_space(spec: SourceSpec) -> str:
 def _open_file(path: Path, spec: SourceSpec) -> Source:
     if path.suffix == ".parquet":
         return TableSource(spec, str(path))
+    if path.suffix == ".mat":
+        return SvhnSource(path, _own_space(spec))
     if path.suffix == ".npy":
         return ArraySource(path, _own_space(spec))
     if {".tar", ".tgz"} & set(path.suffixes):
         return TarSource(path, _own_space(spec), spec.split)
     raise NsbenchError(
-        f"{path} is no source: name a folder, a .parquet, .tar or .npy file, or hf:OWNER/NAME"
+        f"{path} is no source: name a folder, a .parquet, .tar, .npy or .mat file, or hf:OWNER/NAME"
     )
 
 
 def _open_folder(path: Path, spec: SourceSpec) -> Source:
     if any(path.glob("*.parquet")):
         return TableSource(spec, str(path))
+    if any(path.glob(f"*{SVHN}")):
+        return SvhnSource(file_of_split(path, spec.split, SVHN), _own_space(spec))
+    if any(path.glob(f"*{STL10}")):
+        return Stl10Source(file_of_split(path, spec.split, STL10), _own_space(spec))
     path = path / spec.split if spec.split else path
     if (path / "images.npy").is_file():
         return ArraySource(path / "images.npy", _own_space(spec))
@@ -109,11 +120,10 @@ def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np
 
     Raises NsbenchError if the source has no labels or a class has fewer images than asked.
     """
-    if source.labels is None:
-        raise NsbenchError(f"{source.name} has no labels, but {purpose} needs them")
+    labels = labels_of(source, purpose)
     chosen: list[int] = []
-    for label in range(int(np.max(source.labels)) + 1):
-        of_class = np.flatnonzero(source.labels == label).tolist()
+    for label in range(int(np.max(labels)) + 1):
+        of_class = np.flatnonzero(labels == label).tolist()
         if len(of_class) < per_class:
             name = source.classes[label] if source.classes else str(label)
             raise NsbenchError(

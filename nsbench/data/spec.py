@@ -10,18 +10,25 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer, model_vali
 
 from nsbench.config import Config
 
+HUB = "hf:"
+_NEWER = ("labels", "subset", "streaming")
+
 
 class SourceSpec(Config):
     """How a recipe or suite names a source; a plain string is short for `source`.
 
     source: `digits`; a folder with one folder a class, or a `.tar` of one; a `.parquet` file or a
         folder of them; `hf:OWNER/NAME`; WebDataset shards, as a folder of `.tar` files or
-        `NAME-{000..003}.tar`; a `.npy` file of images or a folder with `images.npy`; or
-        `data:NAME`, a data set of the catalog that is sought in the data roots. Paths count from
-        the working directory.
-    split: `test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set; a
-        folder below the folder or inside the tar.
+        `NAME-{000..003}.tar`; a `.npy` file of images or a folder with `images.npy`; a folder of
+        SVHN's `train_32x32.mat` and so on, or one of these files; a folder of STL-10's
+        `train_X.bin` and so on; or `data:NAME`, a data set of the catalog that is sought in the
+        data roots. Paths count from the working directory.
+    split: `test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set, such
+        as `extra` of SVHN; a folder below the folder or inside the tar.
     image_column, label_column: columns of Parquet files and Hugging Face data sets.
+    subset: the configuration of a Hugging Face data set, such as `cropped_digits`.
+    streaming: stream a split of a Hugging Face data set, of which only these two columns are kept,
+        into a Parquet file in NSBENCH_CACHE; see `nsbench.data.streams`.
     label_space: `names` matches classes by name; `indices` takes labels as the model's own class
         indices, for data sets whose class names a model does not know.
     labels: labels from elsewhere: `real` for ImageNet-ReaL as timm ships it, a `.json` file like
@@ -34,20 +41,32 @@ class SourceSpec(Config):
     label_column: str = "label"
     label_space: Literal["names", "indices"] = "names"
     labels: str | None = None
+    subset: str | None = None
+    streaming: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _from_string(cls, value: Any) -> Any:
         return {"source": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _hub_only(self) -> "SourceSpec":
+        if (self.subset or self.streaming) and not self.source.startswith(HUB):
+            key = "streaming" if self.streaming else "subset"
+            raise ValueError(f"{key} is for data sets of the Hugging Face hub, {HUB}OWNER/NAME")
+        return self
+
     @model_serializer(mode="wrap")
     def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # suites are known by a hash of this, which a key they do not use must not change
         table: dict[str, Any] = dump(self)
-        return {key: value for key, value in table.items() if key != "labels" or value is not None}
+        return {
+            k: value for k, value in table.items() if k not in _NEWER or value not in (None, False)
+        }
 
     def __str__(self) -> str:
-        return f"{self.source} ({self.split})" if self.split else self.source
+        part = ", ".join(filter(None, [self.subset, self.split]))
+        return f"{self.source} ({part})" if part else self.source
 
 
 class Source(Protocol):

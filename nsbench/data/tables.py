@@ -54,7 +54,7 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
         if path.endswith(".parquet"):
             table = datasets.load_dataset("parquet", data_files=path, split="train")
         else:
-            table = datasets.load_dataset(path, split=split)
+            table = datasets.load_dataset(path, spec.subset, split=split)
     except Exception as error:  # every library under load_dataset raises errors of its own
         raise NsbenchError(f"cannot open {spec}: {first_line(error)}") from error
     if not len(table):
@@ -95,7 +95,7 @@ def _table_labels(
             "names in every row); set label_column"
         )
     labels = np.array(values, dtype=np.int64)
-    if (labels < 0).any():
+    if (labels < 0).all():  # how the hub marks images without labels
         return None, None
     names = getattr(feature, "names", None) if spec.label_space == "names" else None
     return (tuple(names) if names else None), labels

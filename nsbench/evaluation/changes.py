@@ -14,6 +14,7 @@ from nsbench.evaluation.statistics import (
     Interval,
     bootstrap,
     bootstrap_p,
+    constant_interval,
     mcnemar,
     percentile_interval,
     resampled_counts,
@@ -29,7 +30,8 @@ MIN_IMAGES = 20
 class Metric:
     """A metric in percent (mT5D included) as the mean of per-image scores.
 
-    proportion: whether the scores are 0 or 100, so that Wilson's interval applies.
+    proportion: whether the scores are 0 or 100, so that Wilson's interval applies. bounds: the
+    least and greatest score that an image can have.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Metric:
     scores: Floats
     higher_is_better: bool
     proportion: bool = False
+    bounds: tuple[float, float] = (0.0, 100.0)
 
     @property
     def value(self) -> float:
@@ -49,7 +52,13 @@ class Metric:
         if self.proportion:
             low, high = wilson(int(np.count_nonzero(self.scores)), len(self.scores))
             return Interval(100 * low, 100 * high)
+        if _is_constant(self.scores):
+            return constant_interval(float(self.scores[0]), len(self.scores), *self.bounds)
         return bootstrap(self.scores)
+
+
+def _is_constant(scores: Floats) -> bool:
+    return bool((scores == scores[:1]).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +143,8 @@ class Change:
 def change(metric: Metric, base: Metric) -> Change:
     """`metric` minus `base`, with a paired bootstrap interval.
 
+    Where all images changed by the same, as those of two models that are always wrong, that has no
+    width, and the interval is that of `constant_interval`.
     Raises NsbenchError if the two were not measured on the same images.
     """
     return changes([metric], [base])[0]
@@ -174,4 +185,12 @@ def _change(metric: Metric, base: Metric, resampled: Floats) -> Change:
         p_value = mcnemar(int((difference < 0).sum()), int((difference > 0).sum()))
     else:
         p_value = bootstrap_p(resampled)
-    return Change(value, percentile_interval(resampled), better, len(difference), p_value)
+    return Change(value, _interval(metric, base, resampled), better, len(difference), p_value)
+
+
+def _interval(metric: Metric, base: Metric, resampled: Floats) -> Interval:
+    difference = metric.scores - base.scores
+    if isinstance(metric, DetectionMetric) or not _is_constant(difference):
+        return percentile_interval(resampled)
+    least, most = metric.bounds[0] - base.bounds[1], metric.bounds[1] - base.bounds[0]
+    return constant_interval(float(difference[0]), len(difference), least, most)

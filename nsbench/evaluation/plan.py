@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nsbench import corruptions, distributed, perturbations
 from nsbench.corruptions import package
 from nsbench.data.catalog import PREFIX, data_set, how_to_get, is_missing
-from nsbench.data.sources import Source, of_classes, sample, select_per_class
+from nsbench.data.sources import Source, labels_of, of_classes, sample, select_per_class
 from nsbench.data.transforms import Preprocessing, crop_of
 from nsbench.errors import NsbenchError
 from nsbench.evaluation.files import FilesOf
@@ -77,9 +77,7 @@ def make_plan(
     clean: the source of the suite's clean images, where that is another one. Raises NsbenchError
     for images that cannot serve the suite, or a class no model knows.
     """
-    if source.labels is None:
-        raise NsbenchError(f"{suite.name} needs labels, but {source.name} has none")
-    _tell_missing_classes(suite, source.labels, source.name)
+    _tell_missing_classes(suite, labels_of(source, suite.name), source.name)
     images = everything = _images(source, _indices(suite, source, options), options)
     if clean:
         everything = _clean_images(suite, source, clean, options)

@@ -153,16 +153,7 @@ def _corruption(
     clean_rows = read_cell(folder, "clean")
     clean = (~_correct(clean_rows)).astype(float)
     ids = tuple(clean_rows.ids)
-    metrics = {}
-    if reference:
-        base = reference["errors"]
-        metrics["mce"] = Metric(mce_name(suite.corruptions), ids, mce(errors, base), False)
-        rising = [n for n in errors if np.mean(base[n]) - reference["clean"] >= MIN_RISE]
-        if rising:
-            some = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
-            chosen = {name: errors[name] for name in rising}
-            values = relative_mce(chosen, clean, base, reference["clean"])
-            metrics["relative_mce"] = Metric(f"relative mCE{some}", ids, values, False)
+    metrics = _normalised(errors, clean, ids, reference) if reference else {}
     per_corruption = np.stack([row.mean(0) for row in errors.values()])
     plain: Floats = 100 * per_corruption.mean(0)
     metrics["error"] = Metric("mean error under corruption", ids, plain, False)
@@ -176,6 +167,29 @@ def _corruption(
         tables,
         _parts(ids, "error", {name: row.mean(0) for name, row in errors.items()}),
     )
+
+
+def _normalised(
+    errors: Mapping[str, NDArray[np.bool_]],
+    clean: Floats,
+    ids: tuple[str, ...],
+    reference: Mapping[str, Any],
+) -> dict[str, Metric]:
+    """MCE, and relative mCE where the reference suffers; their bounds are to be always wrong."""
+    base, clean_base = reference["errors"], reference["clean"]
+    always = {name: np.ones(len(row)) for name, row in errors.items()}
+    bounds = (0.0, float(mce(always, base)))
+    metrics = {"mce": Metric(mce_name(list(errors)), ids, mce(errors, base), False, bounds=bounds)}
+    rising = [name for name in errors if np.mean(base[name]) - clean_base >= MIN_RISE]
+    if rising:
+        some = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
+        chosen = {name: errors[name] for name in rising}
+        values = relative_mce(chosen, clean, base, clean_base)
+        most = float(relative_mce({name: always[name] for name in rising}, 0, base, clean_base))
+        metrics["relative_mce"] = Metric(
+            f"relative mCE{some}", ids, values, False, bounds=(-most, most)
+        )
+    return metrics
 
 
 def _errors(suite: CorruptionSuite, folder: Path, name: str) -> NDArray[np.bool_]:
@@ -199,9 +213,11 @@ def _perturbation(
     metrics = {}
     if reference:
         rates = normalised_mean(flips, reference["flip_probability"])
-        metrics["mfr"] = Metric("mFR", ids, rates, False)
+        most = normalised_mean(dict.fromkeys(flips, 1.0), reference["flip_probability"])
+        metrics["mfr"] = Metric("mFR", ids, rates, False, bounds=(0, most))
         spread = normalised_mean(distances, reference["top5_distance"])
-        metrics["mt5d"] = Metric("mT5D", ids, spread, False)
+        most = normalised_mean(dict.fromkeys(flips, WORST_DISTANCE), reference["top5_distance"])
+        metrics["mt5d"] = Metric("mT5D", ids, spread, False, bounds=(0, most))
     plain: Floats = 100 * np.stack(list(flips.values())).mean(0)
     metrics["flip_probability"] = Metric("mean flip probability", ids, plain, False)
     tables = {

@@ -64,6 +64,18 @@ def bootstrap(scores: NDArray[np.float64], seed: int = 0) -> Interval:
     return percentile_interval(resampled_means(scores[:, None], seed)[:, 0])
 
 
+def constant_interval(score: float, images: int, low: float, high: float) -> Interval:
+    """The 95% interval of a mean of scores between `low` and `high` that are `score` on all images.
+
+    Resamples of equal scores are all the same, so that a bootstrap has no width. But at most a
+    share z^2 / (n + z^2) of all images, Wilson's bound for 0 of n, has another score, which may lie
+    at either end. Where all n images are wrong the mean error is thus at least n / (n + z^2).
+    Raises ValueError without images.
+    """
+    other = wilson(0, images).high
+    return Interval(score - other * (score - low), score + other * (high - score))
+
+
 def percentile_interval(values: NDArray[np.float64]) -> Interval:
     """The middle 95% of a statistic's values on the resamples, (R,)."""
     low, high = np.quantile(values, [0.025, 0.975])

@@ -92,15 +92,15 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 def metric_text(metric: Metric) -> str:
     """`96.1 [94.7, 97.1]`."""
     low, high = metric.interval
-    return f"{metric.value:.1f} [{low:.1f}, {high:.1f}]"
+    return f"{metric.value:z.1f} [{low:z.1f}, {high:z.1f}]"
 
 
 def change_text(difference: Change | None) -> str:
-    """`+2.3 [+1.0, +3.6]`, empty where there is none."""
+    """`+2.3 [+1.0, +3.6]`, empty where there is none; what rounds to zero is `+0.0`."""
     if difference is None:
         return ""
     low, high = difference.interval
-    return f"{difference.value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{difference.value:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
 
 
 def metric_data(metric: Metric) -> dict[str, Any]:
@@ -176,23 +176,31 @@ def estimate_table(rows: Sequence[dict[str, Any]]) -> Table:
             f"{row['images']:,}",
             f"{row['forward_passes']:,}",
             duration(row["seconds"]),
-            _size(row["bytes"]),
+            size_text(row["bytes"]),
         ]
         for row in rows
     ]
     passes, seconds, size = (
         sum(row[key] for row in rows) for key in ("forward_passes", "seconds", "bytes")
     )
-    cells.append(["all", "", "", "", f"{passes:,}", duration(seconds), _size(size)])
+    cells.append(["all", "", "", "", f"{passes:,}", duration(seconds), size_text(size)])
     # decoded once for all models
     decoded = max((row["decoded_bytes"] for row in rows), default=0)
-    note = f"Decoded images take about {_size(decoded)} meanwhile; the time is an estimate."
+    note = f"Decoded images take about {size_text(decoded)} meanwhile; the time is an estimate."
     return Table("dry run", columns, cells, list(rows), notes=[note])
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
     """`1.2 GB`."""
-    units = ("B", "KB", "MB", "GB", "TB")
+    return _scaled(count, ("B", "KB", "MB", "GB", "TB"))
+
+
+def count_text(count: float) -> str:
+    """`1.2 M`; `512` as it is."""
+    return _scaled(count, ("", "K", "M", "G", "T")).rstrip()
+
+
+def _scaled(count: float, units: Sequence[str]) -> str:
     power = min(len(str(int(count))) - 1, 3 * len(units) - 1) // 3
     return f"{count / 1000**power:.3g} {units[power]}"
 

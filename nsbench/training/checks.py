@@ -54,10 +54,10 @@ def _check_student(recipe: Recipe, index: int, sizes: list[int]) -> None:
 
 
 def _check_device(generation: Generation, device: torch.device) -> None:
-    if generation.sync_batch_norm and device.type != "cuda":
+    if generation.sync_batch_norm and distributed.size() > 1 and device.type != "cuda":
         raise NsbenchError(
-            "the key 'sync_batch_norm' is true, but only batch norm on GPUs can be synchronised: "
-            "set sync_batch_norm = false"
+            "the key 'sync_batch_norm' is true, but several processes can synchronise batch norm "
+            "on GPUs only: set sync_batch_norm = false"
         )
     if generation.precision == "float16" and device.type == "cpu":
         raise NsbenchError(

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nsbench.data.joined import JoinedSource
 from nsbench.data.loaders import clean_crops
-from nsbench.data.sources import Source, open_source, select_per_class
+from nsbench.data.sources import Source, SourceSpec, labels_of, open_source, select_per_class
 from nsbench.data.transforms import Preprocessing, normalize
 from nsbench.errors import NsbenchError
 from nsbench.randomness import stable_hash
@@ -30,9 +31,8 @@ class TrainingData:
 
 def open_data(data: Data) -> TrainingData:
     """Open a recipe's sources and divide the labeled images. Raises NsbenchError."""
-    labeled = open_source(data.labeled)
-    if labeled.labels is None:
-        raise NsbenchError(f"data.labeled is {labeled.name}, which has no labels")
+    labeled = _open(data.labeled, labeled=True)
+    labels = labels_of(labeled, "data.labeled")
     kept = np.arange(len(labeled))
     if data.labels_per_class:
         kept = select_per_class(labeled, data.labels_per_class, "data.labels_per_class")
@@ -40,17 +40,24 @@ def open_data(data: Data) -> TrainingData:
     validation = np.array([], dtype=np.int64)
     if data.validation_per_class:
         validation = _validation(labeled, kept, data.validation_per_class)
-    unlabeled = open_source(data.unlabeled) if data.unlabeled else None
+    unlabeled = _open(data.unlabeled, labeled=False) if data.unlabeled else None
     if unlabeled and data.labels_per_class:
         raise NsbenchError(
             "set either data.unlabeled or data.labels_per_class: the second makes the rest of the "
             "labeled images the unlabeled ones"
         )
     indices = np.arange(len(unlabeled)) if unlabeled else withheld
-    names = labeled.classes or tuple(str(i) for i in range(int(np.max(labeled.labels)) + 1))
+    names = labeled.classes or tuple(str(i) for i in range(int(np.max(labels)) + 1))
     return TrainingData(
         labeled, np.setdiff1d(kept, validation), validation, unlabeled or labeled, indices, names
     )
+
+
+def _open(specs: SourceSpec | list[SourceSpec], *, labeled: bool) -> Source:
+    """A source, or several as one."""
+    if isinstance(specs, SourceSpec):
+        return open_source(specs)
+    return JoinedSource([open_source(spec) for spec in specs], labeled=labeled)
 
 
 def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDArray[np.int64]:

@@ -195,7 +195,8 @@ class _Keeper:
 def _stops() -> Iterator[list[int]]:
     """Catch Ctrl-C and SIGTERM once, so that a step can be finished and its state be kept.
 
-    The list fills when one comes; a second one stops at once.
+    The list fills when one comes; a second one stops at once. Several processes would not all stop
+    at the same step, so they stop as they are told to.
     """
     caught: list[int] = []
     before: dict[signal.Signals, Any] = {}
@@ -205,7 +206,7 @@ def _stops() -> Iterator[list[int]]:
         signal.signal(number, before[signal.Signals(number)])
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM) if distributed.size() == 1 else ():
             before[number] = signal.signal(number, catch)
     except ValueError:  # not the main thread, which alone is told of signals
         pass

@@ -94,7 +94,7 @@ def train(
     """
     beside = _variants(recipe, settings, resume, variants) if variants is not None else []
     if resume:
-        recipe, out = _recipe_of(Path(resume)), resume
+        recipe, out = recipe_of(Path(resume)), resume
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, settings)
     if recipe is None:
@@ -148,7 +148,8 @@ def _train(run: Run) -> None:
             write_provenance(run.folder, run.recipe)
 
 
-def _recipe_of(folder: Path) -> str:
+def recipe_of(folder: Path) -> str:
+    """The recipe in a run folder. Raises NsbenchError if it is none."""
     if not is_run(folder):
         raise NsbenchError(
             f"{folder} holds no recipe.toml, so there is nothing to resume: name the folder of a "

@@ -177,3 +177,21 @@ def test_the_released_images_are_counted_right() -> None:
     counts = {name: entry.images for name, entry in data_sets().items()}
     assert counts["imagenet-c"] == 50_000 * len(CORRUPTIONS) * 5
     assert counts["imagenet-3dcc"] == 50_000 * len(data_sets()["imagenet-3dcc"].archives) * 5
+
+
+def test_downloads_are_checked_as_torchvision_does() -> None:
+    from torchvision.datasets import STL10, SVHN
+
+    svhn = {archive.url: archive.md5 for archive in data_sets()["svhn"].archives}
+    assert svhn == {url: md5 for url, _, md5 in SVHN.split_list.values()}
+    (stl10,) = data_sets()["stl10"].archives
+    assert (stl10.url, stl10.md5) == (STL10.url, STL10.tgz_md5)
+
+
+def test_the_training_images_beside_the_test_images(image_folder: Path, root: Path) -> None:
+    shutil.copytree(image_folder, root / "cifar10" / "test")
+    shutil.copytree(image_folder / "cat", root / "cifar10" / "train" / "cat")
+    assert len(open_source(spec("data:cifar10"))) == 6
+    assert len(open_source(spec("data:cifar10", split="train"))) == 3
+    shutil.copytree(image_folder, root / "imagenet" / "train")
+    assert len(open_source(spec("data:imagenet-train"))) == 6

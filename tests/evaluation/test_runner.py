@@ -265,7 +265,10 @@ def test_masked_classes(tiny_run: Path, tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ('kind = "accuracy"\nsource = "digits"\nimages_per_class = 101\n', "asks for 101 images"),
-        ('kind = "accuracy"\nsource = { source = "digits", split = "unlabeled" }\n', "has none"),
+        (
+            'kind = "accuracy"\nsource = { source = "digits", split = "unlabeled" }\n',
+            "has no labels",
+        ),
         ('kind = "accuracy"\nsource = "/no/where"\n', "there is no /no/where"),
         ('kind = "corruption"\nsource = "digits"\nimage_size = 8\n', "'image_size' is 8"),
     ],

@@ -191,3 +191,53 @@ def test_the_p_value_of_proportions_is_mcnemars() -> None:
     after = Metric("m", ids, np.repeat([0.0, 100, 100], [2, 8, 20]), True, proportion=True)
     assert change(after, before).p_value == pytest.approx(2 * (1 + 10 + 45) / 1024)
     assert change(before, before).p_value == 1
+
+
+def all_rows(answer: int, frames: int = 1) -> Predictions:
+    """Forty images of class 0, all answered with one class."""
+    count = 40 * frames
+    ids = [name for name in IDS for _ in range(frames)]
+    top = np.tile(np.arange(answer, answer + 5, dtype=np.int32), (count, 1))
+    return Predictions(ids, np.zeros(count, np.int32), top, np.full(count, 0.5, np.float32))
+
+
+def test_a_model_that_is_always_wrong_has_intervals(tmp_path: Path) -> None:
+    cells = {f"{n}/{s}": all_rows(1) for n in ("fog", "snow") for s in range(1, 6)}
+    errors = {"fog": [0.5] * 5, "snow": [0.8] * 5}
+    reference = {"model": "ref", "clean": 0.2, "errors": errors}
+    scores = score(stored(tmp_path, SUITE, cells | {"clean": all_rows(0)}, reference))
+    z2 = 1.959963984540054**2
+    least, most = 40 / (40 + z2), z2 / (40 + z2)
+    mce = 100 * (1 / 0.5 + 1 / 0.8) / 2
+    found = scores.metrics["mce"]
+    assert found.value == pytest.approx(mce)
+    assert found.interval == pytest.approx((least * mce, mce))
+    # always right on clean images and always wrong on others is the most there is
+    relative = 100 * (1 / 0.3 + 1 / 0.6) / 2
+    assert scores.metrics["relative_mce"].interval == pytest.approx(
+        (relative - 2 * most * relative, relative)
+    )
+    assert scores.metrics["error"].interval == pytest.approx((100 * least, 100))
+    assert scores.parts["fog"].interval == pytest.approx((100 * least, 100))
+    # nor is it sure that another such model is equal
+    same = change(found, found)
+    assert same.value == 0
+    assert same.interval == pytest.approx((-most * mce, most * mce))
+    assert same.p_value == 1
+
+
+def test_a_model_that_never_flips_has_intervals(tmp_path: Path) -> None:
+    names = ("gaussian_noise", "translate")
+    cells = {name: all_rows(1, frame_count(name, 32)) for name in names}
+    reference = {
+        "model": "ref",
+        "flip_probability": {"gaussian_noise": 0.2, "translate": 0.5},
+        "top5_distance": {"gaussian_noise": 3.0, "translate": 1.5},
+    }
+    text = SUITE.replace("corruption", "perturbation").replace("fog", names[0])
+    metrics = score(stored(tmp_path, text.replace("snow", names[1]), cells, reference)).metrics
+    z2 = 1.959963984540054**2
+    most = z2 / (40 + z2)
+    assert metrics["mfr"].interval == pytest.approx((0, most * 100 * (1 / 0.2 + 1 / 0.5) / 2))
+    assert metrics["mt5d"].interval == pytest.approx((0, most * 100 * (15 / 3 + 15 / 1.5) / 2))
+    assert metrics["flip_probability"].interval == pytest.approx((0, 100 * most))

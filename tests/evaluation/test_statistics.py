@@ -15,6 +15,7 @@ from nsbench.evaluation.statistics import (
     benjamini_hochberg,
     bootstrap,
     bootstrap_p,
+    constant_interval,
     error_consistency,
     mcnemar,
     resampled_means,
@@ -184,3 +185,18 @@ def test_error_consistency_is_cohens_kappa_with_an_interval_around_it() -> None:
 def test_error_consistency_needs_the_same_images() -> None:
     with pytest.raises(ValueError, match="same images"):
         error_consistency(*answers("10", "101"))
+
+
+def test_the_interval_of_equal_scores_by_hand() -> None:
+    z2 = 1.959963984540054**2
+    # always wrong: an error of at least n / (n + z^2)
+    assert constant_interval(100, 50, 0, 100) == pytest.approx((100 * 50 / (50 + z2), 100))
+    assert constant_interval(0, 50, 0, 100) == pytest.approx((0, 100 * z2 / (50 + z2)))
+    assert constant_interval(120, 50, 0, 120) == pytest.approx((120 * 50 / (50 + z2), 120))
+    low, high = wilson(50, 50)
+    assert constant_interval(1, 50, 0, 1) == pytest.approx((low, high))
+    # between the bounds it reaches to both sides, as far as each is away
+    share = z2 / (20 + z2)
+    assert constant_interval(40, 20, -100, 100) == pytest.approx(
+        (40 - 140 * share, 40 + 60 * share)
+    )

@@ -183,6 +183,28 @@ def test_two_processes_train_to_the_same_losses(
     assert done.stdout.count("test_vit") == 2  # one table
 
 
+def test_processes_that_torchrun_starts_again_go_on(recipe: Path, tmp_path: Path) -> None:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    more = ["-m", "nsbench", "train", str(recipe), "--device", "cpu", "--set"]
+    more += ["generations.1.epochs=8", "checkpoint_steps=8"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launch, "--max-restarts", "1", *more]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "a")],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    checkpoint = tmp_path / "a" / "generation-1" / "checkpoint.safetensors"
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.005)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert "generation 1: going on after step" in said
+    alone = train(str(recipe), tmp_path / "b", settings=["generations.1.epochs=8"], device="cpu")
+    np.testing.assert_allclose(losses(tmp_path / "a"), losses(alone), rtol=1e-3)
+
+
 def test_bad_input_is_told_once_by_several_processes(recipe: Path, tmp_path: Path) -> None:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, *launch, "-m", "nsbench", "train", str(recipe), "--device", "cpu"]

@@ -1,0 +1,220 @@
+"""What a recipe would take, from its models, its images and a short measurement."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nsbench.bench import timed
+from nsbench.errors import NsbenchError
+from nsbench.models import build, count_parameters, resolve_device
+from nsbench.precision import autocast
+from nsbench.progress import stage
+from nsbench.recipe import Generation, Recipe, load_recipe
+from nsbench.training.checks import check
+from nsbench.training.data import TrainingData, open_data
+from nsbench.training.fine_tune import fine_tuning
+from nsbench.training.generations import recipe_of
+from nsbench.training.label_shards import MOST
+from nsbench.training.schedule import optimizer_for, steps_of
+
+MEASURED_FLOPS = 2e10
+"""A forward pass with more, for an image, is measured on smaller images and scaled."""
+
+SMALL = 128
+"""Side of those images in pixels."""
+
+LABEL_BYTES = 14
+"""Of an image's label beside its classes: index, confidence, remaining mass; 4 for each class."""
+
+
+def estimate(
+    recipe: str | Recipe | None,
+    settings: list[str] | None = None,
+    *,
+    devices: int = 1,
+    device: str | None = None,
+    resume: Path | None = None,
+) -> list[dict[str, Any]]:
+    """For each generation, and each fine-tuning: what it would take. Nothing is written.
+
+    Returns generation, arch, image_size, parameters, gflops (10^9 floating-point operations of one
+    image's forward pass), steps, images (of all steps, and those that the teacher labels before),
+    memory_bytes (of one of `devices`, in a step), disk_bytes (labels and checkpoints) and seconds
+    (of all passes on so many devices, by a measurement on this one).
+    Raises NsbenchError as `train` does before it begins.
+    """
+    if resume:
+        recipe = recipe_of(resume)
+    if isinstance(recipe, str):
+        recipe = load_recipe(recipe, settings)
+    if recipe is None:
+        raise NsbenchError("name a recipe, or a run folder by --resume")
+    target = resolve_device(device)
+    data = open_data(recipe.data)
+    check(recipe, len(data.classes), len(data.train), target)
+    stages = list(_stages(recipe, len(data.train)))
+    clock = _Clock(target, len(data.classes))
+    rows = []
+    with stage("dry run", len(stages), "generations") as advance:
+        for name, generation, teacher in stages:
+            rows.append(_row(name, generation, teacher, recipe, data, devices, clock))
+            advance()
+    return rows
+
+
+def _stages(
+    recipe: Recipe, labeled_images: int
+) -> Iterator[tuple[str, Generation, Generation | None]]:
+    """Name, settings and teacher of everything that is trained."""
+    teacher = None
+    for index, generation in enumerate(recipe.generations):
+        yield f"{index}", generation, teacher
+        teacher = generation
+        if generation.fine_tune:
+            teacher = fine_tuning(generation, labeled_images)
+            yield f"{index} fine-tuned", teacher, None
+
+
+def _row(
+    name: str,
+    generation: Generation,
+    teacher: Generation | None,
+    recipe: Recipe,
+    data: TrainingData,
+    devices: int,
+    clock: "_Clock",
+) -> dict[str, Any]:
+    steps = steps_of(generation, len(data.train))
+    a_step = generation.batch_size + (generation.unlabeled_batch if teacher else 0)
+    to_label = len(data.unlabeled_indices) if teacher else 0
+    classes = len(data.classes)
+    module = _meta(generation, classes)
+    flops = flops_of(module, generation.image_size)
+    seconds = steps * a_step * clock.seconds(generation, flops, backward=True)
+    if teacher:
+        cost = flops_of(_meta(teacher, classes), teacher.image_size)
+        seconds += to_label * clock.seconds(teacher, cost, backward=False)
+    kept = recipe.pseudo_labels.top_k or min(MOST, classes)
+    weights = _bytes(module)
+    return {
+        "generation": name,
+        "arch": generation.arch,
+        "image_size": generation.image_size,
+        "parameters": count_parameters(module),
+        "gflops": flops / 1e9,
+        "steps": steps,
+        "images": steps * a_step + to_label,
+        "memory_bytes": _memory(generation, classes, a_step, devices),
+        "disk_bytes": to_label * (LABEL_BYTES + 4 * kept) + weights,
+        "seconds": seconds / devices,
+    }
+
+
+def _meta(generation: Generation, classes: int) -> Any:
+    """The model without numbers, which costs nothing for any size."""
+    with torch.device("meta"):
+        model: Any = build(generation.arch, classes, generation.model_args)
+    if generation.checkpoint_activations:
+        model.set_grad_checkpointing(True)
+    return model
+
+
+def flops_of(module: nn.Module, image_size: int) -> int:
+    """Floating-point operations of one image's forward pass; a multiply-add is two."""
+    module = module.eval()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.empty(1, 3, image_size, image_size))
+    return int(counter.get_total_flops())
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(value.numel() * value.element_size() for value in module.state_dict().values())
+
+
+def _memory(generation: Generation, classes: int, a_step: int, devices: int) -> int:
+    """Bytes of one device: weights, average, gradients, the optimiser's state, activations."""
+    module = _meta(generation, classes)
+    weights = _bytes(module)
+    at_once = -(-a_step // (devices * generation.accumulate))
+    state = _state_copies(generation) + 3  # weights, gradients, average
+    return weights * state + at_once * _activations(module, generation)
+
+
+def _state_copies(generation: Generation) -> int:
+    """How many values the optimiser keeps for a weight."""
+    weight = nn.Linear(8, 8, bias=False)
+    optimizer = optimizer_for(weight, generation)
+    weight(torch.ones(1, 8)).sum().backward()
+    optimizer.step()
+    kept = optimizer.state_dict()["state"].get(0, {}).values()
+    return sum(isinstance(value, torch.Tensor) and value.numel() == 64 for value in kept)
+
+
+def _activations(module: nn.Module, generation: Generation) -> int:
+    """Bytes that one image's forward pass keeps for the backward pass."""
+    weights = {value.untyped_storage()._cdata for value in module.state_dict().values()}
+    with _kept() as kept, torch.device("meta"):
+        side = generation.image_size
+        module.train()(torch.empty(2, 3, side, side)).sum()
+    sizes = [size for storage, size in kept.items() if storage not in weights]
+    half = generation.precision != "float32"
+    return sum(sizes) // (4 if half else 2)
+
+
+@contextmanager
+def _kept() -> Iterator[dict[int, int]]:
+    """Sizes in bytes of what autograd keeps, by storage."""
+    found: dict[int, int] = {}
+    held: list[torch.Tensor] = []  # or storages would be given to others
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        held.append(tensor)
+        storage = tensor.untyped_storage()
+        found[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield found
+
+
+class _Clock:
+    """Measures passes on this device, each kind once."""
+
+    def __init__(self, device: torch.device, classes: int) -> None:
+        self._device, self._classes = device, classes
+        self._known: dict[str, float] = {}
+
+    def seconds(self, generation: Generation, flops: int, *, backward: bool) -> float:
+        """Of an image's forward pass, and backward pass if wanted."""
+        what = (generation.arch, generation.model_args, generation.image_size, backward)
+        key = repr((*what, generation.precision))
+        if key not in self._known:
+            self._known[key] = self._measure(generation, flops, backward)
+        return self._known[key]
+
+    def _measure(self, generation: Generation, flops: int, backward: bool) -> float:
+        """The second of two runs."""
+        size, share, device = generation.image_size, 1.0, self._device
+        if flops > MEASURED_FLOPS and size > SMALL and device.type == "cpu":
+            size = SMALL
+            share = flops / flops_of(_meta(generation, self._classes), size)
+        count = 2 if device.type == "cpu" and flops > 1e9 else 32
+        model = build(generation.arch, self._classes, generation.model_args).to(device)
+        model = model.to(memory_format=torch.channels_last).train(backward)
+        images = torch.zeros(count, 3, size, size, device=device)
+        images = images.contiguous(memory_format=torch.channels_last)
+
+        def passes() -> None:
+            with torch.set_grad_enabled(backward), autocast(device, generation.precision):
+                answer = model(images)
+            if backward:
+                model.zero_grad(set_to_none=True)
+                answer.float().logsumexp(1).sum().backward()
+
+        timed(passes, device)
+        return share * timed(passes, device) / count

@@ -1,0 +1,108 @@
+"""The images of a recipe."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from nsbench.data.sources import SourceSpec
+from nsbench.errors import NsbenchError
+from nsbench.recipe import Data, load_recipe
+from nsbench.training.data import open_data
+from nsbench.training.generations import train
+from tests.data.kinds import png, tar_of
+
+
+def data(**keys: Any) -> Data:
+    return Data.model_validate(keys)
+
+
+def table(path: Path, labels: list[int], *, named: bool) -> str:
+    """A Parquet file whose labels nobody checked, of the classes a, b and c or of none."""
+    label = datasets.ClassLabel(names=["a", "b", "c"]) if named else datasets.Value("int64")
+    features = datasets.Features({"image": datasets.Image(), "label": label})
+    cells = [{"bytes": png(n), "path": None} for n in range(len(labels))]
+    made = datasets.Dataset.from_dict({"image": cells, "label": [0] * len(labels)}, features)
+    columns = made.data.table.set_column(1, made.data.table.schema.field(1), [labels])
+    pq.write_table(columns, path)
+    return str(path)
+
+
+def test_a_string_is_a_source_as_ever(small_folder: Path) -> None:
+    found = open_data(data(labeled=str(small_folder), labels_per_class=2))
+    assert (found.classes, len(found.train), len(found.unlabeled_indices)) == (("cat", "dog"), 4, 6)
+
+
+def test_several_sources(small_folder: Path, tmp_path: Path) -> None:
+    tar = str(tar_of(small_folder, tmp_path / "a.tar"))
+    digits = {"source": "digits", "split": "unlabeled"}
+    found = open_data(data(labeled=[str(small_folder), tar], unlabeled=[digits, tar, "digits"]))
+    assert found.classes == ("cat", "dog")
+    assert found.train.tolist() == list(range(20))
+    assert found.labeled.labels is not None
+    assert np.bincount(found.labeled.labels).tolist() == [10, 10]
+    assert found.unlabeled is not None
+    assert len(found.unlabeled_indices) == len(found.unlabeled) == 3800 + 10 + 1000
+    assert found.unlabeled.labels is None
+
+
+def test_classes_that_differ_between_sources(small_folder: Path) -> None:
+    with pytest.raises(NsbenchError, match="class 0 is 'cat' in the first and '0' in the second"):
+        open_data(data(labeled=[str(small_folder), "digits"]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "named", "sentence"),
+    [
+        ([0, 12, 1], True, r"label 12, but data\.labeled needs class numbers from 0 to 2: correct"),
+        ([0, 1, -1], True, r"label -1, but data\.labeled needs class numbers from 0 to 2"),
+        ([0, 1, -1], False, r"label -1, but data\.labeled needs class numbers from 0 upwards"),
+        ([-1, -1, -1], False, r"has no labels, but data\.labeled needs them"),
+    ],
+)
+def test_labels_that_are_no_class(
+    tmp_path: Path, labels: list[int], named: bool, sentence: str
+) -> None:
+    path = table(tmp_path / "t.parquet", labels, named=named)
+    with pytest.raises(NsbenchError, match=sentence) as caught:
+        open_data(data(labeled=path))
+    assert "t.parquet" in str(caught.value)
+    # unlabeled images may have any labels
+    assert len(open_data(data(labeled="digits", unlabeled=[path, path])).unlabeled_indices) == 6
+    assert len(open_data(data(labeled="digits", unlabeled=path)).unlabeled_indices) == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("labeled=[]", "the key 'data.labeled' is [], but it must name a source"),
+        ('labeled=[{source="a",splt="b"}]', "unknown key 'data.labeled.0.splt'; did you mean 'spl"),
+        ('labeled={source="a",splt="b"}', "unknown key 'data.labeled.splt'; did you mean 'split'"),
+        ("labeled=3", "the key 'data.labeled' is 3"),
+        ('unlabeled=["a", 3]', "the key 'data.unlabeled.1' is 3"),
+        ("unlabeled=[]", "the key 'data.unlabeled' is [], but it must name a source"),
+        ('labeled={source="a",streaming=true}', "streaming is for data sets of the Hugging Face"),
+    ],
+)
+def test_wrong_sources_are_named_by_their_key(
+    tiny_recipe: Path, setting: str, sentence: str
+) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        load_recipe(str(tiny_recipe), [f"data.{setting}"])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_of_several_sources_trains_and_goes_on(tiny_recipe: Path, tmp_path: Path) -> None:
+    text = tiny_recipe.read_text()
+    text = text.replace('{ source = "digits", split = "unlabeled" }', '["digits", "digits"]')
+    tiny_recipe.write_text(text)
+    assert load_recipe(str(tiny_recipe)).data.unlabeled == [SourceSpec(source="digits")] * 2
+    settings = ["generations.0.steps=2", "generations.1.steps=2"]
+    run = train(str(tiny_recipe), tmp_path / "run", settings=settings, device="cpu")
+    assert load_recipe(str(run / "recipe.toml")).data == load_recipe(str(tiny_recipe)).data
+    assert train(resume=run, device="cpu") == run
+    assert (run / "generation-1" / "model.json").is_file()
