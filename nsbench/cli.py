@@ -99,14 +99,16 @@ def train(
     from nsbench.reporting.tables import print_table, training_table
 
     set_roots(data)
+    asked = variants or None
     if dry_run:
         from nsbench.reporting.recipe_tables import training_estimate_table
         from nsbench.training.estimate import estimate
 
-        rows = estimate(recipe, set_ or [], devices=devices, device=device, resume=resume)
+        rows = estimate(
+            recipe, set_ or [], devices=devices, device=device, resume=resume, variants=asked
+        )
         print_table(training_estimate_table(rows, devices), json)
         return
-    asked = variants or None
     folder = nsbench.train(
         recipe, out, settings=set_ or [], device=device, resume=resume, variants=asked
     )

@@ -76,7 +76,8 @@ class PseudoLabels(Config):
     show that it harms.
     distill: plain knowledge distillation instead, which the paper sets itself apart from: the
     teacher labels the labeled images, none is dropped whatever the keys above say, and the student
-    is softened by the temperature too (Hinton et al. 2015).
+    is softened by the temperature too (Hinton et al. 2015). Its noise is that of the generation; a
+    top_k of all classes keeps the whole distribution.
     """
 
     labels: Literal["soft", "hard"] = "soft"

@@ -79,3 +79,16 @@ def test_leftovers_are_told_from_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert not any(
         map(run.is_temporary, ("cat.JPEG", ".DS_Store", ".env.template", "nsbench.json", ".."))
     )
+
+
+def test_variants_are_runs_in_the_order_of_the_recipe(tmp_path: Path) -> None:
+    for number, name in enumerate(("b", "a")):
+        folder = tmp_path / "x" / "variants" / name
+        folder.mkdir(parents=True)
+        (folder / "recipe.toml").write_text("")
+        (folder / "variant.json").write_text(f'{{"number": {number}}}')
+    found = run.variant_folders(tmp_path / "x")
+    assert [folder.name for folder in found] == ["b", "a"]
+    assert [run.run_name(folder) for folder in (tmp_path / "x", *found)] == ["x", "x/b", "x/a"]
+    (found[0] / "recipe.toml").unlink()
+    assert run.variant_folders(tmp_path / "x") == found[1:]

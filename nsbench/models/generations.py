@@ -44,16 +44,27 @@ def build(
     refused = sorted(REFUSED_ARGUMENTS & set(arguments))
     if refused:
         raise NsbenchError(f"model_args cannot hold '{refused[0]}': nsbench sets or forbids it")
-    noise = {"drop_rate": dropout, "drop_path_rate": drop_path}  # not every model takes both
-    arguments |= {name: rate for name, rate in noise.items() if rate}
-    try:
-        model: nn.Module = timm.create_model(arch, num_classes=num_classes, **arguments)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise NsbenchError(f"timm cannot build '{arch}' with {arguments}: {error}") from error
+    noise = {"drop_rate": dropout, "drop_path_rate": drop_path}
+    model = _create(arch, {"num_classes": num_classes, **arguments}, noise)
     _keep_size(model, arch, unit_strides)
     if not stem_pool:
         _leave_out_pool(model, arch)
     return model
+
+
+def _create(arch: str, arguments: dict[str, Any], noise: dict[str, float]) -> nn.Module:
+    try:
+        model: nn.Module = timm.create_model(arch, **arguments, **noise)
+        return model
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        # not every model takes both rates; where it does, its own default may not be 0
+        lacking = [name for name, rate in noise.items() if not rate and f"'{name}'" in str(error)]
+        if isinstance(error, TypeError) and lacking:
+            left = {name: rate for name, rate in noise.items() if name not in lacking}
+            return _create(arch, arguments, left)
+        asked = arguments | {name: rate for name, rate in noise.items() if rate}
+        asked.pop("num_classes")
+        raise NsbenchError(f"timm cannot build '{arch}' with {asked}: {error}") from error
 
 
 def _keep_size(model: Any, arch: str, stages: list[int]) -> None:

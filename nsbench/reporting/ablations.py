@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nsbench.reporting.results import Entry, comparable, generation_entry, suite_names
+from nsbench.evaluation.changes import Metric
+from nsbench.reporting.results import (
+    Entry,
+    comparable,
+    generation_entry,
+    headline,
+    suite_names,
+)
 from nsbench.reporting.tables import Table, model_row, suite_columns
 from nsbench.run import VARIANT, generation_folders, is_run, read_json, variant_folders
 
@@ -20,9 +27,19 @@ class Ablation:
     rows: list[tuple[Entry, list[str]]]
 
     @property
-    def suites(self) -> list[str]:
-        """The suites that one of them was evaluated on."""
-        return suite_names([self.base, *(entry for entry, _ in self.rows)])
+    def models(self) -> list[Entry]:
+        """The run's own, and the variants'."""
+        return [self.base, *(entry for entry, _ in self.rows)]
+
+    @property
+    def headlines(self) -> dict[str, Metric]:
+        """The suites that one of them was evaluated on, and the headline of the first that was."""
+        return {
+            name: next(
+                headline(entry.scores[name]) for entry in self.models if name in entry.scores
+            )
+            for name in suite_names(self.models)
+        }
 
 
 def ablations(paths: Sequence[Path], entries: Sequence[Entry]) -> list[Ablation]:
@@ -65,15 +82,15 @@ def ablation_table(ablation: Ablation) -> Table:
 
     The data are records as `summary_table` has them, with the variant's name and settings.
     """
-    base, names = ablation.base, ablation.suites
-    models = [base, *(entry for entry, _ in ablation.rows)]
-    first, _ = model_row(base, base, names)
-    rows, data = [[first[0], "", *first[1:]]], []
+    base, names = ablation.base, list(ablation.headlines)
+    rows, data, notes = [model_row(base, base, names)[0]], [], []
     for entry, changed in ablation.rows:
         cells, record = model_row(entry, base, names)
-        rows.append([cells[0], "\n".join(changed), *cells[1:]])
+        rows.append(cells)
+        notes.append(f"{entry.name}: {', '.join(changed)}")
         assert entry.folder
         about = {"model": f"{entry.name}/{entry.folder.name}", "variant": entry.name}
         data.append({**record, **about, "set": changed, "against": base.name})
-    columns = ["variant", "changed", *suite_columns(models, names)]
-    return Table(f"Variants of {base.name}, paired 95% intervals", columns, rows, data)
+    columns = ["variant", *suite_columns(ablation.models, names)]
+    title = f"Variants of {base.name}, paired 95% intervals"
+    return Table(title, columns, rows, data, notes, names=True)

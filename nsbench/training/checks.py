@@ -98,7 +98,7 @@ def claim(folder: Path, recipe: Recipe) -> None:
         if _identity(parse(Recipe, read_toml(path), str(path))) != _identity(recipe):
             raise NsbenchError(
                 f"{folder} holds a run of another recipe ({_first_difference(path, text)}): choose "
-                "another folder with --out"
+                "another folder with --out, or delete that one"
             )
         return
     if not is_run(folder) and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

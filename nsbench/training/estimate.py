@@ -1,6 +1,6 @@
 """What a recipe would take, from its models, its images and a short measurement."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from nsbench.recipe import Generation, Recipe, load_recipe
 from nsbench.training.checks import check
 from nsbench.training.data import TrainingData, open_data
 from nsbench.training.fine_tune import fine_tuning
-from nsbench.training.generations import recipe_of
+from nsbench.training.generations import recipe_of, variants_of
 from nsbench.training.label_shards import MOST
 from nsbench.training.schedule import optimizer_for, steps_of
+from nsbench.training.variants import shares_teacher
 
 MEASURED_FLOPS = 2e10
 """A forward pass with more, for an image, is measured on smaller images and scaled."""
@@ -39,6 +40,7 @@ def estimate(
     devices: int = 1,
     device: str | None = None,
     resume: Path | None = None,
+    variants: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """For each generation, and each fine-tuning: what it would take. Nothing is written.
 
@@ -46,8 +48,10 @@ def estimate(
     image's forward pass), steps, images (of all steps, and those that the teacher labels before),
     memory_bytes (of one of `devices`, in a step), disk_bytes (labels and checkpoints) and seconds
     (of all passes on so many devices, by a measurement on this one).
+    variants: whose students are reckoned in too, as if each made labels of its own.
     Raises NsbenchError as `train` does before it begins.
     """
+    beside = variants_of(recipe, settings, resume, variants) if variants is not None else []
     if resume:
         recipe = recipe_of(resume)
     if isinstance(recipe, str):
@@ -55,14 +59,35 @@ def estimate(
     if recipe is None:
         raise NsbenchError("name a recipe, or a run folder by --resume")
     target = resolve_device(device)
+    wanted = [("", recipe, False)]
+    wanted += [(f"{v.name} ", v.recipe, shares_teacher(v.recipe, recipe)) for v in beside]
+    clocks: dict[int, _Clock] = {}
+    return [row for one in wanted for row in _rows(*one, devices, target, clocks)]
+
+
+def _rows(
+    title: str,
+    recipe: Recipe,
+    has_teacher: bool,
+    devices: int,
+    device: torch.device,
+    clocks: "dict[int, _Clock]",
+) -> list[dict[str, Any]]:
+    """The rows of a recipe, but for those of its first generation where there is one already.
+
+    clocks: by number of classes, so that no model is measured twice.
+    """
     data = open_data(recipe.data)
-    check(recipe, len(data.classes), len(data.train), target)
+    check(recipe, len(data.classes), len(data.train), device)
     stages = list(_stages(recipe, len(data.train)))
-    clock = _Clock(target, len(data.classes))
+    if has_teacher:
+        stages = [one for one in stages if one[0].partition(" ")[0] != "0"]
+    clock = clocks.setdefault(len(data.classes), _Clock(device, len(data.classes)))
     rows = []
     with stage("dry run", len(stages), "generations") as advance:
         for name, generation, teacher in stages:
-            rows.append(_row(name, generation, teacher, recipe, data, devices, clock))
+            row = _row(f"{title}{name}", generation, teacher, recipe, data, devices, clock)
+            rows.append(row)
             advance()
     return rows
 

@@ -92,7 +92,7 @@ def train(
     Raises NsbenchError for bad settings or data, if the folder belongs to another recipe, and for
     variants that the recipe does not have.
     """
-    beside = _variants(recipe, settings, resume, variants) if variants is not None else []
+    beside = variants_of(recipe, settings, resume, variants) if variants is not None else []
     if resume:
         recipe, out = recipe_of(Path(resume)), resume
     if isinstance(recipe, str):
@@ -115,20 +115,21 @@ def train(
     return folder
 
 
-def _variants(
+def variants_of(
     recipe: str | Recipe | None,
     settings: list[str] | None,
     resume: str | Path | None,
     names: Sequence[str],
 ) -> list[Chosen]:
+    """The variants that `train` would train. Raises NsbenchError as it does."""
     if resume:
         return of_run(Path(resume), names)
     if isinstance(recipe, str):
         return of_recipe(recipe, settings, names)
-    raise NsbenchError("variants stand in the file of a recipe: name that file")
+    raise NsbenchError("variants stand in the file of a recipe: name that file, before the option")
 
 
-def _ready(recipe: Recipe, folder: Path, device: torch.device, base: "Run | None" = None) -> Run:
+def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None = None) -> Run:
     """A run, or a variant of the run `base`. Raises NsbenchError for what would stop it later."""
     data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
     check(recipe, len(data.classes), len(data.train), device)

@@ -140,6 +140,17 @@ def test_noise_reaches_the_model() -> None:
     assert max(rates) == pytest.approx(0.1875)  # 0.2 * 15 / 16, as in the official code
 
 
+@pytest.mark.parametrize(
+    "arch",
+    ["swin_tiny_patch4_window7_224", "ghostnet_050", "test_vit", "tnt_s_legacy_patch16_224"],
+)
+def test_no_noise_is_none_whatever_the_default_of_the_architecture(arch: str) -> None:
+    with torch.device("meta"):
+        model = build(arch, 10)
+    assert not any(isinstance(m, DropPath) for m in model.modules())
+    assert getattr(model, "drop_rate", 0.0) == 0.0
+
+
 def test_an_unusable_device_is_one_sentence() -> None:
     with pytest.raises(NsbenchError, match="the device 'gpu' cannot be used here"):
         models.resolve_device("gpu")

@@ -68,3 +68,13 @@ def test_the_command_writes_nothing_but_its_table(
     assert "dry run for 4 devices" in done.output
     assert [row["generation"] for row in json.loads(Path("found.json").read_text())] == ["0", "1"]
     assert not Path("runs").exists()
+
+
+def test_variants_are_reckoned_without_the_teacher_that_they_share(tiny_recipe: Path) -> None:
+    text = '\n[[variants]]\nname = "a"\nset = ["generations.1.flip=0.5"]\n'
+    text += '[[variants]]\nname = "b"\nset = ["seed=1", "generations.1.steps=7"]\n'
+    tiny_recipe.write_text(tiny_recipe.read_text() + text)
+    rows = estimate(str(tiny_recipe), device="cpu", variants=["all"])
+    assert [row["generation"] for row in rows] == ["0", "1", "a 1", "b 0", "b 1"]
+    assert [row["steps"] for row in rows] == [32, 4, 4, 32, 7]
+    assert len(estimate(str(tiny_recipe), device="cpu")) == 2

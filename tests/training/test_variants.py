@@ -169,6 +169,18 @@ def test_a_variant_that_comes_later_leaves_the_run_its_own(
     assert info(run / "variants" / "x" / "generation-1")["steps"] == 2
 
 
+def test_a_variant_that_was_changed_is_not_mixed_with_what_it_was(
+    varied: Path, tmp_path: Path
+) -> None:
+    run, changed = tmp_path / "run", tmp_path / "tiny.toml"
+    shutil.copytree(varied, run)
+    changed.write_text((TINY_RECIPE + VARIANTS).replace("generations.1.dropout=0", "seed=0"))
+    before = stamps(run)
+    with pytest.raises(NsbenchError, match=r"variants/quiet holds a run of another recipe.*delete"):
+        train(str(changed), run, settings=SHORT, device="cpu", variants=["quiet"])
+    assert stamps(run) == before
+
+
 def test_models_of_a_run_are_those_of_its_variants_too(varied: Path) -> None:
     names = [model.name for model in load_models([str(varied)], torch.device("cpu"))]
     students = [f"run/{name}/generation-1" for name in NAMES[:-1]]
