@@ -74,7 +74,7 @@ def test_every_file_is_named_and_loads(workplace: Path) -> None:
 def test_every_command_is_one_of_ours_or_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     known = {"train", "eval", "report", "compare", "reference", "suites", "quickstart", "bench",
-             "show", "make", "data"}  # fmt: skip
+             "show", "make", "data", "recipes"}  # fmt: skip
     for program, verb, *_ in commands():
         assert (program == "nsbench" and verb in known) or f"\n{verb}:" in makefile
 
@@ -133,6 +133,16 @@ def test_the_lists_of_suites_and_data_sets(workplace: Path) -> None:
     plain = [arguments for arguments in lists if "fetch" not in arguments]
     assert len(plain) == 3
     assert all(run(*arguments) == 0 for arguments in plain)
+
+
+def test_recipes_are_listed_and_copied(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed, copied = ([*c[1:]] for c in commands() if c[1] == "recipes")
+    assert run(*listed) == 0
+    capsys.readouterr()
+    assert copied[-2:] == [">", "svhn.toml"]
+    assert run(*copied[:-2]) == 0
+    Path(copied[-1]).write_text(capsys.readouterr().out)
+    assert load_recipe(copied[-1]).generations[1].arch == "tf_efficientnet_b0"
 
 
 def test_the_own_recipe_and_suites_run_on_digits(workplace: Path) -> None:
