@@ -47,16 +47,16 @@ def training_estimate_table(rows: Sequence[dict[str, Any]], devices: int) -> Tab
         ]
         for row in rows
     ]
-    images, disk, seconds = (
-        sum(row[key] for row in rows) for key in ("images", "disk_bytes", "seconds")
+    images, labels, models, seconds = (
+        sum(row[key] for row in rows) for key in ("images", "label_bytes", "model_bytes", "seconds")
     )
     cells.append(["all", "", "", "", count_text(images), "", duration(seconds)])
     notes = [
         "GFLOPs: of an image's forward pass, a multiply-add counting as two. images: that steps "
         "see and teachers label. memory: of one device in a step, without the images.",
         "time: of forward and backward passes as measured here, divided by the devices; reading "
-        "images comes on top where it is slower. Labels and models take "
-        f"{size_text(disk)} on disk.",
+        "images comes on top where it is slower. On disk, labels take "
+        f"{size_text(labels)} and models {size_text(models)}.",
     ]
     title = f"dry run for {counted(devices, 'device')}"
     return Table(title, columns, cells, list(rows), notes, names=True)

@@ -46,7 +46,7 @@ def estimate(
 
     Returns generation, arch, image_size, parameters, gflops (10^9 floating-point operations of one
     image's forward pass), steps, images (of all steps, and those that the teacher labels before),
-    memory_bytes (of one of `devices`, in a step), disk_bytes (labels and checkpoints) and seconds
+    memory_bytes (of one of `devices`, in a step), label_bytes and model_bytes (on disk) and seconds
     (of all passes on so many devices, by a measurement on this one).
     variants: whose students are reckoned in too, as if each made labels of its own.
     Raises NsbenchError as `train` does before it begins.
@@ -116,7 +116,8 @@ def _row(
 ) -> dict[str, Any]:
     steps = steps_of(generation, len(data.train))
     a_step = generation.batch_size + (generation.unlabeled_batch if teacher else 0)
-    to_label = len(data.unlabeled_indices) if teacher else 0
+    labeled = data.train if recipe.pseudo_labels.distill else data.unlabeled_indices
+    to_label = len(labeled) if teacher else 0
     classes = len(data.classes)
     module = _meta(generation, classes)
     flops = flops_of(module, generation.image_size)
@@ -125,7 +126,6 @@ def _row(
         cost = flops_of(_meta(teacher, classes), teacher.image_size)
         seconds += to_label * clock.seconds(teacher, cost, backward=False)
     kept = recipe.pseudo_labels.top_k or min(MOST, classes)
-    weights = _bytes(module)
     return {
         "generation": name,
         "arch": generation.arch,
@@ -135,7 +135,8 @@ def _row(
         "steps": steps,
         "images": steps * a_step + to_label,
         "memory_bytes": _memory(generation, classes, a_step, devices),
-        "disk_bytes": to_label * (LABEL_BYTES + 4 * kept) + weights,
+        "label_bytes": to_label * (LABEL_BYTES + 4 * kept),
+        "model_bytes": _bytes(module),
         "seconds": seconds / devices,
     }
 
