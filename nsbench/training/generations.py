@@ -224,7 +224,7 @@ def _trained(
     seed = stable_hash(recipe.seed, folder.name.replace("-", " "))
     job = Job(
         name=run.title(folder),
-        identity=identity(recipe, generation, pseudo, about),
+        identity=identity(recipe, generation, data, pseudo, about),
         checkpoint=folder / "checkpoint.safetensors",
         settings=Settings(generation, recipe.pseudo_labels, size, len(data.classes), seed),
         plan=_plan(data, generation, pseudo, seed),

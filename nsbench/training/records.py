@@ -14,7 +14,11 @@ from nsbench.training.unlabeled import LabeledByTeacher
 
 
 def identity(
-    recipe: Recipe, generation: Generation, pseudo: LabeledByTeacher | None, about: dict[str, Any]
+    recipe: Recipe,
+    generation: Generation,
+    data: TrainingData,
+    pseudo: LabeledByTeacher | None,
+    about: dict[str, Any],
 ) -> str:
     """Hash of what a generation's weights follow from: its state goes on with these alone."""
     return fingerprint(
@@ -23,6 +27,8 @@ def identity(
             recipe.data.model_dump(),
             recipe.pseudo_labels.model_dump(),
             generation.model_dump(),
+            data.labeled.version,
+            data.train.tolist(),
             about["teacher_weights"],
             pseudo.store.manifest if pseudo else None,
         ]
