@@ -13,6 +13,7 @@ from nsbench.recipe import Generation, Recipe
 from nsbench.run import generation_folders, is_run, write_text
 from nsbench.training.augment import Augmentation
 from nsbench.training.fine_tune import fine_tuning, freeze
+from nsbench.training.footprint import check_memory
 from nsbench.training.logs import check_writers
 from nsbench.training.schedule import optimizer_for, schedule_for
 
@@ -35,6 +36,13 @@ def check(recipe: Recipe, num_classes: int, labeled_images: int, device: torch.d
             _try_out(tuned, num_classes, generation.fine_tune.frozen_blocks)
     for index in range(1, len(sizes)):
         _check_student(recipe, index, sizes)
+
+
+def check_steps(recipe: Recipe, num_classes: int, device: torch.device) -> None:
+    """Raises NsbenchError where the device has far too little memory for a generation's steps."""
+    for index, generation in enumerate(recipe.generations):
+        unlabeled = generation.unlabeled_batch if index else 0
+        check_memory(generation, num_classes, generation.batch_size + unlabeled, device)
 
 
 def _check_student(recipe: Recipe, index: int, sizes: list[int]) -> None:

@@ -1,13 +1,10 @@
 """What a recipe would take, from its models, its images and a short measurement."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nsbench.bench import timed
 from nsbench.errors import NsbenchError
@@ -18,9 +15,10 @@ from nsbench.recipe import Generation, Recipe, load_recipe
 from nsbench.training.checks import check
 from nsbench.training.data import TrainingData, open_data
 from nsbench.training.fine_tune import fine_tuning
+from nsbench.training.footprint import bytes_of, flops_of, memory_of, meta_model
 from nsbench.training.generations import recipe_of, variants_of
 from nsbench.training.label_shards import MOST
-from nsbench.training.schedule import optimizer_for, steps_of
+from nsbench.training.schedule import steps_of
 from nsbench.training.variants import shares_teacher
 
 MEASURED_FLOPS = 2e10
@@ -119,11 +117,11 @@ def _row(
     labeled = data.train if recipe.pseudo_labels.distill else data.unlabeled_indices
     to_label = len(labeled) if teacher else 0
     classes = len(data.classes)
-    module = _meta(generation, classes)
+    module = meta_model(generation, classes)
     flops = flops_of(module, generation.image_size)
     seconds = steps * a_step * clock.seconds(generation, flops, backward=True)
     if teacher:
-        cost = flops_of(_meta(teacher, classes), teacher.image_size)
+        cost = flops_of(meta_model(teacher, classes), teacher.image_size)
         seconds += to_label * clock.seconds(teacher, cost, backward=False)
     kept = recipe.pseudo_labels.top_k or min(MOST, classes)
     return {
@@ -134,78 +132,13 @@ def _row(
         "gflops": flops / 1e9,
         "steps": steps,
         "images": steps * a_step + to_label,
-        "memory_bytes": _memory(generation, classes, a_step, devices),
+        "memory_bytes": memory_of(
+            generation, classes, -(-a_step // (devices * generation.accumulate))
+        ),
         "label_bytes": to_label * (LABEL_BYTES + 4 * kept),
-        "model_bytes": _bytes(module),
+        "model_bytes": bytes_of(module),
         "seconds": seconds / devices,
     }
-
-
-def _meta(generation: Generation, classes: int) -> Any:
-    """The model without numbers, which costs nothing for any size."""
-    with torch.device("meta"):
-        model: Any = build(generation.arch, classes, generation.model_args)
-    if generation.checkpoint_activations:
-        model.set_grad_checkpointing(True)
-    return model
-
-
-def flops_of(module: nn.Module, image_size: int) -> int:
-    """Floating-point operations of one image's forward pass; a multiply-add is two."""
-    module = module.eval()
-    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(torch.empty(1, 3, image_size, image_size))
-    return int(counter.get_total_flops())
-
-
-def _bytes(module: nn.Module) -> int:
-    return sum(value.numel() * value.element_size() for value in module.state_dict().values())
-
-
-def _memory(generation: Generation, classes: int, a_step: int, devices: int) -> int:
-    """Bytes of one device: weights, average, gradients, the optimiser's state, activations."""
-    module = _meta(generation, classes)
-    weights = _bytes(module)
-    at_once = -(-a_step // (devices * generation.accumulate))
-    state = _state_copies(generation) + 3  # weights, gradients, average
-    return weights * state + at_once * _activations(module, generation)
-
-
-def _state_copies(generation: Generation) -> int:
-    """How many values the optimiser keeps for a weight."""
-    weight = nn.Linear(8, 8, bias=False)
-    optimizer = optimizer_for(weight, generation)
-    weight(torch.ones(1, 8)).sum().backward()
-    optimizer.step()
-    kept = optimizer.state_dict()["state"].get(0, {}).values()
-    return sum(isinstance(value, torch.Tensor) and value.numel() == 64 for value in kept)
-
-
-def _activations(module: nn.Module, generation: Generation) -> int:
-    """Bytes that one image's forward pass keeps for the backward pass."""
-    weights = {value.untyped_storage()._cdata for value in module.state_dict().values()}
-    with _kept() as kept, torch.device("meta"):
-        side = generation.image_size
-        module.train()(torch.empty(2, 3, side, side)).sum()
-    sizes = [size for storage, size in kept.items() if storage not in weights]
-    half = generation.precision != "float32"
-    return sum(sizes) // (4 if half else 2)
-
-
-@contextmanager
-def _kept() -> Iterator[dict[int, int]]:
-    """Sizes in bytes of what autograd keeps, by storage."""
-    found: dict[int, int] = {}
-    held: list[torch.Tensor] = []  # or storages would be given to others
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        held.append(tensor)
-        storage = tensor.untyped_storage()
-        found[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield found
 
 
 class _Clock:
@@ -228,7 +161,7 @@ class _Clock:
         size, share, device = generation.image_size, 1.0, self._device
         if flops > MEASURED_FLOPS and size > SMALL and device.type == "cpu":
             size = SMALL
-            share = flops / flops_of(_meta(generation, self._classes), size)
+            share = flops / flops_of(meta_model(generation, self._classes), size)
         count = 2 if device.type == "cpu" and flops > 1e9 else 32
         model = build(generation.arch, self._classes, generation.model_args).to(device)
         model = model.to(memory_format=torch.channels_last).train(backward)

@@ -26,7 +26,7 @@ from nsbench.recipe import Generation, Recipe, load_recipe
 from nsbench.run import VARIANT, environment, generation_folders, is_run, read_json
 from nsbench.training.augment import Augmentation
 from nsbench.training.batches import Labeled, Plan, Stream
-from nsbench.training.checks import check, claim
+from nsbench.training.checks import check, check_steps, claim
 from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.fit import Job, fit
@@ -133,6 +133,7 @@ def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None 
     """A run, or a variant of the run `base`. Raises NsbenchError for what would stop it later."""
     data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
     check(recipe, len(data.classes), len(data.train), device)
+    check_steps(recipe, len(data.classes), device)
     if base is None:
         return Run(recipe, data, folder, device, base_of(folder))
     shared = base.folder if shares_teacher(recipe, base.recipe) else None

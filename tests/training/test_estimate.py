@@ -10,8 +10,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from nsbench.cli import app
+from nsbench.errors import NsbenchError
 from nsbench.models import build
-from nsbench.training.estimate import estimate, flops_of
+from nsbench.training.estimate import estimate
+from nsbench.training.footprint import flops_of
+from nsbench.training.generations import train
 
 
 def found(recipe: Path, *settings: str) -> list[dict[str, Any]]:
@@ -78,3 +81,12 @@ def test_variants_are_reckoned_without_the_teacher_that_they_share(tiny_recipe: 
     assert [row["generation"] for row in rows] == ["0", "1", "a 1", "b 0", "b 1"]
     assert [row["steps"] for row in rows] == [32, 4, 4, 32, 7]
     assert len(estimate(str(tiny_recipe), device="cpu")) == 2
+
+
+def test_a_batch_beyond_all_memory_is_refused_before_training(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    settings = ["generations.1.batch_size=100000", "generations.1.image_size=1024"]
+    with pytest.raises(NsbenchError, match=r"200,000 images of 1024 px .* GB.*raise accumulate"):
+        train(str(tiny_recipe), tmp_path / "run", settings=settings, device="cpu")
+    assert not (tmp_path / "run").exists()
