@@ -100,8 +100,9 @@ def check_memory(generation: Generation, classes: int, a_step: int, device: torc
     if needed > SURELY * there:
         raise NsbenchError(
             f"{at_once:,} images of {generation.image_size} px at once take {generation.arch} "
-            f"about {needed / 1e9:,.0f} GB, and the device has {there / 1e9:,.0f}: raise accumulate (now "
-            f"{generation.accumulate}), lower batch_size, or set checkpoint_activations = true"
+            f"about {needed / 1e9:,.0f} GB, and the device has {there / 1e9:,.0f}: raise "
+            f"accumulate (now {generation.accumulate}), lower batch_size, or set "
+            "checkpoint_activations = true"
         )
 
 
