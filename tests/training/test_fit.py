@@ -152,6 +152,20 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(Update, "__call__", stops)
 
 
+@pytest.mark.parametrize("optimizer", ["lamb", "adan", "lookahead_adamw"])
+def test_what_optimizers_count_for_all_weights_is_kept(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    settings = [f"defaults.optimizer={optimizer}", "defaults.steps=14", "checkpoint_steps=5"]
+    whole = train(str(recipe), tmp_path / "a", settings=settings, device="cpu")
+    interrupted_at(monkeypatch, 7)
+    with pytest.raises(KeyboardInterrupt):
+        train(str(recipe), tmp_path / "b", settings=settings, device="cpu")
+    monkeypatch.undo()
+    run = train(str(recipe), tmp_path / "b", settings=settings, device="cpu")
+    assert weights(run, 0) == weights(whole, 0)
+
+
 def test_a_checkpoint_of_other_settings_is_refused(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
