@@ -4,6 +4,7 @@ import pytest
 
 from nsbench.errors import NsbenchError
 from nsbench.recipe import load_recipe, load_variants, shipped
+from nsbench.training.fine_tune import fine_tuning
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -13,6 +14,15 @@ def test_shipped_recipes_load_and_survive_a_round_trip(name: str, tmp_path: Path
     copy.write_text(recipe.to_toml())
     assert load_recipe(str(copy)) == recipe
     assert recipe.name == name
+
+
+@pytest.mark.parametrize("name", [f"imagenet-b{n}" for n in range(8)] + ["imagenet-l2"])
+def test_evaluation_crops_leave_32_px_as_the_official_ones_do(name: str) -> None:
+    recipe = load_recipe(name)
+    tuned = [fine_tuning(g, 10**6) for g in recipe.generations if g.fine_tune]
+    for generation in [*recipe.generations, *tuned]:
+        size = generation.preprocessing(recipe.data)
+        assert size.resize_size == size.image_size + 32
 
 
 def test_there_is_the_quickstart() -> None:

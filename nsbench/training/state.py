@@ -16,6 +16,9 @@ from nsbench.recipe import Generation
 from nsbench.run import written_whole
 from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for, steps_of
 
+COUNTERS = {"step", "lookahead_step"}
+"""What some of timm's optimisers (LAMB, Adan, Lookahead) count for all weights of a group."""
+
 
 class TrainingState:
     """Model, averaged weights, optimiser and schedule of a generation, after `step` updates.
@@ -70,6 +73,9 @@ class TrainingState:
         for index, entry in self.optimizer.state_dict()["state"].items():
             for name, value in entry.items():
                 yield f"optimizer.{index}.{name}", value
+        for number, group in enumerate(self.optimizer.state_dict()["param_groups"]):
+            for name in COUNTERS & group.keys():
+                yield f"counter.{number}.{name}", group[name]
 
     def load(self, path: Path, identity: str) -> None:
         """Go on from a checkpoint.
@@ -97,6 +103,10 @@ class TrainingState:
                 _, index, key = name.split(".", 2)
                 state.setdefault(int(index), {})[key] = _laid_out(value, weights[int(index)])
         groups = self.optimizer.state_dict()["param_groups"]
+        for name, value in values.items():
+            if name.startswith("counter."):
+                _, number, key = name.split(".", 2)
+                groups[int(number)][key] = value
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 

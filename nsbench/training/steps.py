@@ -1,12 +1,13 @@
 """One update of the weights."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from nsbench import distributed
@@ -80,9 +81,12 @@ class Update:
         return nullcontext()
 
     def _backward(self, batch: TrainingBatch) -> Loss:
+        generation = self._settings.generation
         try:
             loss = self._loss(batch)
-            self._state.scaler.scale(loss.total / self._settings.generation.accumulate).backward()
+            twice = generation.checkpoint_activations
+            with _statistics_kept(self._state.model) if twice else nullcontext():
+                self._state.scaler.scale(loss.total / generation.accumulate).backward()
         except RuntimeError as error:  # of which running out of memory is one
             if not is_short_of_memory(error):
                 raise
@@ -130,3 +134,17 @@ class Update:
             nn.utils.clip_grad_norm_(state.model.parameters(), clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
+
+
+@contextmanager
+def _statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Batch norm leaves its statistics alone: what is computed a second time must not count."""
+    norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
+    momenta = [part.momentum for part in norms]
+    for part in norms:
+        part.momentum = 0.0
+    try:
+        yield
+    finally:
+        for part, momentum in zip(norms, momenta, strict=True):
+            part.momentum = momentum

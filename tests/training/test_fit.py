@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from nsbench.errors import NsbenchError
@@ -75,6 +76,7 @@ def losses(run: Path) -> list[float]:
     return [row["loss"] for index in range(2) for row in rows(run, index) if "loss" in row]
 
 
+PLAIN = ["defaults.arch=test_resnet", "defaults.model_args={}", "defaults.lr=1e-4"]
 NOISY = ["defaults.dropout=0.1", "defaults.drop_path=0.1", "defaults.arch=test_resnet"]
 NOISY += ["defaults.model_args={}", "defaults.optimizer=rmsproptf"]
 
@@ -150,6 +152,20 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(Update, "__call__", stops)
 
 
+@pytest.mark.parametrize("optimizer", ["lamb", "adan", "lookahead_adamw"])
+def test_what_optimizers_count_for_all_weights_is_kept(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    settings = [f"defaults.optimizer={optimizer}", "defaults.steps=14", "checkpoint_steps=5"]
+    whole = train(str(recipe), tmp_path / "a", settings=settings, device="cpu")
+    interrupted_at(monkeypatch, 7)
+    with pytest.raises(KeyboardInterrupt):
+        train(str(recipe), tmp_path / "b", settings=settings, device="cpu")
+    monkeypatch.undo()
+    run = train(str(recipe), tmp_path / "b", settings=settings, device="cpu")
+    assert weights(run, 0) == weights(whole, 0)
+
+
 def test_a_checkpoint_of_other_settings_is_refused(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +238,18 @@ def test_accumulated_parts_train_to_the_same_losses(recipe: Path, tmp_path: Path
     settings = ["defaults.accumulate=4", "defaults.checkpoint_activations=true"]
     parts = train(str(recipe), tmp_path / "b", settings=settings, device="cpu")
     np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-3)
+
+
+def test_activations_computed_twice_count_once_in_batch_norm(recipe: Path, tmp_path: Path) -> None:
+    def statistics(name: str, *more: str) -> dict[str, torch.Tensor]:
+        run = train(str(recipe), tmp_path / name, settings=[*PLAIN, *more], device="cpu")
+        found = safetensors.torch.load_file(run / "generation-1" / "model.safetensors")
+        return {key: value for key, value in found.items() if "running" in key}
+
+    once, twice = statistics("a"), statistics("b", "defaults.checkpoint_activations=true")
+    assert len(once) > 4
+    for key, value in once.items():
+        torch.testing.assert_close(twice[key], value, rtol=1e-4, atol=1e-5)
 
 
 def test_parts_must_divide_the_batch(recipe: Path, tmp_path: Path) -> None:
