@@ -18,22 +18,29 @@ from nsbench.training.logs import check_writers
 from nsbench.training.schedule import optimizer_for, schedule_for
 
 
-def check(recipe: Recipe, num_classes: int, labeled_images: int, device: torch.device) -> None:
+def check(
+    recipe: Recipe, num_classes: int, labeled_images: int, device: torch.device, processes: int
+) -> None:
     """Raises NsbenchError for what would stop a generation later.
 
     Unknown architectures, sizes and arguments that they do not take, wrong augmentation strings,
-    optimisers and schedules, students that are smaller than their teachers, missing packages.
+    optimisers and schedules, students that are smaller than their teachers, steps that `processes`
+    processes cannot share, missing packages.
     """
     check_writers(recipe)
     sizes = []
-    for generation in recipe.generations:
-        sizes.append(_try_out(generation, num_classes))
+    for index, generation in enumerate(recipe.generations):
+        unlabeled = generation.unlabeled_batch if index else 0
+        _check_shares(generation, index, unlabeled, processes)
+        sizes.append(_try_out(generation, num_classes, _at_once(generation, unlabeled, processes)))
         Augmentation(generation, generation.preprocessing(recipe.data))
         _check_device(generation, device)
         schedule_for(optimizer_for(nn.Linear(1, 1), generation), generation, 10, labeled_images)
         if generation.fine_tune:
             tuned = fine_tuning(generation, labeled_images)
-            _try_out(tuned, num_classes, generation.fine_tune.frozen_blocks)
+            _check_shares(tuned, index, 0, processes)
+            at_once = _at_once(tuned, 0, processes)
+            _try_out(tuned, num_classes, at_once, generation.fine_tune.frozen_blocks)
     for index in range(1, len(sizes)):
         _check_student(recipe, index, sizes)
 
@@ -43,6 +50,17 @@ def check_steps(recipe: Recipe, num_classes: int, device: torch.device) -> None:
     for index, generation in enumerate(recipe.generations):
         unlabeled = generation.unlabeled_batch if index else 0
         check_memory(generation, num_classes, generation.batch_size + unlabeled, device)
+
+
+def _check_shares(generation: Generation, index: int, unlabeled: int, processes: int) -> None:
+    shares = generation.accumulate * processes
+    for kind, count in (("labeled", generation.batch_size), ("pseudo-labeled", unlabeled)):
+        if count % shares:
+            raise NsbenchError(
+                f"a step of generation {index} has {count} {kind} images, which {processes} "
+                f"processes with accumulate = {generation.accumulate} cannot share evenly: choose "
+                f"batch_size and unlabeled_ratio so that {shares} divides them"
+            )
 
 
 def _check_student(recipe: Recipe, index: int, sizes: list[int]) -> None:
@@ -74,7 +92,13 @@ def _check_device(generation: Generation, device: torch.device) -> None:
         )
 
 
-def _try_out(generation: Generation, num_classes: int, frozen_blocks: int = 0) -> int:
+def _at_once(generation: Generation, unlabeled: int, processes: int) -> int:
+    """Images whose statistics batch norm computes together."""
+    apart = 1 if generation.sync_batch_norm else processes
+    return (generation.batch_size + unlabeled) // (generation.accumulate * apart)
+
+
+def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_blocks: int = 0) -> int:
     """Parameters of a generation's model. Raises NsbenchError if it cannot be trained as asked."""
     noise = {"dropout": generation.dropout, "drop_path": generation.drop_path}
     side = generation.image_size
@@ -94,8 +118,23 @@ def _try_out(generation: Generation, num_classes: int, frozen_blocks: int = 0) -
             f"timm cannot compute the activations of '{generation.arch}' twice: set "
             "checkpoint_activations = false"
         )
-    freeze(module, frozen_blocks)
+    freeze(module.train(), frozen_blocks)
+    if at_once == 1:
+        _try_one(module, generation)
     return count_parameters(module)
+
+
+def _try_one(module: nn.Module, generation: Generation) -> None:
+    """Raises NsbenchError where one image alone becomes one value that batch norm cannot scale."""
+    side = generation.image_size
+    try:
+        module(torch.empty(1, 3, side, side, device="meta"))
+    except ValueError as error:
+        raise NsbenchError(
+            f"one image of {side} px at a time is too little for the batch norm "
+            f"of '{generation.arch}': lower accumulate (now {generation.accumulate}) or raise "
+            "batch_size"
+        ) from error
 
 
 def claim(folder: Path, recipe: Recipe) -> None:

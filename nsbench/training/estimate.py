@@ -76,7 +76,7 @@ def _rows(
     clocks: by number of classes, so that no model is measured twice.
     """
     data = open_data(recipe.data)
-    check(recipe, len(data.classes), len(data.train), device)
+    check(recipe, len(data.classes), len(data.train), device, devices)
     stages = list(_stages(recipe, len(data.train)))
     if has_teacher:
         stages = [one for one in stages if one[0].partition(" ")[0] != "0"]

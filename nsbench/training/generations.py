@@ -132,7 +132,7 @@ def variants_of(
 def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None = None) -> Run:
     """A run, or a variant of the run `base`. Raises NsbenchError for what would stop it later."""
     data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
-    check(recipe, len(data.classes), len(data.train), device)
+    check(recipe, len(data.classes), len(data.train), device, distributed.size())
     check_steps(recipe, len(data.classes), device)
     if base is None:
         return Run(recipe, data, folder, device, base_of(folder))

@@ -62,9 +62,10 @@ class Update:
         state.optimizer.zero_grad(set_to_none=True)
         losses = []
         for part in range(generation.accumulate):
+            batch = next(passes)  # before the seed: a DataLoader that begins draws one itself
             self._seed(part)
             with self._unsynchronized(part + 1 < generation.accumulate):
-                losses.append(self._backward(next(passes)))
+                losses.append(self._backward(batch))
         self._step()
         state.average.update(state.model)
         state.step += 1

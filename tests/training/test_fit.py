@@ -81,7 +81,7 @@ NOISY = ["defaults.dropout=0.1", "defaults.drop_path=0.1", "defaults.arch=test_r
 NOISY += ["defaults.model_args={}", "defaults.optimizer=rmsproptf"]
 
 
-@pytest.mark.parametrize("more", [[], ["generations.1.epochs=8"]])
+@pytest.mark.parametrize("more", [[], ["generations.1.epochs=8", "defaults.crop=random-resized"]])
 def test_killed_and_repeated_it_ends_with_the_same_weights(
     recipe: Path, tmp_path: Path, more: list[str]
 ) -> None:

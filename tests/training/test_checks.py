@@ -1,0 +1,40 @@
+"""What is found wrong with a recipe before anything is trained."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nsbench.errors import NsbenchError
+from nsbench.recipe import load_recipe
+from nsbench.training.checks import check
+
+
+@pytest.mark.parametrize(
+    ("settings", "processes", "sentence"),
+    [
+        (["defaults.batch_size=4"], 3, "0 has 4 labeled images, which 3 processes .* 3 divides"),
+        (["generations.1.unlabeled_ratio=0.5"], 2, "1 has 25 pseudo-labeled .* 2 divides them"),
+        (["generations.0.fine_tune={image_size=48, lr=1, batch_size=7}"], 2, "0 has 7 labeled"),
+        (["defaults.accumulate=50"], 1, r"one image of 32 px .*lower accumulate \(now 50\)"),
+        (["generations.0.batch_size=2"], 2, "one image of 32 px .* of 'test_efficientnet'"),
+    ],
+)
+def test_steps_that_cannot_be_divided(
+    settings: list[str], processes: int, sentence: str, tiny_recipe: Path
+) -> None:
+    recipe = load_recipe(str(tiny_recipe), settings)
+    with pytest.raises(NsbenchError, match=sentence):
+        check(recipe, 10, 200, torch.device("cpu"), processes)
+
+
+def test_one_image_at_a_time_where_it_can_be(tiny_recipe: Path) -> None:
+    larger = ["defaults.accumulate=50", "defaults.image_size=64"]
+    without = [
+        "defaults.accumulate=50",
+        "defaults.arch=test_vit",
+        "defaults.model_args.img_size=32",
+    ]
+    for settings in (larger, without):
+        recipe = load_recipe(str(tiny_recipe), settings)
+        check(recipe, 10, 200, torch.device("cpu"), 1)
