@@ -129,18 +129,6 @@ class Plan:
         return TrainingBatch(images, self.keys(item), labels, targets)
 
 
-def check_shares(plan: Plan) -> None:
-    """Raises NsbenchError where a step cannot be divided into equal forward passes."""
-    shares = plan.parts * plan.processes
-    for stream in plan.streams:
-        if stream.batch_size % shares:
-            raise NsbenchError(
-                f"a step has {stream.batch_size} {stream.name} images, which {plan.processes} "
-                f"processes with accumulate = {plan.parts} cannot share evenly: choose batch_size "
-                f"and unlabeled_ratio so that {shares} divides them"
-            )
-
-
 def training_batches(
     plan: Plan, augmentation: Augmentation, steps: range, workers: int, device: torch.device
 ) -> Iterator[TrainingBatch]:

@@ -12,9 +12,11 @@ from nsbench.models import build, count_parameters
 from nsbench.recipe import Generation, Recipe
 from nsbench.run import generation_folders, is_run, write_text
 from nsbench.training.augment import Augmentation
+from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.logs import check_writers
 from nsbench.training.schedule import optimizer_for, schedule_for
+from nsbench.training.unlabeled import load_filter
 
 
 def check(recipe: Recipe, num_classes: int, labeled_images: int, device: torch.device) -> None:
@@ -25,16 +27,31 @@ def check(recipe: Recipe, num_classes: int, labeled_images: int, device: torch.d
     """
     check_writers(recipe)
     sizes = []
-    for generation in recipe.generations:
+    for index, generation in enumerate(recipe.generations):
         sizes.append(_try_out(generation, num_classes))
         Augmentation(generation, generation.preprocessing(recipe.data))
         _check_device(generation, device)
+        _check_shares(generation, taught=index > 0)
         schedule_for(optimizer_for(nn.Linear(1, 1), generation), generation, 10, labeled_images)
         if generation.fine_tune:
             tuned = fine_tuning(generation, labeled_images)
             _try_out(tuned, num_classes, generation.fine_tune.frozen_blocks)
+            _check_shares(tuned, taught=False)
     for index in range(1, len(sizes)):
         _check_student(recipe, index, sizes)
+
+
+def check_unlabeled(recipe: Recipe, data: TrainingData) -> None:
+    """Raises NsbenchError where there is nothing to label, or no filter model to choose by."""
+    settings = recipe.pseudo_labels
+    if settings.distill or len(recipe.generations) == 1:
+        return
+    if not len(data.unlabeled_indices):
+        raise NsbenchError(
+            f"data.labels_per_class = {recipe.data.labels_per_class} leaves no image of "
+            f"{data.labeled.name} without a label for the students: lower it, or set data.unlabeled"
+        )
+    load_filter(settings, data.classes, torch.device("cpu"))
 
 
 def _check_student(recipe: Recipe, index: int, sizes: list[int]) -> None:
@@ -66,6 +83,22 @@ def _check_device(generation: Generation, device: torch.device) -> None:
         )
 
 
+def _check_shares(generation: Generation, *, taught: bool) -> None:
+    """Raises NsbenchError where a step cannot be divided into equal forward passes."""
+    shares = generation.accumulate * distributed.size()
+    counts = {"labeled": generation.batch_size}
+    if taught:
+        counts["unlabeled"] = generation.unlabeled_batch
+    for name, count in counts.items():
+        if count % shares:
+            raise NsbenchError(
+                f"a step has {count} {name} images, which "
+                f"{distributed.size()} {'processes' if distributed.size() > 1 else 'process'} "
+                f"with accumulate = {generation.accumulate} cannot share evenly: choose batch_size "
+                f"and unlabeled_ratio so that {shares} divides them"
+            )
+
+
 def _try_out(generation: Generation, num_classes: int, frozen_blocks: int = 0) -> int:
     """Parameters of a generation's model. Raises NsbenchError if it cannot be trained as asked."""
     noise = {"dropout": generation.dropout, "drop_path": generation.drop_path}
@@ -91,7 +124,10 @@ def _try_out(generation: Generation, num_classes: int, frozen_blocks: int = 0) -
 
 
 def claim(folder: Path, recipe: Recipe) -> None:
-    """Make the run folder this recipe's own. Raises NsbenchError if it is something else's."""
+    """Make the run folder this recipe's own, for the main process to call.
+
+    Raises NsbenchError if it is something else's.
+    """
     text = recipe.to_toml()
     path = folder / "recipe.toml"
     if is_run(folder) and generation_folders(folder):
@@ -103,8 +139,7 @@ def claim(folder: Path, recipe: Recipe) -> None:
         return
     if not is_run(folder) and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NsbenchError(f"{folder} exists and is no run folder: choose another with --out")
-    if distributed.is_main():
-        write_text(path, text)
+    write_text(path, text)
 
 
 def _identity(recipe: Recipe) -> dict[str, object]:

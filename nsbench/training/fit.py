@@ -17,7 +17,7 @@ from nsbench.errors import NsbenchError
 from nsbench.progress import say, stage
 from nsbench.recipe import Recipe
 from nsbench.training.augment import Augmentation
-from nsbench.training.batches import Plan, check_shares, training_batches
+from nsbench.training.batches import Plan, training_batches
 from nsbench.training.fine_tune import freeze
 from nsbench.training.logs import TrainingLog
 from nsbench.training.objective import Loss
@@ -59,7 +59,6 @@ def fit(job: Job, state: TrainingState, log: TrainingLog) -> nn.Module:
     log receives rows of step, loss parts, learning rate and images a second.
     Raises NsbenchError if the loss diverges, memory runs out, or an image cannot be read.
     """
-    check_shares(job.plan)
     augmentation = Augmentation(job.settings.generation, job.settings.size)
     freeze(state.model.train(), job.frozen_blocks)
     if job.checkpoint.exists():

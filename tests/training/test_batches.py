@@ -12,7 +12,7 @@ from nsbench.errors import NsbenchError
 from nsbench.recipe import Generation
 from nsbench.training import batches
 from nsbench.training.augment import Augmentation
-from nsbench.training.batches import Labeled, Plan, Stream, check_shares, training_batches
+from nsbench.training.batches import Labeled, Plan, Stream, training_batches
 
 CPU = torch.device("cpu")
 SIZE = Preprocessing(image_size=32)
@@ -110,11 +110,6 @@ def test_parts_and_processes_together_see_the_same_images(
             for part in range(parts)
         ]
         assert torch.equal(torch.cat(divided), whole[step])
-
-
-def test_a_step_must_divide_evenly(image_folder: Path) -> None:
-    with pytest.raises(NsbenchError, match=r"4 labeled images, which 3 processes .* 3 divides"):
-        check_shares(plan(image_folder, processes=3))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
