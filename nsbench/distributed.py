@@ -39,7 +39,7 @@ def is_main() -> bool:
 def start(device: torch.device) -> torch.device:
     """Join the other processes if torchrun started this one; returns this process's device.
 
-    Each process of a machine has a GPU of its own where `device` is `cuda` without a number.
+    Several processes have a GPU of their machine each, whatever number `device` has.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _started():
         _join()
