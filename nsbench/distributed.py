@@ -17,7 +17,8 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
-PATIENCE = timedelta(days=1)  # torchrun ends the others where one process dies
+PATIENCE = timedelta(days=1)
+"""How long processes wait for one that validates or writes; torchrun ends them where one dies."""
 
 
 def rank() -> int:
@@ -38,7 +39,7 @@ def is_main() -> bool:
 def start(device: torch.device) -> torch.device:
     """Join the other processes if torchrun started this one; returns this process's device.
 
-    Each process of a machine has a GPU of its own where `device` is `cuda` without a number.
+    Several processes have a GPU of their machine each, whatever number `device` has.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _started():
         _join()
@@ -95,7 +96,7 @@ def parallel(module: nn.Module) -> nn.Module:
 @cache
 def gpu_group() -> dist.ProcessGroup:
     """The processes as a group whose tensors are on GPUs."""
-    group = dist.new_group(backend="nccl")
+    group = dist.new_group(backend="nccl", timeout=PATIENCE)
     assert isinstance(group, dist.ProcessGroup)  # every process is in it
     return group
 

@@ -12,10 +12,12 @@ from nsbench.models import build, count_parameters
 from nsbench.recipe import Generation, Recipe
 from nsbench.run import generation_folders, is_run, write_text
 from nsbench.training.augment import Augmentation
+from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.footprint import check_memory
 from nsbench.training.logs import check_writers
 from nsbench.training.schedule import optimizer_for, schedule_for
+from nsbench.training.unlabeled import load_filter
 
 
 def check(
@@ -58,9 +60,22 @@ def _check_shares(generation: Generation, index: int, unlabeled: int, processes:
         if count % shares:
             raise NsbenchError(
                 f"a step of generation {index} has {count} {kind} images, which {processes} "
-                f"processes with accumulate = {generation.accumulate} cannot share evenly: choose "
+                f"{'process' if processes == 1 else 'processes'} with accumulate = {generation.accumulate} cannot share evenly: choose "
                 f"batch_size and unlabeled_ratio so that {shares} divides them"
             )
+
+
+def check_unlabeled(recipe: Recipe, data: TrainingData) -> None:
+    """Raises NsbenchError where there is nothing to label, or no filter model to choose by."""
+    settings = recipe.pseudo_labels
+    if settings.distill or len(recipe.generations) == 1:
+        return
+    if not len(data.unlabeled_indices):
+        raise NsbenchError(
+            f"data.labels_per_class = {recipe.data.labels_per_class} leaves no image of "
+            f"{data.labeled.name} without a label for the students: lower it, or set data.unlabeled"
+        )
+    load_filter(settings, data.classes, torch.device("cpu"))
 
 
 def _check_student(recipe: Recipe, index: int, sizes: list[int]) -> None:
@@ -138,7 +153,10 @@ def _try_one(module: nn.Module, generation: Generation) -> None:
 
 
 def claim(folder: Path, recipe: Recipe) -> None:
-    """Make the run folder this recipe's own. Raises NsbenchError if it is something else's."""
+    """Make the run folder this recipe's own, for the main process to call.
+
+    Raises NsbenchError if it is something else's.
+    """
     text = recipe.to_toml()
     path = folder / "recipe.toml"
     if is_run(folder) and generation_folders(folder):
@@ -150,8 +168,7 @@ def claim(folder: Path, recipe: Recipe) -> None:
         return
     if not is_run(folder) and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NsbenchError(f"{folder} exists and is no run folder: choose another with --out")
-    if distributed.is_main():
-        write_text(path, text)
+    write_text(path, text)
 
 
 def _identity(recipe: Recipe) -> dict[str, object]:

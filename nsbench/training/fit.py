@@ -83,6 +83,7 @@ def fit(job: Job, state: TrainingState, log: TrainingLog) -> nn.Module:
             if stopped:
                 keeper.write(recorder)
                 raise KeyboardInterrupt
+    recorder.check_weights()
     state.seconds = recorder.seconds()
     log.close()
     return state.average.model
@@ -126,6 +127,12 @@ class _Recorder:
                 raise NsbenchError(self._diverged(step, loss))
             if math.isinf(self._limit):
                 self._limit = DIVERGED * max(loss, 1.0)
+
+    def check_weights(self) -> None:
+        """Raises NsbenchError if the weights are no numbers, as after a good loss they may be."""
+        state = self._state
+        if not all(weight.isfinite().all() for weight in state.model.parameters()):
+            raise NsbenchError(self._diverged(state.step, math.nan))
 
     def _diverged(self, step: int, loss: float) -> str:
         job, state = self._job, self._state
@@ -184,6 +191,7 @@ class _Keeper:
     def write(self, recorder: _Recorder) -> None:
         """Write the state, which must be a good one."""
         recorder.check()
+        recorder.check_weights()
         self._state.seconds = recorder.seconds()
         if distributed.is_main():
             self._state.save(self._job.checkpoint, self._job.identity)

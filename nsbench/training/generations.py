@@ -26,7 +26,7 @@ from nsbench.recipe import Generation, Recipe, load_recipe
 from nsbench.run import VARIANT, environment, generation_folders, is_run, read_json
 from nsbench.training.augment import Augmentation
 from nsbench.training.batches import Labeled, Plan, Stream
-from nsbench.training.checks import check, check_steps, claim
+from nsbench.training.checks import check, check_steps, check_unlabeled, claim
 from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.fit import Job, fit
@@ -106,8 +106,10 @@ def train(
         _ready(variant.recipe, folder / "variants" / variant.name, target, base)
         for variant in beside
     ]
-    for run in (base, *others):
-        claim(run.folder, run.recipe)
+    if distributed.is_main():  # others would find the folder half made
+        for run in (base, *others):
+            claim(run.folder, run.recipe)
+    distributed.barrier()
     for variant, run in zip(beside, others, strict=True):
         describe_variant(run.folder, variant, shared=run.base is not None)
     for run in (base, *others):
@@ -134,6 +136,7 @@ def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None 
     data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
     check(recipe, len(data.classes), len(data.train), device, distributed.size())
     check_steps(recipe, len(data.classes), device)
+    check_unlabeled(recipe, data)
     if base is None:
         return Run(recipe, data, folder, device, base_of(folder))
     shared = base.folder if shares_teacher(recipe, base.recipe) else None

@@ -137,7 +137,10 @@ def load_filter(
     """
     if settings.filter is None:
         return None
-    model = load_model(settings.filter, str(device))
+    try:
+        model = load_model(settings.filter, str(device))
+    except NsbenchError as error:
+        raise NsbenchError(f"pseudo_labels.filter: {error}") from error
     columns = torch.tensor(_columns(model, classes), device=device)
     module = nn.Sequential(model.module, _Columns(columns)).eval()
     return replace(model, module=module, num_classes=len(classes), classes=classes)

@@ -280,6 +280,28 @@ def test_a_loss_that_grows_out_of_bounds_stops_with_the_last_good_state(
     assert "generation-0/checkpoint.safetensors" in sentence
 
 
+@pytest.mark.parametrize("broken_at", [4, 16])  # where a state is written, and in the last step
+def test_weights_that_are_no_numbers_are_not_kept(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: int
+) -> None:
+    from nsbench.training.steps import Update
+
+    step = Update._step
+
+    def breaks(self: Update) -> None:
+        step(self)
+        if self._state.step + 1 == broken_at:
+            next(self._state.model.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr(Update, "_step", breaks)
+    settings = ["defaults.steps=16", "checkpoint_steps=4"]
+    with pytest.raises(NsbenchError, match=rf"is nan at step {broken_at} with learning rate"):
+        train(str(recipe), tmp_path / "a", settings=settings, device="cpu")
+    folder = tmp_path / "a" / "generation-0"
+    assert (folder / "checkpoint.safetensors").exists() == (broken_at == 16)
+    assert not (folder / "model.json").exists()
+
+
 def test_too_little_memory_names_the_ways_out(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,6 +232,16 @@ def test_repeating_a_finished_run_changes_nothing(tiny_run: Path, tiny_recipe: P
         (["defaults.model_args={in_chans=1}"], "model_args cannot hold 'in_chans'"),
         (["defaults.model_args={checkpoint_path='x'}"], "cannot hold 'checkpoint_path'"),
         (["data.std=[0.0, 1.0, 1.0]"], "'data.std.0' is 0.0"),
+        (["pseudo_labels.filter='nowhere'"], "pseudo_labels.filter: there is no model nowhere"),
+        (["generations.1.accumulate=3"], "50 labeled images, which 1 process with accumulate = 3"),
+        (["generations.1.unlabeled_ratio=0.5", "defaults.accumulate=2"], "25 pseudo-labeled images"),
+        (
+            [
+                "generations.1.fine_tune={image_size=48, batch_size=7, lr=1e-3}",
+                "defaults.accumulate=2",
+            ],
+            "7 labeled images",
+        ),
         (["defaults=3"], "the key 'defaults' is 3"),
     ],
 )
@@ -241,6 +251,17 @@ def test_what_would_fail_later_is_found_before_the_folder_is_claimed(
     with pytest.raises(NsbenchError) as caught:
         train(str(tiny_recipe), tmp_path / "run", settings=settings)
     assert sentence in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_for_all_leave_nothing_to_label(small_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "all.toml"
+    path.write_text(
+        f'[data]\nlabeled = "{small_folder}"\nlabels_per_class = 5\n[defaults]\n'
+        'arch = "test_resnet"\nimage_size = 32\n[[generations]]\n[[generations]]\n'
+    )
+    with pytest.raises(NsbenchError, match=r"labels_per_class = 5 leaves no image .*: lower it"):
+        train(str(path), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
 
