@@ -31,7 +31,7 @@ class TrainingData:
 
 def open_data(data: Data) -> TrainingData:
     """Open a recipe's sources and divide the labeled images. Raises NsbenchError."""
-    labeled = _open(data.labeled, labeled=True)
+    labeled = _open(data.labeled, "data.labeled")
     labels = labels_of(labeled, "data.labeled")
     kept = np.arange(len(labeled))
     if data.labels_per_class:
@@ -40,7 +40,7 @@ def open_data(data: Data) -> TrainingData:
     validation = np.array([], dtype=np.int64)
     if data.validation_per_class:
         validation = _validation(labeled, kept, data.validation_per_class)
-    unlabeled = _open(data.unlabeled, labeled=False) if data.unlabeled else None
+    unlabeled = _open(data.unlabeled, "data.unlabeled") if data.unlabeled else None
     if unlabeled and data.labels_per_class:
         raise NsbenchError(
             "set either data.unlabeled or data.labels_per_class: the second makes the rest of the "
@@ -53,11 +53,14 @@ def open_data(data: Data) -> TrainingData:
     )
 
 
-def _open(specs: SourceSpec | list[SourceSpec], *, labeled: bool) -> Source:
-    """A source, or several as one."""
-    if isinstance(specs, SourceSpec):
-        return open_source(specs)
-    return JoinedSource([open_source(spec) for spec in specs], labeled=labeled)
+def _open(specs: SourceSpec | list[SourceSpec], key: str) -> Source:
+    """A source, or several as one. Raises NsbenchError, which begins with the key."""
+    try:
+        if isinstance(specs, SourceSpec):
+            return open_source(specs)
+        return JoinedSource(list(map(open_source, specs)), labeled=key == "data.labeled")
+    except NsbenchError as error:
+        raise NsbenchError(f"{key}: {error}") from error
 
 
 def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDArray[np.int64]:

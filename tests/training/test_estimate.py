@@ -62,10 +62,10 @@ def test_the_command_writes_nothing_but_its_table(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = ["train", str(tiny_recipe), "--dry-run", "--devices", "4", "--device", "cpu"]
+    arguments = ["train", str(tiny_recipe), "--dry-run", "--devices", "5", "--device", "cpu"]
     done = CliRunner().invoke(app, [*arguments, "--json", "found.json"])
     assert done.exit_code == 0, done.output
-    assert "dry run for 4 devices" in done.output
+    assert "dry run for 5 devices" in done.output
     assert [row["generation"] for row in json.loads(Path("found.json").read_text())] == ["0", "1"]
     assert not Path("runs").exists()
 
