@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nsbench.errors import NsbenchError
 from nsbench.evaluation.predictions import read_cell
 from nsbench.evaluation.runner import evaluate
 from nsbench.training.generations import train
@@ -66,3 +67,14 @@ def test_compiled_models(
     found = read_cell(folder, "images")
     assert (found.top[:, 0] == expected.top[:, 0]).all()
     np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-4)
+
+
+def test_without_a_compiler(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    settings = [*SETTINGS, "defaults.compile=true", "defaults.model_args.embed_dim=32"]
+    with pytest.raises(NsbenchError, match="torch.compile fails here .*on the CPU a C") as caught:
+        train(str(tiny_recipe), tmp_path / "run", settings=settings, device="cpu")
+    assert "\n" not in str(caught.value)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nsbench import distributed
+from nsbench.compiling import compiling
 from nsbench.data.transforms import Preprocessing, normalize
 from nsbench.errors import NsbenchError
 from nsbench.memory import is_short_of_memory
@@ -100,7 +101,7 @@ class Update:
 
     def _loss(self, batch: TrainingBatch) -> Loss:
         generation, wanted = self._settings.generation, self._settings.pseudo_labels
-        with autocast(self._device, generation.precision):
+        with autocast(self._device, generation.precision), compiling():
             logits = self._forward(self._images(batch)).float()
         targets = logits.new_empty(0, 0)
         if batch.targets:

@@ -288,7 +288,8 @@ def test_a_recipe_of_streams(tmp_path: Path, hub: Hub, tiny_recipe: Path) -> Non
     files = {"train": table(tmp_path / "t.parquet", 12), "extra": table(tmp_path / "e.parquet", 9)}
     asked = hub("parquet", data_files={split: str(path) for split, path in files.items()})
     settings = ["defaults.steps=2", "defaults.batch_size=4"]
-    text, weights = tiny_recipe.read_text(), []
+    text = tiny_recipe.read_text()
+    weights: list[str] = []
     for of_split in (
         'source = "hf:owner/name", subset = "small", split = "{0}", streaming = true',
         f'source = "{tmp_path}/{{1}}.parquet"',
