@@ -141,8 +141,9 @@ class Generation(Config):
 
     precision: of the forward pass, by autocast. channels_last: the order of values in memory.
     accumulate: parts a step is computed in, one after the other, to save memory; batch norm sees
-    one part at a time. checkpoint_activations: compute activations twice to save memory.
-    sync_batch_norm: batch-norm statistics over all processes. compile: torch.compile.
+    one part at a time and moves its statistics with each. checkpoint_activations: compute
+    activations twice to save memory. sync_batch_norm: batch-norm statistics over all processes.
+    compile: torch.compile.
     """
 
     arch: str

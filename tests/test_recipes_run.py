@@ -253,7 +253,12 @@ def test_imagenet_l2(
 
 
 def test_imagenet_modern(imagenet: Path, filtered: list[str], tmp_path: Path) -> None:
-    settings = [filtered[0], "defaults.image_size=32", "defaults.steps=2", "defaults.batch_size=4"]
+    settings = [
+        filtered[0],
+        "generations.0.arch=convnext_atto",
+        "generations.1.arch=convnext_femto",
+    ]
+    settings += ["defaults.image_size=32", "defaults.steps=2", "defaults.batch_size=4"]
     settings += ANY_CONFIDENCE
     run = trained("imagenet-1k-modern", imagenet, tmp_path / "run", *settings)
     for index in range(2):

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from nsbench import distributed
 from nsbench.attacks import frozen
+from nsbench.compiling import compiling
 from nsbench.data.sources import Source, SourceSpec, open_source
 from nsbench.errors import NsbenchError
 from nsbench.evaluation.attacked import attacked
@@ -188,7 +189,7 @@ def answer(task: Task, images: torch.Tensor, options: Options) -> torch.Tensor:
 
 def _logits(task: Task, images: torch.Tensor, options: Options) -> torch.Tensor:
     size = task.model.preprocessing.image_size
-    with torch.inference_mode(), options.autocast():
+    with torch.inference_mode(), options.autocast(), compiling():
         pixels = images / 255
         if pixels.shape[-1] != size:
             pixels = interpolate(pixels, (size, size), mode="bicubic", antialias=True).clamp(0, 1)

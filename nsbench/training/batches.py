@@ -1,6 +1,7 @@
 """The images of each step: from memory where all fit and are read but once, else by workers."""
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -227,11 +228,17 @@ def _read_batches(
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         pin_memory=device.type == "cuda",
+        worker_init_fn=_ignore_ctrl_c,
     )
     for batch in loader:
         if isinstance(batch, NsbenchError):
             raise batch
         yield batch._replace(images=batch.images.to(device, non_blocking=True))
+
+
+def _ignore_ctrl_c(_: int) -> None:
+    # the main process finishes its step, for which it needs them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

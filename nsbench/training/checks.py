@@ -56,11 +56,12 @@ def check_steps(recipe: Recipe, num_classes: int, device: torch.device) -> None:
 
 def _check_shares(generation: Generation, index: int, unlabeled: int, processes: int) -> None:
     shares = generation.accumulate * processes
+    sharing = "1 process" if processes == 1 else f"{processes} processes"
     for kind, count in (("labeled", generation.batch_size), ("pseudo-labeled", unlabeled)):
         if count % shares:
             raise NsbenchError(
-                f"a step of generation {index} has {count} {kind} images, which {processes} "
-                f"{'process' if processes == 1 else 'processes'} with accumulate = {generation.accumulate} cannot share evenly: choose "
+                f"a step of generation {index} has {count} {kind} images, which {sharing} with "
+                f"accumulate = {generation.accumulate} cannot share evenly: choose "
                 f"batch_size and unlabeled_ratio so that {shares} divides them"
             )
 

@@ -1,7 +1,8 @@
 """The images of a recipe: labeled, held out for validation, unlabeled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,6 +16,10 @@ from nsbench.data.transforms import Preprocessing, normalize
 from nsbench.errors import NsbenchError
 from nsbench.randomness import stable_hash
 from nsbench.recipe import Data
+
+BATCH = 256
+FEW_BYTES = 2**30
+"""Validation images that take less are read once."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class TrainingData:
 
 def open_data(data: Data) -> TrainingData:
     """Open a recipe's sources and divide the labeled images. Raises NsbenchError."""
-    labeled = _open(data.labeled, labeled=True)
+    labeled = _open(data.labeled, "data.labeled")
     labels = labels_of(labeled, "data.labeled")
     kept = np.arange(len(labeled))
     if data.labels_per_class:
@@ -40,7 +45,7 @@ def open_data(data: Data) -> TrainingData:
     validation = np.array([], dtype=np.int64)
     if data.validation_per_class:
         validation = _validation(labeled, kept, data.validation_per_class)
-    unlabeled = _open(data.unlabeled, labeled=False) if data.unlabeled else None
+    unlabeled = _open(data.unlabeled, "data.unlabeled") if data.unlabeled else None
     if unlabeled and data.labels_per_class:
         raise NsbenchError(
             "set either data.unlabeled or data.labels_per_class: the second makes the rest of the "
@@ -53,11 +58,14 @@ def open_data(data: Data) -> TrainingData:
     )
 
 
-def _open(specs: SourceSpec | list[SourceSpec], *, labeled: bool) -> Source:
-    """A source, or several as one."""
-    if isinstance(specs, SourceSpec):
-        return open_source(specs)
-    return JoinedSource([open_source(spec) for spec in specs], labeled=labeled)
+def _open(specs: SourceSpec | list[SourceSpec], key: str) -> Source:
+    """A source, or several as one. Raises NsbenchError, which begins with the key."""
+    try:
+        if isinstance(specs, SourceSpec):
+            return open_source(specs)
+        return JoinedSource(list(map(open_source, specs)), labeled=key == "data.labeled")
+    except NsbenchError as error:
+        raise NsbenchError(f"{key}: {error}") from error
 
 
 def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDArray[np.int64]:
@@ -80,20 +88,32 @@ def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDAr
 def validator(
     data: TrainingData, size: Preprocessing, device: torch.device
 ) -> Callable[[nn.Module], float] | None:
-    """The accuracy of a model on the validation images, None where there are none."""
+    """The accuracy of a model on the validation images, None where there are none.
+
+    The images stay in memory where they are few.
+    """
     if not len(data.validation):
         return None
     assert data.labeled.labels is not None
-    crops = list(clean_crops(data.labeled, data.validation, size))
-    images = torch.from_numpy(np.stack(crops)).to(device)
-    labels = torch.from_numpy(data.labeled.labels[data.validation]).to(device)
+    labels = data.labeled.labels[data.validation]
+    few = len(labels) * 3 * size.image_size**2 < FEW_BYTES
+    held = list(_batches(data, size)) if few else None
 
     @torch.inference_mode()
     def accuracy(model: nn.Module) -> float:
-        correct = 0
-        for batch, truth in zip(images.split(256), labels.split(256), strict=True):
-            guess = model(normalize(batch / 255, size.mean, size.std)).argmax(1)
-            correct += int((guess == truth).sum())
-        return correct / len(labels)
+        correct, done = 0, 0
+        for batch in held if held is not None else _batches(data, size):
+            images = normalize(batch.to(device) / 255, size.mean, size.std)
+            guess = model(images).argmax(1).cpu().numpy()
+            correct += int((guess == labels[done : done + len(guess)]).sum())
+            done += len(guess)
+        return correct / done
 
     return accuracy
+
+
+def _batches(data: TrainingData, size: Preprocessing) -> Iterator[torch.Tensor]:
+    """The crops of the validation images, uint8 (B, 3, S, S)."""
+    crops = clean_crops(data.labeled, data.validation, size)
+    while some := list(islice(crops, BATCH)):
+        yield torch.from_numpy(np.stack(some))

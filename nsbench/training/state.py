@@ -52,8 +52,13 @@ class TrainingState:
         for name, value in self._values():
             if isinstance(value, torch.Tensor):
                 tensors[name] = value.detach().cpu().contiguous().clone()
-            else:
+            elif isinstance(value, int | float):
                 numbers[name] = value
+            else:
+                raise NsbenchError(
+                    f"the optimizer keeps {name} as {type(value).__name__}, which a checkpoint "
+                    "cannot hold: choose another optimizer"
+                )
         about = {
             "identity": identity,
             "step": self.step,

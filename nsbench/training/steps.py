@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from nsbench import distributed
+from nsbench.compiling import compiling
 from nsbench.data.transforms import Preprocessing, normalize
 from nsbench.errors import NsbenchError
 from nsbench.memory import is_short_of_memory
@@ -47,10 +48,10 @@ class Update:
         self._state, self._settings, self._augmentation = state, settings, augmentation
         self._device = next(state.model.parameters()).device
         generation = settings.generation
-        forward: nn.Module = state.model
-        if generation.compile:
-            forward = torch.compile(forward)  # type: ignore[assignment]
-        self._forward = distributed.parallel(forward)
+        self._parallel = distributed.parallel(state.model)
+        self._forward: Any = self._parallel
+        if generation.compile:  # with the means over processes, which then overlap with the rest
+            self._forward = torch.compile(self._parallel)
 
     def __call__(self, passes: Iterator[TrainingBatch]) -> Loss:
         """Update the weights once. passes: the update's images, in `accumulate` parts.
@@ -60,13 +61,14 @@ class Update:
         state, generation = self._state, self._settings.generation
         state.scheduler.step_update(state.step)
         state.optimizer.zero_grad(set_to_none=True)
-        losses = []
+        losses: list[Loss] = []
         for part in range(generation.accumulate):
             batch = next(passes)  # before the seed: a DataLoader that begins draws one itself
             self._seed(part)
-            with self._unsynchronized(part + 1 < generation.accumulate):
+            with self._unsynchronized(part + 1 < generation.accumulate), self._enough(batch):
                 losses.append(self._backward(batch))
-        self._step()
+        with self._enough(batch):
+            self._step()
         state.average.update(state.model)
         state.step += 1
         return Loss(*(torch.stack(values).mean() for values in zip(*losses, strict=True)))
@@ -77,22 +79,27 @@ class Update:
         torch.manual_seed(stable_hash(*keys) % 2**63)
 
     def _unsynchronized(self, more: bool) -> AbstractContextManager[Any]:
-        if more and isinstance(self._forward, DistributedDataParallel):
-            return self._forward.no_sync()
+        if more and isinstance(self._parallel, DistributedDataParallel):
+            return self._parallel.no_sync()
         return nullcontext()
 
     def _backward(self, batch: TrainingBatch) -> Loss:
         generation = self._settings.generation
+        loss = self._loss(batch)
+        twice = generation.checkpoint_activations
+        with _statistics_kept(self._state.model) if twice else nullcontext():
+            self._state.scaler.scale(loss.total / generation.accumulate).backward()
+        return Loss(loss.total.detach(), loss.labeled, loss.unlabeled)
+
+    @contextmanager
+    def _enough(self, batch: TrainingBatch) -> Iterator[None]:
+        """Raises NsbenchError where memory runs out."""
         try:
-            loss = self._loss(batch)
-            twice = generation.checkpoint_activations
-            with _statistics_kept(self._state.model) if twice else nullcontext():
-                self._state.scaler.scale(loss.total / generation.accumulate).backward()
+            yield
         except RuntimeError as error:  # of which running out of memory is one
             if not is_short_of_memory(error):
                 raise
             raise NsbenchError(self._too_large(batch)) from error
-        return Loss(loss.total.detach(), loss.labeled, loss.unlabeled)
 
     def _too_large(self, batch: TrainingBatch) -> str:
         generation = self._settings.generation
@@ -104,7 +111,7 @@ class Update:
 
     def _loss(self, batch: TrainingBatch) -> Loss:
         generation, wanted = self._settings.generation, self._settings.pseudo_labels
-        with autocast(self._device, generation.precision):
+        with autocast(self._device, generation.precision), compiling():
             logits = self._forward(self._images(batch)).float()
         targets = logits.new_empty(0, 0)
         if batch.targets:

@@ -18,6 +18,7 @@ from nsbench import distributed
 from nsbench.data.sources import SourceSpec, open_source
 from nsbench.data.streams import ROWS, VARIABLE, cache_file, streamed
 from nsbench.errors import NsbenchError
+from nsbench.training.generations import train
 from tests.data.kinds import png, spec
 from tests.test_cli import call
 
@@ -281,3 +282,29 @@ def test_an_evaluation_of_a_stream(
     assert "streaming hf:owner/name (test): 40 images" in capfd.readouterr().err
     first, again = (json.loads((tmp_path / f"r{n}.json").read_text()) for n in range(2))
     assert first == again
+
+
+def test_a_recipe_of_streams(tmp_path: Path, hub: Hub, tiny_recipe: Path) -> None:
+    files = {"train": table(tmp_path / "t.parquet", 12), "extra": table(tmp_path / "e.parquet", 9)}
+    asked = hub("parquet", data_files={split: str(path) for split, path in files.items()})
+    settings = ["defaults.steps=2", "defaults.batch_size=4"]
+    text = tiny_recipe.read_text()
+    weights: list[str] = []
+    for of_split in (
+        'source = "hf:owner/name", subset = "small", split = "{0}", streaming = true',
+        f'source = "{tmp_path}/{{1}}.parquet"',
+    ):
+        labeled, unlabeled = of_split.format("train", "t"), of_split.format("extra", "e")
+        of_these = text.replace('source = "digits", split = "labeled"', labeled)
+        tiny_recipe.write_text(
+            of_these.replace('source = "digits", split = "unlabeled"', unlabeled)
+        )
+        run = train(
+            str(tiny_recipe), tmp_path / f"run{len(weights)}", settings=settings, device="cpu"
+        )
+        assert json.loads((run / "generation-1" / "selection.json").read_text())["images"] == 9
+        found = json.loads((run / "generation-1" / "model.json").read_text())
+        assert found["classes"] == NAMES
+        weights.append(found["weights"])
+    assert asked == [("small", "train", True), ("small", "extra", True)]
+    assert weights[0] == weights[1]  # as from the files themselves

@@ -106,3 +106,10 @@ def test_a_recipe_of_several_sources_trains_and_goes_on(tiny_recipe: Path, tmp_p
     assert load_recipe(str(run / "recipe.toml")).data == load_recipe(str(tiny_recipe)).data
     assert train(resume=run, device="cpu") == run
     assert (run / "generation-1" / "model.json").is_file()
+
+
+@pytest.mark.parametrize("key", ["labeled", "unlabeled"])
+def test_a_source_that_is_missing_is_named_by_its_key(key: str, tiny_recipe: Path) -> None:
+    recipe = load_recipe(str(tiny_recipe), [f"data.{key}=unlabeled-images"])
+    with pytest.raises(NsbenchError, match=f"^data.{key}: there is no unlabeled-images: a source"):
+        open_data(recipe.data)

@@ -234,7 +234,7 @@ def test_repeating_a_finished_run_changes_nothing(tiny_run: Path, tiny_recipe: P
         (["data.std=[0.0, 1.0, 1.0]"], "'data.std.0' is 0.0"),
         (["pseudo_labels.filter='nowhere'"], "pseudo_labels.filter: there is no model nowhere"),
         (["generations.1.accumulate=3"], "50 labeled images, which 1 process with accumulate = 3"),
-        (["generations.1.unlabeled_ratio=0.5", "defaults.accumulate=2"], "25 pseudo-labeled images"),
+        (["generations.1.unlabeled_ratio=0.5", "defaults.accumulate=2"], "25 pseudo-labeled"),
         (
             [
                 "generations.1.fine_tune={image_size=48, batch_size=7, lr=1e-3}",
