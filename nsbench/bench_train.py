@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -38,6 +39,9 @@ TIMM = "rand-m9-n2-p1.0"
 PAPER = "paper-m9-n2"
 IMAGES = 1024
 """Different images that are gone through again and again."""
+
+LABELED = 4 * IMAGES
+"""Images that a teacher labels in one measurement."""
 
 
 def bench_train(
@@ -86,8 +90,11 @@ def bench_train(
         sides = {
             "train": (_train_side(generation, source, labeled, steps, target), steps * total),
             "bare": (_bare_side(generation, total, steps, target), steps * total),
-            "labeling": (_labeling_side(teacher, source, store, precision, target), IMAGES),
-            "forward": (_forward_side(teacher, precision, target), IMAGES),
+            "labeling": (
+                _labeling_side(teacher, source, Path(folder) / "timed", precision, target),
+                LABELED,
+            ),
+            "forward": (_forward_side(teacher, precision, target), LABELED),
             "randaugment": (_batched_side(image_size, target), IMAGES),
             "timm_randaugment": (_timm_side(pool), IMAGES),
         }
@@ -192,10 +199,11 @@ def _bare_side(
 def _labeling_side(
     teacher: Classifier, source: Source, store: Path, precision: str, device: torch.device
 ) -> Callable[[], object]:
+    rows = np.arange(LABELED) % IMAGES
+
     def run() -> None:
-        for path in store.iterdir():
-            path.unlink()
-        predict(teacher, source, _rows(), store, device=device, top_k=20, precision=precision)
+        shutil.rmtree(store, ignore_errors=True)
+        predict(teacher, source, rows, store, device=device, top_k=20, precision=precision)
 
     return run
 
@@ -209,7 +217,7 @@ def _forward_side(
 
     def run() -> None:
         with torch.inference_mode(), autocast(device, precision):
-            for _ in range(IMAGES // len(images)):
+            for _ in range(LABELED // len(images)):
                 teacher.module(images)
 
     return run
