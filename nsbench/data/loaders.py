@@ -1,5 +1,6 @@
 """Images in order, read ahead by several threads."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +25,12 @@ def clean_crops(
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], ahead: int = 256) -> Iterator[R]:
-    """The results of `work` in the order of the items; several threads work ahead."""
-    with ThreadPoolExecutor() as pool:
+    """The results of `work` in the order of the items; a thread a core works ahead.
+
+    More would only pass the interpreter around: reading from a disk that is far away is for
+    processes to hide.
+    """
+    with ThreadPoolExecutor(_cores()) as pool:
         todo = iter(items)
         started = deque(pool.submit(work, item) for item in islice(todo, ahead))
         try:
@@ -36,3 +41,8 @@ def in_order(work: Callable[[T], R], items: Iterable[T], ahead: int = 256) -> It
         finally:
             for task in started:
                 task.cancel()
+
+
+def _cores() -> int:
+    # not every system tells which of the machine's cores are this process's
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
