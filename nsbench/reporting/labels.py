@@ -66,7 +66,7 @@ def labels_table(name: str, summary: Summary) -> Table:
     )
     notes = [
         f"{summary['labeled_by']} labeled {images} images, {confident} of them with a confidence "
-        f"of {summary['min_confidence']:g} or more; {unique} are kept, the most repeated one "
+        f"of {summary['min_confidence']:g} or more; {unique} are kept, none more than "
         f"{summary['most_copies']} times, which makes {selected} to train on."
     ]
     if len(records) > FEW:
