@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from nsbench.randomness import stable_hash
+from nsbench.randomness import mixed, stable_hash
 
 Keys = NDArray[np.uint64]
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
@@ -60,8 +60,4 @@ def _bits(keys: Keys, purpose: int) -> Keys:
 
 
 def _mixed(start: np.uint64 | Keys, counter: Keys) -> Keys:
-    bits = start + (counter + np.uint64(1)) * _INCREMENT  # arrays wrap modulo 2^64
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Keys = bits ^ (bits >> np.uint64(31))
-    return mixed
+    return mixed(start + (counter + np.uint64(1)) * _INCREMENT)  # arrays wrap modulo 2^64

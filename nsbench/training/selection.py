@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nsbench.errors import NsbenchError
 from nsbench.npy import growing
 from nsbench.progress import stage
-from nsbench.randomness import stable_hash
+from nsbench.randomness import mixed, stable_hash
 from nsbench.recipe import PseudoLabels
 from nsbench.run import fingerprint, read_json, write_json
 from nsbench.training.label_store import LabelStore
@@ -215,9 +215,7 @@ def uniform_draws(images: Counts, seed: int) -> NDArray[np.float64]:
     SplitMix64 (Steele, Lea and Flood 2014) at the place of the index in its stream.
     """
     state = images.astype(np.uint64) * GOLDEN + np.uint64(stable_hash(seed, "balance") % 2**64)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)) / 2.0**53
+    return (mixed(state) >> np.uint64(11)) / 2.0**53
 
 
 def _rows(store: LabelStore, least: float) -> Iterator[Rows]:
