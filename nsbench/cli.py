@@ -27,9 +27,9 @@ from nsbench.commands.options import (
     ManyValues,
     MarkdownFile,
     Precision,
-    WithVariants,
 )
 from nsbench.commands.show import show_app
+from nsbench.commands.train import add_training
 from nsbench.errors import NsbenchError
 from nsbench.progress import say
 from nsbench.run import write_json, write_text
@@ -49,6 +49,8 @@ for name, group in [
 ]:  # fmt: skip
     app.add_typer(group, name=name)
 
+add_training(app)
+
 Models = Annotated[
     list[str],
     typer.Argument(
@@ -57,66 +59,6 @@ Models = Annotated[
         "runs your function and takes the module that it returns."
     ),
 ]
-
-
-@app.command(
-    cls=WithVariants,
-    epilog="Examples:\n\n`nsbench train quickstart`\n\n"
-    "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`\n\n"
-    "`nsbench train quickstart --variants no-noise hard-labels`",
-)
-def train(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A TOML file, or the name of a shipped recipe.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value settings, dotted keys.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder, by default runs/NAME.")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="A run folder to go on with, by the recipe in it.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would take.")
-    ] = False,
-    devices: Annotated[int, typer.Option(min=1, help="Devices that --dry-run reckons with.")] = 1,
-    variants: Annotated[
-        list[str] | None,
-        typer.Option(help="Also train these variants of the recipe; without a name, all of them."),
-    ] = None,
-    data: Data = None,
-    device: Device = None,
-    json: JsonFile = None,
-) -> None:
-    """Train the generations of a recipe.
-
-    Repeat the command after an interruption: finished generations are kept, and one that was
-    interrupted goes on from its last checkpoint. Several GPUs:
-    `torchrun --nproc-per-node N -m nsbench train …`.
-    """
-    from nsbench import distributed
-    from nsbench.data.catalog import set_roots
-    from nsbench.reporting.tables import print_table, training_table
-
-    set_roots(data)
-    asked = variants or None
-    if dry_run:
-        from nsbench.reporting.recipe_tables import training_estimate_table
-        from nsbench.training.estimate import estimate
-
-        rows = estimate(
-            recipe, set_ or [], devices=devices, device=device, resume=resume, variants=asked
-        )
-        print_table(training_estimate_table(rows, devices), json)
-        return
-    folder = nsbench.train(
-        recipe, out, settings=set_ or [], device=device, resume=resume, variants=asked
-    )
-    main_process = distributed.is_main()
-    distributed.stop()
-    if main_process:
-        print_table(training_table(folder), json)
-    say(f"the run is in {folder}")
 
 
 @app.command(
@@ -316,26 +258,6 @@ def suites(
 
     set_roots(data)
     print_table(suite_table(name) if name else suites_table(), json)
-
-
-@app.command(
-    epilog="Examples:\n\n`nsbench recipes`\n\n`nsbench recipes cifar10-4k > my-recipe.toml`"
-)
-def recipes(
-    name: Annotated[
-        str | None, typer.Argument(help="A shipped recipe, to print its TOML file.")
-    ] = None,
-    json: JsonFile = None,
-) -> None:
-    """List the shipped recipes, or print one to edit."""
-    from nsbench.recipe import recipe_file
-    from nsbench.reporting.recipe_tables import recipes_table
-    from nsbench.reporting.tables import print_table
-
-    if name:
-        print(recipe_file(name).read_text(encoding="utf-8"), end="")
-    else:
-        print_table(recipes_table(), json)
 
 
 @app.command(
