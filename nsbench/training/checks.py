@@ -9,6 +9,7 @@ from nsbench import distributed
 from nsbench.config import parse, read_toml
 from nsbench.errors import NsbenchError, first_line
 from nsbench.models import build, count_parameters
+from nsbench.progress import say
 from nsbench.recipe import Generation, Recipe
 from nsbench.run import generation_folders, is_run, write_text
 from nsbench.training.augment import Augmentation
@@ -16,7 +17,7 @@ from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.footprint import check_memory
 from nsbench.training.logs import check_writers
-from nsbench.training.schedule import optimizer_for, schedule_for
+from nsbench.training.schedule import optimizer_for, schedule_for, steps_of, warmup_of
 from nsbench.training.unlabeled import load_filter
 
 
@@ -38,6 +39,7 @@ def check(
         Augmentation(generation, generation.preprocessing(recipe.data))
         _check_device(generation, device)
         schedule_for(optimizer_for(nn.Linear(1, 1), generation), generation, 10, labeled_images)
+        _warn_of_warmup(generation, index, labeled_images)
         if generation.fine_tune:
             tuned = fine_tuning(generation, labeled_images)
             _check_shares(tuned, index, 0, processes)
@@ -52,6 +54,15 @@ def check_steps(recipe: Recipe, num_classes: int, device: torch.device) -> None:
     for index, generation in enumerate(recipe.generations):
         unlabeled = generation.unlabeled_batch if index else 0
         check_memory(generation, num_classes, generation.batch_size + unlabeled, device)
+
+
+def _warn_of_warmup(generation: Generation, index: int, labeled_images: int) -> None:
+    steps = steps_of(generation, labeled_images)
+    if warmup_of(generation, steps, labeled_images) >= steps:
+        say(
+            f"warning: generation {index} warms up in all its {steps:,} steps and never reaches "
+            "its learning rate: lower warmup_epochs"
+        )
 
 
 def _check_shares(generation: Generation, index: int, unlabeled: int, processes: int) -> None:

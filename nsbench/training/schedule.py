@@ -72,6 +72,13 @@ def steps_of(generation: Generation, labeled_images: int) -> int:
     return generation.steps or math.ceil(generation.epochs * labeled_images / generation.batch_size)
 
 
+def warmup_of(generation: Generation, steps: int, labeled_images: int) -> float:
+    """Steps of the warm-up."""
+    if generation.warmup_epochs is None:
+        return round(generation.warmup * steps)
+    return generation.warmup_epochs * labeled_images / generation.batch_size
+
+
 def schedule_for(
     optimizer: torch.optim.Optimizer, generation: Generation, steps: int, labeled_images: int
 ) -> Scheduler:
@@ -83,9 +90,7 @@ def schedule_for(
         near = nearest(generation.schedule, SCHEDULES)
         raise NsbenchError(f"there is no schedule '{generation.schedule}'{near}")
     epoch = labeled_images / generation.batch_size
-    warmup: float = round(generation.warmup * steps)
-    if generation.warmup_epochs is not None:
-        warmup = generation.warmup_epochs * epoch
+    warmup = warmup_of(generation, steps, labeled_images)
     if generation.schedule in ("staircase", "constant"):
         staircase = generation.schedule == "staircase"
         return StepLRScheduler(

@@ -38,3 +38,13 @@ def test_one_image_at_a_time_where_it_can_be(tiny_recipe: Path) -> None:
     for settings in (larger, without):
         recipe = load_recipe(str(tiny_recipe), settings)
         check(recipe, 10, 200, torch.device("cpu"), 1)
+
+
+def test_a_run_that_only_warms_up_is_told_of(
+    tiny_recipe: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = load_recipe(str(tiny_recipe), ["generations.1.warmup_epochs=2.0"])
+    check(recipe, 10, 200, torch.device("cpu"), 1)
+    said = capfd.readouterr().err
+    assert "generation 1 warms up in all its 4 steps" in said
+    assert "generation 0" not in said
