@@ -1,5 +1,6 @@
-"""How many images fit into a device's memory at once."""
+"""The memory of devices, and how many images fit into it at once."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -47,3 +48,22 @@ class Memory:
 def is_short_of_memory(error: RuntimeError) -> bool:
     """Whether an error of torch says that the device, or the machine, has no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that are free for this process; processes of one machine share the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return _pages("SC_AVPHYS_PAGES")
+
+
+def total_memory(device: torch.device) -> float:
+    """Bytes of a device, or this process's share of the machine's."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    return _pages("SC_PHYS_PAGES")
+
+
+def _pages(name: str) -> float:
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / here

@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from nsbench.errors import NsbenchError
+from nsbench.memory import free_memory
 from nsbench.run import read_json, write_json
 
 Array = NDArray[np.uint8]
+CPU = torch.device("cpu")
 
 
 class Pixels:
@@ -120,14 +122,10 @@ def _open(expected: int, kept: Path | None) -> tuple[int, str | None]:
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         return tempfile.mkstemp(prefix=f".{kept.name}.", dir=kept.parent)
-    if hasattr(os, "memfd_create") and expected < _free_memory() // 2:
+    if hasattr(os, "memfd_create") and expected < free_memory(CPU) / 2:
         return os.memfd_create("nsbench"), None
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno()), None
-
-
-def _free_memory() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def cached(kept: Path) -> Pixels | None:

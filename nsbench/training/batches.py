@@ -1,6 +1,5 @@
 """The images of each step: from memory where all fit and are read but once, else by workers."""
 
-import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from nsbench import distributed
 from nsbench.data.loaders import in_order
 from nsbench.data.sources import Source
 from nsbench.errors import NsbenchError
+from nsbench.memory import free_memory
 from nsbench.noise.draws import image_keys
 from nsbench.progress import stage
 from nsbench.randomness import permuted, stable_hash
@@ -146,15 +146,7 @@ def training_batches(
 def _fits(plan: Plan, augmentation: Augmentation, device: torch.device) -> bool:
     images = sum(len(stream.examples) for stream in plan.streams)
     needed = images * 3 * augmentation.image_size**2
-    return needed < RESIDENT_SHARE * _free_memory(device)
-
-
-def _free_memory(device: torch.device) -> float:
-    """Bytes that are free for this process."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / here
+    return needed < RESIDENT_SHARE * free_memory(device)
 
 
 class _Resident:

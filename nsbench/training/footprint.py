@@ -1,6 +1,5 @@
 """What a model costs: operations and memory, found out without numbers."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nsbench import distributed
 from nsbench.errors import NsbenchError
+from nsbench.memory import total_memory
 from nsbench.models import build
 from nsbench.recipe import Generation
 from nsbench.training.schedule import optimizer_for
@@ -96,7 +96,7 @@ def check_memory(generation: Generation, classes: int, a_step: int, device: torc
     """
     shares = distributed.size() * generation.accumulate
     at_once = -(-a_step // shares)
-    needed, there = memory_of(generation, classes, at_once), _memory_of_device(device)
+    needed, there = memory_of(generation, classes, at_once), total_memory(device)
     if needed > SURELY * there:
         raise NsbenchError(
             f"{at_once:,} images of {generation.image_size} px at once take {generation.arch} "
@@ -104,10 +104,3 @@ def check_memory(generation: Generation, classes: int, a_step: int, device: torc
             f"accumulate (now {generation.accumulate}), lower batch_size, or set "
             "checkpoint_activations = true"
         )
-
-
-def _memory_of_device(device: torch.device) -> float:
-    if device.type == "cuda":
-        return float(torch.cuda.get_device_properties(device).total_memory)
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / here

@@ -41,7 +41,7 @@ def test_pixels_are_those_of_the_transform(
     image_folder: Path, monkeypatch: pytest.MonkeyPatch, memory: bool
 ) -> None:
     if not memory:
-        monkeypatch.setattr(storage, "_free_memory", lambda: 0)
+        monkeypatch.setattr(storage, "free_memory", lambda device: 0)
     check(photos(image_folder), [4, 0, 1, 5])
 
 
