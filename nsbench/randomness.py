@@ -17,7 +17,10 @@ def generator(seed: int, *keys: object) -> np.random.Generator:
     return np.random.default_rng(stable_hash(seed, *keys))
 
 
-ROUNDS = np.arange(1, 9, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+INCREMENT = np.uint64(0x9E3779B97F4A7C15)
+"""Of SplitMix64's state: 2^64 over the golden ratio."""
+
+ROUNDS = np.arange(1, 9, dtype=np.uint64) * INCREMENT
 
 
 def permuted(positions: NDArray[np.int64], count: int, *keys: object) -> NDArray[np.int64]:

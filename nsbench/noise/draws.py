@@ -11,10 +11,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from nsbench.randomness import mixed, stable_hash
+from nsbench.randomness import INCREMENT, mixed, stable_hash
 
 Keys = NDArray[np.uint64]
-_INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Purpose(IntEnum):
@@ -60,4 +59,4 @@ def _bits(keys: Keys, purpose: int) -> Keys:
 
 
 def _mixed(start: np.uint64 | Keys, counter: Keys) -> Keys:
-    return mixed(start + (counter + np.uint64(1)) * _INCREMENT)  # arrays wrap modulo 2^64
+    return mixed(start + (counter + np.uint64(1)) * INCREMENT)  # arrays wrap modulo 2^64

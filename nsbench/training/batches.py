@@ -108,9 +108,9 @@ class Plan:
         first = step * stream.batch_size + (self.rank * self.parts + part) * count
         return np.arange(first, first + count)
 
-    def rows(self, stream: Stream, item: int) -> NDArray[np.int64]:
-        """The rows of a stream that this process's `item`-th forward pass sees."""
-        return stream.rows(self.seed, self.positions(stream, item))
+    def rows(self, item: int) -> list[NDArray[np.int64]]:
+        """The rows of each stream that this process's `item`-th forward pass sees."""
+        return [stream.rows(self.seed, self.positions(stream, item)) for stream in self.streams]
 
     def keys(self, item: int) -> NDArray[np.uint64]:
         """The keys of the images of a forward pass."""
@@ -118,15 +118,17 @@ class Plan:
             [image_keys(self.seed, s.name, self.positions(s, item)) for s in self.streams]
         )
 
-    def batch(self, item: int, images: torch.Tensor) -> TrainingBatch:
-        """The images of a forward pass with all that belongs to them."""
+    def batch(
+        self, item: int, rows: list[NDArray[np.int64]], images: torch.Tensor
+    ) -> TrainingBatch:
+        """The images of a forward pass, which are of these rows, with all that belongs to them."""
         labeled, unlabeled = self.labeled.examples, self.unlabeled
         assert isinstance(labeled, Labeled)
-        labels = torch.from_numpy(labeled.classes[self.rows(self.labeled, item)])
+        labels = torch.from_numpy(labeled.classes[rows[0]])
         targets = None
         if unlabeled:
             assert isinstance(unlabeled.examples, LabeledByTeacher)
-            targets = unlabeled.examples.targets(self.rows(unlabeled, item))
+            targets = unlabeled.examples.targets(rows[1])
         return TrainingBatch(images, self.keys(item), labels, targets)
 
 
@@ -178,11 +180,9 @@ def _resident_batches(
 ) -> Iterator[TrainingBatch]:
     held = [_Resident(stream, augmentation, device) for stream in plan.streams]
     for item in items:
-        images = [
-            resident.images(plan.rows(stream, item))
-            for resident, stream in zip(held, plan.streams, strict=True)
-        ]
-        yield plan.batch(item, torch.cat(images))
+        rows = plan.rows(item)
+        images = [resident.images(some) for resident, some in zip(held, rows, strict=True)]
+        yield plan.batch(item, rows, torch.cat(images))
 
 
 class _Reads(Dataset[TrainingBatch | NsbenchError]):
@@ -195,15 +195,22 @@ class _Reads(Dataset[TrainingBatch | NsbenchError]):
         return len(self._items)
 
     def __getitem__(self, place: int) -> TrainingBatch | NsbenchError:
-        item = self._items[place]
+        item, plan = self._items[place], self._plan
+        rows = plan.rows(item)
         try:
-            images = [image for s in self._plan.streams for image in self._images(s, item)]
+            images = [
+                image
+                for stream, some in zip(plan.streams, rows, strict=True)
+                for image in self._images(stream, some, item)
+            ]
         except NsbenchError as error:  # raised in the main process, where the sentence survives
             return error
-        return self._plan.batch(item, torch.from_numpy(np.stack(images)))
+        return plan.batch(item, rows, torch.from_numpy(np.stack(images)))
 
-    def _images(self, stream: Stream, item: int) -> Iterator[NDArray[np.uint8]]:
-        indices = stream.examples.images(self._plan.rows(stream, item))
+    def _images(
+        self, stream: Stream, rows: NDArray[np.int64], item: int
+    ) -> Iterator[NDArray[np.uint8]]:
+        indices = stream.examples.images(rows)
         positions = self._plan.positions(stream, item)
         for index, position in zip(indices.tolist(), positions.tolist(), strict=True):
             seed = stable_hash(self._plan.seed, stream.name, position)

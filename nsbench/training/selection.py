@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nsbench.errors import NsbenchError
 from nsbench.npy import growing
 from nsbench.progress import stage
-from nsbench.randomness import mixed, stable_hash
+from nsbench.randomness import INCREMENT, mixed, stable_hash
 from nsbench.recipe import PseudoLabels
 from nsbench.run import fingerprint, read_json, write_json
 from nsbench.training.label_store import LabelStore
@@ -23,7 +23,6 @@ from nsbench.training.label_store import LabelStore
 EDGES = np.arange(101) / 100
 """Lower edges of the bins that confidences are counted in."""
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 Counts = NDArray[np.int64]
 
@@ -214,7 +213,7 @@ def uniform_draws(images: Counts, seed: int) -> NDArray[np.float64]:
 
     SplitMix64 (Steele, Lea and Flood 2014) at the place of the index in its stream.
     """
-    state = images.astype(np.uint64) * GOLDEN + np.uint64(stable_hash(seed, "balance") % 2**64)
+    state = images.astype(np.uint64) * INCREMENT + np.uint64(stable_hash(seed, "balance") % 2**64)
     return (mixed(state) >> np.uint64(11)) / 2.0**53
 
 

@@ -44,7 +44,7 @@ def test_a_batch_holds_images_keys_and_labels(image_folder: Path) -> None:
     assert batch.images.dtype == torch.uint8
     assert batch.keys.shape == (4,)
     assert len(set(batch.keys.tolist())) == 4
-    rows = chosen.rows(chosen.labeled, 0)
+    (rows,) = chosen.rows(0)
     assert batch.labels.tolist() == [int(row >= 3) for row in rows]  # cats, then dogs
     assert batch.targets is None
 
