@@ -6,7 +6,7 @@ The Python API does what the commands do: `train`, `evaluate`, `load_model`, `wr
 
 from typing import TYPE_CHECKING, Any
 
-from nsbench.errors import NsbenchError
+from nsbench.util.errors import NsbenchError
 
 if TYPE_CHECKING:
     from nsbench.evaluation.runner import evaluate

@@ -30,9 +30,9 @@ from nsbench.commands.options import (
 )
 from nsbench.commands.show import show_app
 from nsbench.commands.train import add_training
-from nsbench.errors import NsbenchError
-from nsbench.progress import say
-from nsbench.run import write_json, write_text
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import write_json, write_text
+from nsbench.util.progress import say
 
 if TYPE_CHECKING:
     from nsbench.reporting.tables import Table
@@ -123,14 +123,14 @@ def evaluate(
     Options of models hold for all models that they can concern, and replace what those say
     themselves.
     """
-    from nsbench import distributed
     from nsbench.data.catalog import set_roots
     from nsbench.evaluation.options import make_options
     from nsbench.evaluation.runner import run
-    from nsbench.evaluation.scores import score
     from nsbench.models import load_models
     from nsbench.reporting import tables
-    from nsbench.suite import load_suite
+    from nsbench.suites.load import load_suite
+    from nsbench.suites.scores import score
+    from nsbench.util import distributed
 
     suites = [load_suite(name) for name in suite]  # a wrong name is told before weights are fetched
     set_roots(data)
@@ -272,7 +272,7 @@ def reference(
     json: JsonFile = None,
 ) -> None:
     """Make the constants that normalise mCE and mFR from a model's predictions."""
-    from nsbench.evaluation.reference import make_reference
+    from nsbench.evaluation.make_reference import make_reference
     from nsbench.reporting.tables import print_table, reference_table
 
     content = make_reference(suite, model, out, device=device)

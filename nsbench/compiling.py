@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nsbench.errors import NsbenchError, first_line
+from nsbench.util.errors import NsbenchError, first_line
 
 
 @contextmanager

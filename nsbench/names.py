@@ -1,6 +1,6 @@
 """The names of the benchmarks' parts, in the published order (Hendrycks and Dietterich, 2019)."""
 
-from nsbench.config import nearest
+from nsbench.util.config import nearest
 
 CORRUPTIONS = (
     "gaussian_noise", "shot_noise", "impulse_noise",

@@ -1,1 +1,1 @@
-"""The shipped suites, one TOML file each, and their references."""
+"""The shipped suites, a TOML file each, and their references; `nsbench/suites` reads them."""

@@ -12,7 +12,7 @@ import torch
 
 from nsbench import cli
 from nsbench.commands import options
-from nsbench.suite import shipped
+from nsbench.suites.load import shipped
 from tests.conftest import write_suite
 
 

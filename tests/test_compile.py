@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nsbench.errors import NsbenchError
-from nsbench.evaluation.predictions import read_cell
 from nsbench.evaluation.runner import evaluate
+from nsbench.predictions import read_cell
 from nsbench.training.generations import train
-from nsbench.training.steps import Update
+from nsbench.training.step import Update
+from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
 
 pytestmark = pytest.mark.skipif(

@@ -11,9 +11,9 @@ import timm
 from PIL import Image
 
 from nsbench import cli
-from nsbench.data.sources import DigitsSource
-from nsbench.recipe import load_recipe
-from nsbench.suite import load_suite
+from nsbench.data.open import DigitsSource
+from nsbench.recipes.recipe import load_recipe
+from nsbench.suites.load import load_suite
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "README.md").read_text()

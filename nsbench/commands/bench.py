@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from nsbench.commands.options import Device, JsonFile, ManyValues, Precision
-from nsbench.run import write_json
+from nsbench.util.files import write_json
 
 bench_app = typer.Typer(
     no_args_is_help=True, help="Measure speed against the reference, side by side."
@@ -22,7 +22,7 @@ def attack(
     json: JsonFile = None,
 ) -> None:
     """Time an FGSM curve of 8 epsilons by nsbench and by foolbox."""
-    from nsbench.bench import bench_attack
+    from nsbench.bench.attack import bench_attack
     from nsbench.reporting.tables import bench_table, print_table
 
     result = bench_attack(arch, image_size, batch_size, rounds, device=device)
@@ -46,7 +46,7 @@ def bench_the_evaluation(
     json: JsonFile = None,
 ) -> None:
     """Time ImageNet-C on the fly beside the bare forward passes, and the reading of JPEG files."""
-    from nsbench.bench_eval import bench_eval
+    from nsbench.bench.evaluation import bench_eval
     from nsbench.reporting.tables import bench_table, print_table
 
     result = bench_eval(
@@ -81,7 +81,7 @@ def bench_the_training(
     json: JsonFile = None,
 ) -> None:
     """Time a student's steps beside bare ones, labeling, and RandAugment beside timm's."""
-    from nsbench.bench_train import bench_train
+    from nsbench.bench.training import bench_train
     from nsbench.reporting.tables import bench_table, print_table
 
     result = bench_train(
@@ -116,7 +116,7 @@ def bench_the_corruptions(
     json: JsonFile = None,
 ) -> None:
     """Time the corruptions by nsbench and by the package imagecorruptions, on the same cores."""
-    from nsbench.bench_corruptions import bench_corruptions
+    from nsbench.bench.corruptions import bench_corruptions
     from nsbench.names import CORRUPTIONS
     from nsbench.reporting.tables import bench_table, corruptions_table, print_tables
 

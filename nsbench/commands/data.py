@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from nsbench.commands.options import Data, JsonFile
-from nsbench.progress import say
+from nsbench.util.progress import say
 
 data_app = typer.Typer(invoke_without_command=True)
 
@@ -23,7 +23,7 @@ def data(context: typer.Context, data: Data = None, json: JsonFile = None) -> No
     if context.invoked_subcommand is None:
         if not roots():
             say(f"no data roots are named: name them by --data or in {VARIABLE}")
-        from nsbench.reporting.data_sets import data_table
+        from nsbench.reporting.data_set_tables import data_table
         from nsbench.reporting.tables import print_table
 
         print_table(data_table(), json)
@@ -41,7 +41,7 @@ def fetch(
     Repeat the command after an interruption: it goes on where it stopped.
     """
     from nsbench.data.catalog import data_set, set_roots
-    from nsbench.data.fetch import fetch_data_set
+    from nsbench.data.download import fetch_data_set
 
     if data:
         set_roots([data])

@@ -59,9 +59,9 @@ def make_imagenet_c(
     Repeat the command after an interruption, or with more corruptions: only what is missing is
     made.
     """
-    from nsbench import make
-    from nsbench.data.sources import SourceSpec
+    from nsbench.data.open import SourceSpec
     from nsbench.names import CORRUPTIONS, SEVERITIES
+    from nsbench.released import make
     from nsbench.reporting.tables import made_table, print_table
 
     summary = make.make_imagenet_c(
@@ -106,9 +106,9 @@ def make_imagenet_p(
     Repeat the command after an interruption, or with more perturbations: only what is missing is
     made.
     """
-    from nsbench import make
-    from nsbench.data.sources import SourceSpec
+    from nsbench.data.open import SourceSpec
     from nsbench.names import PERTURBATIONS
+    from nsbench.released import make
     from nsbench.reporting.tables import made_table, print_table
 
     summary = make.make_imagenet_p(

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from nsbench.commands.options import CsvFile, JsonFile, Seed
-from nsbench.progress import say
-from nsbench.run import write_text
+from nsbench.util.files import write_text
+from nsbench.util.progress import say
 
 show_app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +26,7 @@ def corruptions(
     image: Picture, out: Sheet = Path("sheet.png"), image_size: SheetSize = 224, seed: Seed = 0
 ) -> None:
     """Every corruption of ImageNet-C by severity."""
-    from nsbench.show import show_corruptions
+    from nsbench.evaluation.contact_sheet import show_corruptions
 
     show_corruptions(image, out, image_size=image_size, seed=seed)
     say(f"the sheet is {out}")
@@ -37,7 +37,7 @@ def perturbations(
     image: Picture, out: Sheet = Path("sheet.png"), image_size: SheetSize = 224, seed: Seed = 0
 ) -> None:
     """Every sequence of ImageNet-P, from its first frame to its last."""
-    from nsbench.show import show_perturbations
+    from nsbench.evaluation.contact_sheet import show_perturbations
 
     show_perturbations(image, out, image_size=image_size, seed=seed)
     say(f"the sheet is {out}")

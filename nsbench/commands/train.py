@@ -7,7 +7,7 @@ import typer
 
 import nsbench
 from nsbench.commands.options import Data, Device, JsonFile, WithVariants
-from nsbench.progress import say
+from nsbench.util.progress import say
 
 
 def add_training(app: typer.Typer) -> None:
@@ -53,9 +53,9 @@ def train(
     interrupted goes on from its last checkpoint. Several GPUs:
     `torchrun --nproc-per-node N -m nsbench train …`.
     """
-    from nsbench import distributed
     from nsbench.data.catalog import set_roots
     from nsbench.reporting.tables import print_table, training_table
+    from nsbench.util import distributed
 
     set_roots(data)
     asked = variants or None
@@ -85,7 +85,7 @@ def recipes(
     json: JsonFile = None,
 ) -> None:
     """List the shipped recipes, or print one to edit."""
-    from nsbench.recipe import recipe_file
+    from nsbench.recipes.recipe import recipe_file
     from nsbench.reporting.recipe_tables import recipes_table
     from nsbench.reporting.tables import print_table
 

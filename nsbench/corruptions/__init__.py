@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from nsbench.config import nearest
 from nsbench.corruptions import blur, digital, noise, weather
-from nsbench.corruptions._draws import Draws, Key, as_keys, is_whole
 from nsbench.corruptions._tables import SIZES, TABLES, nearest_size
-from nsbench.corruptions._threads import run_in_threads, slices
 from nsbench.names import CORRUPTIONS as NAMES
 from nsbench.names import EXTRA_CORRUPTIONS as EXTRA_NAMES
 from nsbench.names import SEVERITIES
+from nsbench.pixels.draws import Draws, Key, as_keys, is_whole
+from nsbench.pixels.threads import run_in_threads, slices
+from nsbench.util.config import nearest
 
 VERSION: int = 1
 """Raised whenever an image's bytes change; goes into the fingerprints of results."""

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from nsbench.errors import missing_extra
+from nsbench.util.errors import missing_extra
 
 FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 """Those that the original draws from; it never reaches its sixth."""

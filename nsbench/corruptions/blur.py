@@ -7,16 +7,16 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import pad
 
-from nsbench.corruptions import _gaussian
-from nsbench.corruptions._draws import Draws
-from nsbench.corruptions._motion import motion_blur as move
-from nsbench.corruptions._pixels import Shape, round_half_up, truncate
-from nsbench.corruptions._zoom import clipped_zoom
+from nsbench.pixels import gaussian
+from nsbench.pixels.convert import Shape, round_half_up, truncate
+from nsbench.pixels.draws import Draws
+from nsbench.pixels.motion import motion_blur as move
+from nsbench.pixels.zoom import clipped_zoom
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float, _: None = None) -> torch.Tensor:
     """Blur with a Gaussian, as scikit-image does."""
-    return truncate(_gaussian.gaussian_blur(images.float(), sigma))
+    return truncate(gaussian.gaussian_blur(images.float(), sigma))
 
 
 def defocus_blur(images: torch.Tensor, level: tuple[float, float], _: None = None) -> torch.Tensor:
@@ -81,10 +81,10 @@ def glass_blur(
 ) -> torch.Tensor:
     """Blur, let each pixel take the value of a near one, and blur again."""
     sigma, largest, _ = level
-    pixels = truncate(_gaussian.gaussian_blur(images.float(), sigma))
+    pixels = truncate(gaussian.gaussian_blur(images.float(), sigma))
     for step in offsets.unbind(1):
         pixels = shuffle(pixels, step, largest)
-    return truncate(_gaussian.gaussian_blur(pixels.float(), sigma))
+    return truncate(gaussian.gaussian_blur(pixels.float(), sigma))
 
 
 def shuffle(pixels: torch.Tensor, offsets: torch.Tensor, largest: int) -> torch.Tensor:

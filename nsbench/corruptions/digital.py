@@ -11,9 +11,9 @@ from torch.nn.functional import grid_sample
 
 from nsbench.corruptions import _jpeg
 from nsbench.corruptions._box import box_resize
-from nsbench.corruptions._draws import Draws
-from nsbench.corruptions._gaussian import smoothing_matrix
-from nsbench.corruptions._pixels import Shape, truncate
+from nsbench.pixels.convert import Shape, truncate
+from nsbench.pixels.draws import Draws
+from nsbench.pixels.gaussian import smoothing_matrix
 
 try:  # deprecated in torchvision 0.29, to be removed some day
     from torchvision.io import decode_jpeg, encode_jpeg

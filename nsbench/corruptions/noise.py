@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.corruptions._draws import Draws
-from nsbench.corruptions._pixels import Shape, truncate
+from nsbench.pixels.convert import Shape, truncate
+from nsbench.pixels.draws import Draws
 
 BITS = 7  # of a Poisson draw choose a column of the alias table, the others decide in it
 

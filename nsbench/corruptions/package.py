@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.errors import NsbenchError, missing_extra
-from nsbench.randomness import stable_hash
+from nsbench.util.errors import NsbenchError, missing_extra
+from nsbench.util.randomness import stable_hash
 
 # These two draw from generators of their own, which only a keyword seeds.
 SEEDED_BY_KEYWORD = ("impulse_noise", "glass_blur")

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from nsbench.corruptions import _frost, _spatter
-from nsbench.corruptions._draws import Draws
-from nsbench.corruptions._motion import motion_blur
-from nsbench.corruptions._pixels import Shape, round_half_up, truncate, truncate_unit
-from nsbench.corruptions._zoom import clipped_zoom
+from nsbench.corruptions import _frost
+from nsbench.pixels.convert import Shape, round_half_up, truncate, truncate_unit
+from nsbench.pixels.draws import Draws
+from nsbench.pixels.motion import motion_blur
+from nsbench.pixels.spatter import MUD, WATER, colour, liquid_layer, mud_cover, water_cover
+from nsbench.pixels.zoom import clipped_zoom
 
 
 class Snow(NamedTuple):
@@ -149,10 +150,10 @@ def draw_liquid(draws: Draws, shape: Shape, level: object) -> torch.Tensor:
 def spatter(images: torch.Tensor, level: tuple[float, ...], noise: torch.Tensor) -> torch.Tensor:
     """Cover the image with drops of water, or with mud. Water needs OpenCV."""
     mean, std, sigma, threshold, strength, mud = level
-    liquid = _spatter.liquid_layer(noise, mean, std, sigma, threshold)
+    liquid = liquid_layer(noise, mean, std, sigma, threshold)
     if mud:
-        cover = _spatter.mud_cover(liquid, threshold, strength).to(images.device)
+        cover = mud_cover(liquid, threshold, strength).to(images.device)
         values = images.float() * (1 - cover)
-        return truncate(values.add_(cover * _spatter.colour(_spatter.MUD, images.device)))
-    cover = _spatter.water_cover(liquid).to(images.device) * strength
-    return truncate(images.float() + cover * _spatter.colour(_spatter.WATER, images.device))
+        return truncate(values.add_(cover * colour(MUD, images.device)))
+    cover = water_cover(liquid).to(images.device) * strength
+    return truncate(images.float() + cover * colour(WATER, images.device))

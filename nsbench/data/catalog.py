@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from nsbench.config import Config, nearest, parse, read_toml
-from nsbench.data.shards import is_pattern, shard_files
+from nsbench.data.readers.webdataset import is_pattern, shard_files
 from nsbench.data.spec import SourceSpec
-from nsbench.errors import NsbenchError
+from nsbench.util.config import Config, nearest, parse, read_toml
+from nsbench.util.errors import NsbenchError
 
 VARIABLE = "NSBENCH_DATA"
 PREFIX = "data:"

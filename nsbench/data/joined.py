@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.data.labels import labels_of
+from nsbench.data.label_files import labels_of
 from nsbench.data.spec import Source
-from nsbench.errors import NsbenchError
-from nsbench.run import fingerprint
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint
 
 
 class JoinedSource:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from nsbench.config import Config
+from nsbench.util.config import Config
 
 HUB = "hf:"
 _NEWER = ("labels", "subset", "streaming")
@@ -28,7 +28,7 @@ class SourceSpec(Config):
     image_column, label_column: columns of Parquet files and Hugging Face data sets.
     subset: the configuration of a Hugging Face data set, such as `cropped_digits`.
     streaming: stream a split of a Hugging Face data set, of which only these two columns are kept,
-        into a Parquet file in NSBENCH_CACHE; see `nsbench.data.streams`.
+        into a Parquet file in NSBENCH_CACHE; see `nsbench.data.readers.hub_stream`.
     label_space: `names` matches classes by name; `indices` takes labels as the model's own class
         indices, for data sets whose class names a model does not know.
     labels: labels from elsewhere: `real` for ImageNet-ReaL as timm ships it, a `.json` file like

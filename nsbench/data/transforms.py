@@ -20,8 +20,8 @@ from timm.data.transforms import (
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from nsbench.config import Config
-from nsbench.errors import NsbenchError
+from nsbench.util.config import Config
+from nsbench.util.errors import NsbenchError
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]

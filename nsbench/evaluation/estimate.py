@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from nsbench import perturbations
-from nsbench.bench import synchronize
+from nsbench.bench.attack import synchronize
 from nsbench.corruptions import corrupt
-from nsbench.evaluation.files import parts
-from nsbench.evaluation.images import bytes_of
+from nsbench.evaluation.decoded import bytes_of
+from nsbench.evaluation.model_run import Task
 from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Plan, views
+from nsbench.evaluation.released_files import parts
 from nsbench.evaluation.runner import answer, cell_images, make_plans, work
-from nsbench.evaluation.tasks import Task
 from nsbench.models import Classifier
-from nsbench.suite import AttackSuite, CorruptionSuite, PerturbationSuite, Suite
+from nsbench.suites.load import AttackSuite, CorruptionSuite, PerturbationSuite, Suite
 
 ROW_BYTES = 30
 """About what a row of predictions takes on disk."""

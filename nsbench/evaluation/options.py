@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from nsbench import distributed
-from nsbench.config import nearest
-from nsbench.errors import NsbenchError
-from nsbench.memory import Memory
 from nsbench.models import resolve_device
 from nsbench.precision import PRECISIONS, autocast
+from nsbench.util import distributed
+from nsbench.util.config import nearest
+from nsbench.util.device import Memory
+from nsbench.util.errors import NsbenchError
 
 BATCH = 250
 

@@ -7,23 +7,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench import corruptions, distributed, perturbations
+from nsbench import corruptions, perturbations
 from nsbench.corruptions import package
 from nsbench.data.catalog import PREFIX, data_set, how_to_get, is_missing
-from nsbench.data.sources import Source, labels_of, of_classes, sample, select_per_class
+from nsbench.data.open import Source, labels_of, of_classes, sample, select_per_class
 from nsbench.data.transforms import Preprocessing, crop_of
-from nsbench.errors import NsbenchError
-from nsbench.evaluation.files import FilesOf
-from nsbench.evaluation.images import View, load_images
+from nsbench.evaluation.decoded import View, load_images
+from nsbench.evaluation.decoded_file import Pixels
+from nsbench.evaluation.model_run import Images, Task
 from nsbench.evaluation.options import Options
-from nsbench.evaluation.pixels import Pixels
-from nsbench.evaluation.predictions import Store
-from nsbench.evaluation.tasks import Images, Task
+from nsbench.evaluation.released_files import FilesOf
 from nsbench.models import Classifier, class_indices
-from nsbench.progress import say
-from nsbench.reference import load_reference
-from nsbench.run import fingerprint, sha256
-from nsbench.suite import (
+from nsbench.predictions import Store
+from nsbench.suites.load import (
     AccuracySuite,
     AttackSuite,
     CorruptionSuite,
@@ -32,6 +28,11 @@ from nsbench.suite import (
     SizedSuite,
     Suite,
 )
+from nsbench.suites.reference import load_reference
+from nsbench.util import distributed
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint, sha256
+from nsbench.util.progress import say
 
 QUICK = 5_000
 

@@ -10,22 +10,17 @@ from typing import Any
 import torch
 from torch.nn.functional import interpolate
 
-from nsbench import distributed
-from nsbench.attacks import frozen
 from nsbench.compiling import compiling
-from nsbench.data.sources import Source, SourceSpec, open_source
-from nsbench.errors import NsbenchError
-from nsbench.evaluation.attacked import attacked
-from nsbench.evaluation.cells import Corrupted, Perturbed, batches, clean_batches
+from nsbench.data.open import Source, SourceSpec, open_source
+from nsbench.evaluation.attack import attacked
+from nsbench.evaluation.batches import Corrupted, Perturbed, batches, clean_batches
+from nsbench.evaluation.fgsm import frozen
+from nsbench.evaluation.model_run import Images, Task
 from nsbench.evaluation.options import Options, make_options
 from nsbench.evaluation.plan import Plan, crop_size, make_plan, read_images, without_missing
-from nsbench.evaluation.tasks import Images, Task
 from nsbench.models import Classifier, load_models
 from nsbench.names import frame_count
-from nsbench.progress import Advance, say, stage
-from nsbench.reference import load_reference
-from nsbench.run import environment, read_json
-from nsbench.suite import (
+from nsbench.suites.load import (
     AttackSuite,
     CorruptionSuite,
     PerturbationSuite,
@@ -34,6 +29,11 @@ from nsbench.suite import (
     epsilon_cell,
     load_suite,
 )
+from nsbench.suites.reference import load_reference
+from nsbench.util import distributed
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import environment, read_json
+from nsbench.util.progress import Advance, say, stage
 
 
 def evaluate(

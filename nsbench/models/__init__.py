@@ -8,7 +8,7 @@ from nsbench.models.classifier import (
     place,
     resolve_device,
 )
-from nsbench.models.generations import build, load_checkpoint, save
+from nsbench.models.generation import build, load_checkpoint, save
 from nsbench.models.loading import load_model, load_models
 from nsbench.models.options import ModelOptions
 

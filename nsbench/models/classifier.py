@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nsbench.config import nearest
-from nsbench.data.sources import Source
+from nsbench.data.open import Source
 from nsbench.data.transforms import Preprocessing, normalize
-from nsbench.errors import NsbenchError
+from nsbench.util.config import nearest
+from nsbench.util.errors import NsbenchError
 
 RESULTS = Path("results")
 

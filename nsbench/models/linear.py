@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from nsbench.data.sources import DigitsSource
+from nsbench.data.open import DigitsSource
 from nsbench.data.transforms import Preprocessing, to_array
-from nsbench.errors import NsbenchError, missing_extra
 from nsbench.models.classifier import RESULTS, Classifier
-from nsbench.run import sha256
+from nsbench.util.errors import NsbenchError, missing_extra
+from nsbench.util.files import sha256
 
 NAME = "linear:digits"
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import torch
 
-from nsbench.errors import NsbenchError
-from nsbench.models.checkpoints import SUFFIXES, load_file
 from nsbench.models.classifier import RESULTS, Classifier, resolve_device
-from nsbench.models.foreign import USUAL, adjusted
-from nsbench.models.functions import load_function
-from nsbench.models.generations import load_checkpoint
+from nsbench.models.generation import load_checkpoint
 from nsbench.models.linear import load_linear
 from nsbench.models.onnx import load_onnx
 from nsbench.models.options import ModelOptions
-from nsbench.models.timm_models import load_timm
-from nsbench.run import generation_folders, is_run, variant_folders
+from nsbench.models.python_function import load_function
+from nsbench.models.state_dict import SUFFIXES, load_file
+from nsbench.models.timm_hub import load_timm
+from nsbench.models.wrap import USUAL, adjusted
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import generation_folders, is_run, variant_folders
 
 PREFIXES = ("timm", "linear", "python")
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from nsbench.errors import NsbenchError, first_line, missing_extra
 from nsbench.models.classifier import Classifier
-from nsbench.models.foreign import USUAL, foreign, short_name
 from nsbench.models.options import ModelOptions
+from nsbench.models.wrap import USUAL, foreign, short_name
+from nsbench.util.errors import NsbenchError, first_line, missing_extra
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsbench.config import parse
 from nsbench.data.transforms import Preprocessing
-from nsbench.errors import NsbenchError
+from nsbench.util.config import parse
+from nsbench.util.errors import NsbenchError
 
 
 @dataclass(frozen=True)

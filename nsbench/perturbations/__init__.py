@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-from nsbench.corruptions._draws import Key, as_keys, is_whole
-from nsbench.corruptions._threads import run_in_threads, slices
 from nsbench.names import EXTRA_PERTURBATIONS as EXTRA_NAMES
 from nsbench.names import PERTURBATION_SIZES as SIZES
 from nsbench.names import PERTURBATIONS as NAMES
@@ -20,6 +18,8 @@ from nsbench.names import frame_count, is_noise
 from nsbench.perturbations import blur, geometry, noise, weather
 from nsbench.perturbations._batch import Batch
 from nsbench.perturbations._settings import DIFFICULTIES, TABLES
+from nsbench.pixels.draws import Key, as_keys, is_whole
+from nsbench.pixels.threads import run_in_threads, slices
 
 VERSION: int = 2
 """Raised whenever a frame's bytes change; goes into the fingerprints of results."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nsbench.corruptions._draws import Draws, Key
+from nsbench.pixels.draws import Draws, Key
 
 
 @dataclass(frozen=True)

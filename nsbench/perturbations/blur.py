@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import torch
 
-from nsbench.corruptions import _gaussian
-from nsbench.corruptions._motion import motion_blur as move
-from nsbench.corruptions._pixels import constant, round_half_up, to_unit, truncate_unit
 from nsbench.perturbations._batch import Batch
 from nsbench.perturbations.geometry import magnified
+from nsbench.pixels import gaussian
+from nsbench.pixels.convert import constant, round_half_up, to_unit, truncate_unit
+from nsbench.pixels.motion import motion_blur as move
 
 
 class Motion(NamedTuple):
@@ -61,4 +61,4 @@ def gaussian_blur(batch: Batch, setting: Smoothing) -> Iterator[torch.Tensor]:
     unit = to_unit(batch.crop(), torch.float64)
     for frame in range(batch.count):
         sigma = setting.start + setting.step * frame
-        yield truncate_unit(_gaussian.gaussian_blur(unit, sigma, setting.truncate))
+        yield truncate_unit(gaussian.gaussian_blur(unit, sigma, setting.truncate))

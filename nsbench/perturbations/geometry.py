@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.corruptions._pixels import Shape
-from nsbench.corruptions._sampling import Taps, prepare, sample
 from nsbench.perturbations._batch import Batch
+from nsbench.pixels.convert import Shape
+from nsbench.pixels.sampling import Taps, prepare, sample
 
 Matrix = NDArray[np.float64]
 Linear = tuple[float, float, float, float]

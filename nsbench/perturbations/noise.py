@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import torch
 
 from nsbench.corruptions import noise
-from nsbench.corruptions._draws import Draws
-from nsbench.corruptions._pixels import Shape
 from nsbench.perturbations._batch import Batch
+from nsbench.pixels.convert import Shape
+from nsbench.pixels.draws import Draws
 
 Draw = Callable[[Draws, Shape, object], torch.Tensor]
 Apply = Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor]

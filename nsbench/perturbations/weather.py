@@ -6,11 +6,12 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from nsbench.corruptions import _spatter, weather
-from nsbench.corruptions._hsv import hsv_to_rgb, rgb_to_hsv
-from nsbench.corruptions._motion import motion_blur
-from nsbench.corruptions._pixels import constant, round_half_up, to_unit, truncate, truncate_unit
+from nsbench.corruptions import weather
 from nsbench.perturbations._batch import Batch
+from nsbench.pixels.convert import constant, round_half_up, to_unit, truncate, truncate_unit
+from nsbench.pixels.hsv import hsv_to_rgb, rgb_to_hsv
+from nsbench.pixels.motion import motion_blur
+from nsbench.pixels.spatter import WATER, colour, liquid_layer, water_cover
 
 
 class Snow(NamedTuple):
@@ -78,12 +79,12 @@ def spatter(batch: Batch, setting: Spatter) -> Iterator[torch.Tensor]:
     """
     mean, std, sigma, threshold, flow = setting
     noise = batch.draws().normal(batch.size, batch.size)
-    liquid = _spatter.liquid_layer(noise, mean, std, sigma, threshold)
+    liquid = liquid_layer(noise, mean, std, sigma, threshold)
     unit = to_unit(batch.crop(), torch.float32)
-    water = _spatter.colour(_spatter.WATER, unit.device)
+    water = colour(WATER, unit.device)
     water /= constant(255.0, water)
     for _ in range(batch.count):
-        cover = _spatter.water_cover(liquid).to(unit.device) * 0.6
+        cover = water_cover(liquid).to(unit.device) * 0.6
         yield truncate_unit(unit + cover * water)
         liquid = run_down(liquid, flow)
 

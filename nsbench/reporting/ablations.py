@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nsbench.evaluation.changes import Metric
+from nsbench.metrics.change import Metric
 from nsbench.reporting.results import (
     Entry,
     comparable,
@@ -13,7 +13,7 @@ from nsbench.reporting.results import (
     suite_names,
 )
 from nsbench.reporting.tables import Table, model_row, suite_columns
-from nsbench.run import VARIANT, generation_folders, is_run, read_json, variant_folders
+from nsbench.util.files import VARIANT, generation_folders, is_run, read_json, variant_folders
 
 
 @dataclass(frozen=True)

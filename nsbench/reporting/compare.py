@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nsbench.errors import NsbenchError
-from nsbench.evaluation.changes import Change, Metric, changes
-from nsbench.evaluation.scores import SuiteScores
-from nsbench.evaluation.statistics import Estimate, benjamini_hochberg, error_consistency
+from nsbench.metrics.change import Change, Metric, changes
+from nsbench.metrics.intervals import Estimate, benjamini_hochberg, error_consistency
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.tables import Table, change_text
-from nsbench.run import generation_folders, is_run
-from nsbench.suite import AccuracySuite
+from nsbench.suites.load import AccuracySuite
+from nsbench.suites.scores import SuiteScores
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import generation_folders, is_run
 
 LEVEL = 0.05
 EXPLANATION = (

@@ -17,9 +17,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsbench.errors import NsbenchError
 from nsbench.reporting.results import Entry
-from nsbench.suite import CorruptionSuite
+from nsbench.suites.load import CorruptionSuite
+from nsbench.util.errors import NsbenchError
 
 STYLE: Any = {
     "svg.fonttype": "none",

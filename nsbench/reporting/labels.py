@@ -8,10 +8,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsbench.errors import NsbenchError
 from nsbench.reporting.figures import empty_axes, legend_above, picture, svg
 from nsbench.reporting.tables import Table
-from nsbench.run import generation_folders, is_run, read_json, run_name, write_bytes
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import generation_folders, is_run, read_json, run_name, write_bytes
 
 FEW = 40
 """Classes that a terminal has room for, and a figure for the names of."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from nsbench.progress import counted
-from nsbench.recipe import Recipe, load_recipe, shipped
+from nsbench.recipes.recipe import Recipe, load_recipe, shipped
 from nsbench.reporting.tables import Table, count_text, duration, size_text
+from nsbench.util.progress import counted
 
 
 def recipes_table() -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from nsbench.evaluation.changes import Change
+from nsbench.metrics.change import Change
 from nsbench.reporting import figures
 from nsbench.reporting.ablations import ablation_table, ablations
 from nsbench.reporting.labels import COLUMNS, FEW, cell_text, class_records, labels_svg
@@ -21,8 +21,8 @@ from nsbench.reporting.results import (
     suites_of_kind,
 )
 from nsbench.reporting.tables import Table, change_text, metric_text, summary_table
-from nsbench.run import environment, is_run, read_json, write_text
-from nsbench.suite import KINDS
+from nsbench.suites.load import KINDS
+from nsbench.util.files import environment, is_run, read_json, write_text
 
 
 def write_report(runs: str | Path | Sequence[str | Path], out: str | Path) -> list[Table]:

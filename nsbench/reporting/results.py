@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nsbench.errors import NsbenchError
-from nsbench.evaluation.changes import Change, Metric, change
-from nsbench.evaluation.predictions import latest
-from nsbench.evaluation.scores import SuiteScores, score
-from nsbench.run import generation_folders, is_run, read_json, run_name
-from nsbench.suite import KINDS
+from nsbench.metrics.change import Change, Metric, change
+from nsbench.predictions import latest
+from nsbench.suites.load import KINDS
+from nsbench.suites.scores import SuiteScores, score
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import generation_folders, is_run, read_json, run_name
 
 
 @dataclass(frozen=True)

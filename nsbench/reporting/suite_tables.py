@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.data.catalog import PREFIX, data_set, find, how_to_get
-from nsbench.data.sources import open_source
-from nsbench.errors import NsbenchError
-from nsbench.evaluation.scores import mce_name
-from nsbench.reference import load_reference
+from nsbench.data.open import open_source
 from nsbench.reporting.tables import Table
-from nsbench.suite import (
+from nsbench.suites.load import (
     AccuracySuite,
     AttackSuite,
     CorruptionSuite,
@@ -19,6 +16,9 @@ from nsbench.suite import (
     load_suite,
     shipped,
 )
+from nsbench.suites.reference import load_reference
+from nsbench.suites.scores import mce_name
+from nsbench.util.errors import NsbenchError
 
 
 def suites_table() -> Table:

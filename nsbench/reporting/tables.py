@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from nsbench.evaluation.changes import Change, Metric
-from nsbench.evaluation.scores import SuiteScores
-from nsbench.progress import counted
-from nsbench.reference import PUBLISHED
+from nsbench.metrics.change import Change, Metric
 from nsbench.reporting.results import Entry, change_from, headline, suite_names
-from nsbench.run import generation_folders, read_json, variant_folders, write_json
+from nsbench.suites.reference import PUBLISHED
+from nsbench.suites.scores import SuiteScores
+from nsbench.util.files import generation_folders, read_json, variant_folders, write_json
+from nsbench.util.progress import counted
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from nsbench import distributed
-from nsbench.data.loaders import in_order
-from nsbench.data.sources import Source
-from nsbench.errors import NsbenchError
-from nsbench.memory import free_memory
-from nsbench.noise.draws import image_keys
-from nsbench.progress import stage
-from nsbench.randomness import permuted, stable_hash
-from nsbench.training.augment import Augmentation
-from nsbench.training.label_store import SparseTargets
-from nsbench.training.unlabeled import LabeledByTeacher
+from nsbench.augment.keys import image_keys
+from nsbench.augment.pipeline import Augmentation
+from nsbench.data.open import Source
+from nsbench.data.prefetch import in_order
+from nsbench.pseudo_labels.pipeline import LabeledByTeacher
+from nsbench.pseudo_labels.store import SparseTargets
+from nsbench.util import distributed
+from nsbench.util.device import free_memory
+from nsbench.util.errors import NsbenchError
+from nsbench.util.progress import stage
+from nsbench.util.randomness import permuted, stable_hash
 
 RESIDENT_SHARE = 0.5
 """Of the device's free memory that images may fill."""

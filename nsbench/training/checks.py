@@ -5,20 +5,20 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nsbench import distributed
-from nsbench.config import parse, read_toml
-from nsbench.errors import NsbenchError, first_line
+from nsbench.augment.pipeline import Augmentation
 from nsbench.models import build, count_parameters
-from nsbench.progress import say
-from nsbench.recipe import Generation, Recipe
-from nsbench.run import generation_folders, is_run, write_text
-from nsbench.training.augment import Augmentation
+from nsbench.pseudo_labels.pipeline import load_filter
+from nsbench.recipes.recipe import Generation, Recipe
+from nsbench.training.cost import check_memory
 from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
-from nsbench.training.footprint import check_memory
 from nsbench.training.logs import check_writers
 from nsbench.training.schedule import optimizer_for, schedule_for, steps_of, warmup_of
-from nsbench.training.unlabeled import load_filter
+from nsbench.util import distributed
+from nsbench.util.config import parse, read_toml
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import generation_folders, is_run, write_text
+from nsbench.util.progress import say
 
 
 def check(

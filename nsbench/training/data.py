@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nsbench.data.joined import JoinedSource
-from nsbench.data.loaders import clean_crops
-from nsbench.data.sources import Source, SourceSpec, labels_of, open_source, select_per_class
+from nsbench.data.open import Source, SourceSpec, labels_of, open_source, select_per_class
+from nsbench.data.prefetch import clean_crops
 from nsbench.data.transforms import Preprocessing, normalize
-from nsbench.errors import NsbenchError
-from nsbench.randomness import stable_hash
-from nsbench.recipe import Data
+from nsbench.recipes.recipe import Data
+from nsbench.util.errors import NsbenchError
+from nsbench.util.randomness import stable_hash
 
 BATCH = 256
 FEW_BYTES = 2**30

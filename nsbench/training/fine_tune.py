@@ -6,9 +6,9 @@ import torch
 from timm.models import group_parameters
 from torch import nn
 
-from nsbench.errors import NsbenchError
-from nsbench.recipe import Generation
+from nsbench.recipes.recipe import Generation
 from nsbench.training.schedule import is_norm, schedule_for, steps_of
+from nsbench.util.errors import NsbenchError
 
 LEAST_SHARE = 1e-3
 """A schedule that ends at less of its peak than this leaves no rate to go on with."""

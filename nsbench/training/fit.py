@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from nsbench import distributed
-from nsbench.errors import NsbenchError
-from nsbench.progress import say, stage
-from nsbench.recipe import Recipe
-from nsbench.training.augment import Augmentation
+from nsbench.augment.pipeline import Augmentation
+from nsbench.recipes.recipe import Recipe
 from nsbench.training.batches import Plan, training_batches
 from nsbench.training.fine_tune import freeze
 from nsbench.training.logs import TrainingLog
-from nsbench.training.objective import Loss
+from nsbench.training.loss import Loss
 from nsbench.training.state import TrainingState
-from nsbench.training.steps import Settings, Update
+from nsbench.training.step import Settings, Update
+from nsbench.util import distributed
+from nsbench.util.errors import NsbenchError
+from nsbench.util.progress import say, stage
 
 LOG_EVERY = 100
 """Steps between two rows of the log, at most; a hundredth of all steps where those are fewer."""

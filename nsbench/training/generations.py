@@ -10,8 +10,7 @@ import torch
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
-from nsbench import distributed
-from nsbench.errors import NsbenchError
+from nsbench.augment.pipeline import Augmentation
 from nsbench.models import (
     Classifier,
     build,
@@ -20,21 +19,17 @@ from nsbench.models import (
     resolve_device,
     save,
 )
-from nsbench.progress import say
-from nsbench.randomness import stable_hash
-from nsbench.recipe import Generation, Recipe, load_recipe
-from nsbench.run import VARIANT, environment, generation_folders, is_run, read_json
-from nsbench.training.augment import Augmentation
+from nsbench.pseudo_labels.pipeline import LabeledByTeacher, pseudo_label
+from nsbench.recipes.recipe import Generation, Recipe, load_recipe
 from nsbench.training.batches import Labeled, Plan, Stream
 from nsbench.training.checks import check, check_steps, check_unlabeled, claim
 from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.fit import Job, fit
+from nsbench.training.lineage import describe, identity, write_provenance
 from nsbench.training.logs import TrainingLog
-from nsbench.training.records import describe, identity, write_provenance
 from nsbench.training.state import TrainingState
-from nsbench.training.steps import Settings
-from nsbench.training.unlabeled import LabeledByTeacher, pseudo_label
+from nsbench.training.step import Settings
 from nsbench.training.variants import (
     Chosen,
     base_of,
@@ -43,6 +38,11 @@ from nsbench.training.variants import (
     of_run,
     shares_teacher,
 )
+from nsbench.util import distributed
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import VARIANT, environment, generation_folders, is_run, read_json
+from nsbench.util.progress import say
+from nsbench.util.randomness import stable_hash
 
 FINE_TUNED = "-fine-tuned"
 

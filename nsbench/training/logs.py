@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nsbench import distributed
-from nsbench.errors import NsbenchError
-from nsbench.recipe import Recipe
-from nsbench.run import write_text
+from nsbench.recipes.recipe import Recipe
+from nsbench.util import distributed
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import write_text
 
 
 class TrainingLog:

@@ -10,9 +10,9 @@ from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.step_lr import StepLRScheduler
 from torch import nn
 
-from nsbench.config import nearest
-from nsbench.errors import NsbenchError, first_line
-from nsbench.recipe import Generation
+from nsbench.recipes.recipe import Generation
+from nsbench.util.config import nearest
+from nsbench.util.errors import NsbenchError, first_line
 
 FUSED = ("adam", "adamw", "momentum", "sgd")  # one kernel for all weights, in torch
 SCHEDULES = ("cosine", "poly", "tanh", "step", "staircase", "constant")

@@ -11,10 +11,10 @@ import torch
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
-from nsbench.errors import NsbenchError, first_line
-from nsbench.recipe import Generation
-from nsbench.run import written_whole
+from nsbench.recipes.recipe import Generation
 from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for, steps_of
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import written_whole
 
 COUNTERS = {"step", "lookahead_step"}
 """What some of timm's optimisers (LAMB, Adan, Lookahead) count for all weights of a group."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nsbench import distributed
-from nsbench.errors import NsbenchError
-from nsbench.recipe import Recipe, load_recipe, load_variants
-from nsbench.run import VARIANT, read_json, variant_folders, write_json
-from nsbench.variants import chosen
+from nsbench.recipes.recipe import Recipe, load_recipe, load_variants
+from nsbench.recipes.variants import chosen
+from nsbench.util import distributed
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import VARIANT, read_json, variant_folders, write_json
 
 
 class Chosen(NamedTuple):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nsbench.corruptions import package
-from nsbench.errors import NsbenchError
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS
+from nsbench.util.errors import NsbenchError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
 RANDOM = {

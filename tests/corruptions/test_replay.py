@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from nsbench.corruptions import NAMES, _frost, apply, blur, draw, noise, weather
-from nsbench.corruptions import _motion as motion
 from nsbench.corruptions._box import box_resize
 from nsbench.corruptions._jpeg import jpeg
 from nsbench.corruptions._tables import TABLES
@@ -22,6 +21,7 @@ from nsbench.corruptions.digital import (
     recode_by_pillow,
     recode_by_torchvision,
 )
+from nsbench.pixels import motion
 
 Array = np.ndarray[Any, Any]
 CPU = torch.device("cpu")

@@ -10,12 +10,12 @@ import pytest
 
 from nsbench.data import catalog
 from nsbench.data.catalog import data_sets, files_root, find, require, resolve, set_roots
-from nsbench.data.sources import FolderSource, label_sets, open_source
-from nsbench.errors import NsbenchError
-from nsbench.layouts import CorruptedFiles
-from nsbench.make import make_imagenet_c
+from nsbench.data.open import FolderSource, label_sets, open_source
 from nsbench.names import CORRUPTIONS
-from tests.data.kinds import png, renamed, spec, tar_of
+from nsbench.released.make import make_imagenet_c
+from nsbench.released.reader import CorruptedFiles
+from nsbench.util.errors import NsbenchError
+from tests.data.readers.kinds import png, renamed, spec, tar_of
 from tests.test_cli import call
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from nsbench.data.joined import JoinedSource
-from nsbench.data.sources import Source, open_source, select_per_class
-from nsbench.errors import NsbenchError
-from tests.data.kinds import arrays_of, png, renamed, shards_of, spec, tar_of
+from nsbench.data.open import Source, open_source, select_per_class
+from nsbench.util.errors import NsbenchError
+from tests.data.readers.kinds import arrays_of, png, renamed, shards_of, spec, tar_of
 
 
 @pytest.fixture

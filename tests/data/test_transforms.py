@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
-from nsbench.data.sources import SourceSpec, open_source
+from nsbench.data.open import SourceSpec, open_source
 from nsbench.data.transforms import (
     Preprocessing,
     center_crop,
@@ -16,7 +16,7 @@ from nsbench.data.transforms import (
     resized,
     training_transform,
 )
-from nsbench.errors import NsbenchError
+from nsbench.util.errors import NsbenchError
 
 SIZE = Preprocessing(image_size=32)
 

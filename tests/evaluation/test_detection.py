@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from nsbench.evaluation.calibration import aupr, auroc, fpr95
-from nsbench.evaluation.changes import Detection, DetectionMetric, change
-from nsbench.evaluation.predictions import read_cell
 from nsbench.evaluation.runner import evaluate
-from nsbench.evaluation.scores import score
-from nsbench.evaluation.statistics import percentile_interval, resampled_counts
+from nsbench.metrics.calibration import aupr, auroc, fpr95
+from nsbench.metrics.change import Detection, DetectionMetric, change
+from nsbench.metrics.intervals import percentile_interval, resampled_counts
+from nsbench.predictions import read_cell
 from nsbench.reporting.compare import compare
+from nsbench.suites.scores import score
 from tests.conftest import write_suite
 from tests.evaluation.test_runner import ten_digits
 

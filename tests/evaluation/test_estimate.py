@@ -6,10 +6,10 @@ import pytest
 
 from nsbench.evaluation.estimate import estimate
 from nsbench.evaluation.options import make_options
-from nsbench.evaluation.predictions import read_cell
 from nsbench.evaluation.runner import evaluate
+from nsbench.predictions import read_cell
 from nsbench.reporting.tables import estimate_table
-from nsbench.suite import load_suite
+from nsbench.suites.load import load_suite
 from tests.conftest import write_suite
 
 FEW = 'source = "digits"\nimages_per_class = 1\nseed = 77\n'

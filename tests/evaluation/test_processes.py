@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from nsbench.evaluation.predictions import read_cell
 from nsbench.evaluation.runner import evaluate
+from nsbench.predictions import read_cell
 from tests.conftest import write_suite
 
 FEW = 'source = "digits"\nimages_per_class = 3\n'

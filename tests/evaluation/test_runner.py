@@ -12,17 +12,17 @@ import torch
 from PIL import Image
 
 from nsbench.corruptions import corrupt
-from nsbench.data.sources import DigitsSource, SourceSpec, open_source, select_per_class
+from nsbench.data.open import DigitsSource, SourceSpec, open_source, select_per_class
 from nsbench.data.transforms import to_array
-from nsbench.errors import NsbenchError
-from nsbench.evaluation import cells, runner
+from nsbench.evaluation import batches, runner
 from nsbench.evaluation.plan import crop_size
-from nsbench.evaluation.predictions import read_cell
 from nsbench.evaluation.runner import evaluate
-from nsbench.evaluation.scores import score
 from nsbench.models import load_model
 from nsbench.perturbations import frames
-from nsbench.suite import parse_suite
+from nsbench.predictions import read_cell
+from nsbench.suites.load import parse_suite
+from nsbench.suites.scores import score
+from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
 
 FEW = 'source = "digits"\nimages_per_class = 2\n'
@@ -161,7 +161,7 @@ def test_images_are_read_once_for_all_models_and_suites(
         made.append(f"{name}/{severity}")
         return corrupt(images, name, severity, **options)
 
-    monkeypatch.setattr(cells, "corrupt", seen)
+    monkeypatch.setattr(batches, "corrupt", seen)
     suites = [
         write_suite(tmp_path / "a.toml", f'kind = "accuracy"\n{FEW}seed = 21\n'),
         write_suite(

@@ -11,9 +11,9 @@ import timm
 import torch
 
 from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD
-from nsbench.errors import NsbenchError
 from nsbench.models import Classifier, ModelOptions, load_model
 from nsbench.models.onnx import _provider
+from nsbench.util.errors import NsbenchError
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -12,9 +12,9 @@ from timm.data import create_transform, resolve_model_data_config
 
 import nsbench
 from nsbench.data.transforms import center_crop
-from nsbench.errors import NsbenchError
 from nsbench.models import ModelOptions, load_model, load_models
-from nsbench.run import write_json
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import write_json
 
 CPU = torch.device("cpu")
 

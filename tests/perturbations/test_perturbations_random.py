@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from nsbench import perturbations
-from nsbench.corruptions._draws import Draws
 from nsbench.perturbations.weather import run_down
+from nsbench.pixels.draws import Draws
 from tests.perturbations.test_perturbations_pixels import blurred, structured
 
 Array = np.ndarray[Any, Any]

@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from nsbench.cli import app
-from nsbench.evaluation.changes import change
-from nsbench.evaluation.predictions import latest
 from nsbench.evaluation.runner import evaluate
-from nsbench.evaluation.scores import score
+from nsbench.metrics.change import change
+from nsbench.predictions import latest
 from nsbench.reporting.report import write_report
+from nsbench.suites.scores import score
 from nsbench.training.generations import train
 from tests.conftest import TINY_RECIPE, write_suite
 from tests.reporting.test_report import Page

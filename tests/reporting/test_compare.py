@@ -13,14 +13,14 @@ import pytest
 from scipy import stats
 
 from nsbench import cli
-from nsbench.errors import NsbenchError
-from nsbench.evaluation.changes import change
-from nsbench.evaluation.predictions import Predictions, Store
-from nsbench.evaluation.scores import score
-from nsbench.evaluation.statistics import error_consistency
+from nsbench.metrics.change import change
+from nsbench.metrics.intervals import error_consistency
+from nsbench.predictions import Predictions, Store
 from nsbench.reporting.compare import Comparison, compare
 from nsbench.reporting.tables import Table, csv_text, markdown_text
-from nsbench.suite import parse_suite
+from nsbench.suites.load import parse_suite
+from nsbench.suites.scores import score
+from nsbench.util.errors import NsbenchError
 
 COUNT = 300
 CORRUPTIONS = ["fog", "snow", "frost"]

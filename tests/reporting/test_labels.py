@@ -9,11 +9,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nsbench.cli import app
-from nsbench.errors import NsbenchError
-from nsbench.recipe import PseudoLabels
+from nsbench.pseudo_labels.select import select
+from nsbench.recipes.recipe import PseudoLabels
 from nsbench.reporting.labels import labels_svg, labels_table, read_labels, write_labels_picture
-from nsbench.training.selection import select
-from tests.training.label_stores import distributions, written_store
+from nsbench.util.errors import NsbenchError
+from tests.pseudo_labels.label_stores import distributions, written_store
 
 
 def generation(run: Path, size: int, count: int = 400) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from nsbench.errors import NsbenchError
 from nsbench.evaluation.runner import evaluate
 from nsbench.reporting.report import write_report
-from nsbench.suite import load_suite
+from nsbench.suites.load import load_suite
+from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
 
 FEW = 'source = "digits"\nimages_per_class = 3\n'
@@ -99,9 +99,9 @@ def test_references_inside_figures_resolve(evaluated: Path, tmp_path: Path) -> N
 def test_the_summary_is_the_scores_and_their_paired_changes(
     evaluated: Path, tmp_path: Path
 ) -> None:
-    from nsbench.evaluation.changes import change
-    from nsbench.evaluation.predictions import latest
-    from nsbench.evaluation.scores import score
+    from nsbench.metrics.change import change
+    from nsbench.predictions import latest
+    from nsbench.suites.scores import score
 
     summary, *_ = write_report([evaluated], tmp_path / "report.html")
     assert [row["model"] for row in summary.data] == ["generation 0", "generation 1"]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nsbench.evaluation.changes import Change, Metric
-from nsbench.evaluation.statistics import Interval
+from nsbench.metrics.change import Change, Metric
+from nsbench.metrics.intervals import Interval
 from nsbench.reporting.tables import change_text, metric_text
 
 

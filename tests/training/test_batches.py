@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from nsbench.data.sources import SourceSpec, open_source
+from nsbench.augment.pipeline import Augmentation
+from nsbench.data.open import SourceSpec, open_source
 from nsbench.data.transforms import Preprocessing
-from nsbench.errors import NsbenchError
-from nsbench.recipe import Generation
+from nsbench.recipes.recipe import Generation
 from nsbench.training import batches
-from nsbench.training.augment import Augmentation
 from nsbench.training.batches import Labeled, Plan, Stream, training_batches
+from nsbench.util.errors import NsbenchError
 
 CPU = torch.device("cpu")
 SIZE = Preprocessing(image_size=32)

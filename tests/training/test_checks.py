@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from nsbench.errors import NsbenchError
-from nsbench.recipe import load_recipe
+from nsbench.recipes.recipe import load_recipe
 from nsbench.training.checks import check
+from nsbench.util.errors import NsbenchError
 
 
 @pytest.mark.parametrize(

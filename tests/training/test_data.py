@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from nsbench.data.sources import SourceSpec
-from nsbench.errors import NsbenchError
-from nsbench.recipe import Data, load_recipe
+from nsbench.data.open import SourceSpec
+from nsbench.recipes.recipe import Data, load_recipe
 from nsbench.training.data import open_data
 from nsbench.training.generations import train
-from tests.data.kinds import png, tar_of
+from nsbench.util.errors import NsbenchError
+from tests.data.readers.kinds import png, tar_of
 
 
 def data(**keys: Any) -> Data:

@@ -10,11 +10,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from nsbench.cli import app
-from nsbench.errors import NsbenchError
 from nsbench.models import build
+from nsbench.training.cost import flops_of
 from nsbench.training.estimate import estimate
-from nsbench.training.footprint import flops_of
 from nsbench.training.generations import train
+from nsbench.util.errors import NsbenchError
 
 
 def found(recipe: Path, *settings: str) -> list[dict[str, Any]]:

@@ -8,11 +8,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from nsbench.errors import NsbenchError
 from nsbench.models import build, load_model, load_models
-from nsbench.recipe import FineTune, Generation
+from nsbench.recipes.recipe import FineTune, Generation
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.generations import train
+from nsbench.util.errors import NsbenchError
 
 SETTINGS = ["generations.0.epochs=1", "defaults.epochs=0.5", "defaults.optimizer=sgd"]
 SETTINGS += ["generations.1.fine_tune={image_size=48, epochs=1.5, frozen_blocks=2, lr=0.05}"]

@@ -14,9 +14,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from nsbench.errors import NsbenchError
 from nsbench.training import state as training_state
 from nsbench.training.generations import train
+from nsbench.util.errors import NsbenchError
 
 # layer norm only, so that dividing a batch does not change what a network sees
 RECIPE = """
@@ -140,7 +140,7 @@ def test_resume_goes_on_by_the_recipe_in_the_folder(
 
 
 def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    from nsbench.training.steps import Update
+    from nsbench.training.step import Update
 
     call = Update.__call__
 
@@ -284,7 +284,7 @@ def test_a_loss_that_grows_out_of_bounds_stops_with_the_last_good_state(
 def test_weights_that_are_no_numbers_are_not_kept(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: int
 ) -> None:
-    from nsbench.training.steps import Update
+    from nsbench.training.step import Update
 
     step = Update._step
 
@@ -305,12 +305,12 @@ def test_weights_that_are_no_numbers_are_not_kept(
 def test_too_little_memory_names_the_ways_out(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nsbench.training import steps
+    from nsbench.training import step
 
     def short(*_: Any, **__: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(steps, "noisy_student_loss", short)
+    monkeypatch.setattr(step, "noisy_student_loss", short)
     with pytest.raises(NsbenchError, match=r"memory for 20 images of 32 px.*raise accumulate"):
         train(str(recipe), tmp_path / "a", device="cpu")
 

@@ -9,10 +9,10 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from nsbench.errors import NsbenchError
 from nsbench.models import build, count_parameters, load_model
+from nsbench.pseudo_labels.store import LabelStore, dense
 from nsbench.training.generations import train
-from nsbench.training.label_store import LabelStore, dense
+from nsbench.util.errors import NsbenchError
 
 
 def read(path: Path) -> dict[str, object]:
@@ -45,7 +45,7 @@ def test_a_run_folder_holds_what_it_should(tiny_run: Path) -> None:
 
 
 def test_pseudo_labels_are_the_teachers_clean_predictions(tiny_run: Path) -> None:
-    from nsbench.data.sources import DigitsSource
+    from nsbench.data.open import DigitsSource
     from nsbench.data.transforms import to_array
 
     store = LabelStore(tiny_run / "generation-1" / "labels")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nsbench.errors import NsbenchError
-from nsbench.recipe import Recipe, load_recipe
+from nsbench.recipes.recipe import Recipe, load_recipe
 from nsbench.training.generations import train
 from nsbench.training.logs import TrainingLog, check_writers
+from nsbench.util.errors import NsbenchError
 
 
 @pytest.fixture

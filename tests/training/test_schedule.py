@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from nsbench.errors import NsbenchError
 from nsbench.models import build
-from nsbench.recipe import Generation
+from nsbench.recipes.recipe import Generation
 from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for, steps_of
+from nsbench.util.errors import NsbenchError
 
 
 def test_the_average_follows_tensorflows_ramp() -> None:

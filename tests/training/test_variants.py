@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from nsbench.errors import NsbenchError
 from nsbench.models import load_model, load_models
+from nsbench.pseudo_labels import pipeline
+from nsbench.pseudo_labels.store import LabelStore
 from nsbench.reporting.tables import training_table
-from nsbench.training import unlabeled
 from nsbench.training.generations import train
-from nsbench.training.label_store import LabelStore
+from nsbench.util.errors import NsbenchError
 from tests.conftest import TINY_RECIPE
 
 SHORT = ["defaults.epochs=0.5"]
@@ -136,7 +136,7 @@ def test_repeated_nothing_is_made_again(
         raise AssertionError("labeled again")
 
     before = stamps(varied)
-    monkeypatch.setattr(unlabeled, "predict", never)
+    monkeypatch.setattr(pipeline, "predict", never)
     train(str(recipe), varied, settings=SHORT, device="cpu", variants=["all"])
     train(resume=varied, device="cpu", variants=["quiet"])
     train(resume=varied / "variants" / "quiet", device="cpu")

@@ -1,0 +1,80 @@
+"""A generation's input noise: what is done as images are read, and what on the device."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from nsbench.augment.crops import cutout, flip, pad_crop
+from nsbench.augment.randaugment import is_paper, parse_randaugment
+from nsbench.data.transforms import Preprocessing, center_crop, training_transform
+from nsbench.recipes.recipe import Generation
+from nsbench.util.errors import NsbenchError
+
+
+class Augmentation:
+    """Crop, mirror, RandAugment and cutout, in the order of the official code.
+
+    ImageNet: `random-resized` (scale 0.08-1, aspect 3/4-4/3) or `pad` (resize, pad by an eighth
+    with black, random crop), mirror, RandAugment, cutout. SVHN: RandAugment, cutout, `reflect-pad`
+    (pad by an eighth with the mirrored border, random crop). `center` cuts out the centre.
+
+    What needs single images runs as they are read: random-resized crops, timm's RandAugment and
+    random erasing. All else runs on the device in batches. Every draw depends on the image's key.
+
+    Raises NsbenchError for a randaugment of no known name, or one that does not go with
+    random_erasing.
+    """
+
+    def __init__(self, generation: Generation, size: Preprocessing) -> None:
+        self._size, self._generation = size, generation
+        text = generation.randaugment
+        self._paper = parse_randaugment(text, size.image_size) if is_paper(text) else None
+        if self._paper and generation.random_erasing:
+            raise NsbenchError(
+                "the key 'random_erasing' stands in for the Cutout that timm's RandAugment lacks, "
+                f"and '{text}' has it: set random_erasing = 0"
+            )
+        strings = "" if self._paper else text
+        crop = "center" if generation.crop == "reflect-pad" else generation.crop
+        transform = training_transform(
+            size, crop, generation.flip, strings, generation.random_erasing
+        )
+        single = strings or generation.random_erasing or generation.crop == "random-resized"
+        self._transform = transform if single else None
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images in pixels."""
+        return self._size.image_size
+
+    @property
+    def fixed(self) -> bool:
+        """Whether an image is read the same each time, so that it need not be read again."""
+        return self._transform is None
+
+    def read(self, image: Image.Image, seed: int) -> NDArray[np.uint8]:
+        """What is done as an image is read: RGB image to uint8 (3, S, S)."""
+        if self._transform:
+            return self._transform(image, seed)
+        return center_crop(image, self._size)
+
+    def on_device(self, images: torch.Tensor, keys: NDArray[np.uint64]) -> torch.Tensor:
+        """The rest, on uint8 images (B, 3, S, S) with a key each."""
+        generation, pad = self._generation, self.image_size // 8
+        if self.fixed and generation.crop == "pad":
+            images = pad_crop(images, keys, pad, "zero")
+        if self.fixed and generation.flip:
+            images = flip(images, keys, generation.flip)
+        if self._paper:
+            images = self._paper(images, keys)
+        if generation.cutout:
+            images = cutout(images, keys, generation.cutout)
+        if generation.crop == "reflect-pad":
+            images = pad_crop(images, keys, pad, "reflect")
+        return images
+
+    def whole(self, image: Image.Image, seed: int) -> NDArray[np.uint8]:
+        """Both parts for a single RGB image, uint8 (3, S, S)."""
+        read = torch.from_numpy(self.read(image, seed))[None]
+        return self.on_device(read, np.array([seed % 2**64], np.uint64))[0].numpy()

@@ -1,0 +1,108 @@
+"""Speed against a reference: both sides in one run, on the user's own machine."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
+from nsbench.evaluation.fgsm import fgsm_logits
+from nsbench.models import build, resolve_device
+from nsbench.util.files import environment
+from nsbench.util.progress import stage
+
+EPSILONS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+
+def bench_attack(
+    arch: str, image_size: int, batch_size: int, rounds: int, *, device: str | None = None
+) -> dict[str, Any]:
+    """Time an FGSM curve of 8 epsilons by nsbench and by foolbox, taking turns.
+
+    Both get the same randomly initialised model, images and labels, and foolbox is called as its
+    guide shows. Returns images a second of each side (the median round), `speedup`, and how close
+    nsbench is to the bare forward passes that a curve cannot do without (`share_of_limit`).
+    """
+    target = resolve_device(device)
+    torch.manual_seed(0)
+    model = build(arch, 1000).to(target).eval()
+    images = torch.rand(batch_size, 3, image_size, image_size, device=target)
+    labels = torch.randint(0, 1000, (batch_size,), device=target)
+    sides = {
+        "nsbench": _nsbench_side(model, images, labels),
+        "foolbox": _foolbox_side(model, images, labels, target),
+        "forward": _forward_side(model, images),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    with stage("bench attack", 3 * (rounds + 1), "runs") as advance:
+        for index in range(rounds + 1):
+            for name, side in sides.items():
+                taken = timed(side, target)
+                if index:  # the first round warms up
+                    seconds[name].append(taken)
+                advance()
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    return {
+        "arch": arch,
+        "image_size": image_size,
+        "batch_size": batch_size,
+        "epsilons": list(EPSILONS),
+        "rounds": rounds,
+        "nsbench_images_per_second": batch_size / median["nsbench"],
+        "foolbox_images_per_second": batch_size / median["foolbox"],
+        "speedup": median["foolbox"] / median["nsbench"],
+        "share_of_limit": median["forward"] / median["nsbench"],
+        "environment": environment(str(target)),
+    }
+
+
+def _nsbench_side(
+    model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> Callable[[], object]:
+    scaled = [epsilon / 255 for epsilon in EPSILONS]
+
+    def logits(batch: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = model(normalize(batch, IMAGENET_MEAN, IMAGENET_STD))
+        return answer
+
+    return lambda: [x.argmax(1) == labels for x in fgsm_logits(logits, images, labels, scaled)]
+
+
+def _foolbox_side(
+    model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, device: torch.device
+) -> Callable[[], object]:
+    import foolbox
+
+    preprocessing = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "axis": -3}
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=device, preprocessing=preprocessing)
+    attack = foolbox.attacks.LinfFastGradientAttack()
+    scaled = [epsilon / 255 for epsilon in EPSILONS]
+    return lambda: attack(wrapped, images, labels, epsilons=scaled)
+
+
+def _forward_side(model: torch.nn.Module, images: torch.Tensor) -> Callable[[], object]:
+    """One forward pass an epsilon: what the answers alone cost."""
+
+    def run() -> None:
+        with torch.inference_mode():
+            for _ in EPSILONS:
+                model(normalize(images, IMAGENET_MEAN, IMAGENET_STD))
+
+    return run
+
+
+def timed(side: Callable[[], object], device: torch.device) -> float:
+    """Seconds that a call takes, with what it started on the device."""
+    synchronize(device)
+    start = time.perf_counter()
+    side()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

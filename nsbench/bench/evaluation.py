@@ -1,0 +1,175 @@
+"""Speed of an evaluation on ImageNet-C, made on the fly, beside the bare forward passes."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nsbench.bench.attack import timed
+from nsbench.bench.corruptions import photographs
+from nsbench.data.open import SourceSpec, open_source
+from nsbench.data.readers.folder import FolderSource
+from nsbench.data.transforms import Preprocessing, normalize
+from nsbench.evaluation.batches import Corrupted
+from nsbench.evaluation.decoded import load_images
+from nsbench.evaluation.options import Options, make_options
+from nsbench.evaluation.plan import Plan, crop_size, make_plan, read_images
+from nsbench.evaluation.runner import ready, run_corruption
+from nsbench.models import Classifier, build, place
+from nsbench.suites.load import CorruptionSuite
+from nsbench.util.files import environment
+from nsbench.util.progress import stage
+
+SIZE = 224
+JPEGS = 200
+
+
+def bench_eval(
+    arch: str = "resnet50",
+    *,
+    models: int = 1,
+    images: int = 8,
+    batch_size: int = 8,
+    precision: str = "float32",
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Time the 75 cells of ImageNet-C on the fly with untrained models, and what they cannot avoid.
+
+    For each cell, one after the other: the evaluation itself, from decoded crops to predictions on
+    disk; the bare forward passes of the same models on batches that lie on the device, normalised
+    already; and the corruption alone. The images are the photographs that foolbox carries.
+
+    Returns images a second and model of each side, forward over evaluation as `share_of_limit`, and
+    evaluation over forward plus corruption as `overhead`; and the share of all cores that reading
+    JPEG files keeps busy, with its images a second. Raises NsbenchError for an unknown name.
+    """
+    options = make_options(device=device, batch_size=batch_size, precision=precision)
+    seconds = {"evaluation": 0.0, "forward": 0.0, "corruption": 0.0}
+    with tempfile.TemporaryDirectory() as folder:
+        decoding = _decoding(Path(folder))
+        plan = _plan(Path(folder), arch, models, images, options)
+        sides = _sides(plan, options)
+        cells = [cell for cell in plan.suite.cells() if cell != "clean"]
+        for side in sides.values():
+            side(cells[0])  # warms up
+        with stage("bench eval", len(cells), "cells") as advance:
+            for cell in cells:
+                for name, side in sides.items():
+                    seconds[name] += timed(lambda s=side, c=cell: s(c), options.device)  # type: ignore[misc]
+                advance()
+    passes = images * len(cells)
+    return {
+        "arch": arch,
+        "models": models,
+        "images": images,
+        "batch_size": batch_size,
+        "precision": precision,
+        "evaluation_images_per_second": models * passes / seconds["evaluation"],
+        "forward_images_per_second": models * passes / seconds["forward"],
+        "corruption_images_per_second": passes / seconds["corruption"],
+        "share_of_limit": seconds["forward"] / seconds["evaluation"],
+        "overhead": seconds["evaluation"] / (seconds["forward"] + seconds["corruption"]),
+        **decoding,
+        "environment": environment(str(options.device)),
+    }
+
+
+def _plan(folder: Path, arch: str, models: int, images: int, options: Options) -> Plan:
+    """A suite of photographs for untrained models, with the crops read."""
+    pixels = photographs(SIZE, images).permute(0, 2, 3, 1).numpy()
+    np.save(folder / "images.npy", pixels)
+    np.save(folder / "labels.npy", np.arange(images) % 1000)
+    spec = SourceSpec(source=str(folder / "images.npy"), label_space="indices")
+    suite = CorruptionSuite(name="bench", source=spec, kind="corruption", image_size=SIZE)
+    loaded = [ready(_untrained(arch, number, folder, options), options) for number in range(models)]
+    plan = make_plan(suite, open_source(spec), None, loaded, options)
+    read_images([plan], options)
+    return plan
+
+
+def _untrained(arch: str, number: int, folder: Path, options: Options) -> Classifier:
+    torch.manual_seed(number)
+    return Classifier(
+        name=f"{arch} {number}",
+        module=place(build(arch, 1000), options.device).eval(),
+        num_classes=1000,
+        classes=None,
+        preprocessing=Preprocessing(image_size=SIZE),
+        weights=str(number),
+        results=folder / f"results-{number}",
+    )
+
+
+def _sides(plan: Plan, options: Options) -> dict[str, Callable[[str], object]]:
+    suite, tasks = plan.suite, plan.tasks
+    assert isinstance(suite, CorruptionSuite)
+    crops = plan.images.crops(crop_size(suite, tasks[0].model))
+    corrupted = Corrupted(suite, crops, plan.images.own_ids, options)
+    resident = list(_resident(plan, options))
+
+    def evaluation(cell: str) -> None:
+        for task in tasks:
+            task.missing = [cell]
+        run_corruption(plan, tasks, options, lambda count=1, note="": None)
+
+    def forward(_: str) -> None:
+        with torch.inference_mode(), options.autocast():
+            for batch in resident:
+                for task in tasks:
+                    task.model.module(batch)
+
+    def corruption(cell: str) -> None:
+        for _ in corrupted.batches([cell]):
+            pass
+
+    return {"evaluation": evaluation, "forward": forward, "corruption": corruption}
+
+
+def _resident(plan: Plan, options: Options) -> Iterator[torch.Tensor]:
+    """Normalised batches on the device."""
+    model = plan.tasks[0].model
+    crops = plan.images.crops(crop_size(plan.suite, model))
+    size = model.preprocessing
+    for start in range(0, len(crops), options.batch_size):
+        batch = crops.batch(slice(start, min(start + options.batch_size, len(crops))))
+        ready_batch = normalize(batch.to(options.device) / 255, size.mean, size.std)
+        layout = torch.channels_last if options.channels_last else torch.contiguous_format
+        yield ready_batch.contiguous(memory_format=layout)
+
+
+def _decoding(folder: Path) -> dict[str, float]:
+    """How busy reading JPEG files keeps the cores: a clean pass over photographs of 400 px."""
+    source = _jpegs(folder / "jpegs")
+    with _processor_seconds() as used:
+        start = time.perf_counter()
+        load_images(source, np.arange(len(source)), [Preprocessing(image_size=SIZE)])
+        wall = time.perf_counter() - start
+    return {
+        "decoding_images_per_second": len(source) / wall,
+        "decoding_share_of_cores": used[0] / (wall * len(os.sched_getaffinity(0))),
+    }
+
+
+def _jpegs(folder: Path) -> FolderSource:
+    from PIL import Image
+
+    pictures = photographs(400, 20).permute(0, 2, 3, 1).numpy()
+    for number in range(JPEGS):
+        path = folder / "0" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pictures[number % len(pictures)]).save(path, quality=90)
+    return FolderSource(folder, "indices")
+
+
+@contextmanager
+def _processor_seconds() -> Iterator[list[float]]:
+    used = [0.0]
+    start = time.process_time()
+    yield used
+    used[0] = time.process_time() - start

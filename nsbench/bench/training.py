@@ -1,0 +1,260 @@
+"""Speed of training beside what it cannot avoid, of RandAugment beside timm's, and of labeling."""
+
+import multiprocessing
+import os
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn.functional import cross_entropy
+
+from nsbench.augment.keys import image_keys
+from nsbench.augment.pipeline import Augmentation
+from nsbench.augment.randaugment import parse_randaugment
+from nsbench.bench.attack import timed
+from nsbench.bench.corruptions import photographs
+from nsbench.data.open import Source, SourceSpec, open_source
+from nsbench.data.transforms import Preprocessing, normalize, training_transform
+from nsbench.models import Classifier, build, place, resolve_device
+from nsbench.precision import autocast
+from nsbench.pseudo_labels.pipeline import LabeledByTeacher
+from nsbench.pseudo_labels.predict import predict
+from nsbench.recipes.recipe import Generation, PseudoLabels
+from nsbench.training.batches import Labeled, Plan, Stream, training_batches
+from nsbench.training.state import TrainingState
+from nsbench.training.step import Settings, Update
+from nsbench.util.config import parse
+from nsbench.util.files import environment
+from nsbench.util.progress import stage
+
+CLASSES = 1000
+TIMM = "rand-m9-n2-p1.0"
+PAPER = "paper-m9-n2"
+IMAGES = 1024
+"""Different images that are gone through again and again."""
+
+LABELED = 4 * IMAGES
+"""Images that a teacher labels in one measurement."""
+
+
+def bench_train(
+    arch: str = "resnet18",
+    *,
+    image_size: int = 32,
+    batch_size: int = 64,
+    unlabeled_ratio: float = 3.0,
+    precision: str = "float32",
+    steps: int = 5,
+    rounds: int = 5,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Time a student's steps and a teacher's labeling beside bare passes, and RandAugment.
+
+    A full step has both streams from resident images, RandAugment, the loss, the optimiser and the
+    average. A bare one has a forward pass on a batch of as many images that lies on the device,
+    normalised, a backward pass and the optimiser. RandAugment in batches is timed beside timm's on
+    Pillow images, of the same magnitude, in as many processes as there are cores. The sides take
+    turns. The images are the photographs that foolbox carries.
+
+    Returns images a second of each side (the median round), and the ratios: bare over full step as
+    `share_of_limit`, bare forward over labeling as `labeling_share_of_limit`, and
+    `randaugment_speedup`. Raises NsbenchError for an unknown architecture.
+    """
+    target = resolve_device(device)
+    settings = {
+        "arch": arch,
+        "image_size": image_size,
+        "batch_size": batch_size,
+        "unlabeled_ratio": unlabeled_ratio,
+        "crop": "pad",
+        "randaugment": "paper",
+        "optimizer": "rmsproptf",
+        "lr": 1e-4,
+        "precision": precision,
+        "steps": steps * (rounds + 1),
+    }
+    generation = parse(Generation, settings, "bench train")
+    total = batch_size + generation.unlabeled_batch
+    with tempfile.TemporaryDirectory() as folder, _pool(image_size) as pool:
+        source = _source(Path(folder), image_size)
+        store = Path(folder) / "labels"
+        teacher = _teacher(generation, store, target)
+        labeled = LabeledByTeacher(source, _labeled(teacher, source, store, target), _rows())
+        sides = {
+            "train": (_train_side(generation, source, labeled, steps, target), steps * total),
+            "bare": (_bare_side(generation, total, steps, target), steps * total),
+            "labeling": (
+                _labeling_side(teacher, source, Path(folder) / "timed", precision, target),
+                LABELED,
+            ),
+            "forward": (_forward_side(teacher, precision, target), LABELED),
+            "randaugment": (_batched_side(image_size, target), IMAGES),
+            "timm_randaugment": (_timm_side(pool), IMAGES),
+        }
+        rates = _rates(sides, rounds, target)
+    return {
+        "arch": arch,
+        "image_size": image_size,
+        "images_a_step": total,
+        "precision": precision,
+        **{f"{name}_images_per_second": rate for name, rate in rates.items()},
+        "share_of_limit": rates["train"] / rates["bare"],
+        "labeling_share_of_limit": rates["labeling"] / rates["forward"],
+        "randaugment_speedup": rates["randaugment"] / rates["timm_randaugment"],
+        "environment": environment(str(target)),
+    }
+
+
+Side = tuple[Callable[[], object], int]
+
+
+def _rates(sides: dict[str, Side], rounds: int, device: torch.device) -> dict[str, float]:
+    """Images a second of each side: the median of its rounds, the first not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    with stage("bench train", len(sides) * (rounds + 1), "runs") as advance:
+        for _ in range(rounds + 1):
+            for name, (side, _images) in sides.items():
+                seconds[name].append(timed(side, device))
+                advance()
+    return {
+        name: images / statistics.median(seconds[name][1:]) for name, (_, images) in sides.items()
+    }
+
+
+def _source(folder: Path, size: int) -> Source:
+    np.save(folder / "images.npy", photographs(size, IMAGES).permute(0, 2, 3, 1).numpy())
+    np.save(folder / "labels.npy", np.arange(IMAGES) % CLASSES)
+    return open_source(SourceSpec(source=str(folder / "images.npy"), label_space="indices"))
+
+
+def _teacher(generation: Generation, store: Path, device: torch.device) -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(
+        name=generation.arch,
+        module=place(build(generation.arch, CLASSES), device).eval(),
+        num_classes=CLASSES,
+        classes=None,
+        preprocessing=Preprocessing(image_size=generation.image_size),
+        weights="untrained",
+        results=store,
+    )
+
+
+def _rows() -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.arange(IMAGES)
+
+
+def _labeled(teacher: Classifier, source: Source, store: Path, device: torch.device) -> Any:
+    return predict(teacher, source, _rows(), store, device=device, top_k=20)
+
+
+def _train_side(
+    generation: Generation,
+    source: Source,
+    pseudo: LabeledByTeacher,
+    steps: int,
+    device: torch.device,
+) -> Callable[[], object]:
+    size = Preprocessing(image_size=generation.image_size)
+    model = place(build(generation.arch, CLASSES), device).train()
+    state = TrainingState(model, generation, IMAGES)
+    augmentation = Augmentation(generation, size)
+    update = Update(state, Settings(generation, PseudoLabels(), size, CLASSES, 0), augmentation)
+    plan = Plan(
+        Stream("labeled", source, Labeled(_rows(), _rows() % CLASSES), generation.batch_size),
+        Stream("unlabeled", source, pseudo, generation.unlabeled_batch),
+        seed=0,
+    )
+    batches = training_batches(plan, augmentation, range(state.steps), 0, device)
+    return lambda: [update(batches) for _ in range(steps)]
+
+
+def _bare_side(
+    generation: Generation, total: int, steps: int, device: torch.device
+) -> Callable[[], object]:
+    model = place(build(generation.arch, CLASSES), device).train()
+    optimizer = TrainingState(model, generation, IMAGES).optimizer
+    shape = (total, 3, generation.image_size, generation.image_size)
+    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, CLASSES, (total,), device=device)
+
+    def run() -> None:
+        for _ in range(steps):
+            with autocast(device, generation.precision):
+                logits = model(images)
+            optimizer.zero_grad(set_to_none=True)
+            cross_entropy(logits.float(), labels).backward()
+            optimizer.step()
+
+    return run
+
+
+def _labeling_side(
+    teacher: Classifier, source: Source, store: Path, precision: str, device: torch.device
+) -> Callable[[], object]:
+    rows = np.arange(LABELED) % IMAGES
+
+    def run() -> None:
+        shutil.rmtree(store, ignore_errors=True)
+        predict(teacher, source, rows, store, device=device, top_k=20, precision=precision)
+
+    return run
+
+
+def _forward_side(
+    teacher: Classifier, precision: str, device: torch.device
+) -> Callable[[], object]:
+    size = teacher.preprocessing
+    pixels = photographs(size.image_size, 256).to(device) / 255
+    images = normalize(pixels, size.mean, size.std).contiguous(memory_format=torch.channels_last)
+
+    def run() -> None:
+        with torch.inference_mode(), autocast(device, precision):
+            for _ in range(LABELED // len(images)):
+                teacher.module(images)
+
+    return run
+
+
+def _batched_side(size: int, device: torch.device) -> Callable[[], object]:
+    images = photographs(size, IMAGES).to(device)
+    augment = parse_randaugment(PAPER, size)
+    keys = image_keys(0, "bench", _rows())
+    return lambda: augment(images, keys)
+
+
+@contextmanager
+def _pool(size: int) -> Iterator[Any]:
+    """Processes that hold the photographs as Pillow images, one a core."""
+    cores = len(os.sched_getaffinity(0))
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(cores, initializer=_hold, initargs=(size,)) as pool:
+        yield pool
+
+
+_held: list[Image.Image] = []
+_transform: Any = None
+
+
+def _hold(size: int) -> None:
+    global _held, _transform
+    torch.set_num_threads(1)
+    pixels = photographs(size, IMAGES).permute(0, 2, 3, 1).numpy()
+    _held = [Image.fromarray(picture) for picture in pixels]
+    _transform = training_transform(Preprocessing(image_size=size), "center", 0.0, TIMM)
+
+
+def _augment(rows: range) -> int:
+    return sum(_transform(_held[row], row).nbytes for row in rows)
+
+
+def _timm_side(pool: Any) -> Callable[[], object]:
+    parts = [range(start, start + 64) for start in range(0, IMAGES, 64)]
+    return lambda: pool.map(_augment, parts, chunksize=1)

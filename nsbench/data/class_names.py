@@ -1,0 +1,57 @@
+"""Class names and labels from what lies around images: folders' names and lists of names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.util.errors import NsbenchError
+
+Labels = tuple[tuple[str, ...] | None, NDArray[np.int64]]
+
+
+def by_name(names: Sequence[str], label_space: str, where: str) -> Labels:
+    """Classes and int64 labels (N,) of images from the name of each one's class.
+
+    Classes are sorted by name. In the label space `indices` the names are the labels, and there are
+    no classes; raises NsbenchError naming `where` if one is no number.
+    """
+    classes = tuple(sorted(set(names)))
+    if label_space == "indices":
+        wrong = [name for name in classes if not (name.isascii() and name.isdecimal())]
+        if wrong:
+            raise NsbenchError(
+                f'label_space is "indices", but the folders of {where} are not named by class '
+                f"index: '{wrong[0]}'"
+            )
+        return None, np.array([int(name) for name in names], dtype=np.int64)
+    position = {name: index for index, name in enumerate(classes)}
+    return classes, np.array([position[name] for name in names], dtype=np.int64)
+
+
+def no_folders(where: str) -> NsbenchError:
+    """The error for a source without class folders whose folders' names should be the labels."""
+    return NsbenchError(
+        f'label_space is "indices", but {where} has no folders named by class index'
+    )
+
+
+def listed_classes(
+    folder: Path, labels: NDArray[np.int64] | None, label_space: str
+) -> tuple[str, ...] | None:
+    """Class names from the lines of a `classnames.txt` in a folder or above it, if there is one.
+
+    None in the label space `indices`. Raises NsbenchError if a label has no line.
+    """
+    files = [place / "classnames.txt" for place in (folder, folder.parent)]
+    found = [file for file in files if file.is_file()]
+    if not found or label_space == "indices" or labels is None:
+        return None
+    classes = tuple(found[0].read_text(encoding="utf-8").splitlines())
+    if labels.max() >= len(classes) or len(set(classes)) < len(classes):
+        raise NsbenchError(
+            f"{found[0]} lists {len(set(classes))} different classes, but the labels beside it go "
+            f"up to {labels.max()}: correct it, or remove it"
+        )
+    return classes

@@ -1,0 +1,40 @@
+"""Encoded images to RGB pixels of 8 bits."""
+
+import io
+from pathlib import Path, PurePath
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from nsbench.util.errors import NsbenchError, first_line
+
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name should be an image; hidden files, as macOS adds, are none."""
+    path = PurePath(name)
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
+    """RGB image of 8 bits. Raises NsbenchError that calls it `name` if it cannot be read."""
+    try:
+        content = io.BytesIO(file.read_bytes()) if isinstance(file, Path) else file
+        if not content.getbuffer().nbytes:
+            raise ValueError("it is empty")
+        with Image.open(content) as image:
+            return _rgb(image)
+    except Exception as error:  # every codec under Image.open raises errors of its own
+        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else None
+        raise NsbenchError(
+            f"the image {name} cannot be read ({reason or first_line(error)}): replace or remove it"
+        ) from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits, not scale them
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of the unsupported type {image.mode}")
+    return image.convert("RGB")

@@ -1,0 +1,183 @@
+"""Labels from elsewhere: sets of labels as ImageNet-ReaL has them, and lists of files."""
+
+import re
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nsbench.data.class_names import by_name
+from nsbench.data.spec import Source
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint, read_json
+
+REAL = "real"
+_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})(?!\d)")
+
+
+class RelabeledSource:
+    """Some images of a source, with other labels.
+
+    label_sets: all right labels of each image, None where each has one; see `label_sets`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        rows: NDArray[np.int64],
+        classes: tuple[str, ...] | None,
+        labels: NDArray[np.int64],
+        label_sets: tuple[tuple[int, ...], ...] | None = None,
+    ) -> None:
+        self.name, self.classes = source.name, classes
+        self.labels: NDArray[np.int64] | None = labels
+        self.label_sets = label_sets
+        self._source, self._rows = source, rows
+        self.ids = [source.ids[row] for row in rows.tolist()]
+        listed = label_sets or labels.tolist()
+        self.version = fingerprint([source.version, listed, classes])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, index: int) -> Image.Image:
+        """RGB image as stored."""
+        return self._source.image(int(self._rows[index]))
+
+    def origin(self, indices: NDArray[np.int64]) -> tuple[Source, NDArray[np.int64]]:
+        """The source that these of the images come from, and their indices in it."""
+        return origin(self._source, self._rows[indices])
+
+
+def origin(source: Source, indices: NDArray[np.int64]) -> tuple[Source, NDArray[np.int64]]:
+    """Where images of a source lie: itself, or the source that was given other labels."""
+    return source.origin(indices) if isinstance(source, RelabeledSource) else (source, indices)
+
+
+def labels_of(source: Source, purpose: str) -> NDArray[np.int64]:
+    """The labels (N,) of a source, which `purpose` needs.
+
+    Raises NsbenchError if it has none, or if one is not the number of a class.
+    """
+    if source.labels is None:
+        raise NsbenchError(f"{source.name} has no labels, but {purpose} needs them")
+    wrong = source.labels < 0
+    if source.classes:
+        wrong |= source.labels >= len(source.classes)
+    if wrong.any():
+        row = int(wrong.argmax())
+        known = f"to {len(source.classes) - 1}" if source.classes else "upwards"
+        raise NsbenchError(
+            f"the image {source.ids[row]} of {source.name} has the label {source.labels[row]}, but "
+            f"{purpose} needs class numbers from 0 {known}: correct or remove it"
+        )
+    return source.labels
+
+
+def of_classes(source: Source, classes: tuple[str, ...]) -> RelabeledSource:
+    """The images of some classes, by name, labeled by the place of their class among these.
+
+    A source without class names is taken to have the numbers of ImageNet-1k as labels.
+    Raises NsbenchError if it is unlabeled, or has no image of one of the classes.
+    """
+    labels = labels_of(source, "a choice of its classes")
+    known = source.classes or _imagenet_classes()
+    place = {name: number for number, name in enumerate(classes)}
+    places = np.array([place.get(name, -1) for name in known])
+    if np.max(labels, initial=0) >= len(known):
+        raise NsbenchError(f"{source.name} has labels beyond the {len(known)} of ImageNet-1k")
+    labels = places[labels]
+    missing = sorted(set(range(len(classes))) - set(labels.tolist()))
+    if missing:
+        raise NsbenchError(
+            f"{source.name} has no image of the class '{classes[missing[0]]}': complete it, or "
+            "name another source of clean images"
+        )
+    rows = np.flatnonzero(labels >= 0)
+    return RelabeledSource(source, rows, classes, labels[rows])
+
+
+def relabeled(source: Source, labels: str, label_space: str) -> RelabeledSource:
+    """A source with the labels that `SourceSpec.labels` names instead of its own.
+
+    `real` or a `.json` file like ReaL's (https://github.com/google-research/reassessed-imagenet):
+    a list whose entry i has the classes of ILSVRC2012_val_{i + 1:08d}; images without any are left
+    out. Else a text file of lines `FILE CLASS`, split by spaces, tabs or commas; what follows is
+    ignored, so that Kaggle's LOC_val_solution.csv and Tiny ImageNet's val_annotations.txt serve.
+
+    Raises NsbenchError naming the file, or the image that it lacks.
+    """
+    if labels == REAL or labels.endswith(".json"):
+        return _with_sets(source, labels, label_space)
+    path = Path(labels).expanduser()
+    listed = _listed(path)
+    stems = [PurePosixPath(name).stem for name in source.ids]
+    unknown = [name for name, stem in zip(source.ids, stems, strict=True) if stem not in listed]
+    if unknown:
+        raise NsbenchError(f"{path} has no line for the image {unknown[0]} of {source.name}")
+    names = [listed[stem] for stem in stems]
+    classes, numbers = by_name(names, label_space, str(path))
+    return RelabeledSource(source, np.arange(len(names)), classes, numbers)
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """The class of each file, by its name without ending."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NsbenchError(f"cannot read the labels {path}: {error}") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(filter(str.strip, lines), 1):
+        words = re.split(r"[,\s]+", line.strip())
+        if len(words) < 2:
+            raise NsbenchError(f"{path}, line {number}: write a file and its class, not '{line}'")
+        found[PurePosixPath(words[0]).stem] = words[1]
+    return found
+
+
+def _with_sets(source: Source, labels: str, label_space: str) -> RelabeledSource:
+    sets = _sets(labels)
+    numbers = [_number(name, source.name) for name in source.ids]
+    if numbers and max(numbers) > len(sets):
+        raise NsbenchError(f"{labels} has {len(sets)} entries, but {source.name} has image "
+                           f"{max(numbers)}: these labels are of other images")  # fmt: skip
+    rows = [row for row, number in enumerate(numbers) if sets[number - 1]]
+    if not rows:
+        raise NsbenchError(f"{labels} has no label for any image of {source.name}")
+    chosen = tuple(tuple(sets[numbers[row] - 1]) for row in rows)
+    first = np.array([labels[0] for labels in chosen], dtype=np.int64)
+    classes = _imagenet_classes() if label_space == "names" else None
+    return RelabeledSource(source, np.array(rows, dtype=np.int64), classes, first, chosen)
+
+
+def _number(name: str, where: str) -> int:
+    found = _NUMBER.search(name)
+    if not found or not int(found[1]):
+        raise NsbenchError(
+            f"labels by number need images named ILSVRC2012_val_00000001 and so on, but {where} "
+            f"has {name}"
+        )
+    return int(found[1])
+
+
+def _sets(labels: str) -> list[list[int]]:
+    path = _timm_file("imagenet_real_labels.json") if labels == REAL else Path(labels).expanduser()
+    sets = read_json(path)
+    if not isinstance(sets, list) or not all(_is_set(entry) for entry in sets):
+        raise NsbenchError(f"{path} is no list of lists of ImageNet-1k class numbers, as ReaL's is")
+    return sets
+
+
+def _is_set(entry: Any) -> bool:
+    return isinstance(entry, list) and all(type(c) is int and 0 <= c < 1000 for c in entry)
+
+
+def _imagenet_classes() -> tuple[str, ...]:
+    return tuple(_timm_file("imagenet_synsets.txt").read_text().split())
+
+
+def _timm_file(name: str) -> Path:
+    return Path(str(resources.files("timm.data") / "_info" / name))

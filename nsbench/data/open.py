@@ -1,0 +1,162 @@
+"""Where images come from; `open_source` finds the kind of a source.
+
+Every source gives the same things: the number of images, their ids, their labels (or none), the
+class names, and one RGB image at a time. Nothing is decoded before it is asked for.
+"""
+
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.data import catalog
+from nsbench.data.decode import EXTENSIONS, decode
+from nsbench.data.label_files import labels_of, of_classes, origin, relabeled
+from nsbench.data.readers.digits import DIGITS_SPLITS, DigitsSource
+from nsbench.data.readers.folder import FolderSource, class_folders
+from nsbench.data.readers.hub_stream import streamed
+from nsbench.data.readers.npy import ArraySource
+from nsbench.data.readers.parquet import TableSource
+from nsbench.data.readers.svhn import STL10, SVHN, Stl10Source, SvhnSource, file_of_split
+from nsbench.data.readers.tar import TarSource
+from nsbench.data.readers.webdataset import ShardSource, is_pattern, shard_files
+from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
+from nsbench.util.errors import NsbenchError
+from nsbench.util.randomness import stable_hash
+
+__all__ = [
+    "DIGITS_SPLITS",
+    "EXTENSIONS",
+    "DigitsSource",
+    "FolderSource",
+    "Source",
+    "SourceSpec",
+    "TableSource",
+    "decode",
+    "label_sets",
+    "labels_of",
+    "of_classes",
+    "open_source",
+    "origin",
+    "sample",
+    "select_per_class",
+]
+
+
+def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None) -> Source:
+    """Open what `spec` names. Raises NsbenchError if it is missing, empty or of no known kind.
+
+    opened: what was opened before, to take from and add to. A source of other labels shares its
+    images with the source of its own ones, so that they are read once; see `origin`.
+    """
+    spec, opened = catalog.resolve(spec), {} if opened is None else opened
+    bare = SourceSpec.model_validate(
+        spec.model_dump() | {"labels": None, "label_space": _own_space(spec)}
+    )
+    if bare not in opened:
+        opened[bare] = _open(spec)
+    if not spec.labels:
+        return opened[bare]
+    if spec not in opened:
+        opened[spec] = relabeled(opened[bare], spec.labels, spec.label_space)
+    return opened[spec]
+
+
+def _open(spec: SourceSpec) -> Source:
+    if spec.source == "digits":
+        return DigitsSource(spec.split or "test")
+    if spec.streaming:
+        return TableSource(spec, str(streamed(spec)))
+    if spec.source.startswith(HUB):
+        return TableSource(spec, spec.source.removeprefix(HUB))
+    if is_pattern(spec.source):
+        return ShardSource(spec.source, shard_files(spec.source), _own_space(spec))
+    path = Path(spec.source).expanduser()
+    if not path.exists():
+        raise NsbenchError(
+            f"there is no {path}: a source is a folder of class folders, a .tar of one, Parquet "
+            "files, WebDataset shards, a .npy file, hf:OWNER/NAME, data:NAME, or digits"
+        )
+    return _open_file(path, spec) if path.is_file() else _open_folder(path, spec)
+
+
+def _own_space(spec: SourceSpec) -> str:
+    """The label space of the source's own labels; with others they do not matter."""
+    return "names" if spec.labels else spec.label_space
+
+
+def _open_file(path: Path, spec: SourceSpec) -> Source:
+    if path.suffix == ".parquet":
+        return TableSource(spec, str(path))
+    if path.suffix == ".mat":
+        return SvhnSource(path, _own_space(spec))
+    if path.suffix == ".npy":
+        return ArraySource(path, _own_space(spec))
+    if {".tar", ".tgz"} & set(path.suffixes):
+        return TarSource(path, _own_space(spec), spec.split)
+    raise NsbenchError(
+        f"{path} is no source: name a folder, a .parquet, .tar, .npy or .mat file, or hf:OWNER/NAME"
+    )
+
+
+def _open_folder(path: Path, spec: SourceSpec) -> Source:
+    if any(path.glob("*.parquet")):
+        return TableSource(spec, str(path))
+    if any(path.glob(f"*{SVHN}")):
+        return SvhnSource(file_of_split(path, spec.split, SVHN), _own_space(spec))
+    if any(path.glob(f"*{STL10}")):
+        return Stl10Source(file_of_split(path, spec.split, STL10), _own_space(spec))
+    path = path / spec.split if spec.split else path
+    if (path / "images.npy").is_file():
+        return ArraySource(path / "images.npy", _own_space(spec))
+    if path.is_dir() and any(path.glob("*.tar")) and not class_folders(path):
+        return ShardSource(str(path), shard_files(str(path)), _own_space(spec))
+    return FolderSource(path, _own_space(spec))
+
+
+def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np.int64]:
+    """Indices of `per_class` images a class, chosen by hash of their ids: the same everywhere.
+
+    Raises NsbenchError if the source has no labels or a class has fewer images than asked.
+    """
+    labels = labels_of(source, purpose)
+    chosen: list[int] = []
+    for label in range(int(np.max(labels)) + 1):
+        of_class = np.flatnonzero(labels == label).tolist()
+        if len(of_class) < per_class:
+            name = source.classes[label] if source.classes else str(label)
+            raise NsbenchError(
+                f"{purpose} asks for {per_class} images a class, but class '{name}' of "
+                f"{source.name} has {len(of_class)}"
+            )
+        chosen += sorted(of_class, key=lambda index: stable_hash(source.ids[index]))[:per_class]
+    return np.array(sorted(chosen))
+
+
+def sample(
+    source: Source, indices: NDArray[np.int64], count: int, *, by_class: bool
+) -> NDArray[np.int64]:
+    """At most `count` of some images, chosen by hash of their file names: the same everywhere.
+
+    by_class: the same number of each class, but for classes that have fewer.
+    """
+    if len(indices) <= count:
+        return indices
+    ranked = sorted(indices.tolist(), key=lambda index: stable_hash(_stem(source.ids[index])))
+    if not by_class or source.labels is None:
+        return np.array(sorted(ranked[:count]))
+    labels = source.labels
+    each = max(1, count // len(set(labels[indices].tolist())))
+    taken: Counter[int] = Counter()
+    chosen = []
+    for index in ranked:
+        taken[int(labels[index])] += 1
+        if taken[int(labels[index])] <= each:
+            chosen.append(index)
+    return np.array(sorted(chosen[:count]))
+
+
+def _stem(image_id: str) -> str:
+    # a folder, a tar and a table call an image by different paths
+    return PurePosixPath(image_id).stem

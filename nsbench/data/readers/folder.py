@@ -1,0 +1,67 @@
+"""Images in folders."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nsbench.data.class_names import by_name, no_folders
+from nsbench.data.decode import decode, is_image
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint
+
+
+class FolderSource:
+    """Images in one folder a class, named by the class; or unlabeled images in a flat folder.
+
+    Ids are the paths below the folder, `class/file` or `file`. In the label space `indices` the
+    folders' names are class indices, as in ImageNetV2. Hidden files and folders are passed over.
+    """
+
+    def __init__(self, path: Path, label_space: str = "names") -> None:
+        if not path.is_dir():
+            raise NsbenchError(f"there is no folder {path}")
+        folders = class_folders(path)
+        self.name = str(path)
+        self.classes: tuple[str, ...] | None = None
+        self.labels: NDArray[np.int64] | None = None
+        self._files = [file for folder in folders or [path] for file in _images_in(folder)]
+        self.ids = [_utf8(file.relative_to(path).as_posix(), path) for file in self._files]
+        if not self._files:
+            raise NsbenchError(f"{path} holds no images: expected one folder a class with images")
+        stats = [(name, file.stat()) for name, file in zip(self.ids, self._files, strict=True)]
+        self.version = fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+        if folders:
+            filled = {file.parent for file in self._files}
+            empty = [folder for folder in folders if folder not in filled]
+            if empty:
+                raise NsbenchError(f"the class folder {empty[0]} is empty: fill or remove it")
+            names = [file.parent.name for file in self._files]
+            self.classes, self.labels = by_name(names, label_space, str(path))
+        elif label_space == "indices":
+            raise no_folders(str(path))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def image(self, index: int) -> Image.Image:
+        """RGB image as stored."""
+        return decode(self._files[index], str(self._files[index]))
+
+
+def class_folders(path: Path) -> list[Path]:
+    """The folders in a folder that are not hidden, sorted."""
+    entries = sorted(path.iterdir())
+    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if is_image(file.name))
+
+
+def _utf8(name: str, path: Path) -> str:
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        shown = name.encode(errors="surrogateescape").decode(errors="replace")
+        raise NsbenchError(f"the file name {shown} in {path} is not UTF-8: rename it")
+    return name

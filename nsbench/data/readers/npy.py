@@ -1,0 +1,99 @@
+"""Images in NumPy arrays, mapped into memory and never unpickled."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nsbench.data.class_names import listed_classes
+from nsbench.data.readers.tar import TarPath
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import fingerprint, sha256
+
+
+def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
+    """An array of a .npy file, also of one inside a tar, mapped into memory.
+
+    Raises NsbenchError naming the file if that cannot be.
+    """
+    archive = path.archive if isinstance(path, TarPath) else path
+    try:
+        return _map(path, archive.stat().st_mtime_ns)
+    except (OSError, ValueError, EOFError) as error:
+        raise NsbenchError(
+            f"{path} cannot be read ({first_line(error)}): remove it and make or fetch it again"
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _map(path: Path | TarPath, _: int) -> NDArray[np.uint8]:
+    # kept here and not in an object, so that objects sent to worker processes hold no pixels
+    array: NDArray[np.uint8]
+    if isinstance(path, TarPath):
+        array = _map_inside(path)
+    else:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not array.size:
+        raise ValueError("it is empty")
+    return array
+
+
+def _map_inside(path: TarPath) -> NDArray[np.uint8]:
+    start, size = path.span()
+    with path.archive.open("rb") as file:
+        file.seek(start)
+        major, _ = np.lib.format.read_magic(file)
+        if major not in (1, 2):
+            raise ValueError("its header is of an unknown version")
+        read = (np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0)[major - 1]
+        shape, fortran, kind = read(file)
+        offset = file.tell()
+    if kind.hasobject or offset + kind.itemsize * np.prod(shape, dtype=np.int64) > start + size:
+        raise ValueError("it holds pickled objects, or ends too early")
+    order = "F" if fortran else "C"
+    return np.memmap(path.archive, kind, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]
+
+
+class ArraySource:
+    """Images in one .npy file, uint8 (N, H, W, 3), with int (N,) labels in `labels.npy` beside it.
+
+    Without `labels.npy` they are unlabeled. Class names are the lines of a `classnames.txt` beside
+    it; without one labels are the model's class indices. Ids are `FILE-00000000` and so on.
+    """
+
+    def __init__(self, path: Path, label_space: str = "names") -> None:
+        self.name, self._path = str(path), path
+        images = mapped(path)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise NsbenchError(
+                f"{path} holds {images.dtype} {images.shape}, but images are uint8 (N, H, W, 3)"
+            )
+        self.ids = [f"{path.stem}-{index:08d}" for index in range(len(images))]
+        self.labels = _labels_beside(path, len(images))
+        self.classes = listed_classes(path.parent, self.labels, label_space)
+        labels = None if self.labels is None else sha256(self.labels.tobytes())
+        times = os.stat(path).st_mtime_ns
+        self.version = fingerprint([list(images.shape), times, labels])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, index: int) -> Image.Image:
+        """RGB image as stored."""
+        return Image.fromarray(np.array(mapped(self._path)[index]))
+
+
+def _labels_beside(path: Path, count: int) -> NDArray[np.int64] | None:
+    file = path.with_name("labels.npy")
+    if not file.is_file():
+        return None
+    labels = mapped(file)
+    if labels.dtype.kind not in "iu" or labels.shape != (count,) or labels.min() < 0:
+        raise NsbenchError(
+            f"{file} holds {labels.dtype} {labels.shape}, but the {count} images of {path} need as "
+            "many whole numbers from 0"
+        )
+    return labels.astype(np.int64)

@@ -1,0 +1,139 @@
+"""WebDataset shards: tar archives in which the files of one sample share a name."""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nsbench.data.class_names import listed_classes
+from nsbench.data.decode import decode
+from nsbench.data.readers.tar import Index, read_at, read_index
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint
+
+IMAGES = ("jpg", "jpeg", "png", "webp")
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+class _Sample(NamedTuple):
+    """A key, the place of its image, and its label or None."""
+
+    key: str
+    shard: int
+    offset: int
+    size: int
+    label: int | None
+
+
+def is_pattern(source: str) -> bool:
+    """Whether a source's name is a pattern of shards such as `val-{00..63}.tar`."""
+    return source.endswith(".tar") and _BRACES.search(source) is not None
+
+
+def shard_files(source: str) -> list[Path]:
+    """The files of a brace pattern, or the `.tar` files of a folder in the order of their names.
+
+    Raises NsbenchError naming the first shard that is missing.
+    """
+    found = _BRACES.search(source)
+    if not found:
+        return sorted(Path(source).expanduser().glob("*.tar"))
+    first, last = found.groups()
+    numbers = [f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)]
+    shards = [Path(_BRACES.sub(number, source, count=1)).expanduser() for number in numbers]
+    missing = [shard for shard in shards if not shard.is_file()]
+    if missing or not shards:
+        raise NsbenchError(f"there is no {missing[0] if missing else source}: fetch all shards")
+    return shards
+
+
+class ShardSource:
+    """Images `KEY.jpg` (or jpeg, png, webp) with labels `KEY.cls` in shards.
+
+    Ids are the keys, after the shard's name where shards share keys. Class names are the lines of a
+    `classnames.txt` beside the shards or above them; without one labels are the model's class
+    indices. Without any `.cls` the images are unlabeled.
+    """
+
+    def __init__(self, name: str, shards: list[Path], label_space: str = "names") -> None:
+        samples = [s for number, shard in enumerate(shards) for s in _samples(shard, number)]
+        if not samples:
+            raise NsbenchError(
+                f"{name} holds no images: shards have KEY.jpg (or jpeg, png, webp) and KEY.cls"
+            )
+        self.name, self._shards = name, shards
+        self.ids = _ids(samples, shards)
+        places = [(sample.shard, sample.offset, sample.size) for sample in samples]
+        self._places = np.array(places, dtype=np.int64)
+        self.labels = _labels(samples, self.ids, name)
+        self.classes = listed_classes(shards[0].parent, self.labels, label_space)
+        labels = None if self.labels is None else self.labels.tolist()
+        stats = [(shard.name, shard.stat().st_mtime_ns) for shard in shards]
+        self.version = fingerprint([stats, self._places[:, 2].tolist(), labels])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, index: int) -> Image.Image:
+        """RGB image as stored."""
+        shard, offset, size = self._places[index].tolist()
+        content = read_at(self._shards[shard], offset, size)
+        return decode(io.BytesIO(content), f"{self.ids[index]} in {self._shards[shard]}")
+
+
+def _samples(shard: Path, number: int) -> Iterator[_Sample]:
+    """The samples of a shard that have an image, in its order."""
+    index = read_index(shard)
+    images: dict[str, int] = {}
+    labels: dict[str, int] = {}
+    for row, name in enumerate(index.names):
+        key, ending = _split(name)
+        if ending in IMAGES and images.setdefault(key, row) != row:
+            raise NsbenchError(f"{shard} holds two images of the key '{key}': keep one")
+        if ending == "cls":
+            labels[key] = row
+    for key, row in images.items():
+        label = _label(index, labels[key]) if key in labels else None
+        yield _Sample(key, number, int(index.offsets[row]), int(index.sizes[row]), label)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The key, which ends at the first dot of the file's name, and the ending."""
+    path = PurePosixPath(name)
+    stem, _, ending = path.name.partition(".")
+    return str(path.with_name(stem)) if stem else "", ending.lower()
+
+
+def _label(index: Index, row: int) -> int:
+    text = index.read(row).decode("ascii", "replace").strip()
+    if not text.isdecimal():
+        raise NsbenchError(
+            f"{index.names[row]} in {index.archive} holds {text[:20]!r}, which is no class number"
+        )
+    return int(text)
+
+
+def _ids(samples: list[_Sample], shards: list[Path]) -> list[str]:
+    if len({sample.key for sample in samples}) == len(samples):
+        return [sample.key for sample in samples]
+    ids = [f"{shards[sample.shard].stem}/{sample.key}" for sample in samples]
+    name, times = Counter(ids).most_common(1)[0]
+    if times > 1:
+        raise NsbenchError(f"two images of the shards would share the id {name}: rename a shard")
+    return ids
+
+
+def _labels(samples: list[_Sample], ids: list[str], where: str) -> NDArray[np.int64] | None:
+    labels = [sample.label for sample in samples]
+    without = [name for name, label in zip(ids, labels, strict=True) if label is None]
+    if len(without) == len(labels):
+        return None
+    if without:
+        raise NsbenchError(f"the image {without[0]} of {where} has no label file .cls: add it")
+    return np.array(labels, dtype=np.int64)

@@ -1,0 +1,105 @@
+"""Images to pixels: every image decoded once, in every view that any suite or model asks for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nsbench.data.open import Source
+from nsbench.data.prefetch import in_order
+from nsbench.data.transforms import Preprocessing, center_crop, resized
+from nsbench.evaluation.decoded_file import Array, Pixels, PixelWriter, cached
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint
+from nsbench.util.progress import counted, say, stage
+
+View = Preprocessing | int
+"""A centre crop, or the short side in pixels of a whole image."""
+
+WIDE = 1.6
+"""A whole photograph has about this many times the pixels of the square of its short side."""
+
+FEW_LOST, LOST_SHARE = 10, 0.01
+"""More unreadable images than both of these stop the command: something is wrong with the data."""
+
+
+def load_images(
+    source: Source, indices: NDArray[np.int64], views: Sequence[View], cache: Path | None = None
+) -> list[Pixels]:
+    """The images in each view, each decoded once, by several threads.
+
+    They go to memory if they fit in half of what is free, else to a temporary file; with `cache`,
+    to files in that folder, which later commands read again. An image that cannot be read is black,
+    and remembered.
+
+    Raises NsbenchError where there is no room, or where too many images cannot be read.
+    """
+    kept = [cache / _key(source, indices, view) if cache else None for view in views]
+    found = [cached(path) if path else None for path in kept]
+    todo = [place for place, pixels in enumerate(found) if pixels is None]
+    writers = [PixelWriter(len(indices) * bytes_of(views[place]), kept[place]) for place in todo]
+    try:
+        if todo:
+            _decode(source, indices, [views[place] for place in todo], writers)
+        made = iter([writer.done() for writer in writers])
+    finally:
+        for writer in writers:
+            writer.discard()
+    whole = [pixels if pixels is not None else next(made) for pixels in found]
+    _check(source, indices, whole)
+    return whole
+
+
+def _key(source: Source, indices: NDArray[np.int64], view: View) -> str:
+    size = view if isinstance(view, int) else view.model_dump(exclude={"std"})
+    return fingerprint([source.version, indices.tolist(), size])[:16]
+
+
+def bytes_of(view: View) -> int:
+    """About how many bytes an image takes."""
+    return int(3 * WIDE * view**2) if isinstance(view, int) else 3 * view.image_size**2
+
+
+def _decode(
+    source: Source, indices: NDArray[np.int64], views: list[View], writers: list[PixelWriter]
+) -> None:
+    def made(index: int) -> list[Array] | str:
+        try:
+            image = source.image(index)
+        except NsbenchError as error:
+            return str(error)
+        return [_view(image, view) for view in views]
+
+    with stage(f"images of {source.name}", len(indices)) as advance:
+        for images in in_order(made, indices.tolist()):
+            for place, writer in enumerate(writers):
+                if isinstance(images, str):
+                    writer.add(_black(views[place]), images)
+                else:
+                    writer.add(images[place])
+            advance()
+
+
+def _view(image: Image.Image, view: View) -> Array:
+    return resized(image, view) if isinstance(view, int) else center_crop(image, view)
+
+
+def _black(view: View) -> Array:
+    side = view if isinstance(view, int) else view.image_size
+    return np.zeros((3, side, side), np.uint8)
+
+
+def _check(source: Source, indices: NDArray[np.int64], views: list[Pixels]) -> None:
+    """Tell of unreadable images. Raises NsbenchError if they are too many."""
+    reasons = [reason for pixels in views[:1] for reason in pixels.unreadable.values()]
+    if not reasons:
+        return
+    if len(reasons) > max(FEW_LOST, LOST_SHARE * len(indices)):
+        raise NsbenchError(
+            f"{len(reasons)} of {len(indices)} images of {source.name} cannot be read, such as: "
+            f"{reasons[0]}"
+        )
+    lost = counted(len(reasons), "image")
+    say(f"{lost} of {source.name} cannot be read, which counts as errors: {reasons[0]}")

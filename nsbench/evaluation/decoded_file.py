@@ -1,0 +1,162 @@
+"""Decoded images in a file: in memory, in a temporary file, or in a cache for later commands."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nsbench.util.device import free_memory
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import read_json, write_json
+
+Array = NDArray[np.uint8]
+CPU = torch.device("cpu")
+
+
+class Pixels:
+    """Images of one view, uint8 (3, H, W) each, in an open file that is read where it is asked.
+
+    unreadable: rows of images that could not be read, and why; they are black here.
+    """
+
+    def __init__(
+        self, file: int, shapes: NDArray[np.int64], starts: NDArray[np.int64], lost: dict[int, str]
+    ) -> None:
+        self._file, self._shapes, self._starts = file, shapes, starts
+        self.unreadable = lost
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def image(self, row: int) -> Array:
+        """One image, uint8 (3, H, W)."""
+        out = np.empty(self._shapes[row], np.uint8)
+        _read(self._file, out, int(self._starts[row]))
+        return out
+
+    def batch(self, rows: slice) -> torch.Tensor:
+        """Images of one shape, uint8 (B, 3, H, W)."""
+        shapes, starts = self._shapes[rows], self._starts[rows]
+        out = np.empty((len(shapes), *shapes[0]), np.uint8)
+        if (np.diff(starts) == out[0].size).all():
+            _read(self._file, out, int(starts[0]))
+        else:
+            for image, start in zip(out, starts.tolist(), strict=True):
+                _read(self._file, image, start)
+        return torch.from_numpy(out)
+
+    def take(self, rows: NDArray[np.int64]) -> "Pixels":
+        """Only some images, in this order."""
+        lost = {
+            place: self.unreadable[row]
+            for place, row in enumerate(rows.tolist())
+            if row in self.unreadable
+        }
+        return Pixels(self._file, self._shapes[rows], self._starts[rows], lost)
+
+
+def _read(file: int, out: Array, start: int) -> None:
+    # not a map, whose pages would count as this process's memory
+    view = memoryview(out.data).cast("B")
+    while view:
+        count = os.preadv(file, [view], start)
+        if not count:
+            raise NsbenchError("the file of decoded images was cut short: repeat the command")
+        view, start = view[count:], start + count
+
+
+class PixelWriter:
+    """Takes images one by one, and is a `Pixels` of them at the end.
+
+    expected: their bytes, roughly. kept: where to keep them, None for as long as this process runs.
+    Raises NsbenchError where there is no room.
+    """
+
+    def __init__(self, expected: int, kept: Path | None = None) -> None:
+        self._kept, self._shapes, self._lost = kept, list[tuple[int, ...]](), dict[int, str]()
+        self._where = str(kept.parent) if kept else tempfile.gettempdir()
+        try:
+            self._file, self._temporary = _open(expected, kept)
+        except OSError as error:
+            raise self._no_room(error) from error
+
+    def add(self, image: Array, lost: str | None = None) -> None:
+        """Append an image, or a black one and why it could not be read."""
+        if lost is not None:
+            self._lost[len(self._shapes)] = lost
+        self._shapes.append(image.shape)
+        view = memoryview(image.data).cast("B")
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as error:
+            self.discard()
+            raise self._no_room(error) from error
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        if self._temporary:
+            Path(self._temporary).unlink(missing_ok=True)
+            self._temporary = None
+
+    def done(self) -> Pixels:
+        """The images; they are kept from now on."""
+        if self._kept and self._temporary:
+            os.chmod(self._temporary, 0o644)
+            os.replace(self._temporary, self._kept)
+            lost = {str(row): reason for row, reason in self._lost.items()}
+            write_json(_index(self._kept), {"shapes": _runs(self._shapes), "unreadable": lost})
+        return _pixels(self._file, self._shapes, self._lost)
+
+    def _no_room(self, error: OSError) -> NsbenchError:
+        return NsbenchError(
+            f"the decoded images do not fit into {self._where} ({error.strerror}): make room "
+            "there, or name another folder with --cache"
+        )
+
+
+def _open(expected: int, kept: Path | None) -> tuple[int, str | None]:
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(prefix=f".{kept.name}.", dir=kept.parent)
+    if hasattr(os, "memfd_create") and expected < free_memory(CPU) / 2:
+        return os.memfd_create("nsbench"), None
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno()), None
+
+
+def cached(kept: Path) -> Pixels | None:
+    """What an earlier command kept, if it is whole."""
+    try:
+        index, size = read_json(_index(kept)), kept.stat().st_size
+        shapes = [tuple(shape) for count, shape in index["shapes"] for _ in range(count)]
+        lost = {int(row): str(reason) for row, reason in index["unreadable"].items()}
+        if size != sum(int(np.prod(shape)) for shape in shapes):
+            return None
+        return _pixels(os.open(kept, os.O_RDONLY), shapes, lost)
+    except (OSError, NsbenchError, KeyError, TypeError, ValueError, AttributeError):
+        return None  # it is made anew, and replaced
+
+
+def _pixels(file: int, shapes: list[tuple[int, ...]], lost: dict[int, str]) -> Pixels:
+    table = np.array(shapes, np.int64).reshape(-1, 3)
+    starts = np.concatenate([[0], np.cumsum(table.prod(1))[:-1]]).astype(np.int64)
+    return Pixels(file, table, starts[: len(table)], lost)
+
+
+def _runs(shapes: list[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
+    """Equal neighbours as (count, shape)."""
+    runs: list[tuple[int, tuple[int, ...]]] = []
+    for shape in shapes:
+        if runs and runs[-1][1] == shape:
+            runs[-1] = (runs[-1][0] + 1, shape)
+        else:
+            runs.append((1, shape))
+    return runs
+
+
+def _index(kept: Path) -> Path:
+    return kept.with_name(f"{kept.name}.json")

@@ -1,0 +1,1 @@
+"""Metrics, intervals and changes as pure functions of arrays; no torch, no files."""

@@ -1,0 +1,174 @@
+"""Whether a confidence can be trusted: calibration, and telling outside images by a score.
+
+No torch, no files. Confidences, shares and errors are fractions. The order of the images does not
+matter: those of equal confidence or score are taken together.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.metrics.robustness import Floats
+
+ECE_BINS = 15
+RMS_BIN = 100
+
+
+def calibration_percent(confidence: Floats, correct: NDArray[np.bool_]) -> dict[str, float]:
+    """What a table shows of confidences and answers (N,), in percent, by name.
+
+    These are no means over images, so they stand without intervals. Under 200 images the RMS of the
+    released code is left out. Raises ValueError as the ECE does.
+    """
+    measures = {
+        "ECE": expected_calibration_error,
+        "RMS calibration error": rms_calibration_error,
+        "RMS, released code": released_rms_calibration_error,
+        "AURRA": aurra,
+    }
+    if len(confidence) < 2 * RMS_BIN:
+        del measures["RMS, released code"]
+    return {name: 100 * measure(confidence, correct) for name, measure in measures.items()}
+
+
+def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """ECE: the gap of mean confidence to accuracy in 15 bins of equal width, weighed by images.
+
+    confidence, correct: (N,). A bin holds its upper edge (Guo et al., ICML 2017).
+    Raises ValueError without images, or for a confidence outside 0 to 1.
+    """
+    confidence, right = _ascending(confidence, correct)
+    edges = np.linspace(0, 1, ECE_BINS + 1)[1:-1]
+    gaps = np.bincount(np.digitize(confidence, edges, right=True), weights=confidence - right)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def rms_calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """Root mean square gap of mean confidence to accuracy in bins of 100 images by confidence.
+
+    confidence, correct: (N,). The last bin, the most confident, takes the remainder (Hendrycks et
+    al., Natural Adversarial Examples, CVPR 2021). Raises ValueError as the ECE does.
+    """
+    return float(np.sqrt(_squared_gaps(confidence, correct).sum()))
+
+
+def released_rms_calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """The RMS calibration error as the authors' code has it, which published values come from.
+
+    Its loop (`calib_err` in calibration_tools.py of natural-adv-examples) leaves out the last bin.
+    Raises ValueError under 200 images, where no bin would be left, and as the ECE does.
+    """
+    if len(confidence) < 2 * RMS_BIN:
+        raise ValueError(f"the released RMS calibration error needs {2 * RMS_BIN} images")
+    return float(np.sqrt(_squared_gaps(confidence, correct)[:-1].sum()))
+
+
+def aurra(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """Area under the response rate accuracy curve: accuracy among the k surest, mean over all k.
+
+    confidence, correct: (N,) (Hendrycks et al., CVPR 2021). Raises ValueError as the ECE does.
+    """
+    _, right = _ascending(confidence, correct)
+    return float((np.cumsum(right[::-1]) / np.arange(1, len(right) + 1)).mean())
+
+
+def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve: the chance that a positive scores above a negative, ties half.
+
+    scores, positive: (N,). On ImageNet-O the positives are its images, the negatives those of
+    ImageNet of the same classes, and the score is minus the confidence.
+    Raises ValueError without positives or negatives, or for a score that is no number.
+    """
+    return float(DETECTION["AUROC"](*curves(scores, positive))[0])
+
+
+def fpr95(scores: Floats, positive: NDArray[np.bool_]) -> float:
+    """Share of negatives above the highest threshold that at least 95% of the positives reach.
+
+    Takes and raises what `auroc` does. The authors' code takes the recall nearest to 95%: the same
+    for the 2,000 images of ImageNet-O, but for ties.
+    """
+    return float(DETECTION["FPR95"](*curves(scores, positive))[0])
+
+
+def aupr(scores: Floats, positive: NDArray[np.bool_]) -> float:
+    """Area under precision and recall, as average precision: steps, no line between the points.
+
+    Takes and raises what `auroc` does. The mean precision at each threshold, weighed by the recall
+    that it adds, as `average_precision_score` of scikit-learn, which the authors' code calls.
+    """
+    return float(DETECTION["AUPR"](*curves(scores, positive))[0])
+
+
+def _ascending(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Confidences from the least, and the share of right answers among images of equal one."""
+    if confidence.shape != correct.shape or not len(confidence):
+        raise ValueError("calibration needs a confidence and an answer for at least one image")
+    if not ((confidence >= 0) & (confidence <= 1)).all():
+        raise ValueError("a confidence lies between 0 and 1")
+    values, group, counts = np.unique(
+        confidence.astype(np.float64), return_inverse=True, return_counts=True
+    )
+    right = np.bincount(group, weights=correct) / counts
+    return np.repeat(values, counts), np.repeat(right, counts)
+
+
+def _squared_gaps(confidence: Floats, correct: NDArray[np.bool_]) -> Floats:
+    """Squared gaps by bin of 100 images, weighed by the bins' shares of the images."""
+    confidence, right = _ascending(confidence, correct)
+    starts = RMS_BIN * np.arange(max(1, len(right) // RMS_BIN))
+    sizes = np.diff(starts, append=len(right))
+    squared: Floats = (np.add.reduceat(confidence - right, starts) / sizes) ** 2
+    return squared * sizes / len(right)
+
+
+def _auroc(hits: Floats, alarms: Floats) -> Floats:
+    below = np.diff(alarms) * (hits[:, 1:] + hits[:, :-1]) / 2  # the trapezia under the curve
+    area: Floats = below.sum(1) / (hits[:, -1] * alarms[:, -1])
+    return area
+
+
+def _fpr95(hits: Floats, alarms: Floats) -> Floats:
+    first = np.argmax(100 * hits >= 95 * hits[:, -1:], axis=1)
+    share: Floats = alarms[np.arange(len(alarms)), first] / alarms[:, -1]
+    return share
+
+
+def _aupr(hits: Floats, alarms: Floats) -> Floats:
+    gained = np.diff(hits)
+    answers = np.maximum((hits + alarms)[:, 1:], 1)  # a resample may have none that high
+    precision: Floats = (gained * hits[:, 1:] / answers).sum(1) / hits[:, -1]
+    return precision
+
+
+DETECTION: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "AUPR": _aupr,
+    "AUROC": _auroc,
+    "FPR95": _fpr95,
+}
+"""Measures (R,) of R pairs of curves, as `curves` has them."""
+
+
+def curves(
+    scores: Floats, positive: NDArray[np.bool_], counts: NDArray[Any] | None = None
+) -> tuple[Floats, Floats]:
+    """Positives and negatives at or above each of T thresholds, from none to all: (R, T + 1) each.
+
+    scores, positive: (N,). counts: how often each image is in each of R resamples, (R, N); by
+    default once in a single one. Raises what `auroc` does.
+    """
+    if scores.shape != positive.shape or not np.isfinite(scores).all():
+        raise ValueError("every image needs a score that is a number")
+    if positive.all() or not positive.any():
+        raise ValueError("telling images apart needs both kinds of them")
+    counts = np.ones((1, len(scores))) if counts is None else counts
+    order = np.argsort(-scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
+    sums = (
+        np.add.reduceat((counts * kind)[:, order], starts, axis=1, dtype=np.float64)
+        for kind in (positive, ~positive)
+    )
+    hits, alarms = (np.pad(np.cumsum(found, axis=1), ((0, 0), (1, 0))) for found in sums)
+    return hits, alarms

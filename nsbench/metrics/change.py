@@ -1,0 +1,196 @@
+"""A metric with its interval, and the change of one between two models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.metrics.calibration import DETECTION, curves
+from nsbench.metrics.intervals import (
+    Interval,
+    bootstrap,
+    bootstrap_p,
+    constant_interval,
+    mcnemar,
+    percentile_interval,
+    resampled_counts,
+    resampled_means,
+    wilson,
+)
+from nsbench.metrics.robustness import Floats
+from nsbench.util.errors import NsbenchError
+
+MIN_IMAGES = 20
+"""A change on fewer images than this is never called sure: a bootstrap of them means little."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric in percent (mT5D included) as the mean of per-image scores.
+
+    proportion: whether the scores are 0 or 100, so that Wilson's interval applies. bounds: the
+    least and greatest score that an image can have.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    scores: Floats
+    higher_is_better: bool
+    proportion: bool = False
+    bounds: tuple[float, float] = (0.0, 100.0)
+
+    @property
+    def value(self) -> float:
+        """The metric."""
+        return float(self.scores.mean())
+
+    @cached_property
+    def interval(self) -> Interval:
+        """Its 95% interval over images."""
+        if self.proportion:
+            low, high = wilson(int(np.count_nonzero(self.scores)), len(self.scores))
+            return Interval(100 * low, 100 * high)
+        if _is_constant(self.scores):
+            return constant_interval(float(self.scores[0]), len(self.scores), *self.bounds)
+        return bootstrap(self.scores)
+
+
+def _is_constant(scores: Floats) -> bool:
+    return bool((scores == scores[:1]).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """Scores of images of unknown classes, which are `positive`, and of known ones, (N,) each.
+
+    Its measures are those of `calibration.DETECTION`, as fractions by name.
+    """
+
+    scores: Floats
+    positive: NDArray[np.bool_]
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """The measures."""
+        found = curves(self.scores, self.positive)
+        return {name: float(measure(*found)[0]) for name, measure in DETECTION.items()}
+
+    @cached_property
+    def resampled(self) -> dict[str, Floats]:
+        """The measures on 2,000 resamples, (R,) each: each group of images is drawn from itself.
+
+        The resamples depend on the numbers of images alone, so those of two models are paired.
+        """
+        drawn = [resampled_counts(int(kind.sum()), seed) for seed, kind in enumerate(self._kinds)]
+        parts = [self._measured(*some) for some in zip(*map(_in_chunks, drawn), strict=True)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in DETECTION}
+
+    @property
+    def _kinds(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        return self.positive, ~self.positive
+
+    def _measured(self, *drawn: NDArray[np.uint8]) -> dict[str, Floats]:
+        counts = np.empty((len(drawn[0]), len(self.scores)), np.uint8)
+        for kind, some in zip(self._kinds, drawn, strict=True):
+            counts[:, kind] = some
+        found = curves(self.scores, self.positive, counts)
+        return {name: measure(*found) for name, measure in DETECTION.items()}
+
+
+def _in_chunks(counts: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """A few resamples at once, which keeps the curves small."""
+    return [counts[start : start + 50] for start in range(0, len(counts), 50)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionMetric(Metric):
+    """One of the measures of a detection, which is no mean over images. Scores are for pairing."""
+
+    detection: Detection
+
+    @property
+    def value(self) -> float:
+        """The measure in percent."""
+        return 100 * self.detection.values[self.name]
+
+    @cached_property
+    def interval(self) -> Interval:
+        """Its 95% interval over images of both groups."""
+        return percentile_interval(100 * self.detection.resampled[self.name])
+
+
+@dataclass(frozen=True)
+class Change:
+    """The difference of a metric between two models on the same images.
+
+    p_value: of no difference, by McNemar's test for proportions, else from the bootstrap.
+    """
+
+    value: float
+    interval: Interval
+    better: bool
+    images: int
+    p_value: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether the paired 95% interval excludes zero, on enough images."""
+        return self.images >= MIN_IMAGES and self.interval.excludes_zero
+
+
+def change(metric: Metric, base: Metric) -> Change:
+    """`metric` minus `base`, with a paired bootstrap interval.
+
+    Where all images changed by the same, as those of two models that are always wrong, that has no
+    width, and the interval is that of `constant_interval`.
+    Raises NsbenchError if the two were not measured on the same images.
+    """
+    return changes([metric], [base])[0]
+
+
+def changes(metrics: Sequence[Metric], bases: Sequence[Metric]) -> list[Change]:
+    """Each of `metrics` minus its base, as `change` has them; they share the resamples.
+
+    All are of the same images. Raises NsbenchError if one was not measured on them.
+    """
+    for metric in (*metrics, *bases):
+        if metric.ids != metrics[0].ids:
+            raise NsbenchError(f"{metric.name} was measured on different images: evaluate again")
+    pairs = list(zip(metrics, bases, strict=True))
+    columns = _resampled(pairs)
+    return [_change(*pair, column) for pair, column in zip(pairs, columns, strict=True)]
+
+
+def _resampled(pairs: Sequence[tuple[Metric, Metric]]) -> Sequence[Floats]:
+    """The differences of each pair on the resamples, (R,)."""
+    if any(isinstance(metric, DetectionMetric) for metric, _ in pairs):
+        return [_on_resamples(metric) - _on_resamples(base) for metric, base in pairs]
+    means = resampled_means(np.stack([metric.scores - base.scores for metric, base in pairs], 1))
+    return list(means.T)
+
+
+def _on_resamples(metric: Metric) -> Floats:
+    if isinstance(metric, DetectionMetric):
+        return 100 * metric.detection.resampled[metric.name]
+    return resampled_means(metric.scores[:, None])[:, 0]
+
+
+def _change(metric: Metric, base: Metric, resampled: Floats) -> Change:
+    difference = metric.scores - base.scores
+    value = metric.value - base.value
+    better = (value > 0) == metric.higher_is_better
+    if metric.proportion:
+        p_value = mcnemar(int((difference < 0).sum()), int((difference > 0).sum()))
+    else:
+        p_value = bootstrap_p(resampled)
+    return Change(value, _interval(metric, base, resampled), better, len(difference), p_value)
+
+
+def _interval(metric: Metric, base: Metric, resampled: Floats) -> Interval:
+    difference = metric.scores - base.scores
+    if isinstance(metric, DetectionMetric) or not _is_constant(difference):
+        return percentile_interval(resampled)
+    least, most = metric.bounds[0] - base.bounds[1], metric.bounds[1] - base.bounds[0]
+    return constant_interval(float(difference[0]), len(difference), least, most)

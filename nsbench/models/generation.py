@@ -1,0 +1,123 @@
+"""The project's own models: built with timm, saved and loaded as safetensors and JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+
+from nsbench.data.transforms import Preprocessing
+from nsbench.models.classifier import Classifier, place, serialize
+from nsbench.util.config import nearest, parse
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import read_json, run_name, sha256, write_bytes, write_json
+
+REFUSED_ARGUMENTS = {
+    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "num_classes",
+    "in_chans", "features_only", "scriptable", "drop_rate", "drop_path_rate", "cache_dir",
+}  # fmt: skip
+
+
+def build(
+    arch: str,
+    num_classes: int,
+    model_args: dict[str, Any] | None = None,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+) -> nn.Module:
+    """A randomly initialised timm model; drop_path is the last block's stochastic-depth drop rate.
+
+    model_args: timm's arguments, and two for small images: `unit_stride_stages`, the stages of an
+    EfficientNet, counted from 0, whose strides become 1, as the official code has it for 32 px; and
+    `stem_pool = false`, which leaves out the pooling behind the stem of a ResNet.
+    Raises NsbenchError for an unknown architecture (with the nearest name) or arguments that it
+    does not take.
+    """
+    if not timm.is_model(arch):
+        raise NsbenchError(f"timm has no architecture '{arch}'{nearest(arch, timm.list_models())}")
+    arguments = dict(model_args or {})
+    unit_strides = arguments.pop("unit_stride_stages", [])
+    stem_pool = arguments.pop("stem_pool", True)
+    refused = sorted(REFUSED_ARGUMENTS & set(arguments))
+    if refused:
+        raise NsbenchError(f"model_args cannot hold '{refused[0]}': nsbench sets or forbids it")
+    noise = {"drop_rate": dropout, "drop_path_rate": drop_path}
+    model = _create(arch, {"num_classes": num_classes, **arguments}, noise)
+    _keep_size(model, arch, unit_strides)
+    if not stem_pool:
+        _leave_out_pool(model, arch)
+    return model
+
+
+def _create(arch: str, arguments: dict[str, Any], noise: dict[str, float]) -> nn.Module:
+    try:
+        model: nn.Module = timm.create_model(arch, **arguments, **noise)
+        return model
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        # not every model takes both rates; where it does, its own default may not be 0
+        lacking = [name for name, rate in noise.items() if not rate and f"'{name}'" in str(error)]
+        if isinstance(error, TypeError) and lacking:
+            left = {name: rate for name, rate in noise.items() if name not in lacking}
+            return _create(arch, arguments, left)
+        asked = arguments | {name: rate for name, rate in noise.items() if rate}
+        asked.pop("num_classes")
+        raise NsbenchError(f"timm cannot build '{arch}' with {asked}: {error}") from error
+
+
+def _keep_size(model: Any, arch: str, stages: list[int]) -> None:
+    blocks = getattr(model, "blocks", [])
+    for stage in stages:
+        if not 0 <= stage < len(blocks) or not hasattr(blocks[stage][0], "conv_dw"):
+            raise NsbenchError(
+                f"model_args.unit_stride_stages names stage {stage}, but '{arch}' has no such "
+                "stage of an EfficientNet: leave it out"
+            )
+        blocks[stage][0].conv_dw.stride = (1, 1)
+
+
+def _leave_out_pool(model: Any, arch: str) -> None:
+    if not hasattr(model, "maxpool"):
+        raise NsbenchError(
+            f"model_args.stem_pool is false, but '{arch}' has no pooling: leave it out"
+        )
+    model.maxpool = nn.Identity()
+
+
+def save(folder: Path, module: nn.Module, info: dict[str, Any]) -> None:
+    """Write model.safetensors and then model.json, whose presence says that both are whole.
+
+    info: arch, model_args, classes, preprocessing and whatever else a report should know.
+    """
+    content = serialize(module)
+    write_bytes(folder / "model.safetensors", content)
+    write_json(folder / "model.json", {**info, "weights": sha256(content)})
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
+    """A generation as `save` wrote it. Raises NsbenchError if its files do not belong together."""
+    info = read_json(folder / "model.json")
+    file = folder / "model.safetensors"
+    try:
+        content = file.read_bytes()
+        if sha256(content) != info["weights"]:
+            raise NsbenchError(f"{file} is not the file that model.json describes: train it again")
+        noise = info.get("noise", {})  # without effect but where a teacher is to be noised
+        module = build(info["arch"], len(info["classes"]), info["model_args"], **noise)
+        module.load_state_dict(safetensors.torch.load(content))
+        return Classifier(
+            name=f"{run_name(folder.resolve().parent)}/{folder.resolve().name}",
+            module=place(module, device).eval(),
+            num_classes=len(info["classes"]),
+            classes=tuple(info["classes"]),
+            preprocessing=parse(Preprocessing, info["preprocessing"], str(folder / "model.json")),
+            weights=info["weights"],
+            results=folder / "results",
+            info={key: info[key] for key in ("arch", "generation", "parameters", "seconds")},
+        )
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise NsbenchError(f"cannot load {file}: {first_line(error)}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NsbenchError(f"cannot load {folder / 'model.json'}: it lacks {error}") from error

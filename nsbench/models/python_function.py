@@ -1,0 +1,100 @@
+"""`python:MODULE:FUNCTION`: a function of the user's own code that returns the model.
+
+Naming a function runs it, and whatever its module does when it is imported.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from nsbench.models.classifier import Classifier, count_parameters, place, serialize
+from nsbench.models.options import ModelOptions
+from nsbench.models.timm_hub import timm_preprocessing
+from nsbench.models.wrap import USUAL, adjusted, foreign
+from nsbench.util.config import nearest
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import sha256
+
+
+def load_function(name: str, device: torch.device, options: ModelOptions) -> Classifier:
+    """What the function returns, called without arguments: a module, or a Classifier.
+
+    A module with timm's `pretrained_cfg` is used with the preprocessing in it, another one with
+    the usual of ImageNet. The hash of the weights covers the file that holds the function, not
+    the code that it imports.
+    Raises NsbenchError if there is no such function, it fails, or returns something else.
+    """
+    home, _, function = name.removeprefix("python:").partition(":")
+    if not home or not function:
+        raise NsbenchError(f"the model {name} must be python:MODULE:FUNCTION")
+    imported = _imported(home)
+    made = _called(_function(imported, function), name)
+    if isinstance(made, Classifier):
+        classes = options.class_names(name, made.num_classes) or made.classes
+        ready = replace(made, module=made.module.to(device).eval(), classes=classes)
+        return adjusted(ready, options, device)
+    if not isinstance(made, nn.Module):
+        raise NsbenchError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
+    of_timm = isinstance(getattr(made, "pretrained_cfg", None), dict)
+    module = (place(made, device) if of_timm else made.to(device)).eval()
+    return foreign(
+        name,
+        module,
+        device,
+        options,
+        label=name,
+        weights=sha256(_code(imported) + serialize(module)),
+        preprocessing=timm_preprocessing(module, name) if of_timm else USUAL,
+        info={"arch": type(made).__name__, "parameters": count_parameters(module)},
+        channels_last=of_timm,  # .view() in the user's code may not take it
+    )
+
+
+def _imported(home: str) -> ModuleType:
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(home)
+    except (Exception, SystemExit) as error:  # the user's code
+        if isinstance(error, ModuleNotFoundError) and f"{home}.".startswith(f"{error.name}."):
+            raise NsbenchError(
+                f"there is no Python module {error.name} here or among the installed packages: "
+                "run nsbench in the folder that holds it"
+            ) from error
+        raise NsbenchError(f"the import of {home} raises {_described(error)}") from error
+
+
+def _function(imported: ModuleType, name: str) -> Callable[[], Any]:
+    found: Callable[[], Any] | None = getattr(imported, name, None)
+    if not callable(found):
+        public = [key for key, value in vars(imported).items() if callable(value)]
+        raise NsbenchError(
+            f"the module {imported.__name__} has no function '{name}'{nearest(name, public)}"
+        )
+    return found
+
+
+def _called(function: Callable[[], Any], name: str) -> Any:
+    try:
+        return function()
+    except (Exception, SystemExit) as error:  # the user's code
+        raise NsbenchError(f"{name} raises {_described(error)}") from error
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+@cache  # a file that is changed later is not the code that was imported
+def _code(imported: ModuleType) -> bytes:
+    file = getattr(imported, "__file__", None)
+    return Path(file).read_bytes() if file else b""

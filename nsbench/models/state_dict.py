@@ -1,0 +1,167 @@
+"""Checkpoint files of others: state dicts by safetensors or PyTorch. No code in them runs."""
+
+import argparse
+import pickle
+import re
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+
+from nsbench.models.classifier import Classifier, count_parameters, place, serialize
+from nsbench.models.options import ModelOptions
+from nsbench.models.timm_hub import check_arch, sized, timm_preprocessing
+from nsbench.models.wrap import foreign, short_name
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import sha256
+
+State = dict[str, torch.Tensor]
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+# Averaged weights first, as in timm: they are what those who keep them report.
+WRAPPINGS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+
+
+def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions) -> Classifier:
+    """A state dict in a timm architecture, whose tag (`NAME.TAG`) decides the preprocessing.
+
+    The number of classes is that of the file's classifier. Averaged weights are preferred where
+    the file holds both; info["entry"] says which entry was read.
+    Raises NsbenchError for a file that is broken, holds code, or does not fit the architecture.
+    """
+    check_arch(arch)
+    state, entry = read_state(path)
+    module = place(_filled(state, path, arch, options), device).eval()
+    return foreign(
+        short_name(path),
+        module,
+        device,
+        options,
+        label=f"{path.stem}-{arch}",
+        # two architectures can share all names and shapes (efficientnet_b0, tf_efficientnet_b0)
+        weights=sha256(arch.encode() + serialize(module)),
+        preprocessing=timm_preprocessing(module, arch),
+        info={"arch": arch, "parameters": count_parameters(module), "entry": entry},
+    )
+
+
+def read_state(path: Path) -> tuple[State, str | None]:
+    """The tensors by name, without the prefixes of wrappers, and the entry that held them.
+
+    Raises NsbenchError for a file that is broken, holds code or no state dict.
+    """
+    found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    entries: dict[str, Any] = found if isinstance(found, dict) else {}
+    entry = next((key for key in WRAPPINGS if isinstance(entries.get(key), dict)), None)
+    state: dict[str, Any] = entries[entry] if entry else entries
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        inside = ", ".join(map(str, list(entries)[:5])) or type(found).__name__
+        raise NsbenchError(
+            f"{path} holds no state dict but {inside}: save the model's state_dict() alone"
+        )
+    return {re.sub(r"^((module|_orig_mod)\.)+", "", key): state[key] for key in state}, entry
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        return safetensors.torch.load_file(path)
+    except OSError as error:
+        raise NsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # safetensors has errors of its own for each kind of damage
+        raise NsbenchError(
+            f"{path} is incomplete or no safetensors file ({first_line(error)}): get it again"
+        ) from error
+
+
+def _read_torch(path: Path) -> Any:
+    # the options of a training script, as timm stores them: a class that only holds values
+    torch.serialization.add_safe_globals([argparse.Namespace])
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
+    except Exception as error:  # a broken pickle fails in any way
+        raise NsbenchError(_explain(path, error)) from error
+
+
+def _explain(path: Path, error: Exception) -> str:
+    code = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and code:
+        return (
+            f"{path} asks for the code {code[1]}, and nsbench runs none from a checkpoint: if you "
+            "trust it, load it yourself and save its state_dict() as safetensors"
+        )
+    return (
+        f"{path} is incomplete or no state dict saved by torch.save: get it again, or save the "
+        "model's state_dict()"
+    )
+
+
+def _filled(state: State, path: Path, arch: str, options: ModelOptions) -> nn.Module:
+    """The architecture with the weights; where their names are the authors', timm renames them."""
+    module = _with_head_of(state, _create(arch, options), arch, options)
+    misfit = _misfit(state, module)
+    if misfit:
+        renamed = _renamed(state, module)
+        module = _with_head_of(renamed, module, arch, options)
+        if _misfit(renamed, module):
+            raise NsbenchError(
+                f"{path} does not fit the architecture {arch}: {misfit}; name the architecture "
+                "that it was trained as with --arch"
+            )
+        if options.image_size is None:
+            _refuse_resampled(state, renamed, path, arch)
+        state = renamed
+    module.load_state_dict(state, strict=False)
+    return module
+
+
+def _create(arch: str, options: ModelOptions, **arguments: int) -> nn.Module:
+    try:
+        module: nn.Module = timm.create_model(arch, **sized(options), **arguments)
+    except Exception as error:  # an unknown tag, a size that the architecture cannot take
+        raise NsbenchError(f"timm cannot build '{arch}': {first_line(error)}") from error
+    return module
+
+
+def _with_head_of(state: State, module: Any, arch: str, options: ModelOptions) -> nn.Module:
+    """The module, built again if the file's classifier has another number of classes."""
+    names = module.pretrained_cfg.get("classifier") or ()
+    first = names if isinstance(names, str) else next(iter(names), "")
+    head = state.get(f"{first}.weight")
+    if head is None or len(head) == module.num_classes:
+        return cast(nn.Module, module)
+    return _create(arch, options, num_classes=len(head))
+
+
+def _misfit(state: State, module: nn.Module) -> str | None:
+    """The first tensor that is missing, misshaped or too many, as a clause."""
+    own = module.state_dict()
+    for key, value in own.items():
+        if key not in state and not key.endswith("num_batches_tracked"):  # old files lack those
+            return f"it lacks {key}"
+        if key in state and state[key].shape != value.shape:
+            return f"{key} has shape {tuple(state[key].shape)}, not {tuple(value.shape)}"
+    return next((f"{key} has no place there" for key in state if key not in own), None)
+
+
+def _renamed(state: State, module: nn.Module) -> State:
+    """The state with timm's names, by the rules that timm keeps beside the architecture."""
+    rules = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+    try:
+        return dict(rules(dict(state), module)) if rules else state
+    except Exception:  # rules for another architecture's tensors fail in any way
+        return state
+
+
+def _refuse_resampled(state: State, renamed: State, path: Path, arch: str) -> None:
+    for key in state.keys() & renamed.keys():
+        if state[key].numel() != renamed[key].numel():
+            raise NsbenchError(
+                f"{path} was trained at another image size than {arch}: {key} has shape "
+                f"{tuple(state[key].shape)}, not {tuple(renamed[key].shape)}; name its size with "
+                "--image-size"
+            )

@@ -1,0 +1,118 @@
+"""Models that nsbench did not train: what they leave unsaid is asked of them, or of the user."""
+
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.data import ImageNetInfo
+from torch import nn
+
+from nsbench.data.transforms import Preprocessing
+from nsbench.models.classifier import RESULTS, Classifier
+from nsbench.models.options import ModelOptions
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import fingerprint
+
+USUAL = Preprocessing(image_size=224, crop_pct=0.875)
+
+
+def foreign(
+    name: str,
+    module: nn.Module,
+    device: torch.device,
+    options: ModelOptions,
+    *,
+    label: str,
+    weights: str,
+    preprocessing: Preprocessing = USUAL,
+    info: dict[str, Any],
+    differentiable: bool = True,
+    channels_last: bool = True,
+) -> Classifier:
+    """A module on its device, in evaluation mode, as a Classifier.
+
+    label: what the folder of its results is named after, beside a hash. preprocessing: the
+    model's own, before the options. The outputs are counted by a forward pass; 1,000 are taken
+    for ImageNet-1k in the usual order, unless the options name the classes.
+    Raises NsbenchError for options that do not fit, or a module that is no classifier of images.
+    """
+    model = Classifier(
+        name=name,
+        module=module,
+        num_classes=0,
+        classes=None,
+        preprocessing=options.preprocessing(preprocessing),
+        weights=weights,
+        results=_results(label, weights, options),
+        info=info | options.replaced,
+        differentiable=differentiable,
+        channels_last=channels_last,
+    )
+    model.num_classes = _count_outputs(model, device)
+    names = options.class_names(name, model.num_classes)
+    model.classes = names or _imagenet_classes(model.num_classes)
+    return model
+
+
+def adjusted(model: Classifier, options: ModelOptions, device: torch.device) -> Classifier:
+    """A model that knows its classes, with the preprocessing that the options ask for.
+
+    Raises NsbenchError if it does not take images of that size.
+    """
+    if not options.replaced:
+        return model
+    changed = replace(
+        model,
+        preprocessing=options.preprocessing(model.preprocessing),
+        results=_results(model.name, model.weights, options),
+        info=model.info | options.replaced,
+    )
+    _count_outputs(changed, device)
+    return changed
+
+
+def short_name(path: Path) -> str:
+    """A file's name with its folder's, as generations are named."""
+    return f"{path.resolve().parent.name}/{path.name}"
+
+
+def _results(label: str, weights: str, options: ModelOptions) -> Path:
+    # The hash keeps apart what a report would otherwise take for one model.
+    plain = re.sub(r"[^A-Za-z0-9_.=+]+", "-", label).strip("-.")
+    return RESULTS / f"{plain}-{fingerprint([weights, options.replaced])[:8]}"
+
+
+def _imagenet_classes(num_classes: int) -> tuple[str, ...] | None:
+    return tuple(ImageNetInfo().label_names()) if num_classes == 1000 else None
+
+
+def _count_outputs(model: Classifier, device: torch.device) -> int:
+    """Number of logits for one black image. Raises NsbenchError for other answers."""
+    size = model.preprocessing.image_size
+    try:
+        with torch.inference_mode():
+            answer: Any = model.logits(torch.zeros(1, 3, size, size, device=device))
+    except Exception as error:  # foreign modules raise errors of all kinds
+        raise NsbenchError(
+            f"{model.name} cannot take an image of {size} px: {first_line(error)}"
+        ) from error
+    if not isinstance(answer, torch.Tensor):
+        raise NsbenchError(
+            f"{model.name} answers with a {type(answer).__name__}: wrap it in a module that "
+            "returns a tensor of logits"
+        )
+    if answer.ndim != 2 or len(answer) != 1 or not answer.is_floating_point():
+        raise NsbenchError(
+            f"{model.name} answers one image with a {answer.dtype} tensor of shape "
+            f"{tuple(answer.shape)}: it must be float logits of shape (1, classes)"
+        )
+    if answer.min() >= 0 and abs(float(answer.float().sum()) - 1) < 1e-3:
+        warnings.warn(
+            f"{model.name} seems to answer with probabilities, not logits: leave out its softmax, "
+            "or its confidence and calibration will be wrong",
+            stacklevel=2,
+        )
+    return answer.shape[1]

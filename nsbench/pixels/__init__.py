@@ -1,0 +1,1 @@
+"""What corruptions and perturbation sequences share: conversions, draws, filters, sampling."""

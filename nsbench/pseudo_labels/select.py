@@ -1,0 +1,258 @@
+"""Which pseudo-labeled images a student sees: filtered by confidence, balanced over the classes.
+
+Two passes over a label store, as the official pipeline makes them (filter_unlabel.py of
+google-research/noisystudent): one counts the images of each class by confidence, one chooses. What
+is held in memory depends on the number of classes alone.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.pseudo_labels.store import LabelStore
+from nsbench.recipes.recipe import PseudoLabels
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint, read_json, write_json
+from nsbench.util.npy import growing
+from nsbench.util.progress import stage
+from nsbench.util.randomness import INCREMENT, mixed, stable_hash
+
+EDGES = np.arange(101) / 100
+"""Lower edges of the bins that confidences are counted in."""
+
+
+Counts = NDArray[np.int64]
+
+
+class Rows(NamedTuple):
+    """Some rows of a store: position, index in the source, class and bin of the confident ones."""
+
+    positions: Counts
+    images: Counts
+    labels: Counts
+    bins: Counts
+
+
+class Plan(NamedTuple):
+    """How often each image is taken, by class and bin of its confidence.
+
+    base: copies of every image, int64 (C, 101). extra: the bins whose images may have one more,
+    bool (C, 101). wanted: how many such copies a class gets, int64 (C,), and among how many images
+    in those bins, int64 (C,). thresholds: the lowest confidence taken, float64 (C,).
+    """
+
+    base: Counts
+    extra: NDArray[np.bool_]
+    wanted: Counts
+    among: Counts
+    thresholds: NDArray[np.float64]
+
+
+class Taken(NamedTuple):
+    """Images and copies of them taken of each class, int64 (C,), and the most copies of one."""
+
+    unique: Counts
+    selected: Counts
+    most: int
+
+
+def select(
+    store: LabelStore, settings: PseudoLabels, classes: tuple[str, ...], seed: int, folder: Path
+) -> dict[str, Any]:
+    """Write selection.npy, the positions in the store to train on, and selection.json about them.
+
+    A position stands there as often as its image is taken, in ascending order: uint32, or int64 in
+    a store of 2^32 images or more; `np.load(…, mmap_mode="r")` reads it. Draws follow from the
+    seed and the image's index in the source. Returns the content of selection.json; what is there
+    already of the same store, settings and seed is kept.
+    Raises NsbenchError if no image is confident enough, or none of some class to be balanced.
+    """
+    asked = fingerprint([store.manifest, _keys(settings), seed])
+    if (found := _finished(folder, asked)) is not None:
+        return found
+    labeled, counts = _count(store, settings.min_confidence)
+    _check(counts, settings, classes)
+    quota = settings.per_class or max(1, round(len(store) / len(classes)))
+    plan = _plan(counts, settings, quota)
+    taken = _choose(store, settings, plan, seed, folder)
+    summary = {
+        "images": len(store),
+        "confident": int(counts.sum()),
+        "unique": int(taken.unique.sum()),
+        "selected": int(taken.selected.sum()),
+        "most_copies": taken.most,
+        "target": quota if settings.balance else None,
+        **_keys(settings),
+        "seed": seed,
+        "labeled_by": store.manifest["teacher"],
+        "asked": asked,
+        "per_class": [
+            {
+                "class": name,
+                "labeled": int(labeled[index]),
+                "confident": int(counts[index].sum()),
+                "threshold": round(float(plan.thresholds[index]), 6),
+                "unique": int(taken.unique[index]),
+                "selected": int(taken.selected[index]),
+            }
+            for index, name in enumerate(classes)
+        ],
+    }
+    write_json(folder / "selection.json", summary)
+    return summary
+
+
+def _keys(settings: PseudoLabels) -> dict[str, Any]:
+    """The keys of the recipe that decide the choice."""
+    return settings.model_dump(include={"min_confidence", "balance", "per_class", "quota"})
+
+
+def _finished(folder: Path, asked: str) -> dict[str, Any] | None:
+    path = folder / "selection.json"
+    if not path.is_file() or not (folder / "selection.npy").is_file():
+        return None
+    found: dict[str, Any] = read_json(path)
+    return found if found.get("asked") == asked else None
+
+
+def _count(store: LabelStore, least: float) -> tuple[Counts, Counts]:
+    """Images (C,) that the teacher gives each class, and the confident ones (C, 101) by bin."""
+    size = store.num_classes
+    labeled, counts = np.zeros(size, np.int64), np.zeros(size * len(EDGES), np.int64)
+    with stage("counting pseudo-labels", len(store)) as advance:
+        for shard in store.shards():
+            labeled += np.bincount(shard.ids[:, 0], minlength=size)
+            _, labels, bins = _confident(shard.ids, shard.confidence, least)
+            counts += np.bincount(labels * len(EDGES) + bins, minlength=len(counts))
+            advance(len(shard.images))
+    return labeled, counts.reshape(size, len(EDGES))
+
+
+def _confident(
+    ids: NDArray[np.unsignedinteger], confidence: NDArray[np.float32], least: float
+) -> tuple[Counts, Counts, Counts]:
+    """Rows of the images that are confident enough, their classes, and the bins they fall into."""
+    exact = confidence.astype(np.float64)  # as the official code compares
+    rows = np.flatnonzero(exact >= least)
+    bins = np.searchsorted(EDGES, exact[rows], side="right") - 1
+    return rows, ids[rows, 0].astype(np.int64), bins
+
+
+def _check(counts: Counts, settings: PseudoLabels, classes: tuple[str, ...]) -> None:
+    confident = counts.sum(1)
+    if not confident.any():
+        raise NsbenchError(
+            f"no unlabeled image reaches pseudo_labels.min_confidence = {settings.min_confidence}: "
+            "lower it or train a better teacher"
+        )
+    if settings.balance and not confident.all():
+        raise NsbenchError(
+            f"no unlabeled image is pseudo-labeled as class '{classes[int(confident.argmin())]}': "
+            "lower pseudo_labels.min_confidence, set pseudo_labels.balance = false, or train a "
+            "better teacher"
+        )
+
+
+def _plan(counts: Counts, settings: PseudoLabels, quota: int) -> Plan:
+    """What to take of each class, from its confident images by bin, (C, 101)."""
+    bins = np.arange(len(EDGES))
+    from_top = counts[:, ::-1].cumsum(1)[:, ::-1]  # images in a bin and all above it
+    lowest = int(np.searchsorted(EDGES, settings.min_confidence, side="right")) - 1
+    full = (from_top >= quota) & (bins >= lowest) if settings.balance else counts < 0
+    # the highest bin that fills the quota, or the one of min_confidence
+    last = np.where(full.any(1), len(EDGES) - 1 - full[:, ::-1].argmax(1), lowest)[:, None]
+    thresholds = np.maximum(EDGES[last[:, 0]], settings.min_confidence)
+    kept = np.take_along_axis(from_top, last, 1)
+    taken = bins >= last
+    if not settings.balance:
+        return Plan(taken.astype(np.int64), taken & False, 0 * kept[:, 0], kept[:, 0], thresholds)
+    base, extra, wanted, among = taken * (quota // kept), taken, quota % kept, kept
+    if settings.quota == "exact":
+        # of too many images, all above the last bin, and as many of that as are missing then
+        over, above = kept > quota, kept - np.take_along_axis(counts, last, 1)
+        base = np.where(over, bins > last, base).astype(np.int64)
+        extra = np.where(over, bins == last, taken)
+        wanted, among = np.where(over, quota - above, wanted), np.where(over, kept - above, kept)
+    return Plan(base, extra, wanted[:, 0], among[:, 0], thresholds)
+
+
+Draw = Callable[[Counts, NDArray[np.float64]], NDArray[np.bool_]]
+
+
+def _bernoulli(plan: Plan) -> Draw:
+    """Each image by itself, with the same probability in a class."""
+    share = plan.wanted / np.maximum(plan.among, 1)
+    return lambda labels, uniform: uniform < share[labels]
+
+
+def _sequential(plan: Plan) -> Draw:
+    """Exactly as many images of a class as wanted, any such set being as likely as another.
+
+    Algorithm S of Knuth, The Art of Computer Programming 3.4.2: an image is taken with the
+    probability of those still wanted among those still to come.
+    """
+    wanted, left = plan.wanted.tolist(), plan.among.tolist()
+
+    def draw(labels: Counts, uniform: NDArray[np.float64]) -> NDArray[np.bool_]:
+        chosen = []
+        for label, value in zip(labels.tolist(), uniform.tolist(), strict=True):
+            taken = value * left[label] < wanted[label]
+            left[label] -= 1
+            wanted[label] -= taken
+            chosen.append(taken)
+        return np.array(chosen, np.bool_)
+
+    return draw
+
+
+def uniform_draws(images: Counts, seed: int) -> NDArray[np.float64]:
+    """Numbers in [0, 1) that follow from the seed and each image's index in the source.
+
+    SplitMix64 (Steele, Lea and Flood 2014) at the place of the index in its stream.
+    """
+    state = images.astype(np.uint64) * INCREMENT + np.uint64(stable_hash(seed, "balance") % 2**64)
+    return (mixed(state) >> np.uint64(11)) / 2.0**53
+
+
+def _rows(store: LabelStore, least: float) -> Iterator[Rows]:
+    """The confident images of each shard."""
+    start = 0
+    with stage("choosing pseudo-labels", len(store)) as advance:
+        for shard in store.shards():
+            rows, labels, bins = _confident(shard.ids, shard.confidence, least)
+            yield Rows(start + rows, shard.images[rows], labels, bins)
+            start += len(shard.images)
+            advance(len(shard.images))
+
+
+def _choose(
+    store: LabelStore, settings: PseudoLabels, plan: Plan, seed: int, folder: Path
+) -> Taken:
+    """Write the positions. Raises NsbenchError if the draws left none."""
+    (folder / "selection.json").unlink(missing_ok=True)  # of what was there before
+    draw = _sequential(plan) if settings.quota == "exact" else _bernoulli(plan)
+    unique, selected = np.zeros((2, len(plan.base)), np.int64)
+    most = 0
+    with growing(folder / "selection.npy", position_type(len(store))) as append:
+        for rows in _rows(store, settings.min_confidence):
+            copies = plan.base[rows.labels, rows.bins]
+            extra = np.flatnonzero(plan.extra[rows.labels, rows.bins])
+            copies[extra] += draw(rows.labels[extra], uniform_draws(rows.images[extra], seed))
+            append(np.repeat(rows.positions, copies))
+            unique += np.bincount(rows.labels[copies > 0], minlength=len(unique))
+            selected += np.bincount(rows.labels, copies, len(unique)).astype(np.int64)
+            most = max(most, int(copies.max(initial=0)))
+        if not most:
+            raise NsbenchError(
+                f"pseudo_labels.per_class = {settings.per_class} left no image by chance: raise "
+                'it, or set pseudo_labels.quota = "exact"'
+            )
+    return Taken(unique, selected, most)
+
+
+def position_type(count: int) -> type[np.integer[Any]]:
+    """The smaller of uint32 and int64 that holds positions in a store of `count` images."""
+    return np.uint32 if count < 2**32 else np.int64

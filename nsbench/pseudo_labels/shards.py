@@ -1,0 +1,140 @@
+"""Shards of a label store: Arrow IPC files of fixed-width columns, mapped without a copy.
+
+Parquet encodes its pages and has to decode a whole one for a single row; an uncompressed Arrow file
+holds each column as the array that it is in memory, so that a row anywhere costs one page.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import written_whole
+
+SHARD_SIZE = 8192
+"""Images of a shard; the last one of a store may have fewer."""
+
+MOST = 20
+KEPT_MASS, KEPT_IMAGES = 0.999, 0.99
+OPEN_SHARDS = 256  # each is a file descriptor, of which 1,024 is a common limit
+COLUMNS = ("image", "confidence", "ids", "probabilities", "rest")
+
+
+class Shard(NamedTuple):
+    """What is known of the n images of a shard.
+
+    images: their indices in the source, int64 (n,). confidence: the top probability, float32 (n,).
+    ids: the k most probable classes, in descending order, uint16 or uint32 (n, k). probabilities:
+    theirs, float16 (n, k). rest: the mass of all other classes, float16 (n,).
+    """
+
+    images: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    ids: NDArray[np.unsignedinteger]
+    probabilities: NDArray[np.float16]
+    rest: NDArray[np.float16]
+
+
+def make_shard(
+    images: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    num_classes: int,
+    top_k: int | None = None,
+) -> Shard:
+    """A shard from the most probable classes (n, m) of its images, in descending order.
+
+    top_k: how many of the m to keep, all but the first `smallest_k` by default.
+    """
+    k = min(top_k or smallest_k(probabilities), probabilities.shape[1])
+    kept = probabilities[:, :k]
+    return Shard(
+        images,
+        probabilities[:, 0].copy(),
+        ids[:, :k].astype(np.uint16 if num_classes <= 2**16 else np.uint32),
+        kept.astype(np.float16),
+        (1 - kept.sum(1, dtype=np.float64)).clip(0, 1).astype(np.float16),
+    )
+
+
+def smallest_k(probabilities: NDArray[np.float32]) -> int:
+    """The fewest classes that hold 99.9% of the mass of 99% of the images, at most 20.
+
+    probabilities: (n, m) in descending order.
+    """
+    masses = probabilities[:, :MOST].cumsum(1, dtype=np.float64)
+    enough = (masses >= KEPT_MASS).mean(0) >= KEPT_IMAGES
+    return int(enough.argmax()) + 1 if enough.any() else len(enough)
+
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Write a shard whole or not at all."""
+    k = shard.ids.shape[1]
+    lists = [pa.FixedSizeListArray.from_arrays(pa.array(a.reshape(-1)), k) for a in shard[2:4]]
+    columns = [pa.array(shard.images), pa.array(shard.confidence), *lists, pa.array(shard.rest)]
+    batch = pa.record_batch(columns, names=list(COLUMNS))
+    with written_whole(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def is_whole(path: Path, count: int) -> bool:
+    """Whether the file of a shard holds so many images."""
+    try:
+        return len(_mapped(path).images) == count
+    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError):
+        return False
+
+
+def read_shard(path: Path, count: int) -> Shard:
+    """A shard mapped into memory until its arrays are gone.
+
+    Raises NsbenchError if the file is missing, broken, or does not hold `count` images.
+    """
+    try:
+        shard = _mapped(path)
+    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
+        raise _broken(path) from error
+    if len(shard.images) != count:
+        raise _broken(path)
+    return shard
+
+
+def held_shard(path: Path, count: int) -> Shard:
+    """As `read_shard`, but kept mapped for later calls, like the 255 others last asked for."""
+    try:
+        changed = os.stat(path).st_mtime_ns
+    except OSError as error:
+        raise _broken(path) from error
+    return _held(path, count, changed)
+
+
+@lru_cache(maxsize=OPEN_SHARDS)
+def _held(path: Path, count: int, _: int) -> Shard:
+    # kept here and not in a store, so that stores can be sent to worker processes
+    return read_shard(path, count)
+
+
+def _mapped(path: Path) -> Shard:
+    # no threads: forked processes would wait for those of their parent
+    options = pa.ipc.IpcReadOptions(use_threads=False)
+    batch = pa.ipc.open_file(pa.memory_map(str(path)), options=options).get_batch(0)
+    ids, probabilities = (batch.column(name) for name in COLUMNS[2:4])
+    k = ids.type.list_size
+    return Shard(
+        batch.column("image").to_numpy(),
+        batch.column("confidence").to_numpy(),
+        ids.values.to_numpy().reshape(-1, k),
+        probabilities.values.to_numpy().reshape(-1, k),
+        batch.column("rest").to_numpy(),
+    )
+
+
+def _broken(path: Path) -> NsbenchError:
+    return NsbenchError(
+        f"the shard {path} is missing or broken: repeat the command, which makes it again"
+    )

@@ -1,0 +1,237 @@
+"""A teacher's predictions over any number of unlabeled images, on disk."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nsbench.data.open import Source
+from nsbench.models import Classifier
+from nsbench.pseudo_labels.shards import SHARD_SIZE, Shard, held_shard, read_shard
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import is_temporary, read_json, write_json
+
+MATTERS = {
+    "teacher_weights": "another teacher",
+    "preprocessing": "a teacher that sees its images otherwise",
+    "source_version": "another source",
+    "images": "other images",
+    "indices": "other images",
+    "num_classes": "other classes",
+    "classes": "other classes",
+    "shard_size": "another version of nsbench",
+    "top_k": "another pseudo_labels.top_k",
+    "precision": "a teacher in another precision",
+    "noise_seed": "a teacher with other noise",
+}
+
+
+class SparseTargets(NamedTuple):
+    """Distributions over classes, of which only the most probable are listed.
+
+    ids: int64 (n, k). probabilities: float32 (n, k); one of 0 is padding. rest: float32 (n,), the
+    mass of the classes that are not listed.
+    """
+
+    ids: torch.Tensor
+    probabilities: torch.Tensor
+    rest: torch.Tensor
+
+
+def dense(targets: SparseTargets, num_classes: int, temperature: float = 1.0) -> torch.Tensor:
+    """Distributions, float32 (n, num_classes), on the targets' device; each row sums to 1.
+
+    The remaining mass is spread evenly over the classes that are not listed, and what rounding to
+    half precision added or took is divided out. With a temperature T they are p^(1/T) over its sum
+    (official code, main.py).
+    """
+    ids, probabilities, rest = targets
+    listed = probabilities > 0
+    others = (num_classes - listed.sum(1)).clamp(min=1)
+    spread = (rest / others)[:, None].repeat(1, num_classes + 1)
+    # the padding goes into a column of its own, which is cut off
+    filled = spread.scatter_(1, ids.where(listed, num_classes), probabilities)[:, :num_classes]
+    if temperature != 1:
+        filled = filled.pow(1 / temperature)
+    return filled / filled.sum(1, keepdim=True)
+
+
+def describe(
+    teacher: Classifier,
+    source: Source,
+    indices: NDArray[np.int64],
+    *,
+    top_k: int | None = None,
+    precision: str = "float32",
+    noise_seed: int | None = None,
+) -> dict[str, Any]:
+    """The manifest of a store: everything that its labels depend on, and names for people.
+
+    noise_seed: None for a teacher without noise.
+    """
+    return {
+        "teacher": teacher.name,
+        "teacher_weights": teacher.weights,
+        "preprocessing": teacher.preprocessing.model_dump(),
+        "source": source.name,
+        "source_version": source.version,
+        "images": len(indices),
+        "indices": hashlib.sha256(np.ascontiguousarray(indices, "<i8").data).hexdigest(),
+        "num_classes": teacher.num_classes,
+        "classes": list(teacher.classes) if teacher.classes else None,
+        "shard_size": SHARD_SIZE,
+        "top_k": top_k,
+        "precision": precision,
+        "noise_seed": noise_seed,
+    }
+
+
+def claim(folder: Path, manifest: dict[str, Any]) -> None:
+    """Make a folder the store that a manifest describes, and remove what killed processes left.
+
+    Raises NsbenchError if it holds labels that differ in anything that matters.
+    """
+    path = folder / "manifest.json"
+    if path.exists():
+        check_manifest(folder, manifest)
+    elif folder.is_dir() and any(folder.glob("shard-*.arrow")):
+        raise NsbenchError(
+            f"{folder} holds labels without a manifest.json: delete the folder to label again"
+        )
+    else:
+        write_json(path, manifest)
+    for left in folder.iterdir():
+        if is_temporary(left.name):
+            left.unlink(missing_ok=True)
+
+
+def holds(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether a folder is the store of a manifest, finished or not."""
+    path = folder / "manifest.json"
+    found = read_json(path) if path.is_file() else None
+    return isinstance(found, dict) and all(found.get(key) == manifest[key] for key in MATTERS)
+
+
+def check_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raises NsbenchError naming the first thing that matters in which a store differs."""
+    found = read_json(folder / "manifest.json")
+    for key, what in MATTERS.items():
+        if not isinstance(found, dict) or key not in found:
+            raise NsbenchError(f"{folder}/manifest.json lacks {key}: delete the folder")
+        if found[key] != manifest[key]:
+            old, new = _short(key, found[key], manifest[key])
+            raise NsbenchError(
+                f"{folder} holds the labels of {what} ({old} not {new}): delete the folder to "
+                "label again"
+            )
+
+
+def _short(key: str, old: Any, new: Any) -> tuple[str, str]:
+    """The difference of two values, such as `weights 12345678…` and `abcdef01…`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(name for name in [*new, *old] if old.get(name) != new.get(name))
+        old, new = old.get(key), new.get(key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = next(pair for pair in zip(old, new, strict=True) if pair[0] != pair[1])
+    name = key.removeprefix("teacher_").replace("_", " ")
+    return f"{name} {_cut(old)}", _cut(new)
+
+
+def _cut(value: Any) -> str:
+    text = str(value)
+    return f"{text[:8]}…" if len(text) > 16 else text
+
+
+class LabelStore:
+    """A finished store, read by random access; several threads and forked processes may do so.
+
+    Shards are mapped into memory when they are asked for, the 256 last ones at a time, so that
+    neither memory nor open files grow with the number of images.
+    manifest: as `describe` made it. Raises NsbenchError for a folder that is no whole store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest: dict[str, Any] = read_json(folder / "manifest.json")
+        self._count = int(self.manifest["images"])
+        lost = [path for number, _ in self._numbered() if not (path := self.path(number)).is_file()]
+        if lost:
+            raise NsbenchError(
+                f"{folder} lacks {lost[0].name}: repeat the command that labels its images"
+            )
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the teacher."""
+        return int(self.manifest["num_classes"])
+
+    def path(self, number: int) -> Path:
+        """The file of a shard."""
+        return shard_path(self.folder, number)
+
+    def _numbered(self) -> Iterator[tuple[int, int]]:
+        """Number of each shard and of its images."""
+        for number, rows in enumerate(shard_rows(self._count)):
+            yield number, rows.stop - rows.start
+
+    def shards(self) -> Iterator[Shard]:
+        """Every shard in order, mapped one at a time. Raises NsbenchError at a broken one."""
+        for number, count in self._numbered():
+            yield read_shard(self.path(number), count)
+
+    def rows(self, positions: NDArray[np.integer]) -> SparseTargets:
+        """The targets of images by their positions (n,) in the store, in that order.
+
+        Where shards keep different numbers of classes, the shorter rows are padded with zeros.
+        Raises NsbenchError for a broken shard.
+        """
+        parts = list(self._parts(positions))
+        k = max((shard.ids.shape[1] for _, shard, _ in parts), default=1)
+        ids = np.zeros((len(positions), k), np.int64)
+        probabilities = np.zeros((len(positions), k), np.float32)
+        rest = np.zeros(len(positions), np.float32)
+        for places, shard, rows in parts:
+            width = shard.ids.shape[1]
+            ids[places, :width] = shard.ids[rows]
+            probabilities[places, :width] = shard.probabilities[rows]
+            rest[places] = shard.rest[rows]
+        return SparseTargets(*map(torch.from_numpy, (ids, probabilities, rest)))
+
+    def indices(self, positions: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Indices in the source, int64 (n,), of the images at these positions in the store."""
+        found = np.empty(len(positions), np.int64)
+        for places, shard, rows in self._parts(positions):
+            found[places] = shard.images[rows]
+        return found
+
+    def index(self, row: int) -> int:
+        """Index in the source of the image at a position in the store."""
+        return int(self.indices(np.array([row]))[0])
+
+    def _parts(
+        self, positions: NDArray[np.integer]
+    ) -> Iterator[tuple[NDArray[np.int64], Shard, NDArray[np.int64]]]:
+        """For each shard: places in `positions`, the shard, and their rows in it."""
+        numbers, rows = np.divmod(np.asarray(positions, np.int64), SHARD_SIZE)
+        order = np.argsort(numbers, kind="stable")
+        chosen, starts = np.unique(numbers[order], return_index=True)
+        for number, places in zip(chosen.tolist(), np.split(order, starts[1:]), strict=False):
+            count = min(SHARD_SIZE, self._count - number * SHARD_SIZE)
+            yield places, held_shard(self.path(number), count), rows[places]
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """The file of a shard of a store."""
+    return folder / f"shard-{number:05d}.arrow"
+
+
+def shard_rows(count: int) -> list[slice]:
+    """The images of each shard of a store of `count` images."""
+    return [slice(s, min(s + SHARD_SIZE, count)) for s in range(0, count, SHARD_SIZE)]

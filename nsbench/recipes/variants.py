@@ -1,0 +1,75 @@
+"""Variants of a recipe: what an ablation changes, as data."""
+
+from collections import Counter
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+from pydantic import Field
+
+from nsbench.util.config import Config, apply_settings, nearest, parse
+from nsbench.util.errors import NsbenchError
+
+ALL = "all"
+
+
+class Variant(Config):
+    """A change of a recipe that is trained beside it.
+
+    name: of its folder, RUN/variants/NAME. set: `key=value` settings as `--set` takes them, applied
+    to the recipe's file before [defaults] reach the generations, and after those of the command.
+    generations: how many of the recipe's generations it has, by default all; 2 is a teacher and
+    one student, without iteration, as in table 6 of the paper.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    set: list[str] = Field(min_length=1)
+    generations: int | None = Field(default=None, ge=1)
+
+
+class _Variants(Config):
+    variants: list[Variant] = Field(default_factory=list)
+
+
+def take_variants(table: dict[str, Any], where: str) -> list[Variant]:
+    """Take the variants out of the raw table of a recipe.
+
+    Raises NsbenchError if one is written wrongly, or two have one name.
+    """
+    listed = {"variants": table.pop("variants")} if "variants" in table else {}
+    found = parse(_Variants, listed, where).variants
+    # the names are folders, and not every file system tells cases apart
+    twice = [n for n, count in Counter(v.name.lower() for v in found).items() if count > 1]
+    if twice:
+        raise NsbenchError(f"{where}: two variants are named '{twice[0]}': rename one of them")
+    return found
+
+
+def varied(table: dict[str, Any], variant: Variant, where: str) -> dict[str, Any]:
+    """The raw table of a variant of a recipe. Raises NsbenchError for a setting of no place."""
+    changed = deepcopy(table)
+    try:
+        apply_settings(changed, variant.set)
+    except NsbenchError as error:
+        raise NsbenchError(f"{where}: {error}") from error
+    changed["name"] = f"{table['name']}-{variant.name}"
+    generations = changed.get("generations")
+    if variant.generations and isinstance(generations, list):
+        changed["generations"] = generations[: variant.generations]
+    return changed
+
+
+def chosen(names: Sequence[str], known: Sequence[str], where: str) -> list[str]:
+    """The variants that were asked for, in their order; `all` are all of them.
+
+    Raises NsbenchError where there are none, or none of a name.
+    """
+    if not known:
+        raise NsbenchError(
+            f"{where} has no variants: add a table [[variants]], or leave the option"
+        )
+    unknown = [name for name in names if name not in (ALL, *known)]
+    if unknown:
+        near = nearest(unknown[0], known)
+        raise NsbenchError(f"{where} has no variant '{unknown[0]}'{near}")
+    return [name for name in known if ALL in names or name in names]

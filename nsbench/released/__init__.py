@@ -1,0 +1,1 @@
+"""ImageNet-C and ImageNet-P as files, in the layouts that they were released in."""

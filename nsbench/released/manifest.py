@@ -1,0 +1,120 @@
+"""The manifest of a made data set: what decides its pixels, written before its first file."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nsbench.released.reader import MANIFEST
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import is_temporary, read_json, write_json
+from nsbench.util.progress import say
+
+RECORDED = ("source", "source_version")
+"""Keys that may change: a folder may move, and an image that could not be read be replaced."""
+
+
+@contextmanager
+def only_writer(target: Path) -> Iterator[None]:
+    """Keep other processes of nsbench make out of a folder, which is made if it is missing.
+
+    Raises NsbenchError if one is at work there, or if the target is a file.
+    """
+    if target.exists() and not target.is_dir():
+        raise NsbenchError(f"{target} is a file: name a folder to write to")
+    new = not target.exists()
+    target.mkdir(parents=True, exist_ok=True)
+    handle = os.open(target, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise NsbenchError(
+            f"another nsbench make is writing to {target}: wait until it is done, or stop it"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(handle)
+        if new and not any(target.iterdir()):
+            target.rmdir()
+
+
+def settle(
+    target: Path, settings: dict[str, Any], cells: Iterable[str], *, same_images: bool = True
+) -> None:
+    """Write the manifest of a new target, or add cells to that of a target made alike.
+
+    Args:
+        target: the folder to be filled; it may be missing or empty.
+        settings: JSON-like, the same for everything in the target but for the keys `RECORDED`.
+        cells: folders or files this command makes, added to those of earlier commands.
+        same_images: whether the list of images must be the same too.
+
+    Raises:
+        NsbenchError: if the target is a file, holds something else, or was made with other
+            settings. Nothing is written then.
+
+    """
+    found = check(target, settings, same_images=same_images)
+    if any(found.get(key) != settings[key] for key in ("source_version", "images")):
+        say(
+            f"the files of {settings['source']} have changed since {target} was begun, or were "
+            "moved: what is made already is kept"
+        )
+    wanted = found | settings | {"cells": sorted({*found["cells"], *cells})}
+    path = target / MANIFEST
+    if not path.is_file() or wanted != found:
+        write_json(path, wanted)
+
+
+def check(target: Path, settings: dict[str, Any], *, same_images: bool = True) -> dict[str, Any]:
+    """The manifest that a target has, or would get. Raises NsbenchError as `settle` does."""
+    path = target / MANIFEST
+    if not path.is_file():
+        _refuse_foreign(target)
+        return settings | {"cells": []}
+    found = _read(path)
+    _refuse_other(target, found, settings, same_images)
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get("cells"), list):
+        raise NsbenchError(f"{path} is no manifest of nsbench make: choose another folder")
+    return found
+
+
+def _refuse_foreign(target: Path) -> None:
+    entries = sorted(target.iterdir()) if target.is_dir() else []
+    foreign = [entry.name for entry in entries if not is_temporary(entry.name)]
+    if foreign:
+        raise NsbenchError(
+            f"{target} holds files ({foreign[0]}) but no {MANIFEST} of nsbench make: choose an "
+            "empty or new folder"
+        )
+
+
+def _refuse_other(
+    target: Path, found: dict[str, Any], settings: dict[str, Any], same_images: bool
+) -> None:
+    way_out = "choose another folder, or repeat the settings in its " + MANIFEST
+    for key, value in settings.items():
+        if key in RECORDED or found.get(key) == value:
+            continue
+        if key == "images":
+            if not same_images:
+                continue
+            raise other_images(target, found.get("source"), settings["source"])
+        raise NsbenchError(f"{target} was made with {key} {found.get(key)}, not {value}: {way_out}")
+
+
+def other_images(target: Path, made_of: object, source: str) -> NsbenchError:
+    """The error of a target that holds other images."""
+    return NsbenchError(
+        f"{target} was made of other images ({made_of}) than those of {source}: choose another "
+        "folder, or the images it was made of"
+    )

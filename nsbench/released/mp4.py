@@ -1,0 +1,67 @@
+"""Frames to MP4 files of one frame a second, as ImageNet-P stores its clips, and back."""
+
+import io
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nsbench.data.readers.tar import TarPath
+
+# x264's macroblock tree reads memory that nothing wrote when it uses AVX-512, so that each call
+# gives other bytes; SSE2, which every such processor has, is about as fast at these sizes.
+_REPEATABLE = (
+    {"x264-params": "asm=SSE2"} if platform.machine().lower() in ("x86_64", "amd64") else {}
+)
+
+
+def encode_clip(frames: NDArray[np.uint8], *, noise: bool, lossless: bool) -> bytes:
+    """Encode frames as H.264 in an MP4 of one frame a second; the same bytes on each call.
+
+    Args:
+        frames: uint8 (F, H, W, 3), RGB.
+        noise: whether to keep grain, as ImageNet-P does for the noises.
+        lossless: whether to keep RGB bit for bit; not every player shows such a file.
+
+    """
+    codec, pixels = ("libx264rgb", "rgb24") if lossless else ("libx264", "yuv444p")
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream(codec, rate=1, options=_options(noise, lossless))
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = pixels
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def _options(noise: bool, lossless: bool) -> dict[str, str]:
+    if lossless:
+        return {"preset": "veryslow", "qp": "0"}
+    quality = {"tune": "grain"} if noise else {"crf": "20"}
+    return {"preset": "veryslow"} | quality | _REPEATABLE
+
+
+def decode_clip(path: "Path | TarPath") -> NDArray[np.uint8]:
+    """Decode a video file to uint8 (F, 3, H, W), RGB.
+
+    Raises FileNotFoundError if there is none, ValueError with the reason if it is unreadable.
+    """
+    try:
+        with path.open("rb") as file, av.open(file, "r") as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1  # readers are many already
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        return np.ascontiguousarray(np.stack(frames).transpose(0, 3, 1, 2))  # ValueError if empty
+    except FileNotFoundError:
+        raise
+    except (av.error.FFmpegError, OSError, IndexError) as error:
+        raise ValueError(getattr(error, "strerror", None) or "it holds no video") from error

@@ -1,0 +1,91 @@
+"""Folders of released sets, on disk or inside the tar archives they were released in."""
+
+from pathlib import Path, PurePosixPath
+
+from nsbench.data.readers.tar import Index, TarPath, index_of
+
+Tree = Path | TarPath
+"""A file or folder, on disk or in a tar."""
+
+GROUPS = ("", "noise", "blur", "weather", "digital", "extra")
+_HELD_OUT = {"speckle_noise", "gaussian_blur", "spatter", "saturate"}
+_WEATHER = {"snow", "frost", "fog", "brightness"}
+
+
+def find_part(root: Path, name: str) -> Tree | None:
+    """The folder NAME or the file NAME.npy of a set, with or without a group folder above it.
+
+    root: a folder, perhaps of `.tar` files, or a `.tar` file. What is unpacked goes first.
+    Raises NsbenchError for a broken archive.
+    """
+    paths = [*(root / group / name for group in GROUPS), root / f"{name}.npy"]
+    found = [path for path in paths if (path.is_file() if path.suffix else path.is_dir())]
+    if found:
+        return found[0]
+    inside = (_inside(index_of(archive), name) for archive in _archives(root, name))
+    return next((place for place in inside if place), None)
+
+
+def _archives(root: Path, name: str) -> list[Path]:
+    """The archives of a set, the most likely ones first: to index a large one takes long."""
+    if root.is_file():
+        return [root]
+    likely = (name, *_groups(name))
+    return sorted(sorted(root.glob("*.tar")), key=lambda archive: archive.stem not in likely)
+
+
+def _groups(name: str) -> list[str]:
+    """The group of a corruption or perturbation, as far as its name tells."""
+    if name in _HELD_OUT:
+        return ["extra"]
+    if name in _WEATHER:
+        return ["weather"]
+    return [group for group in ("noise", "blur") if group in name] or ["digital"]
+
+
+def _inside(index: Index, name: str) -> TarPath | None:
+    """The folder or .npy file of that name that is nearest to the top."""
+    places = [
+        PurePosixPath(above) / name for above, below in index.folders.items() if name in below
+    ]
+    file = f"{name}.npy"
+    places += [path for path in map(PurePosixPath, index.rows) if path.name == file]
+    nearest = min(places, key=lambda place: len(place.parts), default=None)
+    return TarPath(index.archive, str(nearest)) if nearest else None
+
+
+def part_names(root: Path) -> list[str]:
+    """The names that `find_part` would find, and perhaps some that are other folders."""
+    found = {path.stem for path in root.glob("*.npy")}
+    for group in GROUPS:
+        found |= folders(root / group)
+    for archive in _archives(root, ""):
+        found |= _names_inside(index_of(archive))
+    return sorted(found - {"labels", *GROUPS})
+
+
+def _names_inside(index: Index) -> set[str]:
+    """The folders above severities and classes, or above classes for clips, and the arrays."""
+    found = set()
+    for path in map(PurePosixPath, index.names):
+        depth = 2 if path.suffix == ".mp4" else 3
+        if path.suffix == ".npy":
+            found.add(path.stem)
+        elif len(path.parts) > depth:
+            found.add(path.parts[-1 - depth])
+    return found
+
+
+def folders(tree: Tree) -> set[str]:
+    """The names of the folders in a folder, none if it is missing."""
+    if isinstance(tree, TarPath):
+        return tree.folders()
+    return {entry.name for entry in tree.iterdir() if entry.is_dir()} if tree.is_dir() else set()
+
+
+def size_of(tree: Tree) -> int | None:
+    """The size of a file in bytes, None if it is missing."""
+    try:
+        return tree.span()[1] if isinstance(tree, TarPath) else tree.stat().st_size
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,106 @@
+"""What a model costs: operations and memory, found out without numbers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nsbench.models import build
+from nsbench.recipes.recipe import Generation
+from nsbench.training.schedule import optimizer_for
+from nsbench.util import distributed
+from nsbench.util.device import total_memory
+from nsbench.util.errors import NsbenchError
+
+SURELY = 1.2
+"""An estimate of so many times the device's memory is beyond doubt."""
+
+
+def meta_model(generation: Generation, classes: int) -> Any:
+    """The model without numbers, which costs nothing for any size."""
+    with torch.device("meta"):
+        model: Any = build(generation.arch, classes, generation.model_args)
+    if generation.checkpoint_activations:
+        model.set_grad_checkpointing(True)
+    return model
+
+
+def flops_of(module: nn.Module, image_size: int) -> int:
+    """Floating-point operations of one image's forward pass; a multiply-add is two."""
+    module = module.eval()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.empty(1, 3, image_size, image_size))
+    return int(counter.get_total_flops())
+
+
+def bytes_of(module: nn.Module) -> int:
+    """Bytes of a module's weights and statistics."""
+    return sum(value.numel() * value.element_size() for value in module.state_dict().values())
+
+
+def memory_of(generation: Generation, classes: int, at_once: int) -> int:
+    """Bytes that training takes on a device which computes `at_once` images at a time.
+
+    Weights, their average, gradients, the optimiser's state, and what the forward pass keeps for
+    the backward pass; what kernels need meanwhile comes on top.
+    """
+    module = meta_model(generation, classes)
+    state = _state_copies(generation) + 3  # weights, gradients, average
+    return bytes_of(module) * state + at_once * _activations(module, generation)
+
+
+def _state_copies(generation: Generation) -> int:
+    """How many values the optimiser keeps for a weight."""
+    weight = nn.Linear(8, 8, bias=False)
+    optimizer = optimizer_for(weight, generation)
+    weight(torch.ones(1, 8)).sum().backward()
+    optimizer.step()
+    kept = optimizer.state_dict()["state"].get(0, {}).values()
+    return sum(isinstance(value, torch.Tensor) and value.numel() == 64 for value in kept)
+
+
+def _activations(module: nn.Module, generation: Generation) -> int:
+    """Bytes that one image's forward pass keeps for the backward pass."""
+    weights = {value.untyped_storage()._cdata for value in module.state_dict().values()}
+    with _kept() as kept, torch.device("meta"):
+        side = generation.image_size
+        module.train()(torch.empty(2, 3, side, side)).sum()
+    sizes = [size for storage, size in kept.items() if storage not in weights]
+    half = generation.precision != "float32"
+    return sum(sizes) // (4 if half else 2)
+
+
+@contextmanager
+def _kept() -> Iterator[dict[int, int]]:
+    """Sizes in bytes of what autograd keeps, by storage."""
+    found: dict[int, int] = {}
+    held: list[torch.Tensor] = []  # or storages would be given to others
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        held.append(tensor)
+        storage = tensor.untyped_storage()
+        found[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield found
+
+
+def check_memory(generation: Generation, classes: int, a_step: int, device: torch.device) -> None:
+    """Raises NsbenchError where a step's images cannot fit, before the machine is brought down.
+
+    a_step: images of all processes together. What is only a little too much shows in the step.
+    """
+    shares = distributed.size() * generation.accumulate
+    at_once = -(-a_step // shares)
+    needed, there = memory_of(generation, classes, at_once), total_memory(device)
+    if needed > SURELY * there:
+        raise NsbenchError(
+            f"{at_once:,} images of {generation.image_size} px at once take {generation.arch} "
+            f"about {needed / 1e9:,.0f} GB, and the device has {there / 1e9:,.0f}: raise "
+            f"accumulate (now {generation.accumulate}), lower batch_size, or set "
+            "checkpoint_activations = true"
+        )

@@ -1,0 +1,69 @@
+"""What is written of a generation and of a run, and what a generation depends on."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nsbench.data.transforms import Preprocessing
+from nsbench.models import count_parameters
+from nsbench.pseudo_labels.pipeline import LabeledByTeacher
+from nsbench.recipes.recipe import Generation, Recipe
+from nsbench.training.data import TrainingData
+from nsbench.util.files import fingerprint, generation_folders, read_json, write_json
+
+
+def identity(
+    recipe: Recipe,
+    generation: Generation,
+    data: TrainingData,
+    pseudo: LabeledByTeacher | None,
+    about: dict[str, Any],
+) -> str:
+    """Hash of what a generation's weights follow from: its state goes on with these alone."""
+    return fingerprint(
+        [
+            recipe.seed,
+            recipe.data.model_dump(),
+            recipe.pseudo_labels.model_dump(),
+            generation.model_dump(),
+            data.labeled.version,
+            data.train.tolist(),
+            about["teacher_weights"],
+            pseudo.store.manifest if pseudo else None,
+        ]
+    )
+
+
+def describe(
+    index: int,
+    generation: Generation,
+    data: TrainingData,
+    size: Preprocessing,
+    model: nn.Module,
+    unlabeled_images: int,
+    rows: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What model.json tells of a trained generation, but for its teacher, time and machine."""
+    accuracies = [r["validation_accuracy"] for r in rows if "validation_accuracy" in r]
+    return {
+        "generation": index,
+        "arch": generation.arch,
+        "model_args": generation.model_args,
+        "noise": {"dropout": generation.dropout, "drop_path": generation.drop_path},
+        "classes": list(data.classes),
+        "preprocessing": size.model_dump(),
+        "parameters": count_parameters(model),
+        "labeled_images": len(data.train),
+        "unlabeled_images": unlabeled_images,
+        "validation_accuracy": accuracies[-1] if accuracies else None,
+        "steps": rows[-1]["step"],
+    }
+
+
+def write_provenance(folder: Path, recipe: Recipe) -> None:
+    """What trained the run: the newest generation's environment, and the seconds of them all."""
+    infos = [read_json(found / "model.json") for found in generation_folders(folder)]
+    content = {"recipe": recipe.name, "seed": recipe.seed, **infos[-1]["environment"]}
+    seconds = round(sum(info["seconds"] for info in infos), 1)
+    write_json(folder / "provenance.json", {**content, "seconds": seconds})

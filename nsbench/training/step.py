@@ -1,0 +1,158 @@
+"""One update of the weights."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from nsbench.augment.pipeline import Augmentation
+from nsbench.compiling import compiling
+from nsbench.data.transforms import Preprocessing, normalize
+from nsbench.precision import autocast
+from nsbench.pseudo_labels.store import SparseTargets, dense
+from nsbench.recipes.recipe import Generation, PseudoLabels
+from nsbench.training.batches import TrainingBatch
+from nsbench.training.loss import Loss, noisy_student_loss
+from nsbench.training.state import TrainingState
+from nsbench.util import distributed
+from nsbench.util.device import is_short_of_memory
+from nsbench.util.errors import NsbenchError
+from nsbench.util.randomness import stable_hash
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an update depends on, beside the state and the images."""
+
+    generation: Generation
+    pseudo_labels: PseudoLabels
+    size: Preprocessing
+    num_classes: int
+    seed: int
+
+
+class Update:
+    """Makes updates: augmentation, forward and backward passes, optimiser, average.
+
+    Where several processes train together, each makes the same update from its share of the images.
+    """
+
+    def __init__(
+        self, state: TrainingState, settings: Settings, augmentation: Augmentation
+    ) -> None:
+        self._state, self._settings, self._augmentation = state, settings, augmentation
+        self._device = next(state.model.parameters()).device
+        generation = settings.generation
+        self._parallel = distributed.parallel(state.model)
+        self._forward: Any = self._parallel
+        if generation.compile:  # with the means over processes, which then overlap with the rest
+            self._forward = torch.compile(self._parallel)
+
+    def __call__(self, passes: Iterator[TrainingBatch]) -> Loss:
+        """Update the weights once. passes: the update's images, in `accumulate` parts.
+
+        Returns the loss of this process's images. Raises NsbenchError where memory runs out.
+        """
+        state, generation = self._state, self._settings.generation
+        state.scheduler.step_update(state.step)
+        state.optimizer.zero_grad(set_to_none=True)
+        losses: list[Loss] = []
+        for part in range(generation.accumulate):
+            batch = next(passes)  # before the seed: a DataLoader that begins draws one itself
+            self._seed(part)
+            with self._unsynchronized(part + 1 < generation.accumulate), self._enough(batch):
+                losses.append(self._backward(batch))
+        with self._enough(batch):
+            self._step()
+        state.average.update(state.model)
+        state.step += 1
+        return Loss(*(torch.stack(values).mean() for values in zip(*losses, strict=True)))
+
+    def _seed(self, part: int) -> None:
+        # dropout and stochastic depth: by step, so that a resumed run draws the same
+        keys = (self._settings.seed, "model noise", self._state.step, part, distributed.rank())
+        torch.manual_seed(stable_hash(*keys) % 2**63)
+
+    def _unsynchronized(self, more: bool) -> AbstractContextManager[Any]:
+        if more and isinstance(self._parallel, DistributedDataParallel):
+            return self._parallel.no_sync()
+        return nullcontext()
+
+    def _backward(self, batch: TrainingBatch) -> Loss:
+        generation = self._settings.generation
+        loss = self._loss(batch)
+        twice = generation.checkpoint_activations
+        with _statistics_kept(self._state.model) if twice else nullcontext():
+            self._state.scaler.scale(loss.total / generation.accumulate).backward()
+        return Loss(loss.total.detach(), loss.labeled, loss.unlabeled)
+
+    @contextmanager
+    def _enough(self, batch: TrainingBatch) -> Iterator[None]:
+        """Raises NsbenchError where memory runs out."""
+        try:
+            yield
+        except RuntimeError as error:  # of which running out of memory is one
+            if not is_short_of_memory(error):
+                raise
+            raise NsbenchError(self._too_large(batch)) from error
+
+    def _too_large(self, batch: TrainingBatch) -> str:
+        generation = self._settings.generation
+        return (
+            f"the device has too little memory for {len(batch.images)} images of "
+            f"{self._settings.size.image_size} px at once: raise accumulate (now "
+            f"{generation.accumulate}), lower batch_size, or set checkpoint_activations = true"
+        )
+
+    def _loss(self, batch: TrainingBatch) -> Loss:
+        generation, wanted = self._settings.generation, self._settings.pseudo_labels
+        with autocast(self._device, generation.precision), compiling():
+            logits = self._forward(self._images(batch)).float()
+        targets = logits.new_empty(0, 0)
+        if batch.targets:
+            sparse = SparseTargets(*(t.to(self._device, non_blocking=True) for t in batch.targets))
+            targets = dense(sparse, self._settings.num_classes, wanted.temperature)
+        return noisy_student_loss(
+            logits,
+            batch.labels.to(self._device, non_blocking=True),
+            targets,
+            weighting=generation.loss,
+            label_smoothing=generation.label_smoothing,
+            hard=wanted.labels == "hard",
+            student_temperature=wanted.temperature if wanted.distill else 1.0,
+        )
+
+    def _images(self, batch: TrainingBatch) -> torch.Tensor:
+        size = self._settings.size
+        images = self._augmentation.on_device(batch.images, batch.keys)
+        images = normalize(images / 255, size.mean, size.std)
+        if self._settings.generation.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def _step(self) -> None:
+        state, clip = self._state, self._settings.generation.clip_norm
+        if clip:
+            state.scaler.unscale_(state.optimizer)
+            nn.utils.clip_grad_norm_(state.model.parameters(), clip)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+
+
+@contextmanager
+def _statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Batch norm leaves its statistics alone: what is computed a second time must not count."""
+    norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
+    momenta = [part.momentum for part in norms]
+    for part in norms:
+        part.momentum = 0.0
+    try:
+        yield
+    finally:
+        for part, momentum in zip(norms, momenta, strict=True):
+            part.momentum = momentum

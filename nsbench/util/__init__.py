@@ -1,0 +1,1 @@
+"""The ground that everything stands on, none of which knows about benchmarks."""

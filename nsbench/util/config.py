@@ -1,0 +1,111 @@
+"""TOML files into validated settings, with errors a person can act on."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nsbench.util.errors import NsbenchError
+
+
+class Config(BaseModel):
+    """Base of every settings class: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+C = TypeVar("C", bound=Config)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a TOML file. Raises NsbenchError if it is missing or not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise NsbenchError(f"{path} is not valid TOML: {error}") from error
+
+
+def parse(kind: type[C], data: Mapping[str, Any], where: str) -> C:
+    """Validate `data` as `kind`; `where` names the file in the error.
+
+    Raises NsbenchError naming the first offending key, and the nearest valid key if it is unknown.
+    """
+    try:
+        return kind.model_validate(dict(data))
+    except ValidationError as error:
+        raise NsbenchError(f"{where}: {_explain(kind, error)}") from error
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{nearest(str(first['loc'][-1]), _keys_at(kind, first['loc']))}"
+    if first["type"] == "missing":
+        return f"the key '{key}' is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not key:
+        return message
+    return f"the key '{key}' is {first['input']!r}, but {message}"
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A clause that offers the nearest valid name, or lists all of them where none is near."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; valid are {', '.join(names)}" if len(names) <= 30 else ""
+
+
+def _keys_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location[:-1]:
+        field = kind.model_fields.get(str(part))
+        inner = _model_in(field.annotation) if field else None
+        kind = inner or kind
+    return list(kind.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model), None)
+
+
+def apply_settings(data: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Apply `key=value` settings (dotted keys, list indices, TOML values) to a raw table, in place.
+
+    Raises NsbenchError for a setting without `=` or a path that does not lead anywhere.
+    """
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator or not key:
+            raise NsbenchError(f"--set {setting}: write key=value, for example --set seed=1")
+        _assign(data, key.split("."), _toml_value(text), setting)
+    return data
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _assign(target: Any, path: list[str], value: Any, setting: str) -> None:
+    try:
+        for part in path[:-1]:
+            target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
+        if isinstance(target, list):
+            target[int(path[-1])] = value
+        else:
+            target[path[-1]] = value
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        raise NsbenchError(f"--set {setting}: there is no such key to set") from error

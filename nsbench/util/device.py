@@ -1,0 +1,69 @@
+"""The memory of devices, and how many images fit into it at once."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import torch
+
+from nsbench.util.errors import NsbenchError
+from nsbench.util.progress import say
+
+
+class Memory:
+    """How many images fit into the device's memory at once; found out by trying."""
+
+    def __init__(self) -> None:
+        self.size = sys.maxsize
+
+    def in_parts(self, work: Callable[[slice], torch.Tensor], count: int) -> torch.Tensor:
+        """`work` on slices of `count` images, joined; smaller slices where memory runs out.
+
+        Raises NsbenchError if one image is too much.
+        """
+        parts: list[torch.Tensor] = []
+        start = 0
+        while start < count:
+            stop = min(start + self.size, count)
+            try:
+                parts.append(work(slice(start, stop)))
+                start = stop
+            except RuntimeError as error:  # of which running out of memory is one
+                if not is_short_of_memory(error):
+                    raise
+                self._halve(stop - start)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _halve(self, tried: int) -> None:
+        if tried == 1:
+            raise NsbenchError(
+                "the device has too little memory for one image: free some, or use --device cpu"
+            )
+        self.size = tried // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        say(f"the device is out of memory: going on with {self.size} images at once")
+
+
+def is_short_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch says that the device, or the machine, has no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that are free for this process; processes of one machine share the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return _pages("SC_AVPHYS_PAGES")
+
+
+def total_memory(device: torch.device) -> float:
+    """Bytes of a device, or this process's share of the machine's."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    return _pages("SC_PHYS_PAGES")
+
+
+def _pages(name: str) -> float:
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / here

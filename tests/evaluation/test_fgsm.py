@@ -1,0 +1,142 @@
+"""The FGSM curve against foolbox, image by image and epsilon by epsilon."""
+
+import foolbox
+import pytest
+import torch
+
+from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
+from nsbench.evaluation.attack import attacked
+from nsbench.evaluation.fgsm import fgsm_images, fgsm_logits, frozen, pgd_logits
+from nsbench.evaluation.options import make_options
+from nsbench.models import build
+from nsbench.suites.load import AttackSuite, load_suite
+
+EPSILONS = [0.0, 0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 64 / 255]
+
+
+@pytest.fixture(scope="module", params=["resnet10t", "test_vit"])
+def case(request: pytest.FixtureRequest) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    size = 64 if request.param == "resnet10t" else 160
+    model = build(request.param, 7).eval()
+    images = torch.randint(0, 256, (24, 3, size, size)) / 255
+    with torch.inference_mode():
+        guess = model(normalize(images, IMAGENET_MEAN, IMAGENET_STD)).argmax(1)
+    labels = guess.clone()
+    labels[:3] = (labels[:3] + 1) % 7  # some are wrong from the start
+    return model, images, labels
+
+
+def logits_of(model: torch.nn.Module):  # type: ignore[no-untyped-def]
+    return lambda images: model(normalize(images, IMAGENET_MEAN, IMAGENET_STD))
+
+
+def test_the_curve_equals_foolbox(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    wrapped = foolbox.PyTorchModel(
+        model,
+        bounds=(0, 1),
+        device="cpu",
+        preprocessing={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "axis": -3},
+    )
+    attack = foolbox.attacks.LinfFastGradientAttack()
+    _, clipped, success = attack(wrapped, images, labels, epsilons=EPSILONS)
+    ours = list(fgsm_images(logits_of(model), images, labels, EPSILONS))
+    answers = list(fgsm_logits(logits_of(model), images, labels, EPSILONS))
+    for k in range(len(EPSILONS)):
+        assert torch.equal(ours[k], clipped[k])
+        assert torch.equal(answers[k].argmax(1) != labels, success[k])
+    assert 0 < success.sum() < success.numel()
+
+
+def test_the_model_is_left_as_it_was(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    model.zero_grad(set_to_none=True)
+    list(fgsm_logits(logits_of(model), images, labels, EPSILONS))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_pixels_move_by_epsilon_and_stay_valid() -> None:
+    weight = torch.tensor([[1.0, -1.0, 0.0]])
+    images = torch.tensor([0.5, 0.5, 0.5]).view(1, 3, 1, 1)
+
+    def logits(x: torch.Tensor) -> torch.Tensor:
+        score = (x.flatten(1) * weight).sum(1, keepdim=True)
+        return torch.cat([score, -score], 1)
+
+    # the loss of class 0 grows as the score falls: down, up, and no way at all
+    (moved,) = fgsm_images(logits, images, torch.tensor([0]), [0.25])
+    assert moved.flatten().tolist() == [0.25, 0.75, 0.5]
+    (far,) = fgsm_images(logits, images, torch.tensor([0]), [2.0])
+    assert far.flatten().tolist() == [0.0, 1.0, 0.5]
+
+
+def test_every_image_is_attacked_alone(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    (whole,) = fgsm_images(logits_of(model), images, labels, [8 / 255])
+    (part,) = fgsm_images(logits_of(model), images[:5], labels[:5], [8 / 255])
+    assert (part == whole[:5]).float().mean() > 0.99  # a batch's size may change rounding
+
+
+def test_pgd_is_foolboxs(case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]) -> None:
+    model, images, labels = case
+    images, labels = images[:8], labels[:8]
+    wrapped = foolbox.PyTorchModel(
+        model,
+        bounds=(0, 1),
+        device="cpu",
+        preprocessing={"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "axis": -3},
+    )
+    attack = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=5, random_start=False)
+    epsilons = [0.0, 0.5 / 255, 64 / 255]
+    _, moved, success = attack(wrapped, images, labels, epsilons=epsilons)
+    found = list(pgd_logits(logits_of(model), images, labels, epsilons, 5, 0.25))
+    for k, epsilon in enumerate(epsilons):
+        assert (moved[k] - images).abs().max() <= epsilon + 1e-6
+        with torch.inference_mode():
+            assert torch.equal(found[k], logits_of(model)(moved[k]))
+        assert torch.equal(found[k].argmax(1) != labels, success[k])
+    again = list(pgd_logits(logits_of(model), images, labels, epsilons, 5, 0.25))
+    assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+    assert success[2].sum() > success[0].sum()
+
+
+def test_frozen_parameters_take_no_gradients(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    model.zero_grad(set_to_none=True)
+    first = next(model.parameters()).requires_grad_(False)
+    with frozen(model):
+        list(pgd_logits(logits_of(model), images[:2], labels[:2], [8 / 255], 2, 0.5))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    wanted = [parameter is not first for parameter in model.parameters()]
+    assert [parameter.requires_grad for parameter in model.parameters()] == wanted
+    first.requires_grad_(True)
+
+
+@pytest.mark.parametrize("name", ["imagenet-fgsm", "imagenet-pgd"])
+def test_attacks_in_parts_and_in_half_precision(
+    name: str, case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor]
+) -> None:
+    model, images, labels = case
+    suite, images, labels = load_suite(name), (images[:6] * 255).byte(), labels[:6]
+    assert isinstance(suite, AttackSuite)
+    found = {}
+    for precision, size in (("float32", 6), ("float32", 2), ("bfloat16", 6)):
+        options = make_options(device="cpu", precision=precision)
+        options.memory.size = size
+        with frozen(model):
+            logits = attacked(suite, logits_of(model), images, labels, suite.epsilons, options)
+        assert logits.shape == (6, len(suite.epsilons), 7)
+        found[precision, size] = logits.float()
+    whole, parts, half = found.values()
+    assert torch.allclose(whole, parts, atol=1e-2, rtol=1e-2)  # rounding may turn a gradient's sign
+    assert torch.isfinite(half).all()

@@ -1,0 +1,156 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from timm.layers import DropPath
+
+from nsbench import models
+from nsbench.data.open import SourceSpec, open_source
+from nsbench.models import build, class_indices, load_model, load_models
+from nsbench.util.errors import NsbenchError
+
+
+def digits():  # type: ignore[no-untyped-def]
+    return open_source(SourceSpec(source="digits"))
+
+
+def test_a_checkpoint_comes_back_as_it_was(tiny_run: Path) -> None:
+    model = load_model(str(tiny_run / "generation-1"), "cpu")
+    assert model.name == "run/generation-1"
+    assert not model.module.training
+    assert model.preprocessing.image_size == 32
+    assert model.classes == tuple("0123456789")
+    images = torch.rand(2, 3, 32, 32)
+    mean = torch.tensor(model.preprocessing.mean).view(3, 1, 1)
+    std = torch.tensor(model.preprocessing.std).view(3, 1, 1)
+    with torch.inference_mode():
+        assert torch.allclose(model.logits(images), model.module((images - mean) / std))
+
+
+def test_a_run_stands_for_all_its_generations(tiny_run: Path) -> None:
+    found = load_models([str(tiny_run)], torch.device("cpu"))
+    assert [model.name for model in found] == ["run/generation-0", "run/generation-1"]
+    assert load_model(str(tiny_run), "cpu").name == "run/generation-1"
+    with pytest.raises(NsbenchError, match="run/generation-0 is named twice"):
+        load_models([str(tiny_run), str(tiny_run / "generation-0")], torch.device("cpu"))
+
+
+def test_weights_that_do_not_belong_are_refused(tiny_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "generation-0"
+    shutil.copytree(tiny_run / "generation-0", folder)
+    shutil.copy(tiny_run / "generation-1" / "model.safetensors", folder)
+    with pytest.raises(NsbenchError, match=r"is not the file that model\.json describes"):
+        load_model(str(folder), "cpu")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(NsbenchError, match=r"cannot load .*model\.safetensors"):
+        load_model(str(folder), "cpu")
+    info = json.loads((folder / "model.json").read_text())
+    del info["weights"]
+    (folder / "model.json").write_text(json.dumps(info))
+    shutil.copy(tiny_run / "generation-0" / "model.safetensors", folder)
+    with pytest.raises(NsbenchError, match="cannot load"):
+        load_model(str(folder), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nowhere/run", "there is no model nowhere/run"),
+        ("timm:resnet5", "timm has no model 'resnet5'; did you mean 'resnet50"),
+        ("linear:cats", "the only linear one is linear:digits"),
+    ],
+)
+def test_models_that_are_not_there(name: str, sentence: str) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        load_model(name, "cpu")
+    assert sentence in str(caught.value)
+
+
+def test_a_run_without_generations(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("")
+    with pytest.raises(NsbenchError, match="no finished generation"):
+        load_model(str(tmp_path), "cpu")
+
+
+def test_weights_that_cannot_be_fetched_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network\nand more lines")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(NsbenchError) as caught:
+        load_model("timm:resnet10t.c3_in1k", "cpu")
+    assert str(caught.value) == (
+        "cannot get the pretrained weights of timm:resnet10t.c3_in1k: no network"
+    )
+
+
+def test_a_timm_model_brings_its_own_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = timm.create_model
+
+    def untrained(name: str, pretrained: bool) -> torch.nn.Module:
+        assert pretrained
+        made: torch.nn.Module = create(name)
+        return made
+
+    monkeypatch.setattr("timm.create_model", untrained)
+    model = load_model("timm:test_resnet.r160_in1k", "cpu")
+    assert model.preprocessing.image_size == 160
+    assert model.preprocessing.crop_pct == 0.95
+    assert model.preprocessing.interpolation == "bilinear"
+    assert model.classes is not None
+    assert model.classes[0] == "n01440764"
+    assert model.results == Path("results/timm-test_resnet.r160_in1k")
+    with pytest.raises(NsbenchError, match=r"class '0' of digits \(test\) is not known"):
+        class_indices(model, digits())
+
+
+def test_classes_are_matched_by_name(tiny_run: Path, image_folder: Path) -> None:
+    model = load_model(str(tiny_run), "cpu")
+    assert class_indices(model, digits()).tolist() == list(range(10))
+    model.classes = tuple("9876543210")
+    assert class_indices(model, digits()).tolist() == list(range(9, -1, -1))
+    folder = open_source(SourceSpec(source=str(image_folder)))
+    with pytest.raises(NsbenchError, match=r"class 'cat' of .*images is not known to run"):
+        class_indices(model, folder)
+
+
+def test_bare_labels_are_the_models_indices(tiny_run: Path) -> None:
+    model = load_model(str(tiny_run), "cpu")
+    source = digits()
+    source.classes = None
+    assert class_indices(model, source).tolist() == list(range(10))
+    source.labels = np.array([10])
+    with pytest.raises(NsbenchError, match="has 11 classes, but run/generation-1 has 10"):
+        class_indices(model, source)
+
+
+def test_the_nearest_architecture_is_offered() -> None:
+    with pytest.raises(NsbenchError, match="did you mean 'efficientnet_b0'"):
+        build("efficientnetb0", 10)
+
+
+def test_noise_reaches_the_model() -> None:
+    model = build("efficientnet_b0", 10, dropout=0.3, drop_path=0.2)
+    assert model.drop_rate == 0.3
+    rates = [float(m.drop_prob) for m in model.modules() if isinstance(m, DropPath)]
+    assert max(rates) == pytest.approx(0.1875)  # 0.2 * 15 / 16, as in the official code
+
+
+@pytest.mark.parametrize(
+    "arch",
+    ["swin_tiny_patch4_window7_224", "ghostnet_050", "test_vit", "tnt_s_legacy_patch16_224"],
+)
+def test_no_noise_is_none_whatever_the_default_of_the_architecture(arch: str) -> None:
+    with torch.device("meta"):
+        model = build(arch, 10)
+    assert not any(isinstance(m, DropPath) for m in model.modules())
+    assert getattr(model, "drop_rate", 0.0) == 0.0
+
+
+def test_an_unusable_device_is_one_sentence() -> None:
+    with pytest.raises(NsbenchError, match="the device 'gpu' cannot be used here"):
+        models.resolve_device("gpu")

@@ -1,0 +1,224 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nsbench.data.open import Source
+from nsbench.data.transforms import center_crop, to_array
+from nsbench.models import Classifier
+from nsbench.pseudo_labels.predict import predict
+from nsbench.pseudo_labels.store import LabelStore, dense
+from nsbench.util.errors import NsbenchError
+from tests.pseudo_labels.label_stores import linear_teacher, noise_source, small_shards
+
+CPU = torch.device("cpu")
+
+
+def plain(teacher: Classifier, source: Source, indices: np.ndarray) -> np.ndarray:
+    """Probabilities (N, C), image by image."""
+    size = teacher.preprocessing
+    rows = []
+    for index in indices:
+        image = torch.from_numpy(center_crop(source.image(int(index)), size))[None] / 255
+        with torch.inference_mode():
+            rows.append(teacher.logits(image).softmax(1)[0].numpy())
+    return np.stack(rows)
+
+
+def shard_bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_labels_are_the_teachers_probabilities_on_clean_crops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_shards(monkeypatch, 50)
+    source, teacher = noise_source(tmp_path / "images", 300), linear_teacher()
+    indices = np.random.default_rng(0).permutation(300)[:130]
+    store = predict(teacher, source, indices, tmp_path / "labels", device=CPU, batch_size=48)
+    expected = plain(teacher, source, indices)
+    assert (store.indices(np.arange(130)) == indices).all()
+    confidence = np.concatenate([shard.confidence for shard in store.shards()])
+    np.testing.assert_allclose(confidence, expected.max(1), rtol=1e-5)
+    full = dense(store.rows(np.arange(130)), 5).numpy()
+    np.testing.assert_allclose(full, expected, atol=1e-3)  # half precision
+    assert store.manifest["teacher_weights"] == teacher.weights
+    assert store.manifest["noise_seed"] is None
+
+
+def test_so_many_classes_are_kept_as_asked_for(tmp_path: Path) -> None:
+    source, teacher = noise_source(tmp_path / "images", 10), linear_teacher(30)
+    for top_k, kept in [(1, 1), (25, 25), (40, 30)]:
+        folder = tmp_path / str(top_k)
+        store = predict(teacher, source, np.arange(10), folder, device=CPU, top_k=top_k)
+        assert next(store.shards()).ids.shape == (10, kept)
+    with pytest.raises(NsbenchError, match=r"another pseudo_labels\.top_k \(top k 40 not 3\)"):
+        predict(teacher, source, np.arange(10), folder, device=CPU, top_k=3)
+
+
+class Stopped(Exception):
+    """As if by Ctrl-C."""
+
+
+class Watched:
+    """A source that notes which images are asked for, and stops at one."""
+
+    def __init__(self, source: Source, stop_at: int = -1) -> None:
+        self._source, self._stop_at, self.asked = source, stop_at, list[int]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def image(self, index: int) -> Image.Image:
+        if index == self._stop_at:
+            raise Stopped
+        self.asked.append(index)
+        return self._source.image(index)
+
+
+def test_finished_shards_are_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_shards(monkeypatch, 40)
+    source, teacher = noise_source(tmp_path / "images", 200), linear_teacher()
+    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "labels"
+    predict(teacher, source, np.arange(200), undisturbed, device=CPU)
+    with pytest.raises(Stopped):
+        predict(teacher, Watched(source, 170), np.arange(200), folder, device=CPU)
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("shard-*")}
+    assert [path.name for path in sorted(times)] == [f"shard-0000{n}.arrow" for n in range(3)]
+    broken = folder / "shard-00001.arrow"
+    broken.write_bytes(broken.read_bytes()[:-9])
+    watched = Watched(source)
+    predict(teacher, watched, np.arange(200), folder, device=CPU)
+    assert sorted(watched.asked) == [*range(40, 80), *range(120, 200)]
+    assert shard_bytes(folder) == shard_bytes(undisturbed)
+    assert all(path.stat().st_mtime_ns == times[path] for path in times if path != broken)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np, torch
+from nsbench.util import distributed
+from nsbench.pseudo_labels import store
+from nsbench.pseudo_labels.predict import predict
+from tests.pseudo_labels.label_stores import linear_teacher, noise_source
+
+store.SHARD_SIZE = 40
+device = distributed.start(torch.device("cpu"))
+source = noise_source(Path(sys.argv[1]) / f"images-{distributed.rank()}", 180)
+source.version = "the same"
+store = predict(
+    linear_teacher(), source, np.arange(180), Path(sys.argv[1]) / "labels", device=device,
+    batch_size=16,
+)
+assert len(store.rows(np.arange(180)).ids) == 180
+distributed.stop()
+"""
+
+
+def test_two_processes_write_the_same_files_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_shards(monkeypatch, 40)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    root = Path(__file__).parents[2]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, str(script), str(tmp_path)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    source = noise_source(tmp_path / "images", 180)
+    source.version = "the same"
+    # their source has another path
+    monkeypatch.setattr(source, "name", str(tmp_path / "images-0" / "images.npy"))
+    predict(linear_teacher(), source, np.arange(180), tmp_path / "one", device=CPU, batch_size=16)
+    assert shard_bytes(tmp_path / "labels") == shard_bytes(tmp_path / "one")
+
+
+def test_short_of_memory_it_goes_on_with_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, teacher = noise_source(tmp_path / "images", 70), linear_teacher()
+    expected = predict(teacher, source, np.arange(70), tmp_path / "a", device=CPU)
+    answer = teacher.module.forward
+
+    def short(images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        found: torch.Tensor = answer(images)
+        return found
+
+    monkeypatch.setattr(teacher.module, "forward", short)
+    found = predict(teacher, source, np.arange(70), tmp_path / "b", device=CPU)
+    one, other = (store.rows(np.arange(70)) for store in (found, expected))
+    torch.testing.assert_close(dense(one, 5), dense(other, 5), atol=1e-3, rtol=0)
+
+
+def test_answers_that_are_no_numbers_name_the_image(tmp_path: Path) -> None:
+    source, teacher = noise_source(tmp_path / "images", 40), linear_teacher()
+    answer = teacher.module.forward
+    teacher.module.forward = lambda x: torch.where(
+        (torch.arange(len(x)) == 7)[:, None], torch.inf, answer(x)
+    )
+    with pytest.raises(NsbenchError, match=r"linear 0 gives the image images-00000017 of"):
+        predict(teacher, source, np.arange(10, 40), tmp_path / "labels", device=CPU)
+    assert not list((tmp_path / "labels").glob("shard-*"))
+
+
+def test_a_broken_image_is_named(tmp_path: Path, small_folder: Path) -> None:
+    from nsbench.data.open import FolderSource
+
+    (small_folder / "dog" / "3.png").write_bytes(b"no image")
+    source, teacher = FolderSource(small_folder), linear_teacher()
+    with pytest.raises(NsbenchError, match=r"dog/3\.png cannot be read"):
+        predict(teacher, source, np.arange(len(source)), tmp_path / "labels", device=CPU)
+
+
+def test_a_noised_teacher_draws_by_image_and_keeps_its_batch_norm(tmp_path: Path) -> None:
+    source, teacher = noise_source(tmp_path / "images", 60), linear_teacher(dropout=0.5)
+    seeds: dict[tuple[int, ...], int] = {}
+
+    def noise(image: Image.Image, seed: int) -> np.ndarray:
+        pixels = to_array(image)
+        seeds[tuple(pixels[0, 0])] = seed
+        return 255 - pixels
+
+    state = {key: value.clone() for key, value in teacher.module.state_dict().items()}
+    folders = [tmp_path / name for name in "abc"]
+    for folder, some, seed in zip(
+        folders, (slice(60), slice(60), slice(60)), (0, 0, 1), strict=True
+    ):
+        images = np.arange(60)[some]
+        predict(teacher, source, images, folder, device=CPU, noise=noise, seed=seed)
+    one, same, other = (LabelStore(folder).rows(np.arange(60)) for folder in folders)
+    assert torch.equal(one.probabilities, same.probabilities)
+    assert not torch.equal(one.probabilities, other.probabilities)
+    assert len(set(seeds.values())) == 60
+    assert not any(module.training for module in teacher.module.modules())
+    assert all(torch.equal(state[k], v) for k, v in teacher.module.state_dict().items())
+    with pytest.raises(NsbenchError, match=r"a teacher with other noise \(noise seed 0 not None\)"):
+        predict(teacher, source, np.arange(60), folders[0], device=CPU)
+
+
+def test_without_dropout_a_noised_teacher_answers_the_noised_images(tmp_path: Path) -> None:
+    source, teacher = noise_source(tmp_path / "images", 40), linear_teacher()
+    store = predict(
+        teacher, source, np.arange(40), tmp_path / "labels", device=CPU,
+        noise=lambda image, seed: 255 - to_array(image),
+    )  # fmt: skip
+    inverted = noise_source(tmp_path / "inverted", 40)
+    image = inverted.image
+    inverted.image = lambda index: Image.fromarray(255 - np.asarray(image(index)))  # type: ignore[method-assign]
+    expected = plain(teacher, inverted, np.arange(40))
+    np.testing.assert_allclose(dense(store.rows(np.arange(40)), 5), expected, atol=1e-3)

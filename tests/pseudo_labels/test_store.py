@@ -1,0 +1,204 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from nsbench.pseudo_labels.shards import (
+    SHARD_SIZE,
+    held_shard,
+    is_whole,
+    make_shard,
+    read_shard,
+    smallest_k,
+    write_shard,
+)
+from nsbench.pseudo_labels.store import (
+    MATTERS,
+    LabelStore,
+    SparseTargets,
+    check_manifest,
+    claim,
+    dense,
+    describe,
+)
+from nsbench.util.errors import NsbenchError
+from tests.pseudo_labels.label_stores import (
+    distributions,
+    linear_teacher,
+    noise_source,
+    small_shards,
+    written_store,
+)
+
+
+def test_a_full_shard_of_a_thousand_classes_takes_100_bytes_an_image(tmp_path: Path) -> None:
+    probabilities = distributions(SHARD_SIZE, 1000, sharpness=1)  # flat: as large as shards get
+    store = written_store(tmp_path, probabilities)
+    used = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert next(store.shards()).ids.shape == (SHARD_SIZE, 20)
+    assert used <= 100 * SHARD_SIZE
+
+
+def test_the_fewest_classes_that_hold_the_mass_are_kept() -> None:
+    rows = np.tile(np.array([0.9, 0.0995, 0.0005], np.float32), (100, 1))
+    assert smallest_k(rows) == 2
+    rows[0] = [0.5, 0.3, 0.2]  # one of 100 may lose more
+    assert smallest_k(rows) == 2
+    rows[1] = [0.5, 0.3, 0.2]
+    assert smallest_k(rows) == 3
+    assert smallest_k(np.full((10, 30), 1 / 1000, np.float32)) == 20
+    assert smallest_k(np.full((10, 2), 0.4, np.float32)) == 2
+
+
+def test_rows_come_back_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_shards(monkeypatch, 7)
+    probabilities = distributions(40, 12)
+    probabilities[14:21] = np.eye(12, dtype=np.float32)[:7]  # its shard keeps one class
+    images = np.random.default_rng(1).permutation(1000)[:40]
+    store = written_store(tmp_path, probabilities, images)
+    assert len(store) == 40
+    assert [shard.ids.shape[1] for shard in store.shards()][2] == 1
+    positions = np.array([39, 0, 16, 15, 0, 38, 7])
+    targets = store.rows(positions)
+    assert targets.ids.dtype == torch.int64
+    assert targets.probabilities.dtype == targets.rest.dtype == torch.float32
+    assert (store.indices(positions) == images[positions]).all()
+    assert store.index(38) == images[38]
+    full = dense(targets, 12).numpy()
+    # half precision has 11 bits; 0.1% of the mass was not kept
+    np.testing.assert_allclose(full, probabilities[positions], atol=2e-3)
+    assert (full.argmax(1) == probabilities[positions].argmax(1)).all()
+    confidence = np.concatenate([shard.confidence for shard in store.shards()])
+    assert (confidence == probabilities.max(1)).all()
+
+
+def test_the_remaining_mass_is_spread_over_the_other_classes() -> None:
+    targets = SparseTargets(
+        torch.tensor([[3, 1], [2, 0], [0, 0]]),
+        torch.tensor([[0.5, 0.25], [1.0, 0.0], [0.0, 0.0]]),
+        torch.tensor([0.25, 0.0, 1.0]),
+    )
+    expected = [[0.125, 0.25, 0.125, 0.5], [0, 0, 1, 0], [0.25] * 4]
+    assert dense(targets, 4).tolist() == expected
+    cooled = dense(targets, 4, temperature=0.5)[0].tolist()
+    squares = [0.125**2, 0.25**2, 0.125**2, 0.5**2]
+    assert cooled == pytest.approx([value / sum(squares) for value in squares])
+
+
+def test_rows_sum_to_one_though_halves_are_rounded(tmp_path: Path) -> None:
+    store = written_store(tmp_path, distributions(500, 100, sharpness=2))
+    full = dense(store.rows(np.arange(500)), 100)
+    assert full.dtype == torch.float32
+    torch.testing.assert_close(full.sum(1), torch.ones(500), atol=1e-6, rtol=0)
+
+
+def test_the_columns_of_a_shard_are_mapped_without_a_copy(tmp_path: Path) -> None:
+    written_store(tmp_path, distributions(100, 10))
+    path = tmp_path / "shard-00000.arrow"
+    before = pa.total_allocated_bytes()
+    shard = read_shard(path, 100)
+    assert pa.total_allocated_bytes() == before
+    assert not any(column.flags.owndata or column.flags.writeable for column in shard)
+
+
+def test_many_class_ids_are_kept_whole() -> None:
+    ids = np.array([[70_000, 3]])
+    shard = make_shard(np.array([0]), ids, np.array([[0.7, 0.3]], np.float32), 100_000)
+    assert shard.ids.dtype == np.uint32
+    assert shard.ids.tolist() == [[70_000, 3]]
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, -1])
+def test_a_broken_shard_is_found(tmp_path: Path, keep: float) -> None:
+    store = written_store(tmp_path, distributions(100, 10))
+    path = store.path(0)
+    assert is_whole(path, 100)
+    assert not is_whole(path, 99)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content)) if 0 < keep < 1 else int(keep)])
+    assert not is_whole(path, 100)
+    with pytest.raises(NsbenchError, match=r"shard-00000\.arrow is missing or broken"):
+        store.rows(np.array([3]))
+    with pytest.raises(NsbenchError, match=r"shard-00000\.arrow is missing or broken"):
+        list(store.shards())
+    path.unlink()
+    with pytest.raises(NsbenchError, match=r"lacks shard-00000\.arrow"):
+        LabelStore(tmp_path)
+
+
+def test_a_renewed_shard_is_read_anew(tmp_path: Path) -> None:
+    first, second = distributions(10, 3, 0), distributions(10, 3, 1)
+    store = written_store(tmp_path, first)
+    store.rows(np.arange(10))
+    written_store(tmp_path, second)
+    os.utime(store.path(0), ns=(1, 1))
+    np.testing.assert_allclose(dense(store.rows(np.arange(10)), 3), second, atol=2e-3)
+
+
+def test_few_shards_are_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_shards(monkeypatch, 1)
+    store = written_store(tmp_path, distributions(300, 3))
+    held_shard.__globals__["_held"].cache_clear()
+    before = len(os.listdir("/proc/self/fd"))
+    assert len(store.rows(np.arange(300)).ids) == 300
+    assert len(os.listdir("/proc/self/fd")) - before <= 257
+
+
+def test_a_forked_process_reads_what_its_parent_has_open(tmp_path: Path) -> None:
+    store = written_store(tmp_path, distributions(50, 4))
+    here = store.rows(np.arange(50)).probabilities
+    loader = torch.utils.data.DataLoader(
+        _Items(store), batch_size=None, num_workers=2, multiprocessing_context="fork"
+    )
+    there = torch.cat([targets.probabilities for targets in loader])
+    assert torch.equal(there, here)
+
+
+class _Items(torch.utils.data.Dataset[SparseTargets]):
+    def __init__(self, store: LabelStore) -> None:
+        self.store = store
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, step: int) -> SparseTargets:
+        return self.store.rows(np.arange(10 * step, 10 * step + 10))
+
+
+def test_labels_that_differ_in_what_matters_are_refused(tmp_path: Path) -> None:
+    source = noise_source(tmp_path / "images", 4)
+    manifest = describe(linear_teacher(), source, np.arange(4))
+    folder = tmp_path / "labels"
+    claim(folder, manifest)
+    claim(folder, manifest | {"teacher": "renamed", "source": "moved"})
+    for key in MATTERS:
+        with pytest.raises(NsbenchError, match="delete the folder to label again"):
+            check_manifest(folder, manifest | {key: ["other"]})
+    other = describe(linear_teacher(seed=1), source, np.arange(4))
+    with pytest.raises(NsbenchError, match=r"another teacher \(weights 00000000… not 11111111…\)"):
+        claim(folder, other)
+    size = manifest | {"preprocessing": {**manifest["preprocessing"], "image_size": 16}}
+    with pytest.raises(NsbenchError, match=r"sees its images otherwise \(image size 8 not 16\)"):
+        claim(folder, size)
+    with pytest.raises(NsbenchError, match=r"other images \(indices"):
+        claim(folder, describe(linear_teacher(), source, np.array([0, 1, 3, 2])))
+    renamed = manifest | {"classes": [*manifest["classes"][:-1], "new"]}
+    with pytest.raises(NsbenchError, match=r"other classes \(classes class 4 not new\)"):
+        claim(folder, renamed)
+
+
+def test_a_folder_of_unknown_labels_is_refused_and_leftovers_removed(tmp_path: Path) -> None:
+    source = noise_source(tmp_path / "images", 4)
+    manifest = describe(linear_teacher(), source, np.arange(4))
+    shard = make_shard(np.arange(2), np.array([[0], [1]]), np.ones((2, 1), np.float32), 5)
+    write_shard(tmp_path / "a" / "shard-00000.arrow", shard)
+    with pytest.raises(NsbenchError, match="without a manifest.json"):
+        claim(tmp_path / "a", manifest)
+    left = tmp_path / "b" / ".nsbench-shard-00000.arrow.abcd1234"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    claim(tmp_path / "b", manifest)
+    assert [path.name for path in left.parent.iterdir()] == ["manifest.json"]

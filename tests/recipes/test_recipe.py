@@ -1,0 +1,160 @@
+from pathlib import Path
+
+import pytest
+
+from nsbench.recipes.recipe import load_recipe, load_variants, shipped
+from nsbench.training.fine_tune import fine_tuning
+from nsbench.util.errors import NsbenchError
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_recipes_load_and_survive_a_round_trip(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    copy = tmp_path / f"{name}.toml"
+    copy.write_text(recipe.to_toml())
+    assert load_recipe(str(copy)) == recipe
+    assert recipe.name == name
+
+
+@pytest.mark.parametrize("name", [f"imagenet-b{n}" for n in range(8)] + ["imagenet-l2"])
+def test_evaluation_crops_leave_32_px_as_the_official_ones_do(name: str) -> None:
+    recipe = load_recipe(name)
+    tuned = [fine_tuning(g, 10**6) for g in recipe.generations if g.fine_tune]
+    for generation in [*recipe.generations, *tuned]:
+        size = generation.preprocessing(recipe.data)
+        assert size.resize_size == size.image_size + 32
+
+
+def test_there_is_the_quickstart() -> None:
+    assert "quickstart" in shipped()
+    assert len(load_recipe("quickstart").generations) == 3
+
+
+def test_defaults_reach_every_generation_and_can_be_overridden(tiny_recipe: Path) -> None:
+    recipe = load_recipe(str(tiny_recipe))
+    assert [g.epochs for g in recipe.generations] == [8.0, 1.0]
+    assert [g.lr for g in recipe.generations] == [2e-3, 2e-3]
+
+
+def test_settings_reach_generations_and_defaults(tiny_recipe: Path) -> None:
+    settings = ["seed=7", "generations.1.epochs=3", "defaults.lr=0.5"]
+    recipe = load_recipe(str(tiny_recipe), settings)
+    assert recipe.seed == 7
+    assert [g.epochs for g in recipe.generations] == [8.0, 3.0]
+    assert [g.lr for g in recipe.generations] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("sed=1", "unknown key 'sed'; did you mean 'seed'?"),
+        ("defaults.epoch=1", "unknown key 'defaults.epoch'; did you mean 'epochs'?"),
+        ("generations.0.rach=1", "unknown key 'generations.0.rach'; did you mean 'arch'?"),
+        ("seed=one", "the key 'seed' is 'one'"),
+        ("defaults.dropout=1.5", "the key 'generations.0.dropout' is 1.5"),
+        ("generations=3", "the key 'generations' is 3"),
+        ("generations=[]", "the key 'generations'"),
+        ("pseudo_labels.labels=medium", "the key 'pseudo_labels.labels' is 'medium'"),
+        ("data.unlabeled.sorce=x", "unknown key 'data.unlabeled.sorce'; did you mean 'source'?"),
+        ("generations.1.unlabeled_ratio=0", "'generations.1.unlabeled_ratio'"),
+        ("data.mean=[0.1]", "the key 'data.mean'"),
+        ("defaults.lr=nan", "the key 'generations.0.lr'"),
+    ],
+)
+def test_wrong_recipes(tiny_recipe: Path, setting: str, sentence: str) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        load_recipe(str(tiny_recipe), [setting])
+    assert sentence in str(caught.value)
+    assert str(tiny_recipe) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_students_need_unlabeled_images(tiny_recipe: Path) -> None:
+    text = tiny_recipe.read_text()
+    tiny_recipe.write_text("\n".join(x for x in text.splitlines() if "unlabeled =" not in x))
+    with pytest.raises(NsbenchError, match=r"data\.unlabeled"):
+        load_recipe(str(tiny_recipe))
+
+
+def test_an_unknown_recipe_offers_the_nearest() -> None:
+    with pytest.raises(NsbenchError, match="did you mean 'quickstart'"):
+        load_recipe("quickstrat")
+
+
+def test_evaluation_crop_follows_the_training_crop(tiny_recipe: Path) -> None:
+    def crop_pct(*settings: str) -> float:
+        recipe = load_recipe(str(tiny_recipe), list(settings))
+        return recipe.generations[0].preprocessing(recipe.data).crop_pct
+
+    assert crop_pct() == 1.0
+    assert crop_pct("defaults.crop=random-resized") == 0.875
+    assert crop_pct("defaults.crop_pct=0.9") == 0.9
+
+
+VARIANTS = """
+[[variants]]
+name = "plain"
+set = ["generations.1.randaugment=''", "defaults.dropout=0"]
+
+[[variants]]
+name = "short"
+generations = 1
+set = ["seed=3", "generations.0.model_args.x=1"]
+"""
+
+
+def test_variants_are_the_recipe_with_their_settings(tiny_recipe: Path) -> None:
+    base = load_recipe(str(tiny_recipe), ["defaults.lr=0.5"])
+    tiny_recipe.write_text(tiny_recipe.read_text() + VARIANTS)
+    # they are no part of the recipe itself
+    assert load_recipe(str(tiny_recipe), ["defaults.lr=0.5"]) == base
+    variants = load_variants(str(tiny_recipe), ["defaults.lr=0.5"])
+    assert list(variants) == ["plain", "short"]
+    plain, short = (recipe for _, recipe in variants.values())
+    assert [g.randaugment for g in plain.generations] == [base.generations[0].randaugment, ""]
+    assert [g.dropout for g in plain.generations] == [0.0, 0.0]
+    assert [g.lr for g in plain.generations] == [0.5, 0.5]
+    assert (plain.name, plain.seed, plain.data) == ("tiny-plain", 0, base.data)
+    assert (short.seed, len(short.generations)) == (3, 1)
+    assert short.generations[0].model_args == {"x": 1}
+    assert base.generations[0].model_args == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('name = "a"\nset = ["defaults.drpout=0"]', "unknown key 'defaults.drpout'; did you mean"),
+        (
+            'name = "a"\nset = ["generations.2.lr=1"]',
+            "variant 'a': --set generations.2.lr=1: there",
+        ),
+        ('name = "a"\nset = ["seed"]', "variant 'a': --set seed: write key=value"),
+        ('name = "a"\nset = ["seed=x"]', "variant 'a': the key 'seed' is 'x'"),
+        ('name = "../a"\nset = ["seed=1"]', "the key 'variants.0.name' is '../a'"),
+        ('name = "a"\nset = []', "the key 'variants.0.set'"),
+        ('name = "a"', "the key 'variants.0.set' is missing"),
+        ('name = "a"\nset = ["seed=1"]\nwhy = 1', "unknown key 'variants.0.why'"),
+        (
+            'name = "a"\nset = ["seed=1"]\n[[variants]]\nname = "A"\nset = ["seed=2"]',
+            "two variants are named 'a'",
+        ),
+    ],
+)
+def test_wrong_variants_are_found_when_the_recipe_is_loaded(
+    tiny_recipe: Path, text: str, sentence: str
+) -> None:
+    tiny_recipe.write_text(f"{tiny_recipe.read_text()}\n[[variants]]\n{text}\n")
+    with pytest.raises(NsbenchError) as caught:
+        load_recipe(str(tiny_recipe))
+    assert sentence in str(caught.value)
+    assert str(tiny_recipe) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if load_variants(name)])
+def test_students_of_shipped_variants_share_the_first_teacher(name: str) -> None:
+    base = load_recipe(name)
+    for variant, recipe in load_variants(name).values():
+        assert recipe.data == base.data, variant.name
+        assert recipe.generations[0] == base.generations[0], variant.name
+        assert recipe != base.model_copy(update={"name": recipe.name}), variant.name

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from nsbench.util.config import Config, apply_settings, nearest, parse, read_toml
+from nsbench.util.errors import NsbenchError
+
+
+class Inner(Config):
+    width: int = 1
+
+
+class Outer(Config):
+    name: str
+    rate: float = 0.1
+    inner: Inner = Inner()
+    items: list[Inner] = []
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"name": "a", "rat": 1}, "file.toml: unknown key 'rat'; did you mean 'rate'?"),
+        (
+            {"name": "a", "inner": {"widht": 1}},
+            "file.toml: unknown key 'inner.widht'; did you mean 'width'?",
+        ),
+        (
+            {"name": "a", "items": [{"width": 1}, {"wdth": 1}]},
+            "file.toml: unknown key 'items.1.wdth'; did you mean 'width'?",
+        ),
+        ({}, "file.toml: the key 'name' is missing"),
+        (
+            {"name": "a", "rate": "fast"},
+            "file.toml: the key 'rate' is 'fast', but input should be a valid number",
+        ),
+        (
+            {"name": "a", "inner": {"width": 1.5}},
+            "file.toml: the key 'inner.width' is 1.5, but input should be a valid integer",
+        ),
+    ],
+)
+def test_a_wrong_table_is_one_sentence(table: dict[str, object], sentence: str) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        parse(Outer, table, "file.toml")
+    assert str(caught.value) == sentence
+
+
+def test_whole_numbers_are_fine_where_numbers_are_asked() -> None:
+    assert parse(Outer, {"name": "a", "rate": 1}, "f").rate == 1.0
+
+
+def test_a_far_name_lists_what_there_is() -> None:
+    assert nearest("zzz", ["one", "two"]) == "; valid are one, two"
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("a=2", {"a": 2, "list": [{"b": 1}]}),
+        ("a=text", {"a": "text", "list": [{"b": 1}]}),
+        ("list.0.b=[1, 2]", {"a": 1, "list": [{"b": [1, 2]}]}),
+        ("new.key=true", {"a": 1, "list": [{"b": 1}], "new": {"key": True}}),
+        ("a=x=y", {"a": "x=y", "list": [{"b": 1}]}),
+    ],
+)
+def test_settings(setting: str, expected: dict[str, object]) -> None:
+    assert apply_settings({"a": 1, "list": [{"b": 1}]}, [setting]) == expected
+
+
+@pytest.mark.parametrize("setting", ["a", "=1", "list.7.b=1", "list.x=1", "a.b.c=1"])
+def test_settings_that_lead_nowhere(setting: str) -> None:
+    with pytest.raises(NsbenchError, match="--set"):
+        apply_settings({"a": 1, "list": [{"b": 1}]}, [setting])
+
+
+def test_files_that_are_no_toml(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("a = ")
+    with pytest.raises(NsbenchError, match="not valid TOML"):
+        read_toml(broken)
+    with pytest.raises(NsbenchError, match=r"cannot read .*absent\.toml"):
+        read_toml(tmp_path / "absent.toml")

@@ -1,0 +1,41 @@
+import pytest
+
+from nsbench.util import progress
+
+
+def test_plain_lines_say_rate_and_time_left(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    now = iter([0.0, 20.0, 25.0, 40.0, 40.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with progress.stage("fog", 400) as advance:
+        advance(200, "loss 1.5")
+        advance(50)
+        advance(150)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [
+        "fog: 200 of 400 images, 10/s, 20 s left loss 1.5",
+        "fog: 400 images in 40.0 s, 10/s",
+    ]
+
+
+def test_a_failed_stage_does_not_say_that_it_is_done(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="stop"), progress.stage("fog", 3):
+        raise ValueError("stop")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_stage_of_unknown_length(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    now = iter([0.0, 20.0, 40.0, 40.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with progress.stage("fog", None) as advance:
+        advance(200)
+        advance(200)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [
+        "fog: 200 images, 10/s",
+        "fog: 400 images, 10/s",
+        "fog: 400 images in 40.0 s, 10/s",
+    ]

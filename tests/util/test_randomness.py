@@ -1,0 +1,37 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from nsbench.util.randomness import generator, permuted, stable_hash
+
+
+def test_hashes_are_the_same_on_every_machine() -> None:
+    assert stable_hash("digits", 7) == 86251032987204265304340427801091898431
+    assert stable_hash("ab", "c") != stable_hash("a", "bc")
+
+
+def test_streams_depend_on_every_key() -> None:
+    first = generator(0, "image", "fog/3").random(3).tolist()
+    assert generator(0, "image", "fog/3").random(3).tolist() == first
+    for other in (generator(1, "image", "fog/3"), generator(0, "image", "fog/4")):
+        assert other.random(3).tolist() != first
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 17, 1000])
+def test_permuted_is_a_permutation(count: int) -> None:
+    found = permuted(np.arange(count), count, "some", "keys")
+    assert sorted(found.tolist()) == list(range(count))
+    assert permuted(np.array([count - 1]), count, "some", "keys")[0] == found[-1]
+
+
+def test_permutations_are_uniform() -> None:
+    # over many keys each of the 6 orders of 3 comes up about equally often
+    orders = Counter(tuple(permuted(np.arange(3), 3, key).tolist()) for key in range(6000))
+    assert len(orders) == 6
+    assert all(880 < count < 1120 for count in orders.values())  # 4 standard deviations
+    # a random permutation has one fixed point on average, whatever its size
+    fixed = [
+        int((permuted(np.arange(500), 500, key) == np.arange(500)).sum()) for key in range(400)
+    ]
+    assert 0.8 < np.mean(fixed) < 1.2
