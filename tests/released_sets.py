@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, PERTURBATIONS, frame_count
-from nsbench.suites.load import CorruptionSuite, load_suite
+from nsbench.suites.corruption import CorruptionSuite
+from nsbench.suites.load import load_suite
 
 MODEL = "test_resnet.r160_in1k"
 CLASSES = {"n01440764": 0, "n01443537": 1, "n01770393": 71, "n01819313": 89, "n01910747": 107}

@@ -7,7 +7,9 @@ from PIL import Image
 
 from nsbench.augment.crops import cutout, flip, pad_crop
 from nsbench.augment.randaugment import is_paper, parse_randaugment
-from nsbench.data.transforms import Preprocessing, center_crop, training_transform
+from nsbench.augment.timm_transforms import training_transform
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import center_crop
 from nsbench.recipes.recipe import Generation
 from nsbench.util.errors import NsbenchError
 

@@ -1,17 +1,18 @@
 """Speed against a reference: both sides in one run, on the user's own machine."""
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
+from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from nsbench.data.transforms import normalize
 from nsbench.evaluation.fgsm import fgsm_logits
 from nsbench.models import build, resolve_device
-from nsbench.util.files import environment
 from nsbench.util.progress import stage
+from nsbench.util.provenance import environment
+from nsbench.util.timing import timed
 
 EPSILONS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
@@ -91,18 +92,3 @@ def _forward_side(model: torch.nn.Module, images: torch.Tensor) -> Callable[[], 
                 model(normalize(images, IMAGENET_MEAN, IMAGENET_STD))
 
     return run
-
-
-def timed(side: Callable[[], object], device: torch.device) -> float:
-    """Seconds that a call takes, with what it started on the device."""
-    synchronize(device)
-    start = time.perf_counter()
-    side()
-    synchronize(device)
-    return time.perf_counter() - start
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -4,24 +4,21 @@ import multiprocessing
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import foolbox
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from nsbench.bench.attack import synchronize, timed
+from nsbench.bench.photographs import photographs
 from nsbench.corruptions import corrupt, package
-from nsbench.data.transforms import Preprocessing, center_crop
 from nsbench.models import resolve_device
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import environment
 from nsbench.util.progress import stage
+from nsbench.util.provenance import environment
+from nsbench.util.timing import synchronize, timed
 
 Side = Callable[[str, int], None]
 COPY_BYTES = 2**28
@@ -77,14 +74,6 @@ def bench_corruptions(
         "memory_copies": _memory_copies(images.to(target), cells),
         "environment": environment(str(target)),
     }
-
-
-def photographs(image_size: int, count: int) -> torch.Tensor:
-    """The photographs that come with foolbox, as uint8 (count, 3, S, S)."""
-    files = sorted((Path(foolbox.__file__).parent / "data").glob("imagenet_*.jpg"))
-    size = Preprocessing(image_size=image_size, interpolation="bilinear")
-    crops = [center_crop(Image.open(file).convert("RGB"), size) for file in files]
-    return torch.from_numpy(np.stack([crops[index % len(crops)] for index in range(count)]))
 
 
 def _own_side(images: torch.Tensor) -> Side:

@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from nsbench.bench.attack import timed
-from nsbench.bench.corruptions import photographs
+from nsbench.bench.photographs import photographs
 from nsbench.data.open import SourceSpec, open_source
+from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.readers.folder import FolderSource
-from nsbench.data.transforms import Preprocessing, normalize
-from nsbench.evaluation.batches import Corrupted
+from nsbench.data.transforms import normalize
+from nsbench.evaluation.corruption import CorruptionPasses
 from nsbench.evaluation.decoded import load_images
 from nsbench.evaluation.options import Options, make_options
-from nsbench.evaluation.plan import Plan, crop_size, make_plan, read_images
-from nsbench.evaluation.runner import ready, run_corruption
+from nsbench.evaluation.plan import SuitePlan, crop_for, make_plan, read_images
+from nsbench.evaluation.runner import ready
 from nsbench.models import Classifier, build, place
-from nsbench.suites.load import CorruptionSuite
-from nsbench.util.files import environment
+from nsbench.suites.corruption import CorruptionSuite
 from nsbench.util.progress import stage
+from nsbench.util.provenance import environment
+from nsbench.util.timing import timed
 
 SIZE = 224
 JPEGS = 200
@@ -80,7 +81,7 @@ def bench_eval(
     }
 
 
-def _plan(folder: Path, arch: str, models: int, images: int, options: Options) -> Plan:
+def _plan(folder: Path, arch: str, models: int, images: int, options: Options) -> SuitePlan:
     """A suite of photographs for untrained models, with the crops read."""
     pixels = photographs(SIZE, images).permute(0, 2, 3, 1).numpy()
     np.save(folder / "images.npy", pixels)
@@ -88,7 +89,7 @@ def _plan(folder: Path, arch: str, models: int, images: int, options: Options) -
     spec = SourceSpec(source=str(folder / "images.npy"), label_space="indices")
     suite = CorruptionSuite(name="bench", source=spec, kind="corruption", image_size=SIZE)
     loaded = [ready(_untrained(arch, number, folder, options), options) for number in range(models)]
-    plan = make_plan(suite, open_source(spec), None, loaded, options)
+    plan = make_plan(CorruptionPasses(suite), open_source(spec), None, loaded, options)
     read_images([plan], options)
     return plan
 
@@ -106,35 +107,34 @@ def _untrained(arch: str, number: int, folder: Path, options: Options) -> Classi
     )
 
 
-def _sides(plan: Plan, options: Options) -> dict[str, Callable[[str], object]]:
-    suite, tasks = plan.suite, plan.tasks
-    assert isinstance(suite, CorruptionSuite)
-    crops = plan.images.crops(crop_size(suite, tasks[0].model))
-    corrupted = Corrupted(suite, crops, plan.images.own_ids, options)
+def _sides(plan: SuitePlan, options: Options) -> dict[str, Callable[[str], object]]:
+    passes, runs = plan.passes, plan.runs
+    assert isinstance(passes, CorruptionPasses)
+    crops = plan.images.crops(crop_for(plan.suite, runs[0].model))
     resident = list(_resident(plan, options))
 
     def evaluation(cell: str) -> None:
-        for task in tasks:
-            task.missing = [cell]
-        run_corruption(plan, tasks, options, lambda count=1, note="": None)
+        for run in runs:
+            run.missing = [cell]
+        passes.run(plan, runs, options, lambda count=1, note="": None)
 
     def forward(_: str) -> None:
         with torch.inference_mode(), options.autocast():
             for batch in resident:
-                for task in tasks:
-                    task.model.module(batch)
+                for run in runs:
+                    run.model.module(batch)
 
     def corruption(cell: str) -> None:
-        for _ in corrupted.batches([cell]):
+        for _ in passes.corrupted(crops, plan.images.own_ids, [cell], options):
             pass
 
     return {"evaluation": evaluation, "forward": forward, "corruption": corruption}
 
 
-def _resident(plan: Plan, options: Options) -> Iterator[torch.Tensor]:
+def _resident(plan: SuitePlan, options: Options) -> Iterator[torch.Tensor]:
     """Normalised batches on the device."""
-    model = plan.tasks[0].model
-    crops = plan.images.crops(crop_size(plan.suite, model))
+    model = plan.runs[0].model
+    crops = plan.images.crops(crop_for(plan.suite, model))
     size = model.preprocessing
     for start in range(0, len(crops), options.batch_size):
         batch = crops.batch(slice(start, min(start + options.batch_size, len(crops))))

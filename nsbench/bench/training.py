@@ -18,12 +18,12 @@ from torch.nn.functional import cross_entropy
 from nsbench.augment.keys import image_keys
 from nsbench.augment.pipeline import Augmentation
 from nsbench.augment.randaugment import parse_randaugment
-from nsbench.bench.attack import timed
-from nsbench.bench.corruptions import photographs
+from nsbench.augment.timm_transforms import training_transform
+from nsbench.bench.photographs import photographs
 from nsbench.data.open import Source, SourceSpec, open_source
-from nsbench.data.transforms import Preprocessing, normalize, training_transform
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import normalize
 from nsbench.models import Classifier, build, place, resolve_device
-from nsbench.precision import autocast
 from nsbench.pseudo_labels.pipeline import LabeledByTeacher
 from nsbench.pseudo_labels.predict import predict
 from nsbench.recipes.recipe import Generation, PseudoLabels
@@ -31,8 +31,10 @@ from nsbench.training.batches import Labeled, Plan, Stream, training_batches
 from nsbench.training.state import TrainingState
 from nsbench.training.step import Settings, Update
 from nsbench.util.config import parse
-from nsbench.util.files import environment
+from nsbench.util.device import autocast
 from nsbench.util.progress import stage
+from nsbench.util.provenance import environment
+from nsbench.util.timing import timed
 
 CLASSES = 1000
 TIMM = "rand-m9-n2-p1.0"

@@ -1,1 +1,1 @@
-"""The groups of commands: parse, call, print."""
+"""The commands, one file each: parse, call, print."""

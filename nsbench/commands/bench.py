@@ -23,7 +23,8 @@ def attack(
 ) -> None:
     """Time an FGSM curve of 8 epsilons by nsbench and by foolbox."""
     from nsbench.bench.attack import bench_attack
-    from nsbench.reporting.tables import bench_table, print_table
+    from nsbench.reporting.bench_tables import bench_table
+    from nsbench.reporting.tables import print_table
 
     result = bench_attack(arch, image_size, batch_size, rounds, device=device)
     print_table(bench_table(result))
@@ -47,7 +48,8 @@ def bench_the_evaluation(
 ) -> None:
     """Time ImageNet-C on the fly beside the bare forward passes, and the reading of JPEG files."""
     from nsbench.bench.evaluation import bench_eval
-    from nsbench.reporting.tables import bench_table, print_table
+    from nsbench.reporting.bench_tables import bench_table
+    from nsbench.reporting.tables import print_table
 
     result = bench_eval(
         arch,
@@ -82,7 +84,8 @@ def bench_the_training(
 ) -> None:
     """Time a student's steps beside bare ones, labeling, and RandAugment beside timm's."""
     from nsbench.bench.training import bench_train
-    from nsbench.reporting.tables import bench_table, print_table
+    from nsbench.reporting.bench_tables import bench_table
+    from nsbench.reporting.tables import print_table
 
     result = bench_train(
         arch,
@@ -118,7 +121,8 @@ def bench_the_corruptions(
     """Time the corruptions by nsbench and by the package imagecorruptions, on the same cores."""
     from nsbench.bench.corruptions import bench_corruptions
     from nsbench.names import CORRUPTIONS
-    from nsbench.reporting.tables import bench_table, corruptions_table, print_tables
+    from nsbench.reporting.bench_tables import bench_table, corruptions_table
+    from nsbench.reporting.tables import print_tables
 
     result = bench_corruptions(
         corruption or CORRUPTIONS,

@@ -62,7 +62,8 @@ def make_imagenet_c(
     from nsbench.data.open import SourceSpec
     from nsbench.names import CORRUPTIONS, SEVERITIES
     from nsbench.released import make
-    from nsbench.reporting.tables import made_table, print_table
+    from nsbench.reporting.bench_tables import made_table
+    from nsbench.reporting.tables import print_table
 
     summary = make.make_imagenet_c(
         SourceSpec(source=source, split=split),
@@ -109,7 +110,8 @@ def make_imagenet_p(
     from nsbench.data.open import SourceSpec
     from nsbench.names import PERTURBATIONS
     from nsbench.released import make
-    from nsbench.reporting.tables import made_table, print_table
+    from nsbench.reporting.bench_tables import made_table
+    from nsbench.reporting.tables import print_table
 
     summary = make.make_imagenet_p(
         SourceSpec(source=source, split=split),

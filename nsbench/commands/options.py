@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options of commands, and how they are parsed: a name each, so that signatures stay short."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -60,9 +60,61 @@ MarkdownFile = Annotated[
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1 …; by default the GPU if there is one.")
 ]
-Precision = Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the random draws.")]
+Precision = Annotated[str, typer.Option(help="float32, bfloat16 or float16, for the forward pass.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
 Data = Annotated[
     list[Path] | None,
-    typer.Option("--data", help="Data roots; by default those in NSBENCH_DATA."),
+    typer.Option("--data", help="Folders of data sets; by default those in NSBENCH_DATA."),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")]
+
+# What is evaluated
+Models = Annotated[
+    list[str],
+    typer.Argument(
+        help="Run folders (all their generations), generation folders, timm:NAME, checkpoint files "
+        "(.safetensors, .pth, .pt, .bin; with --arch), FILE.onnx, or python:MODULE:FUNCTION, which "
+        "runs your function and takes the module that it returns."
+    ),
+]
+SuiteOption = Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")]
+SuiteArgument = Annotated[list[str], typer.Argument(help="Shipped suites, or TOML files.")]
+SomeSuites = Annotated[
+    list[str] | None, typer.Option(help="Names of suites; by default all that both have.")
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Only 5,000 images of a suite, the same everywhere.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many images.")]
+
+# What models do not say themselves
+Arch = Annotated[str | None, typer.Option(help="timm architecture of checkpoint files.")]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option("--weights", help="Checkpoint for timm:NAME, in place of the hub's."),
+]
+ClassNames = Annotated[Path | None, typer.Option(help="Names of the models' outputs, one a line.")]
+InputSize = Annotated[int | None, typer.Option(help="Pixels of the models' input.")]
+CropPct = Annotated[
+    float | None, typer.Option(help="Share of the short side that is kept, up to 1.")
+]
+Interpolation = Annotated[str | None, typer.Option(help="nearest, bilinear, bicubic or lanczos.")]
+Channels = Annotated[
+    list[float] | None, typer.Option(help="Red, green and blue, in units of [0, 1].")
+]
+
+# How an evaluation runs
+BatchSize = Annotated[int, typer.Option(min=1, help="Images a forward pass.")]
+ChannelsLast = Annotated[
+    bool, typer.Option(help="Memory order of images; channels last is the faster one.")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the models with torch.compile.")]
+Cache = Annotated[
+    Path | None, typer.Option(help="A folder that keeps decoded images for later commands.")
+]
+
+# What is read from disk
+OneModel = Annotated[
+    Path, typer.Argument(help="One model: a generation folder, or a folder of its results.")
+]
+Runs = Annotated[list[Path], typer.Argument(help="Run folders, or folders of results.")]

@@ -1,4 +1,4 @@
-"""`nsbench train` and `nsbench recipes`."""
+"""`nsbench train`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,22 +6,15 @@ from typing import Annotated
 import typer
 
 import nsbench
-from nsbench.commands.options import Data, Device, JsonFile, WithVariants
+from nsbench.commands.options import Data, Device, DryRun, JsonFile
 from nsbench.util.progress import say
 
-
-def add_training(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.command(
-        cls=WithVariants,
-        epilog="Examples:\n\n`nsbench train quickstart`\n\n"
-        "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`\n\n"
-        "`nsbench train imagenet-b0 --data /data --dry-run --devices 8`\n\n"
-        "`nsbench train quickstart --variants no-noise hard-labels`",
-    )(train)
-    app.command(
-        epilog="Examples:\n\n`nsbench recipes`\n\n`nsbench recipes cifar10-4k > my-recipe.toml`"
-    )(recipes)
+TRAIN_EXAMPLES = (
+    "Examples:\n\n`nsbench train quickstart`\n\n"
+    "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`\n\n"
+    "`nsbench train imagenet-b0 --data /data --dry-run --devices 8`\n\n"
+    "`nsbench train quickstart --variants no-noise hard-labels`"
+)
 
 
 def train(
@@ -35,10 +28,8 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="A run folder to go on with, by the recipe in it.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would take.")
-    ] = False,
-    devices: Annotated[int, typer.Option(min=1, help="Devices that --dry-run reckons with.")] = 1,
+    dry_run: DryRun = False,
+    devices: Annotated[int, typer.Option(min=1, help="Devices that --dry-run counts on.")] = 1,
     variants: Annotated[
         list[str] | None,
         typer.Option(help="Also train these variants of the recipe; without a name, all of them."),
@@ -54,13 +45,14 @@ def train(
     `torchrun --nproc-per-node N -m nsbench train …`.
     """
     from nsbench.data.catalog import set_roots
-    from nsbench.reporting.tables import print_table, training_table
+    from nsbench.reporting.run_tables import training_table
+    from nsbench.reporting.tables import print_table
     from nsbench.util import distributed
 
     set_roots(data)
     asked = variants or None
     if dry_run:
-        from nsbench.reporting.recipe_tables import training_estimate_table
+        from nsbench.reporting.run_tables import training_estimate_table
         from nsbench.training.estimate import estimate
 
         rows = estimate(
@@ -76,20 +68,3 @@ def train(
     if main_process:
         print_table(training_table(folder), json)
     say(f"the run is in {folder}")
-
-
-def recipes(
-    name: Annotated[
-        str | None, typer.Argument(help="A shipped recipe, to print its TOML file.")
-    ] = None,
-    json: JsonFile = None,
-) -> None:
-    """List the shipped recipes, or print one to edit."""
-    from nsbench.recipes.recipe import recipe_file
-    from nsbench.reporting.recipe_tables import recipes_table
-    from nsbench.reporting.tables import print_table
-
-    if name:
-        print(recipe_file(name).read_text(encoding="utf-8"), end="")
-    else:
-        print_table(recipes_table(), json)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.data.open import Source
-from nsbench.data.transforms import Preprocessing, center_crop
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import center_crop
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,10 +22,10 @@ def clean_crops(
     source: Source, indices: NDArray[np.int64], size: Preprocessing
 ) -> Iterator[NDArray[np.uint8]]:
     """The centre crop of each image, in order; several threads read ahead."""
-    return in_order(lambda index: center_crop(source.image(index), size), indices.tolist())
+    return prefetch_map(lambda index: center_crop(source.image(index), size), indices.tolist())
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], ahead: int = 256) -> Iterator[R]:
+def prefetch_map(work: Callable[[T], R], items: Iterable[T], ahead: int = 256) -> Iterator[R]:
     """The results of `work` in the order of the items; a thread a core works ahead.
 
     More would only pass the interpreter around: reading from a disk that is far away is for

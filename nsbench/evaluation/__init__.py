@@ -1,1 +1,5 @@
-"""Models times cells to predictions, predictions to metrics."""
+"""Models times cells to predictions. `register` adds a kind of suite."""
+
+from nsbench.evaluation.register import register
+
+__all__ = ["register"]

@@ -1,30 +1,65 @@
-"""The answers to attacked images."""
+"""Passes of attack suites: each model is attacked by itself, at its own input size."""
 
 import torch
 
-from nsbench.evaluation.fgsm import Logits, fgsm_logits, pgd_logits
+from nsbench.evaluation.batches import clean_batches
+from nsbench.evaluation.fgsm import Logits, fgsm_logits, frozen, pgd_logits
+from nsbench.evaluation.forward import masked
+from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
-from nsbench.suites.load import AttackSuite
+from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
+from nsbench.suites.attack import AttackSuite, epsilon_cell
+from nsbench.util.progress import Advance
 
 
-def attacked(
-    suite: AttackSuite,
-    logits: Logits,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    epsilons: list[float],
-    options: Options,
-) -> torch.Tensor:
-    """Logits (B, K, C) of uint8 images (B, 3, S, S) under each of K epsilons in units of 1/255."""
-    scaled = [epsilon / 255 for epsilon in epsilons]
+class AttackPasses(Passes[AttackSuite]):
+    """All missing epsilons of a batch at once."""
 
-    def curve(some: slice) -> torch.Tensor:
-        arguments = logits, images[some] / 255, labels[some], scaled
-        with options.autocast():
-            if suite.steps and suite.relative_step:
-                found = pgd_logits(*arguments, suite.steps, suite.relative_step)
-            else:
-                found = fgsm_logits(*arguments)
-            return torch.stack(list(found), 1)
+    def forward_passes(self, run: ModelRun) -> float:
+        """Of an attacked image; a gradient is worth three.
 
-    return options.memory.in_parts(curve, len(images))
+        One serves all epsilons of FGSM. PGD takes one a step, and foolbox looks at the result.
+        """
+        steps = self.suite.steps
+        return 2.0 + 3 * steps if steps else 1 + 3 / max(1, len(run.missing))
+
+    def run(
+        self, plan: SuitePlan, runs: list[ModelRun], options: Options, advance: Advance
+    ) -> None:
+        """One model after the other, as an attack is on one model."""
+        suite, images = self.suite, plan.images
+        for run in runs:
+            epsilons = [e for e in suite.epsilons if epsilon_cell(e) in run.missing]
+            labels = torch.from_numpy(run.labels(images)[images.rows]).to(options.device)
+            for batch in clean_batches(images.crops(crop_for(suite, run.model)), options):
+                with frozen(run.model.module):
+                    curve = self.attacked(
+                        masked(run), batch.images, labels[batch.rows], epsilons, options
+                    )
+                for epsilon, logits in zip(epsilons, curve.unbind(1), strict=True):
+                    run.add(epsilon_cell(epsilon), logits)
+                    advance(len(batch.images))
+            for epsilon in epsilons:
+                run.finish(epsilon_cell(epsilon), images)
+
+    def attacked(
+        self,
+        logits: Logits,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        epsilons: list[float],
+        options: Options,
+    ) -> torch.Tensor:
+        """Logits (B, K, C) of uint8 images (B, 3, S, S) under K epsilons in units of 1/255."""
+        suite, scaled = self.suite, [epsilon / 255 for epsilon in epsilons]
+
+        def curve(rows: slice) -> torch.Tensor:
+            arguments = logits, images[rows] / 255, labels[rows], scaled
+            with options.autocast():
+                if suite.steps and suite.relative_step:
+                    attacked = pgd_logits(*arguments, suite.steps, suite.relative_step)
+                else:
+                    attacked = fgsm_logits(*arguments)
+                return torch.stack(list(attacked), 1)
+
+        return options.batches.in_parts(curve, len(images))

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.open import Source
-from nsbench.data.prefetch import in_order
-from nsbench.data.transforms import Preprocessing, center_crop, resized
-from nsbench.evaluation.decoded_file import Array, Pixels, PixelWriter, cached
+from nsbench.data.prefetch import prefetch_map
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import center_crop, resized
+from nsbench.evaluation.decoded_file import Array, DecodedImages, DecodedWriter, cached
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 from nsbench.util.progress import counted, say, stage
@@ -27,7 +28,7 @@ FEW_LOST, LOST_SHARE = 10, 0.01
 
 def load_images(
     source: Source, indices: NDArray[np.int64], views: Sequence[View], cache: Path | None = None
-) -> list[Pixels]:
+) -> list[DecodedImages]:
     """The images in each view, each decoded once, by several threads.
 
     They go to memory if they fit in half of what is free, else to a temporary file; with `cache`,
@@ -39,7 +40,7 @@ def load_images(
     kept = [cache / _key(source, indices, view) if cache else None for view in views]
     found = [cached(path) if path else None for path in kept]
     todo = [place for place, pixels in enumerate(found) if pixels is None]
-    writers = [PixelWriter(len(indices) * bytes_of(views[place]), kept[place]) for place in todo]
+    writers = [DecodedWriter(len(indices) * bytes_of(views[place]), kept[place]) for place in todo]
     try:
         if todo:
             _decode(source, indices, [views[place] for place in todo], writers)
@@ -63,7 +64,7 @@ def bytes_of(view: View) -> int:
 
 
 def _decode(
-    source: Source, indices: NDArray[np.int64], views: list[View], writers: list[PixelWriter]
+    source: Source, indices: NDArray[np.int64], views: list[View], writers: list[DecodedWriter]
 ) -> None:
     def made(index: int) -> list[Array] | str:
         try:
@@ -73,7 +74,7 @@ def _decode(
         return [_view(image, view) for view in views]
 
     with stage(f"images of {source.name}", len(indices)) as advance:
-        for images in in_order(made, indices.tolist()):
+        for images in prefetch_map(made, indices.tolist()):
             for place, writer in enumerate(writers):
                 if isinstance(images, str):
                     writer.add(_black(views[place]), images)
@@ -91,7 +92,7 @@ def _black(view: View) -> Array:
     return np.zeros((3, side, side), np.uint8)
 
 
-def _check(source: Source, indices: NDArray[np.int64], views: list[Pixels]) -> None:
+def _check(source: Source, indices: NDArray[np.int64], views: list[DecodedImages]) -> None:
     """Tell of unreadable images. Raises NsbenchError if they are too many."""
     reasons = [reason for pixels in views[:1] for reason in pixels.unreadable.values()]
     if not reasons:

@@ -16,7 +16,7 @@ Array = NDArray[np.uint8]
 CPU = torch.device("cpu")
 
 
-class Pixels:
+class DecodedImages:
     """Images of one view, uint8 (3, H, W) each, in an open file that is read where it is asked.
 
     unreadable: rows of images that could not be read, and why; they are black here.
@@ -48,14 +48,14 @@ class Pixels:
                 _read(self._file, image, start)
         return torch.from_numpy(out)
 
-    def take(self, rows: NDArray[np.int64]) -> "Pixels":
+    def take(self, rows: NDArray[np.int64]) -> "DecodedImages":
         """Only some images, in this order."""
         lost = {
             place: self.unreadable[row]
             for place, row in enumerate(rows.tolist())
             if row in self.unreadable
         }
-        return Pixels(self._file, self._shapes[rows], self._starts[rows], lost)
+        return DecodedImages(self._file, self._shapes[rows], self._starts[rows], lost)
 
 
 def _read(file: int, out: Array, start: int) -> None:
@@ -68,8 +68,8 @@ def _read(file: int, out: Array, start: int) -> None:
         view, start = view[count:], start + count
 
 
-class PixelWriter:
-    """Takes images one by one, and is a `Pixels` of them at the end.
+class DecodedWriter:
+    """Takes images one by one, and is a `DecodedImages` of them at the end.
 
     expected: their bytes, roughly. kept: where to keep them, None for as long as this process runs.
     Raises NsbenchError where there is no room.
@@ -102,7 +102,7 @@ class PixelWriter:
             Path(self._temporary).unlink(missing_ok=True)
             self._temporary = None
 
-    def done(self) -> Pixels:
+    def done(self) -> DecodedImages:
         """The images; they are kept from now on."""
         if self._kept and self._temporary:
             os.chmod(self._temporary, 0o644)
@@ -128,7 +128,7 @@ def _open(expected: int, kept: Path | None) -> tuple[int, str | None]:
         return os.dup(file.fileno()), None
 
 
-def cached(kept: Path) -> Pixels | None:
+def cached(kept: Path) -> DecodedImages | None:
     """What an earlier command kept, if it is whole."""
     try:
         index, size = read_json(_index(kept)), kept.stat().st_size
@@ -141,10 +141,10 @@ def cached(kept: Path) -> Pixels | None:
         return None  # it is made anew, and replaced
 
 
-def _pixels(file: int, shapes: list[tuple[int, ...]], lost: dict[int, str]) -> Pixels:
+def _pixels(file: int, shapes: list[tuple[int, ...]], lost: dict[int, str]) -> DecodedImages:
     table = np.array(shapes, np.int64).reshape(-1, 3)
     starts = np.concatenate([[0], np.cumsum(table.prod(1))[:-1]]).astype(np.int64)
-    return Pixels(file, table, starts[: len(table)], lost)
+    return DecodedImages(file, table, starts[: len(table)], lost)
 
 
 def _runs(shapes: list[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:

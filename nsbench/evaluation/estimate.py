@@ -6,22 +6,24 @@ from typing import Any
 
 import torch
 
-from nsbench import perturbations
-from nsbench.bench.attack import synchronize
-from nsbench.corruptions import corrupt
 from nsbench.evaluation.decoded import bytes_of
-from nsbench.evaluation.model_run import Task
+from nsbench.evaluation.forward import logits_of
+from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
-from nsbench.evaluation.plan import Plan, views
-from nsbench.evaluation.released_files import parts
-from nsbench.evaluation.runner import answer, cell_images, make_plans, work
+from nsbench.evaluation.plan import SuitePlan
+from nsbench.evaluation.runner import make_plans
 from nsbench.models import Classifier
-from nsbench.suites.load import AttackSuite, CorruptionSuite, PerturbationSuite, Suite
+from nsbench.suites.base import Suite
+from nsbench.util.timing import synchronize
 
 ROW_BYTES = 30
 """About what a row of predictions takes on disk."""
 
-SAMPLE, SECONDS = 8, 0.2
+SAMPLE = 8
+"""Images that are made to time their making."""
+
+SECONDS = 0.2
+"""How long a measurement takes; the clock of a shared machine is no better in a longer one."""
 
 
 def estimate(
@@ -32,85 +34,68 @@ def estimate(
     Seconds are those of the forward passes and of making images, which is counted for the first
     model only. Nothing is written. Raises NsbenchError as `evaluate` does.
     """
-    rates: dict[str, float] = {}
-    costs: dict[str, float] = {}
+    forward: dict[str, float] = {}
+    making: dict[str, float] = {}
     return [
-        _row(plan, task, options, rates, costs)
+        _row(plan, run, options, forward, making)
         for plan in make_plans(models, suites, options)
-        for task in plan.tasks
+        for run in plan.runs
     ]
 
 
 def _row(
-    plan: Plan, task: Task, options: Options, rates: dict[str, float], costs: dict[str, float]
+    plan: SuitePlan,
+    run: ModelRun,
+    options: Options,
+    forward: dict[str, float],
+    making: dict[str, float],
 ) -> dict[str, Any]:
-    passes = work(plan, task)
-    if passes and task.model.weights not in rates:
-        rates[task.model.weights] = _forward_seconds(task, options)
-    seconds = passes * _passes_each(plan, task) * rates.get(task.model.weights, 0.0)
-    if task is _first(plan):
+    """forward, making: seconds an image, by weights and by cell, which are measured once."""
+    passes, key = plan.work(run), run.model.weights
+    if passes and key not in forward:
+        forward[key] = _forward_seconds(run, options)
+    seconds = passes * plan.passes.forward_passes(run) * forward.get(key, 0.0)
+    if run is next((other for other in plan.runs if other.missing), None):
         seconds += sum(
-            cell_images(plan, cell) * _cost(plan, cell, options, costs) for cell in task.missing
+            plan.image_count(cell) * _making_seconds(plan, cell, options, making)
+            for cell in run.missing
         )
-    decoded = sum(bytes_of(view) for view in views(plan, task)) if passes else 0
-    shown = dict.fromkeys(map(plan.of, task.missing))
+    decoded = sum(map(bytes_of, plan.passes.views(run))) if passes else 0
+    needed = dict.fromkeys(map(plan.images_of, run.missing))
     return {
         "suite": plan.suite.name,
-        "model": task.model.name,
-        "cells": len(task.missing),
+        "model": run.model.name,
+        "cells": len(run.missing),
         "of_cells": len(plan.suite.cells()),
         "images": len(plan.images.indices),
         "forward_passes": passes,
         "seconds": seconds,
         "bytes": passes * ROW_BYTES,
-        "decoded_bytes": decoded * sum(len(images.rows) for images in shown),
+        "decoded_bytes": decoded * sum(len(images.rows) for images in needed),
     }
 
 
-def _first(plan: Plan) -> Task | None:
-    return next((task for task in plan.tasks if task.missing), None)
-
-
-def _passes_each(plan: Plan, task: Task) -> float:
-    """Forward passes an attacked image takes; a gradient is worth three.
-
-    One serves all epsilons of FGSM. PGD takes one a step, and foolbox looks at the result.
-    """
-    if not isinstance(plan.suite, AttackSuite) or not task.missing:
-        return 1.0
-    return 2.0 + 3 * plan.suite.steps if plan.suite.steps else 1 + 3 / len(task.missing)
-
-
-def _forward_seconds(task: Task, options: Options) -> float:
-    size = task.model.preprocessing.image_size
+def _forward_seconds(run: ModelRun, options: Options) -> float:
+    size = run.model.preprocessing.image_size
     count = min(options.batch_size, 64)
     images = torch.zeros(count, 3, size, size, dtype=torch.uint8, device=options.device)
-    return _timed(lambda: answer(task, images, options), options.device) / count
+    return _seconds(lambda: logits_of(run, images, options), options.device) / count
 
 
-def _cost(plan: Plan, cell: str, options: Options, costs: dict[str, float]) -> float:
+def _making_seconds(
+    plan: SuitePlan, cell: str, options: Options, making: dict[str, float]
+) -> float:
     """Seconds to make an image of a cell; none for those that are read."""
     suite = plan.suite
-    if cell == "clean" or plan.files or not isinstance(suite, CorruptionSuite | PerturbationSuite):
-        return 0.0
-    key = f"{suite.kind} {cell} {suite.image_size}"
-    if key not in costs:
-        size = suite.image_size
-        images = torch.zeros(SAMPLE, 3, size, size, dtype=torch.uint8, device=options.device)
-        ids = [str(row) for row in range(SAMPLE)]
-
-        def made() -> object:
-            if isinstance(suite, CorruptionSuite):
-                name, severity = parts(cell)
-                return corrupt(images, name, severity, ids=ids)
-            return list(perturbations.frames(images, cell, ids=ids, size=size))
-
-        frames = 1 if isinstance(suite, CorruptionSuite) else perturbations.frame_count(cell, size)
-        costs[key] = _timed(made, options.device) / (SAMPLE * frames)
-    return costs[key]
+    key = f"{suite.kind} {cell} {suite.crop and suite.crop.image_size}"
+    if key not in making:
+        make = plan.passes.maker(cell, options.device, SAMPLE)
+        count = SAMPLE * suite.frame_count(cell)
+        making[key] = _seconds(make, options.device) / count if make else 0.0
+    return making[key]
 
 
-def _timed(call: Callable[[], object], device: torch.device) -> float:
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
     """Seconds of one call, the first not counted."""
     call()
     synchronize(device)

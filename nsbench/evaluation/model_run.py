@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.data.open import Source, label_sets, origin
-from nsbench.data.transforms import Preprocessing
-from nsbench.evaluation.decoded_file import Pixels
+from nsbench.data.label_files import origin
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.spec import Source, label_sets
+from nsbench.evaluation.decoded_file import DecodedImages
 from nsbench.models import Classifier
 from nsbench.predictions import TOP, Predictions, Store
 from nsbench.util import distributed
@@ -19,19 +20,19 @@ Confidence = NDArray[np.float32]
 
 
 @dataclass(eq=False)
-class Images:
+class SuiteImages:
     """The images of a suite, of which this process sees some.
 
     indices: of all of them in the source, int64 (N,). rows: of `indices`, those of this process.
-    outside: whether they are of no class among the answers. pixels: of those rows by view, once
-    they are read.
+    unknown_classes: whether they are of no class among the outputs. decoded: those rows by view,
+    once they are read.
     """
 
     source: Source
     indices: NDArray[np.int64]
     rows: NDArray[np.int64]
-    outside: bool = False
-    pixels: dict[str, Pixels] = field(default_factory=dict)
+    unknown_classes: bool = False
+    decoded: dict[str, DecodedImages] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -50,7 +51,7 @@ class Images:
 
     @property
     def own_ids(self) -> list[str]:
-        """Their ids."""
+        """Ids of the images of this process."""
         return [self.source.ids[index] for index in self.own.tolist()]
 
     @property
@@ -59,27 +60,26 @@ class Images:
         assert self.source.labels is not None
         return self.source.labels[self.indices]
 
-    def crops(self, size: Preprocessing) -> Pixels:
-        """The centre crops of a size."""
-        return self.pixels[str(size)]
+    def crops(self, preprocessing: Preprocessing) -> DecodedImages:
+        """The centre crops that a preprocessing makes."""
+        return self.decoded[str(preprocessing)]
 
-    def wholes(self, side: int) -> Pixels:
-        """The images resized to a short side."""
-        return self.pixels[str(side)]
+    def wholes(self, side: int) -> DecodedImages:
+        """The images resized to a short side in pixels."""
+        return self.decoded[str(side)]
 
     @property
     def unreadable(self) -> dict[int, str]:
-        """Images of this process that cannot be read, by place in `rows`, and why."""
-        return {
-            row: why for pixels in self.pixels.values() for row, why in pixels.unreadable.items()
-        }
+        """Images of this process that cannot be read, by position in `rows`, and why."""
+        views = self.decoded.values()
+        return {row: why for images in views for row, why in images.unreadable.items()}
 
 
 @dataclass(eq=False)
-class Task:
+class ModelRun:
     """One model on one suite: its store, its view of the classes, and the cells still missing.
 
-    classes: for each class of the source, the answer that stands for it. columns: the answers that
+    classes: for each class of the source, the output that stands for it. columns: the outputs that
     count, None for all.
     """
 
@@ -90,42 +90,42 @@ class Task:
     missing: list[str]
     rows: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = field(default_factory=dict)
 
-    def labels(self, images: Images) -> NDArray[np.int64]:
-        """All images' labels among the answers."""
+    def labels(self, images: SuiteImages) -> NDArray[np.int64]:
+        """All images' labels among the outputs."""
         return self.classes[images.labels]
 
     def add(self, cell: str, logits: torch.Tensor) -> None:
-        """Keep what a batch was answered, on its device."""
+        """Keep the top classes and the confidence of a batch, on its device."""
         confidence, top = logits.float().softmax(1).topk(min(TOP, logits.shape[1]))
         ranks = torch.nn.functional.pad(top, (0, TOP - top.shape[1]), value=-1)
         self.rows.setdefault(cell, []).append((ranks.int(), confidence[:, 0]))
 
     def join_clips(self, cell: str, frames: int) -> None:
-        """Turn the last batch's answers, frame by frame, into clips (B, F, 5) and (B, F)."""
-        parts = self.rows[cell]
-        last, parts[-frames:] = parts[-frames:], []
+        """Turn the last batch's frames, one after the other, into clips (B, F, 5) and (B, F)."""
+        batches = self.rows[cell]
+        last, batches[-frames:] = batches[-frames:], []
         top, confidence = zip(*last, strict=True)
-        parts.append((torch.stack(top, 1), torch.stack(confidence, 1)))
+        batches.append((torch.stack(top, 1), torch.stack(confidence, 1)))
 
-    def finish(self, cell: str, images: Images) -> None:
+    def finish(self, cell: str, images: SuiteImages) -> None:
         """Write the cell's rows, of all processes, and forget them.
 
-        Raises NsbenchError for answers that are no numbers.
+        Raises NsbenchError for outputs that are not finite.
         """
         top, confidence = self._taken(cell)
         lost = [row for row in images.unreadable if row < len(top)]
         top[lost], confidence[lost] = -1, 0
-        parts = distributed.gather((images.rows, top, confidence))
-        if parts:
-            rows = self._merged(images, parts)
+        shares = distributed.gather((images.rows, top, confidence))
+        if shares:
+            rows = self._merged(images, shares)
             self.store.write(cell, rows, len(rows.top) // len(rows.ids))
         self.missing.remove(cell)
 
     def _taken(self, cell: str) -> tuple[Top, Confidence]:
-        parts = self.rows.pop(cell, [])
-        if not parts:  # more processes than batches
+        batches = self.rows.pop(cell, [])
+        if not batches:  # more processes than batches
             return np.empty((0, TOP), np.int32), np.empty(0, np.float32)
-        top, confidence = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        top, confidence = (torch.cat(part).cpu().numpy() for part in zip(*batches, strict=True))
         if not np.isfinite(confidence).all():
             raise NsbenchError(
                 f"{self.model.name} answers with nan in the cell {cell}: look at its "
@@ -134,24 +134,24 @@ class Task:
         return top, confidence
 
     def _merged(
-        self, images: Images, parts: list[tuple[NDArray[np.int64], Top, Confidence]]
+        self, images: SuiteImages, shares: list[tuple[NDArray[np.int64], Top, Confidence]]
     ) -> Predictions:
         """All rows in order, a clip's ids and labels once."""
-        rows, top, confidence = parts[0]
-        if len(parts) > 1:
-            parts = [part for part in parts if len(part[0])]
-            rows, top, confidence = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        rows, top, confidence = shares[0]
+        if len(shares) > 1:
+            filled = [share for share in shares if len(share[0])]
+            rows, top, confidence = (np.concatenate(part) for part in zip(*filled, strict=True))
             order = np.argsort(rows)
             top, confidence = top[order], confidence[order]
-        labels = self._right(images, top).astype(np.int32)
+        labels = self._right_labels(images, top).astype(np.int32)
         return Predictions(images.ids, labels, top.reshape(-1, TOP), confidence.reshape(-1))
 
-    def _right(self, images: Images, top: Top) -> NDArray[np.int64]:
+    def _right_labels(self, images: SuiteImages, top: Top) -> NDArray[np.int64]:
         """Each image's label; of several right ones that which is ranked first; -1 for none."""
-        if images.outside:
+        if images.unknown_classes:
             return np.full(len(images.indices), -1)
         labels, sets = self.labels(images), label_sets(images.source)
-        if sets is None or top.ndim == 3:
+        if sets is None or top.ndim == 3:  # clips have the one label of their image
             return labels
         for row, index in enumerate(images.indices.tolist()):
             right = set(self.classes[list(sets[index])].tolist())

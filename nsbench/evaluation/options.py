@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from nsbench.models import resolve_device
-from nsbench.precision import PRECISIONS, autocast
 from nsbench.util import distributed
 from nsbench.util.config import nearest
-from nsbench.util.device import Memory
+from nsbench.util.device import PRECISIONS, AdaptiveBatchSize, autocast
 from nsbench.util.errors import NsbenchError
 
 BATCH = 250
@@ -35,7 +34,7 @@ class Options:
     cache: Path | None = None
     quick: bool = False
     limit: int | None = None
-    memory: Memory = field(default_factory=Memory)
+    batches: AdaptiveBatchSize = field(default_factory=AdaptiveBatchSize)
 
     @property
     def numerics(self) -> str:

@@ -1,4 +1,4 @@
-"""The changed images of a suite that are read from files."""
+"""The changed images of a suite that are read from released files, checked against the suite."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,141 +9,138 @@ from numpy.typing import NDArray
 
 from nsbench.corruptions import jpeg
 from nsbench.data.catalog import files_root
-from nsbench.data.open import Source
-from nsbench.data.prefetch import in_order
+from nsbench.data.prefetch import prefetch_map
+from nsbench.data.spec import Source
 from nsbench.evaluation.decoded_file import Array
-from nsbench.names import clip_folder, frame_count
+from nsbench.names import clip_folder
 from nsbench.released.reader import ClipFiles, CorruptedFiles
-from nsbench.suites.load import CorruptionSuite, PerturbationSuite
+from nsbench.suites.base import SizedSuite
+from nsbench.suites.corruption import CorruptionSuite, parse_cell
+from nsbench.suites.perturbation import PerturbationSuite
 from nsbench.util.errors import NsbenchError
 
 CLIP_BYTES = 2**28
+"""Bytes of decoded clips held at once: 47 clips of 31 frames at 224 px."""
 
 
-class Todo(NamedTuple):
-    """A batch of a cell that is to be made."""
+class CellRows(NamedTuple):
+    """A batch of a cell: rows of this process's images."""
 
     cell: str
     rows: slice
 
 
-def parts(cell: str) -> tuple[str, int]:
-    """The corruption and severity of a cell such as `fog/3`."""
-    name, severity = cell.split("/")
-    return name, int(severity)
+class ReleasedCorruptions:
+    """A corruption suite's images in files, for some images of its source.
 
-
-class FilesOf:
-    """A suite's changed images in files, for some images of its source.
-
-    indices: of these images in the source, int64 (N,).
+    indices: of these images in the source, int64 (N,). Raises NsbenchError if `files` is a data
+    set that is not found.
     """
 
-    def __init__(
-        self,
-        suite: CorruptionSuite | PerturbationSuite,
-        source: Source,
-        indices: NDArray[np.int64],
-    ) -> None:
+    def __init__(self, suite: CorruptionSuite, source: Source, indices: NDArray[np.int64]) -> None:
         assert suite.files is not None
         self._suite, self._source, self._indices = suite, source, indices
-        root = files_root(suite.files)
-        self._corrupted, self._clips = CorruptedFiles(root, source), ClipFiles(root, source)
+        self._files = CorruptedFiles(files_root(suite.files), source)
 
     def identity(self) -> str:
         """What the files are, once all of the suite's cells are there. Raises NsbenchError."""
-        if isinstance(self._suite, CorruptionSuite):
-            cells = [parts(cell) for cell in self._suite.cells() if cell != "clean"]
-            self._corrupted.check(cells)
-            self._check_manifest()
-            return f"the files {self._corrupted.identity(cells)[:16]}"
-        folders = [self._folder(name) for name in self._suite.perturbations]
-        self._clips.check(folders)
-        self._check_manifest()
-        return f"the files {self._clips.identity(folders)[:16]}"
+        cells = self._suite.corrupted_cells()
+        self._files.check(cells)
+        manifest = self._files.manifest
+        _check_manifest(self._suite, manifest)
+        if manifest and str(manifest.get("storage")).startswith("jpeg"):
+            _check_key(self._suite, manifest, "storage", f"jpeg-{self._suite.jpeg_quality}")
+        return f"the files {self._files.identity(cells)[:16]}"
 
     @property
-    def _manifest(self) -> dict[str, Any] | None:
-        corrupted = isinstance(self._suite, CorruptionSuite)
-        return self._corrupted.manifest if corrupted else self._clips.manifest
-
-    def _check_manifest(self) -> None:
-        """Refuse files that nsbench made of other crops, or compressed otherwise."""
-        suite, manifest = self._suite, self._manifest
-        if not manifest:
-            return
-        own: dict[str, object] = {
-            "image_size": suite.image_size,
-            "resize_size": suite.short_side,
-        }
-        if isinstance(suite, CorruptionSuite) and manifest.get("storage", "").startswith("jpeg"):
-            own["storage"] = f"jpeg-{suite.jpeg_quality}"
-        for key, value in own.items():
-            if manifest.get(key) != value:
-                raise NsbenchError(
-                    f"{suite.files} was made with {key} {manifest.get(key)}, but {suite.name} says "
-                    f"{value}: set it in the suite, or make the files anew"
-                )
-
-    @property
-    def _compress(self) -> int:
+    def _quality(self) -> int:
         """The quality of the JPEG that the suite wants and exact files of nsbench have not had."""
-        suite, manifest = self._suite, self._manifest
+        manifest = self._files.manifest
         exact = manifest is not None and manifest.get("storage") in ("png", "npy")
-        return suite.jpeg_quality if isinstance(suite, CorruptionSuite) and exact else 0
+        return self._suite.jpeg_quality if exact else 0
 
-    def _folder(self, name: str) -> str:
-        assert isinstance(self._suite, PerturbationSuite)
-        return clip_folder(name, self._suite.difficulty)
-
-    def corrupted(self, todo: list[Todo]) -> Iterator[torch.Tensor]:
-        """The images of batches, read ahead by threads."""
-        images = in_order(
+    def batches(self, wanted: list[CellRows]) -> Iterator[torch.Tensor]:
+        """The images of batches, uint8 (B, 3, S, S), read ahead by threads."""
+        images = prefetch_map(
             self._read,
-            ((cell, row) for cell, rows in todo for row in range(rows.start, rows.stop)),
+            ((cell, row) for cell, rows in wanted for row in range(rows.start, rows.stop)),
         )
-        for _, rows in todo:
-            made = [next(images) for _ in range(rows.start, rows.stop)]
-            batch = torch.from_numpy(np.stack(made))
-            yield jpeg(batch, self._compress) if self._compress else batch
+        for _, rows in wanted:
+            read = [next(images) for _ in range(rows.start, rows.stop)]
+            batch = torch.from_numpy(np.stack(read))
+            yield jpeg(batch, self._quality) if self._quality else batch
 
     def _read(self, item: tuple[str, int]) -> Array:
         cell, row = item
-        index = int(self._indices[row])
-        image = self._corrupted.read(*parts(cell), index)
-        self._check(image, (3, *self._square), cell, index)
+        index, size = int(self._indices[row]), self._suite.image_size
+        image = self._files.read(*parse_cell(cell), index)
+        where = f"{self._source.ids[index]} of {cell}"
+        _check_shape(self._suite, image, (3, size, size), where)
         return image
+
+
+class ReleasedClips:
+    """A perturbation suite's clips in files, for some images of its source.
+
+    indices: of these images in the source, int64 (N,). Raises NsbenchError if `files` is a data
+    set that is not found.
+    """
+
+    def __init__(
+        self, suite: PerturbationSuite, source: Source, indices: NDArray[np.int64]
+    ) -> None:
+        assert suite.files is not None
+        self._suite, self._source, self._indices = suite, source, indices
+        self._files = ClipFiles(files_root(suite.files), source)
+
+    def identity(self) -> str:
+        """What the files are, once all of the suite's cells are there. Raises NsbenchError."""
+        folders = [clip_folder(name, self._suite.difficulty) for name in self._suite.perturbations]
+        self._files.check(folders)
+        _check_manifest(self._suite, self._files.manifest)
+        return f"the files {self._files.identity(folders)[:16]}"
 
     def clips_at_once(self, name: str) -> int:
         """As many clips as 256 MiB hold."""
-        clip = 3 * frame_count(name, self._suite.image_size) * self._suite.image_size**2
-        return max(1, CLIP_BYTES // clip)
+        clip_bytes = 3 * self._suite.frame_count(name) * self._suite.image_size**2
+        return max(1, CLIP_BYTES // clip_bytes)
 
     def frames(self, name: str, rows: slice) -> Iterator[torch.Tensor]:
-        """The frames of some clips one after the other."""
+        """The frames of some clips one after the other, uint8 (B, 3, S, S)."""
         chosen = range(rows.start, rows.stop)
-        clips = np.stack(list(in_order(lambda row: self._clip(name, row), chosen)))
+        clips = np.stack(list(prefetch_map(lambda row: self._clip(name, row), chosen)))
         for frame in range(clips.shape[1]):
             yield torch.from_numpy(np.ascontiguousarray(clips[:, frame]))
 
     def _clip(self, name: str, row: int) -> Array:
-        index = int(self._indices[row])
-        clip = self._clips.read(self._folder(name), index)
-        count = frame_count(name, self._suite.image_size)
-        self._check(clip, (count, 3, *self._square), name, index)
+        index, size = int(self._indices[row]), self._suite.image_size
+        clip = self._files.read(clip_folder(name, self._suite.difficulty), index)
+        where = f"{self._source.ids[index]} of {name}"
+        _check_shape(self._suite, clip, (self._suite.frame_count(name), 3, size, size), where)
         return clip
 
-    @property
-    def _square(self) -> tuple[int, int]:
-        return self._suite.image_size, self._suite.image_size
 
-    def _check(self, found: Array, shape: tuple[int, ...], cell: str, index: int) -> None:
-        if found.shape != shape:
-            raise NsbenchError(
-                f"{self._source.ids[index]} of {cell} in {self._suite.files} has the shape "
-                f"{_times(found.shape)}, but {self._suite.name} needs {_times(shape)}: set its "
-                "image_size to that of the files, or make them anew"
-            )
+def _check_manifest(suite: SizedSuite, manifest: dict[str, Any] | None) -> None:
+    """Refuse files that nsbench made of other crops."""
+    if manifest:
+        _check_key(suite, manifest, "image_size", suite.image_size)
+        _check_key(suite, manifest, "resize_size", suite.short_side)
+
+
+def _check_key(suite: SizedSuite, manifest: dict[str, Any], key: str, wanted: object) -> None:
+    if manifest.get(key) != wanted:
+        raise NsbenchError(
+            f"{suite.files} was made with {key} {manifest.get(key)}, but {suite.name} says "
+            f"{wanted}: set it in the suite, or make the files anew"
+        )
+
+
+def _check_shape(suite: SizedSuite, pixels: Array, shape: tuple[int, ...], where: str) -> None:
+    if pixels.shape != shape:
+        raise NsbenchError(
+            f"{where} in {suite.files} has the shape {_times(pixels.shape)}, but {suite.name} "
+            f"needs {_times(shape)}: set its image_size to that of the files, or make them anew"
+        )
 
 
 def _times(shape: tuple[int, ...]) -> str:

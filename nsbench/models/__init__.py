@@ -1,16 +1,10 @@
 """Models of every kind as a `Classifier`: module, classes, preprocessing, hash of the weights."""
 
-from nsbench.models.classifier import (
-    RESULTS,
-    Classifier,
-    class_indices,
-    count_parameters,
-    place,
-    resolve_device,
-)
+from nsbench.models.classifier import RESULTS, Classifier, class_indices, count_parameters
 from nsbench.models.generation import build, load_checkpoint, save
 from nsbench.models.loading import load_model, load_models
 from nsbench.models.options import ModelOptions
+from nsbench.util.device import place, resolve_device
 
 __all__ = [
     "RESULTS",

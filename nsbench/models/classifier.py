@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nsbench.data.open import Source
-from nsbench.data.transforms import Preprocessing, normalize
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import normalize
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 
@@ -46,21 +47,6 @@ class Classifier:
             ready = ready.contiguous(memory_format=torch.channels_last)
         logits: torch.Tensor = self.module(ready)
         return logits
-
-
-def resolve_device(device: str | None) -> torch.device:
-    """The named device, or the GPU if there is one. Raises NsbenchError for an unusable name."""
-    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise NsbenchError(f"the device '{name}' cannot be used here: try --device cpu") from error
-
-
-def place(module: nn.Module, device: torch.device) -> nn.Module:
-    """Move a module to a device, its convolutions in channels-last order, which is faster."""
-    module = module.to(device)
-    return module.to(memory_format=torch.channels_last)
 
 
 def count_parameters(module: nn.Module) -> int:

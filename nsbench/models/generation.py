@@ -9,11 +9,13 @@ import timm
 import torch
 from torch import nn
 
-from nsbench.data.transforms import Preprocessing
-from nsbench.models.classifier import Classifier, place, serialize
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.models.classifier import Classifier, serialize
+from nsbench.run_folder import run_name
 from nsbench.util.config import nearest, parse
+from nsbench.util.device import place
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import read_json, run_name, sha256, write_bytes, write_json
+from nsbench.util.files import read_json, sha256, write_bytes, write_json
 
 REFUSED_ARGUMENTS = {
     "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "num_classes",

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from nsbench.data.open import DigitsSource
-from nsbench.data.transforms import Preprocessing, to_array
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import to_array
 from nsbench.models.classifier import RESULTS, Classifier
 from nsbench.util.errors import NsbenchError, missing_extra
 from nsbench.util.files import sha256

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from nsbench.models.classifier import RESULTS, Classifier, resolve_device
+from nsbench.models.classifier import RESULTS, Classifier
 from nsbench.models.generation import load_checkpoint
 from nsbench.models.linear import load_linear
 from nsbench.models.onnx import load_onnx
@@ -14,8 +14,9 @@ from nsbench.models.python_function import load_function
 from nsbench.models.state_dict import SUFFIXES, load_file
 from nsbench.models.timm_hub import load_timm
 from nsbench.models.wrap import USUAL, adjusted
+from nsbench.run_folder import generation_folders, is_run, variant_folders
+from nsbench.util.device import resolve_device
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import generation_folders, is_run, variant_folders
 
 PREFIXES = ("timm", "linear", "python")
 

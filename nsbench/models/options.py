@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nsbench.data.transforms import Preprocessing
+from nsbench.data.preprocessing import Preprocessing
 from nsbench.util.config import parse
 from nsbench.util.errors import NsbenchError
 

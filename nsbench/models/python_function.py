@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from nsbench.models.classifier import Classifier, count_parameters, place, serialize
+from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import timm_preprocessing
 from nsbench.models.wrap import USUAL, adjusted, foreign
 from nsbench.util.config import nearest
+from nsbench.util.device import place
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 

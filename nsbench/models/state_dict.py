@@ -12,10 +12,11 @@ import timm
 import torch
 from torch import nn
 
-from nsbench.models.classifier import Classifier, count_parameters, place, serialize
+from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import check_arch, sized, timm_preprocessing
 from nsbench.models.wrap import foreign, short_name
+from nsbench.util.device import place
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 

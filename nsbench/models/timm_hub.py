@@ -7,11 +7,12 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import nn
 
-from nsbench.data.transforms import Preprocessing
-from nsbench.models.classifier import RESULTS, Classifier, count_parameters, place, serialize
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.models.classifier import RESULTS, Classifier, count_parameters, serialize
 from nsbench.models.options import ModelOptions
 from nsbench.models.wrap import foreign
 from nsbench.util.config import nearest, parse
+from nsbench.util.device import place
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 

@@ -10,7 +10,7 @@ import torch
 from timm.data import ImageNetInfo
 from torch import nn
 
-from nsbench.data.transforms import Preprocessing
+from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import RESULTS, Classifier
 from nsbench.models.options import ModelOptions
 from nsbench.util.errors import NsbenchError, first_line

@@ -1,23 +1,22 @@
 """From a teacher and unlabeled images to what a student trains on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from nsbench.data.open import Source
-from nsbench.models import Classifier, load_model
+from nsbench.models import Classifier
+from nsbench.pseudo_labels.filter import load_filter
 from nsbench.pseudo_labels.predict import Noise, predict
 from nsbench.pseudo_labels.select import select
-from nsbench.pseudo_labels.store import LabelStore, SparseTargets, describe, holds
+from nsbench.pseudo_labels.store import LabelStore, describe, holds
+from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.recipes.recipe import PseudoLabels
 from nsbench.util import distributed
-from nsbench.util.config import nearest
-from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_json
 from nsbench.util.npy import growing
 
@@ -125,55 +124,6 @@ class _Labeling:
             model, self.source, indices, folder, device=self.device, top_k=top_k,
             batch_size=self.batch_size, precision=self.precision, noise=noise, seed=self.seed,
         )  # fmt: skip
-
-
-def load_filter(
-    settings: PseudoLabels, classes: tuple[str, ...], device: torch.device
-) -> Classifier | None:
-    """The model that chooses the images, answering in the classes of the recipe; None without one.
-
-    Its other classes are left out before the softmax. Raises NsbenchError if it cannot be loaded,
-    or does not know a class.
-    """
-    if settings.filter is None:
-        return None
-    try:
-        model = load_model(settings.filter, str(device))
-    except NsbenchError as error:
-        raise NsbenchError(f"pseudo_labels.filter: {error}") from error
-    columns = torch.tensor(_columns(model, classes), device=device)
-    module = nn.Sequential(model.module, _Columns(columns)).eval()
-    return replace(model, module=module, num_classes=len(classes), classes=classes)
-
-
-def _columns(model: Classifier, classes: tuple[str, ...]) -> list[int]:
-    if classes == tuple(map(str, range(model.num_classes))):
-        return list(range(model.num_classes))  # labels are bare indices
-    if model.classes is None:
-        raise NsbenchError(
-            f"pseudo_labels.filter is {model.name}, the names of whose {model.num_classes} classes "
-            "are not known: name a model that nsbench trained on these classes"
-        )
-    position = {name: index for index, name in enumerate(model.classes)}
-    unknown = [name for name in classes if name not in position]
-    if unknown:
-        raise NsbenchError(
-            f"pseudo_labels.filter is {model.name}, which does not know the class '{unknown[0]}'"
-            f"{nearest(unknown[0], position)}; name a model of the recipe's classes"
-        )
-    return [position[name] for name in classes]
-
-
-class _Columns(nn.Module):
-    """Some outputs of a classifier."""
-
-    def __init__(self, columns: torch.Tensor) -> None:
-        super().__init__()
-        self._columns = columns
-
-    def forward(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (n, C) to logits (n, len(columns))."""
-        return logits[:, self._columns]
 
 
 def _renumber(store: LabelStore, folder: Path) -> None:

@@ -13,14 +13,13 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nsbench.data.open import Source
-from nsbench.data.prefetch import in_order
+from nsbench.data.prefetch import prefetch_map
 from nsbench.data.transforms import center_crop
 from nsbench.models import Classifier
-from nsbench.precision import autocast
 from nsbench.pseudo_labels.shards import MOST, is_whole, make_shard, write_shard
 from nsbench.pseudo_labels.store import LabelStore, claim, describe, shard_path, shard_rows
 from nsbench.util import distributed
-from nsbench.util.device import Memory
+from nsbench.util.device import AdaptiveBatchSize, autocast
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import Advance, counted, say, stage
 from nsbench.util.randomness import stable_hash
@@ -129,7 +128,7 @@ def _batches(
         for start in range(span.start, span.stop, PART)
     )
     # training transforms draw from generators that threads would share
-    parts = map(read, some) if noise else in_order(read, some, ahead=2 * _parts(spans[:1]))
+    parts = map(read, some) if noise else prefetch_map(read, some, ahead=2 * _parts(spans[:1]))
     for span in spans:
         images = np.concatenate([next(parts) for _ in range(_parts([span]))])
         yield indices[span], torch.from_numpy(images)
@@ -152,7 +151,7 @@ class _Teacher:
     ) -> None:
         self._teacher, self._device, self._precision = teacher, device, precision
         self._most, self._noise_seed = min(most, teacher.num_classes), noise_seed
-        self._memory = Memory()
+        self._memory = AdaptiveBatchSize()
 
     def answers(self, batches: Iterator[tuple[Indices, torch.Tensor]]) -> Iterator[Top]:
         """The answer to each batch, once the device has begun with the next one."""

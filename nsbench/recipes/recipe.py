@@ -9,12 +9,7 @@ import tomli_w
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from nsbench.data.open import SourceSpec
-from nsbench.data.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Interpolation,
-    Preprocessing,
-)
+from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocessing
 from nsbench.recipes.variants import Variant, take_variants, varied
 from nsbench.util.config import Config, apply_settings, nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError

@@ -18,7 +18,8 @@ from nsbench import corruptions as corruptions_module
 from nsbench import perturbations as perturbations_module
 from nsbench.corruptions import MIN_SIZE, SIZES, corrupt
 from nsbench.data.open import Source, SourceSpec, labels_of, open_source
-from nsbench.data.transforms import center_crop, crop_of, resized
+from nsbench.data.preprocessing import fixed_crop
+from nsbench.data.transforms import center_crop, resized
 from nsbench.names import (
     CORRUPTIONS,
     EXTRA_CORRUPTIONS,
@@ -251,7 +252,7 @@ def _corrupting(
         source,
         target,
         cells,
-        clean=partial(center_crop, size=crop_of(size.image, size.resize)),
+        clean=partial(center_crop, size=fixed_crop(size.image, size.resize)),
         change=partial(_corrupted, seed=seed),
         encode=partial(_encode_image, lossless=lossless),
         ending="png" if lossless else "JPEG",

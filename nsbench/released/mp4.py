@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from nsbench.data.readers.tar import TarPath
+    from nsbench.data.tar_index import TarPath
 
 # x264's macroblock tree reads memory that nothing wrote when it uses AVX-512, so that each call
 # gives other bytes; SSE2, which every such processor has, is about as fast at these sizes.

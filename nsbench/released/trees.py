@@ -2,7 +2,7 @@
 
 from pathlib import Path, PurePosixPath
 
-from nsbench.data.readers.tar import Index, TarPath, index_of
+from nsbench.data.tar_index import Index, TarPath, index_of
 
 Tree = Path | TarPath
 """A file or folder, on disk or in a tar."""

@@ -12,8 +12,10 @@ from nsbench.reporting.results import (
     headline,
     suite_names,
 )
-from nsbench.reporting.tables import Table, model_row, suite_columns
-from nsbench.util.files import VARIANT, generation_folders, is_run, read_json, variant_folders
+from nsbench.reporting.score_tables import model_row, suite_columns
+from nsbench.reporting.tables import Table
+from nsbench.run_folder import VARIANT, generation_folders, is_run, variant_folders
+from nsbench.util.files import read_json
 
 
 @dataclass(frozen=True)

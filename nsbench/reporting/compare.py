@@ -10,11 +10,11 @@ import numpy as np
 from nsbench.metrics.change import Change, Metric, changes
 from nsbench.metrics.intervals import Estimate, benjamini_hochberg, error_consistency
 from nsbench.reporting.results import Entry, collect, headline, suite_names
-from nsbench.reporting.tables import Table, change_text
-from nsbench.suites.load import AccuracySuite
-from nsbench.suites.scores import SuiteScores
+from nsbench.reporting.score_tables import change_text
+from nsbench.reporting.tables import Table
+from nsbench.run_folder import generation_folders, is_run
+from nsbench.suites.base import SuiteScores
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import generation_folders, is_run
 
 LEVEL = 0.05
 EXPLANATION = (
@@ -164,7 +164,7 @@ def _choose(
 def _headline(a: SuiteScores, b: SuiteScores) -> Row:
     before, after = headline(a), headline(b)
     kappa = None
-    if isinstance(a.suite, AccuracySuite):
+    if a.suite.compares_errors:
         kappa = error_consistency(before.scores > 0, after.scores > 0)
     [difference] = changes([after], [before])
     return Row(a.suite.name, "", before, after, difference, difference.p_value, kappa)

@@ -18,7 +18,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nsbench.reporting.results import Entry
-from nsbench.suites.load import CorruptionSuite
 from nsbench.util.errors import NsbenchError
 
 STYLE: Any = {
@@ -89,16 +88,12 @@ def _tables(entries: Sequence[Entry], suite: str, table: str) -> dict[str, dict[
     }
 
 
-def error_by_severity(entries: Sequence[Entry], suite: str) -> Markup:
+def error_by_severity(entries: Sequence[Entry], suite: str, severities: Sequence[int]) -> Markup:
     """Mean error over the corruptions at each severity, a line a model."""
     figure, axes = empty_axes()
-    severities: list[int] = []
     for name, table in _tables(entries, suite, "error").items():
-        found = next(e.scores[suite].suite for e in entries if e.name == name and suite in e.scores)
-        assert isinstance(found, CorruptionSuite)
-        severities = found.severities
         axes.plot(severities, np.mean(list(table.values()), axis=0), marker="o", label=name)
-    axes.set(xlabel="severity", ylabel="error (%)", ylim=(0, None), xticks=severities)
+    axes.set(xlabel="severity", ylabel="error (%)", ylim=(0, None), xticks=list(severities))
     legend_above(axes)
     return svg(figure, f"{suite}-severity")
 

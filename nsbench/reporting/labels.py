@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from nsbench.reporting.figures import empty_axes, legend_above, picture, svg
 from nsbench.reporting.tables import Table
+from nsbench.run_folder import generation_folders, is_run, run_name
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import generation_folders, is_run, read_json, run_name, write_bytes
+from nsbench.util.files import read_json, write_bytes
 
 FEW = 40
 """Classes that a terminal has room for, and a figure for the names of."""

@@ -18,11 +18,13 @@ from nsbench.reporting.results import (
     collect,
     headline,
     suite_names,
-    suites_of_kind,
+    suites_by_kind,
 )
-from nsbench.reporting.tables import Table, change_text, metric_text, summary_table
-from nsbench.suites.load import KINDS
-from nsbench.util.files import environment, is_run, read_json, write_text
+from nsbench.reporting.score_tables import change_text, metric_text, summary_table
+from nsbench.reporting.tables import Table
+from nsbench.run_folder import is_run
+from nsbench.util.files import read_json, write_text
+from nsbench.util.provenance import environment
 
 
 def write_report(runs: str | Path | Sequence[str | Path], out: str | Path) -> list[Table]:
@@ -66,11 +68,12 @@ def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
         "descriptions": _first(entries, "suite"),
         "manifests": _first(entries, "manifest"),
         "references": _first(entries, "reference"),
+        "metrics": _first(entries, "metrics"),
         "calibration": {n: t.get("calibration", {}) for n, t in _first(entries, "tables").items()},
         "headline": headline,
         "change_from": partial(change_from, base),
         "change_between": change_from,
-        "kinds": {kind: suites_of_kind(entries, kind) for kind in KINDS},
+        "kinds": suites_by_kind(entries),
         "figures": figures,
         "logs": _logs(entries),
         "pseudo_labels": _pseudo_labels(entries),

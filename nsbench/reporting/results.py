@@ -7,10 +7,11 @@ from typing import Any
 
 from nsbench.metrics.change import Change, Metric, change
 from nsbench.predictions import latest
-from nsbench.suites.load import KINDS
-from nsbench.suites.scores import SuiteScores, score
+from nsbench.run_folder import generation_folders, is_run, run_name
+from nsbench.suites.base import SuiteScores
+from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import generation_folders, is_run, read_json, run_name
+from nsbench.util.files import read_json
 
 
 @dataclass(frozen=True)
@@ -121,21 +122,22 @@ def generation_entry(folder: Path) -> Entry:
 def suite_names(entries: Sequence[Entry]) -> list[str]:
     """Every suite that a model was evaluated on: by kind, the plainest first."""
     suites = {name: scores.suite for entry in entries for name, scores in entry.scores.items()}
-    order = list(KINDS)
-    return sorted(suites, key=lambda name: (order.index(suites[name].kind), len(name), name))
+    return sorted(suites, key=lambda name: (suites[name].ORDER, len(name), name))
 
 
-def suites_of_kind(entries: Sequence[Entry], kind: str) -> list[str]:
-    """The suites of one kind."""
+def suites_by_kind(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """The names of the suites of each kind that a model was evaluated on, in that order."""
     kinds = {name: s.suite.kind for entry in entries for name, s in entry.scores.items()}
-    return [name for name in suite_names(entries) if kinds[name] == kind]
+    by_kind: dict[str, list[str]] = {}
+    for name in suite_names(entries):
+        by_kind.setdefault(kinds[name], []).append(name)
+    return by_kind
 
 
 def comparable(one: SuiteScores, other: SuiteScores) -> bool:
     """Whether two models' numbers are of the same images, protocol, generator and reference."""
-    keys = ["protocol", "images", "generator"]
-    keys += ["clean"] if one.suite.kind == "detection" else []  # elsewhere it only stands beside
-    same = all(one.manifest["identity"][key] == other.manifest["identity"][key] for key in keys)
+    identities = one.manifest["identity"], other.manifest["identity"]
+    same = all(identities[0][key] == identities[1][key] for key in one.suite.comparable_keys)
     return same and one.manifest["reference"] == other.manifest["reference"]
 
 

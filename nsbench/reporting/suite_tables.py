@@ -6,18 +6,9 @@ from typing import Any
 from nsbench.data.catalog import PREFIX, data_set, find, how_to_get
 from nsbench.data.open import open_source
 from nsbench.reporting.tables import Table
-from nsbench.suites.load import (
-    AccuracySuite,
-    AttackSuite,
-    CorruptionSuite,
-    PerturbationSuite,
-    SizedSuite,
-    Suite,
-    load_suite,
-    shipped,
-)
+from nsbench.suites.base import Suite
+from nsbench.suites.load import load_suite, shipped
 from nsbench.suites.reference import load_reference
-from nsbench.suites.scores import mce_name
 from nsbench.util.errors import NsbenchError
 
 
@@ -89,93 +80,41 @@ def _facts(suite: Suite) -> dict[str, Any]:
     return {
         **suite.model_dump(exclude={"reference"}),
         "cells": suite.cells(),
-        "image_count": _count(suite),
-        "metric": metric_of(suite),
+        "image_count": _count(suite, reference),
+        "metric": suite.metric_name,
         "reference": _normaliser(suite, reference),
-        "protocol": protocol_of(suite),
-        "found": _found(suite, {use["role"]: use["missing"] for use in uses}),
+        "protocol": suite.describe(),
+        "found": _availability(suite, {use["role"]: use["missing"] for use in uses}),
         "uses": uses,
     }
 
 
 def _normaliser(suite: Suite, reference: dict[str, Any] | None) -> str | None:
-    if not reference or isinstance(suite, AccuracySuite):
+    if not reference or not suite.normalised:
         return None
     return f"{reference['model']}. {reference.get('source', '')}".strip(". ")
 
 
-def metric_of(suite: Suite) -> str:
-    """What a suite is known by."""
-    if isinstance(suite, AccuracySuite):
-        return "top-1 of its classes" if suite.mask else "top-1"
-    if isinstance(suite, CorruptionSuite):
-        return mce_name(suite.corruptions) if suite.reference else "mean error"
-    if isinstance(suite, PerturbationSuite):
-        return "mFR" if suite.reference else "mean flip probability"
-    if isinstance(suite, AttackSuite):
-        return f"top-1 under {suite.attack.upper()}, ε={suite.headline:g}/255"
-    return "AUPR"
-
-
-def protocol_of(suite: Suite) -> str:
-    """What is done to images, and which answers count, in a few sentences."""
-    parts = ["Only the logits of the source's classes count."] if suite.mask else []
-    if suite.images_per_class:
-        parts.append(f"{suite.images_per_class} images a class, chosen by hash of their names.")
-    if isinstance(suite, SizedSuite):
-        parts.append(f"Centre crops of {suite.image_size} px{_resize(suite)}.")
-    else:
-        parts.append("Each model's own crop.")
-    if isinstance(suite, CorruptionSuite):
-        parts.append(_corrupted(suite))
-    if isinstance(suite, PerturbationSuite):
-        parts.append(f"Difficulty {suite.difficulty}; noises against the first frame, others "
-                     "against the one before.")  # fmt: skip
-    if isinstance(suite, AttackSuite):
-        parts.append(_attack(suite))
-    return " ".join(parts)
-
-
-def _resize(suite: SizedSuite) -> str:
-    return f" after a short side of {suite.resize_size} px" if suite.resize_size else ""
-
-
-def _corrupted(suite: CorruptionSuite) -> str:
-    if suite.generator == "none":
-        return "Corrupted images are read as released, never made."
-    quality = f"JPEG quality {suite.jpeg_quality}" if suite.jpeg_quality else "no JPEG"
-    return f"Corrupted images that are not released files: by {suite.generator}, {quality}."
-
-
-def _attack(suite: AttackSuite) -> str:
-    strengths = ", ".join(f"{epsilon:g}" for epsilon in suite.epsilons)
-    text = f"{suite.attack.upper()} with ε of {strengths} in units of 1/255, before normalisation"
-    if suite.steps:
-        text += f"; {suite.steps} steps of {suite.relative_step:g} ε, no random start"
-    return f"{text}."
-
-
-def _count(suite: Suite) -> int | None:
+def _count(suite: Suite, reference: dict[str, Any] | None) -> int | None:
     """Images of the source that are evaluated, None where that cannot be told."""
-    if isinstance(suite, AccuracySuite) and suite.misclassified:
-        return len((load_reference(suite) or {})["misclassified"])
+    if (ids := suite.chosen_ids(reference)) is not None:
+        return len(ids)
+    each = suite.images_per_class
     if suite.source.source.startswith(PREFIX):
         entry = data_set(suite.source.source.removeprefix(PREFIX))
-        each = suite.images_per_class
         return entry.classes * each if each else entry.images
     try:
         source = open_source(suite.source)
     except NsbenchError:
         return None
-    if suite.images_per_class and source.labels is not None:
-        return len(set(source.labels.tolist())) * suite.images_per_class
+    if each and source.labels is not None:
+        return len(set(source.labels.tolist())) * each
     return len(source)
 
 
 def _uses(suite: Suite) -> list[dict[str, Any]]:
     """The images that a suite reads, by role."""
-    clean = getattr(suite, "clean", None)
-    files = suite.files if isinstance(suite, SizedSuite) else None
+    clean, files = suite.clean_source, suite.released_files
     named = {"source": suite.source.source, "files": files, "clean": clean and clean.source}
     return [_use(suite, role, name) for role, name in named.items() if name]
 
@@ -206,15 +145,14 @@ def _use(suite: Suite, role: str, name: str) -> dict[str, Any]:
 
 
 def _instead(suite: Suite, role: str) -> str:
-    if role == "files":
-        can = not (isinstance(suite, CorruptionSuite) and suite.generator == "none")
-        return f"instead, they are made from {suite.source}" if can else ""
-    if role == "clean" and isinstance(suite, AccuracySuite):
+    if role == "files" and suite.can_generate:
+        return f"instead, they are made from {suite.source}"
+    if role == "clean" and suite.clean_is_optional:
         return "instead, the clean accuracy is left out"
     return ""
 
 
-def _found(suite: Suite, missing: dict[str, bool]) -> str:
+def _availability(suite: Suite, missing: dict[str, bool]) -> str:
     if missing["source"]:
         return "missing"
     if missing.get("files"):

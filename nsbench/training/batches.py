@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 from nsbench.augment.keys import image_keys
 from nsbench.augment.pipeline import Augmentation
 from nsbench.data.open import Source
-from nsbench.data.prefetch import in_order
+from nsbench.data.prefetch import prefetch_map
 from nsbench.pseudo_labels.pipeline import LabeledByTeacher
-from nsbench.pseudo_labels.store import SparseTargets
+from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util import distributed
 from nsbench.util.device import free_memory
 from nsbench.util.errors import NsbenchError
@@ -160,7 +160,7 @@ class _Resident:
         self._indices = np.unique(stream.examples.images(rows))
         side = augmentation.image_size
         held = torch.empty(len(self._indices), 3, side, side, dtype=torch.uint8)
-        read = in_order(
+        read = prefetch_map(
             lambda index: augmentation.read(stream.source.image(index), 0), self._indices.tolist()
         )
         with stage(f"reading {stream.name} images", len(self._indices)) as advance:

@@ -7,8 +7,9 @@ from torch import nn
 
 from nsbench.augment.pipeline import Augmentation
 from nsbench.models import build, count_parameters
-from nsbench.pseudo_labels.pipeline import load_filter
+from nsbench.pseudo_labels.filter import load_filter
 from nsbench.recipes.recipe import Generation, Recipe
+from nsbench.run_folder import generation_folders, is_run
 from nsbench.training.cost import check_memory
 from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
@@ -17,7 +18,7 @@ from nsbench.training.schedule import optimizer_for, schedule_for, steps_of, war
 from nsbench.util import distributed
 from nsbench.util.config import parse, read_toml
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import generation_folders, is_run, write_text
+from nsbench.util.files import write_text
 from nsbench.util.progress import say
 
 

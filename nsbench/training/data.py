@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nsbench.data.joined import JoinedSource
-from nsbench.data.open import Source, SourceSpec, labels_of, open_source, select_per_class
+from nsbench.data.open import Source, SourceSpec, labels_of, open_source
 from nsbench.data.prefetch import clean_crops
-from nsbench.data.transforms import Preprocessing, normalize
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.subset import select_per_class
+from nsbench.data.transforms import normalize
 from nsbench.recipes.recipe import Data
 from nsbench.util.errors import NsbenchError
 from nsbench.util.randomness import stable_hash

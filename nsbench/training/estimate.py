@@ -6,20 +6,19 @@ from typing import Any
 
 import torch
 
-from nsbench.bench.attack import timed
 from nsbench.models import build, count_parameters, resolve_device
-from nsbench.precision import autocast
 from nsbench.pseudo_labels.shards import MOST
 from nsbench.recipes.recipe import Generation, Recipe, load_recipe
 from nsbench.training.checks import check
 from nsbench.training.cost import bytes_of, flops_of, memory_of, meta_model
 from nsbench.training.data import TrainingData, open_data
 from nsbench.training.fine_tune import fine_tuning
-from nsbench.training.generations import recipe_of, variants_of
+from nsbench.training.resolve import recipe_of, shares_teacher, variants_of
 from nsbench.training.schedule import steps_of
-from nsbench.training.variants import shares_teacher
+from nsbench.util.device import autocast
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import stage
+from nsbench.util.timing import timed
 
 MEASURED_FLOPS = 2e10
 """A forward pass with more, for an image, is measured on smaller images and scaled."""

@@ -21,6 +21,7 @@ from nsbench.models import (
 )
 from nsbench.pseudo_labels.pipeline import LabeledByTeacher, pseudo_label
 from nsbench.recipes.recipe import Generation, Recipe, load_recipe
+from nsbench.run_folder import VARIANT, generation_folders
 from nsbench.training.batches import Labeled, Plan, Stream
 from nsbench.training.checks import check, check_steps, check_unlabeled, claim
 from nsbench.training.data import TrainingData, open_data, validator
@@ -28,20 +29,20 @@ from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.fit import Job, fit
 from nsbench.training.lineage import describe, identity, write_provenance
 from nsbench.training.logs import TrainingLog
-from nsbench.training.state import TrainingState
-from nsbench.training.step import Settings
-from nsbench.training.variants import (
-    Chosen,
+from nsbench.training.resolve import (
     base_of,
     describe_variant,
-    of_recipe,
-    of_run,
+    recipe_of,
     shares_teacher,
+    variants_of,
 )
+from nsbench.training.state import TrainingState
+from nsbench.training.step import Settings
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import VARIANT, environment, generation_folders, is_run, read_json
+from nsbench.util.files import read_json
 from nsbench.util.progress import say
+from nsbench.util.provenance import environment
 from nsbench.util.randomness import stable_hash
 
 FINE_TUNED = "-fine-tuned"
@@ -117,20 +118,6 @@ def train(
     return folder
 
 
-def variants_of(
-    recipe: str | Recipe | None,
-    settings: list[str] | None,
-    resume: str | Path | None,
-    names: Sequence[str],
-) -> list[Chosen]:
-    """The variants that `train` would train. Raises NsbenchError as it does."""
-    if resume:
-        return of_run(Path(resume), names)
-    if isinstance(recipe, str):
-        return of_recipe(recipe, settings, names)
-    raise NsbenchError("variants stand in the file of a recipe: name that file, before the option")
-
-
 def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None = None) -> Run:
     """A run, or a variant of the run `base`. Raises NsbenchError for what would stop it later."""
     data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
@@ -151,16 +138,6 @@ def _train(run: Run) -> None:
             teacher = _fine_tuned(run, index, teacher)
         if distributed.is_main() and generation_folders(run.folder):
             write_provenance(run.folder, run.recipe)
-
-
-def recipe_of(folder: Path) -> str:
-    """The recipe in a run folder. Raises NsbenchError if it is none."""
-    if not is_run(folder):
-        raise NsbenchError(
-            f"{folder} holds no recipe.toml, so there is nothing to resume: name the folder of a "
-            "run, or a recipe"
-        )
-    return str(folder / "recipe.toml")
 
 
 def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:

@@ -5,12 +5,13 @@ from typing import Any
 
 from torch import nn
 
-from nsbench.data.transforms import Preprocessing
+from nsbench.data.preprocessing import Preprocessing
 from nsbench.models import count_parameters
 from nsbench.pseudo_labels.pipeline import LabeledByTeacher
 from nsbench.recipes.recipe import Generation, Recipe
+from nsbench.run_folder import generation_folders
 from nsbench.training.data import TrainingData
-from nsbench.util.files import fingerprint, generation_folders, read_json, write_json
+from nsbench.util.files import fingerprint, read_json, write_json
 
 
 def identity(

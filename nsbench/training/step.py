@@ -11,16 +11,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from nsbench.augment.pipeline import Augmentation
-from nsbench.compiling import compiling
-from nsbench.data.transforms import Preprocessing, normalize
-from nsbench.precision import autocast
-from nsbench.pseudo_labels.store import SparseTargets, dense
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import normalize
+from nsbench.pseudo_labels.targets import SparseTargets, dense
 from nsbench.recipes.recipe import Generation, PseudoLabels
 from nsbench.training.batches import TrainingBatch
 from nsbench.training.loss import Loss, noisy_student_loss
 from nsbench.training.state import TrainingState
 from nsbench.util import distributed
-from nsbench.util.device import is_short_of_memory
+from nsbench.util.device import autocast, compiling, is_short_of_memory
 from nsbench.util.errors import NsbenchError
 from nsbench.util.randomness import stable_hash
 

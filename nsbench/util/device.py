@@ -2,15 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import nn
 
-from nsbench.util.errors import NsbenchError
+from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.progress import say
 
 
-class Memory:
+class AdaptiveBatchSize:
     """How many images fit into the device's memory at once; found out by trying."""
 
     def __init__(self) -> None:
@@ -67,3 +69,48 @@ def total_memory(device: torch.device) -> float:
 def _pages(name: str) -> float:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / here
+
+
+def resolve_device(device: str | None) -> torch.device:
+    """The named device, or the GPU if there is one. Raises NsbenchError for an unusable name."""
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise NsbenchError(f"the device '{name}' cannot be used here: try --device cpu") from error
+
+
+def place(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to a device, its convolutions in channels-last order, which is faster."""
+    module = module.to(device)
+    return module.to(memory_format=torch.channels_last)
+
+
+PRECISIONS: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The context that a model answers in."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, PRECISIONS[precision])
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Around calls of models that may be compiled then. Raises NsbenchError where that fails."""
+    try:
+        yield
+    except RuntimeError as error:
+        from torch._dynamo.exc import TorchDynamoException  # slow to import
+
+        if not isinstance(error, TorchDynamoException):
+            raise
+        raise NsbenchError(
+            f"torch.compile fails here ({first_line(error)}): do without it, or install what it "
+            "needs, on the CPU a C++ compiler"
+        ) from error

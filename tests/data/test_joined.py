@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nsbench.data.joined import JoinedSource
-from nsbench.data.open import Source, open_source, select_per_class
+from nsbench.data.open import Source, open_source
+from nsbench.data.subset import select_per_class
 from nsbench.util.errors import NsbenchError
 from tests.data.readers.kinds import arrays_of, png, renamed, shards_of, spec, tar_of
 

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from nsbench.data.open import SourceSpec, open_source, sample, select_per_class
+from nsbench.data.open import SourceSpec, open_source
+from nsbench.data.subset import sample, select_per_class
 from nsbench.util.errors import NsbenchError
 
 

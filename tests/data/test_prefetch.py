@@ -4,7 +4,8 @@ import numpy as np
 
 from nsbench.data.open import SourceSpec, open_source
 from nsbench.data.prefetch import clean_crops
-from nsbench.data.transforms import Preprocessing, center_crop
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import center_crop
 
 
 def test_clean_crops_keep_the_order(image_folder: Path) -> None:

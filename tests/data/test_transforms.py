@@ -7,15 +7,10 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
+from nsbench.augment.timm_transforms import training_transform
 from nsbench.data.open import SourceSpec, open_source
-from nsbench.data.transforms import (
-    Preprocessing,
-    center_crop,
-    crop_of,
-    normalize,
-    resized,
-    training_transform,
-)
+from nsbench.data.preprocessing import Preprocessing, fixed_crop
+from nsbench.data.transforms import center_crop, normalize, resized
 from nsbench.util.errors import NsbenchError
 
 SIZE = Preprocessing(image_size=32)
@@ -124,6 +119,6 @@ def test_the_short_side_is_resized_bilinearly() -> None:
 @pytest.mark.parametrize("image_size", [32, 48, 64, 224, 299])
 def test_a_crop_of_given_sizes_has_exactly_these(image_size: int) -> None:
     for resize_size in (image_size, image_size + 1, 256 * image_size // 224, 5 * image_size):
-        crop = crop_of(image_size, resize_size)
+        crop = fixed_crop(image_size, resize_size)
         assert (crop.image_size, crop.resize_size) == (image_size, resize_size)
-    assert crop_of(image_size).resize_size == image_size
+    assert fixed_crop(image_size).resize_size == image_size

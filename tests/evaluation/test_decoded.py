@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from nsbench.data.open import FolderSource
-from nsbench.data.transforms import Preprocessing, center_crop, resized
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import center_crop, resized
 from nsbench.evaluation import decoded_file
 from nsbench.evaluation.decoded import View, load_images
 from nsbench.util.errors import NsbenchError

@@ -8,7 +8,7 @@ from nsbench.evaluation.estimate import estimate
 from nsbench.evaluation.options import make_options
 from nsbench.evaluation.runner import evaluate
 from nsbench.predictions import read_cell
-from nsbench.reporting.tables import estimate_table
+from nsbench.reporting.run_tables import estimate_table
 from nsbench.suites.load import load_suite
 from tests.conftest import write_suite
 

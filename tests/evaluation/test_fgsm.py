@@ -4,12 +4,14 @@ import foolbox
 import pytest
 import torch
 
-from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD, normalize
-from nsbench.evaluation.attack import attacked
+from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from nsbench.data.transforms import normalize
+from nsbench.evaluation.attack import AttackPasses
 from nsbench.evaluation.fgsm import fgsm_images, fgsm_logits, frozen, pgd_logits
 from nsbench.evaluation.options import make_options
 from nsbench.models import build
-from nsbench.suites.load import AttackSuite, load_suite
+from nsbench.suites.attack import AttackSuite
+from nsbench.suites.load import load_suite
 
 EPSILONS = [0.0, 0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 64 / 255]
 
@@ -132,9 +134,11 @@ def test_attacks_in_parts_and_in_half_precision(
     found = {}
     for precision, size in (("float32", 6), ("float32", 2), ("bfloat16", 6)):
         options = make_options(device="cpu", precision=precision)
-        options.memory.size = size
+        options.batches.size = size
         with frozen(model):
-            logits = attacked(suite, logits_of(model), images, labels, suite.epsilons, options)
+            logits = AttackPasses(suite).attacked(
+                logits_of(model), images, labels, suite.epsilons, options
+            )
         assert logits.shape == (6, len(suite.epsilons), 7)
         found[precision, size] = logits.float()
     whole, parts, half = found.values()

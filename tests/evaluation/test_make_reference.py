@@ -9,7 +9,9 @@ from nsbench.evaluation.make_reference import make_reference
 from nsbench.evaluation.runner import evaluate
 from nsbench.names import CORRUPTIONS, PERTURBATIONS
 from nsbench.predictions import read_cell
-from nsbench.suites.load import CorruptionSuite, PerturbationSuite, load_suite
+from nsbench.suites.corruption import CorruptionSuite
+from nsbench.suites.load import load_suite
+from nsbench.suites.perturbation import PerturbationSuite
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
 

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 from nsbench.corruptions import corrupt
-from nsbench.data.open import DigitsSource, SourceSpec, open_source, select_per_class
+from nsbench.data.open import DigitsSource, SourceSpec, open_source
+from nsbench.data.subset import select_per_class
 from nsbench.data.transforms import to_array
-from nsbench.evaluation import batches, runner
-from nsbench.evaluation.plan import crop_size
+from nsbench.evaluation import accuracy, corruption
+from nsbench.evaluation.plan import crop_for
 from nsbench.evaluation.runner import evaluate
 from nsbench.models import load_model
 from nsbench.perturbations import frames
@@ -161,7 +162,7 @@ def test_images_are_read_once_for_all_models_and_suites(
         made.append(f"{name}/{severity}")
         return corrupt(images, name, severity, **options)
 
-    monkeypatch.setattr(batches, "corrupt", seen)
+    monkeypatch.setattr(corruption, "corrupt", seen)
     suites = [
         write_suite(tmp_path / "a.toml", f'kind = "accuracy"\n{FEW}seed = 21\n'),
         write_suite(
@@ -349,7 +350,7 @@ def test_nan_logits_are_refused(
 ) -> None:
     suite = write_suite(tmp_path / "nan.toml", f'kind = "accuracy"\n{FEW}')
     monkeypatch.setattr(
-        runner, "answer", lambda task, images, _: torch.full((len(images), 10), torch.nan)
+        accuracy, "logits_of", lambda run, images, _: torch.full((len(images), 10), torch.nan)
     )
     with pytest.raises(NsbenchError, match="run/generation-0 answers with nan in the cell images"):
         evaluate([str(tiny_run)], [suite], device="cpu")
@@ -449,7 +450,7 @@ def test_a_suites_short_side_is_exactly_the_one_it_names(tiny_run: Path, resize_
     table = {"name": "s", "kind": "corruption", "source": "digits", "image_size": 32}
     suite = parse_suite({**table, "resize_size": resize_size}, "s")
     model = load_model(str(tiny_run / "generation-0"), "cpu")
-    assert crop_size(suite, model).resize_size == resize_size
+    assert crop_for(suite, model).resize_size == resize_size
 
 
 def test_a_part_of_the_images_is_its_own_result(tiny_run: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 
-from nsbench.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from nsbench.models import Classifier, ModelOptions, load_model
 from nsbench.models.onnx import _provider
 from nsbench.util.errors import NsbenchError

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.readers.npy import ArraySource
-from nsbench.data.transforms import Preprocessing
 from nsbench.models import Classifier
 from nsbench.pseudo_labels import store
 from nsbench.pseudo_labels.shards import make_shard, write_shard

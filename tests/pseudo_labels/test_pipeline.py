@@ -11,9 +11,10 @@ import torch
 from nsbench.data.readers.npy import ArraySource
 from nsbench.models import Classifier
 from nsbench.pseudo_labels import pipeline
-from nsbench.pseudo_labels.pipeline import LabeledByTeacher, load_filter, pseudo_label
+from nsbench.pseudo_labels.filter import load_filter
+from nsbench.pseudo_labels.pipeline import LabeledByTeacher, pseudo_label
 from nsbench.pseudo_labels.predict import predict
-from nsbench.pseudo_labels.store import dense
+from nsbench.pseudo_labels.targets import dense
 from nsbench.recipes.recipe import PseudoLabels
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_json

@@ -13,7 +13,8 @@ from nsbench.data.open import Source
 from nsbench.data.transforms import center_crop, to_array
 from nsbench.models import Classifier
 from nsbench.pseudo_labels.predict import predict
-from nsbench.pseudo_labels.store import LabelStore, dense
+from nsbench.pseudo_labels.store import LabelStore
+from nsbench.pseudo_labels.targets import dense
 from nsbench.util.errors import NsbenchError
 from tests.pseudo_labels.label_stores import linear_teacher, noise_source, small_shards
 

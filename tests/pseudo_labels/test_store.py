@@ -15,15 +15,8 @@ from nsbench.pseudo_labels.shards import (
     smallest_k,
     write_shard,
 )
-from nsbench.pseudo_labels.store import (
-    MATTERS,
-    LabelStore,
-    SparseTargets,
-    check_manifest,
-    claim,
-    dense,
-    describe,
-)
+from nsbench.pseudo_labels.store import MATTERS, LabelStore, check_manifest, claim, describe
+from nsbench.pseudo_labels.targets import SparseTargets, dense
 from nsbench.util.errors import NsbenchError
 from tests.pseudo_labels.label_stores import (
     distributions,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from nsbench.bench.corruptions import photographs
+from nsbench.bench.photographs import photographs
 from nsbench.data.open import open_source
 from nsbench.data.transforms import to_array
 from tests.data.readers.kinds import spec, write_tar

@@ -16,7 +16,8 @@ from nsbench import perturbations
 from nsbench.corruptions import corrupt
 from nsbench.corruptions.digital import jpeg_compression
 from nsbench.data.open import FolderSource, SourceSpec, open_source
-from nsbench.data.transforms import center_crop, crop_of, resized
+from nsbench.data.preprocessing import fixed_crop
+from nsbench.data.transforms import center_crop, resized
 from nsbench.released.make import make_imagenet_c, make_imagenet_p
 from nsbench.released.manifest import only_writer
 from nsbench.released.reader import ClipFiles, CorruptedFiles
@@ -32,7 +33,7 @@ FEW: dict[str, Any] = {
 
 
 def crops(source: FolderSource, size: int = 32, resize: int = 32) -> torch.Tensor:
-    crop = crop_of(size, resize)
+    crop = fixed_crop(size, resize)
     images = [center_crop(source.image(index), crop) for index in range(len(source))]
     return torch.from_numpy(np.stack(images))
 

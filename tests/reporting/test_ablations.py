@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from nsbench.cli import app
+from nsbench.commands.app import app
 from nsbench.evaluation.runner import evaluate
 from nsbench.metrics.change import change
 from nsbench.predictions import latest

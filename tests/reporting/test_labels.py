@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from nsbench.cli import app
+from nsbench.commands.app import app
 from nsbench.pseudo_labels.select import select
 from nsbench.recipes.recipe import PseudoLabels
 from nsbench.reporting.labels import labels_svg, labels_table, read_labels, write_labels_picture

@@ -5,9 +5,9 @@ import tomllib
 import pytest
 from typer.testing import CliRunner
 
-from nsbench.cli import app
+from nsbench.commands.app import app
 from nsbench.recipes.recipe import shipped
-from nsbench.reporting.recipe_tables import recipes_table
+from nsbench.reporting.run_tables import recipes_table
 
 PROMISED = ["quickstart", "cifar10-4k", "svhn", "stl10", "imagenet-l2", "imagenet-1k-modern"]
 PROMISED += [f"imagenet-b{size}" for size in range(8)]

@@ -4,7 +4,7 @@ import numpy as np
 
 from nsbench.metrics.change import Change, Metric
 from nsbench.metrics.intervals import Interval
-from nsbench.reporting.tables import change_text, metric_text
+from nsbench.reporting.score_tables import change_text, metric_text
 
 
 def test_what_rounds_to_zero_has_no_minus() -> None:

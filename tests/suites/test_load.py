@@ -7,7 +7,8 @@ import pytest
 from nsbench.evaluation.estimate import estimate
 from nsbench.evaluation.options import make_options
 from nsbench.names import CORRUPTIONS, PERTURBATIONS
-from nsbench.suites.load import CorruptionSuite, load_suite, shipped
+from nsbench.suites.corruption import CorruptionSuite
+from nsbench.suites.load import load_suite, shipped
 from nsbench.suites.reference import load_reference
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint

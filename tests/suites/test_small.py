@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.names import CORRUPTIONS, PERTURBATIONS, frame_count
-from nsbench.suites.load import PerturbationSuite, load_suite, shipped
+from nsbench.suites.load import load_suite, shipped
+from nsbench.suites.perturbation import PerturbationSuite
 from tests import released_sets
 from tests.metrics.test_robustness import transcribed
 from tests.test_cli import call

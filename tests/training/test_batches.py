@@ -8,7 +8,7 @@ import torch
 
 from nsbench.augment.pipeline import Augmentation
 from nsbench.data.open import SourceSpec, open_source
-from nsbench.data.transforms import Preprocessing
+from nsbench.data.preprocessing import Preprocessing
 from nsbench.recipes.recipe import Generation
 from nsbench.training import batches
 from nsbench.training.batches import Labeled, Plan, Stream, training_batches

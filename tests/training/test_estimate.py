@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from nsbench.cli import app
+from nsbench.commands.app import app
 from nsbench.models import build
 from nsbench.training.cost import flops_of
 from nsbench.training.estimate import estimate

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from nsbench.models import build, count_parameters, load_model
-from nsbench.pseudo_labels.store import LabelStore, dense
+from nsbench.pseudo_labels.store import LabelStore
+from nsbench.pseudo_labels.targets import dense
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
 

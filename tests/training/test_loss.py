@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nsbench.pseudo_labels.store import SparseTargets, dense
+from nsbench.pseudo_labels.targets import SparseTargets, dense
 from nsbench.training.loss import Loss, noisy_student_loss
 
 # One labeled image with logits (0, ln 3): probabilities 1/4 and 3/4.

@@ -11,7 +11,7 @@ import torch
 from nsbench.models import load_model, load_models
 from nsbench.pseudo_labels import pipeline
 from nsbench.pseudo_labels.store import LabelStore
-from nsbench.reporting.tables import training_table
+from nsbench.reporting.run_tables import training_table
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
 from tests.conftest import TINY_RECIPE

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from nsbench.util.device import Memory
+from nsbench.util.device import AdaptiveBatchSize
 from nsbench.util.errors import NsbenchError
 
 
 def test_short_of_memory_it_goes_on_with_half(capfd: pytest.CaptureFixture[str]) -> None:
-    memory, tried = Memory(), []
+    memory, tried = AdaptiveBatchSize(), []
 
     def work(some: slice) -> torch.Tensor:
         tried.append(some.stop - some.start)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.class_names import listed_classes
-from nsbench.data.readers.tar import TarPath
+from nsbench.data.tar_index import TarPath
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import fingerprint, sha256
 

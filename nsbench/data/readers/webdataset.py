@@ -13,7 +13,7 @@ from PIL import Image
 
 from nsbench.data.class_names import listed_classes
 from nsbench.data.decode import decode
-from nsbench.data.readers.tar import Index, read_at, read_index
+from nsbench.data.tar_index import Index, read_at, read_index
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 

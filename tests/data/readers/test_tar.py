@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nsbench.data.open import open_source
-from nsbench.data.readers.tar import TarPath, read_index
+from nsbench.data.tar_index import TarPath, read_index
 from nsbench.util.errors import NsbenchError
 from tests.data.readers.kinds import png, spec, write_tar
 

@@ -1,11 +1,62 @@
-"""The shipped recipes, and what training one would take, as tables."""
+"""What was or would be run: trained generations, dry runs and the shipped recipes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from nsbench.recipes.recipe import Recipe, load_recipe, shipped
 from nsbench.reporting.tables import Table, count_text, duration, size_text
+from nsbench.run_folder import generation_folders, variant_folders
+from nsbench.util.files import read_json
 from nsbench.util.progress import counted
+
+
+def training_table(run: Path) -> Table:
+    """The generations of a run and of its variants."""
+    folders = [f for one in (run, *variant_folders(run)) for f in generation_folders(one)]
+    infos = [read_json(folder / "model.json") for folder in folders]
+    variants = [folder.parent.relative_to(run).name for folder in folders]
+    names = [f"{v} {info['generation']}".strip() for v, info in zip(variants, infos, strict=True)]
+    columns = ["generation", "architecture", "parameters", "steps", "seconds", "validation top-1"]
+    rows = [
+        [
+            name,
+            info["arch"],
+            f"{info['parameters']:,}",
+            f"{info['steps']:,}",
+            f"{info['seconds']:.0f}",
+            ""
+            if info["validation_accuracy"] is None
+            else f"{100 * info['validation_accuracy']:.1f}",
+        ]
+        for name, info in zip(names, infos, strict=True)
+    ]
+    return Table(f"{run}", columns, rows, infos)
+
+
+def estimate_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """What an evaluation would take, a row for each suite and model, and the sum."""
+    columns = ["suite", "model", "cells", "images", "forward passes", "time", "disk"]
+    cells = [
+        [
+            row["suite"],
+            row["model"],
+            f"{row['cells']} of {row['of_cells']}",
+            f"{row['images']:,}",
+            f"{row['forward_passes']:,}",
+            duration(row["seconds"]),
+            size_text(row["bytes"]),
+        ]
+        for row in rows
+    ]
+    passes, seconds, size = (
+        sum(row[key] for row in rows) for key in ("forward_passes", "seconds", "bytes")
+    )
+    cells.append(["all", "", "", "", f"{passes:,}", duration(seconds), size_text(size)])
+    # decoded once for all models
+    decoded = max((row["decoded_bytes"] for row in rows), default=0)
+    note = f"Decoded images take about {size_text(decoded)} meanwhile; the time is an estimate."
+    return Table("dry run", columns, cells, list(rows), notes=[note])
 
 
 def recipes_table() -> Table:

@@ -1,4 +1,4 @@
-"""The variants of a run: which to train, where they lie, and what they share with it."""
+"""Which recipe, and which variants of it, a command is about."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from nsbench.recipes.recipe import Recipe, load_recipe, load_variants
 from nsbench.recipes.variants import chosen
+from nsbench.run_folder import VARIANT, is_run, variant_folders
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import VARIANT, read_json, variant_folders, write_json
+from nsbench.util.files import read_json, write_json
 
 
 class Chosen(NamedTuple):
@@ -18,6 +19,30 @@ class Chosen(NamedTuple):
     name: str
     set: list[str]
     recipe: Recipe
+
+
+def variants_of(
+    recipe: str | Recipe | None,
+    settings: list[str] | None,
+    resume: str | Path | None,
+    names: Sequence[str],
+) -> list[Chosen]:
+    """The variants that `train` would train. Raises NsbenchError as it does."""
+    if resume:
+        return of_run(Path(resume), names)
+    if isinstance(recipe, str):
+        return of_recipe(recipe, settings, names)
+    raise NsbenchError("variants stand in the file of a recipe: name that file, before the option")
+
+
+def recipe_of(folder: Path) -> str:
+    """The recipe in a run folder. Raises NsbenchError if it is none."""
+    if not is_run(folder):
+        raise NsbenchError(
+            f"{folder} holds no recipe.toml, so there is nothing to resume: name the folder of a "
+            "run, or a recipe"
+        )
+    return str(folder / "recipe.toml")
 
 
 def of_recipe(recipe: str, settings: list[str] | None, names: Sequence[str]) -> list[Chosen]:

@@ -1,0 +1,37 @@
+"""`nsbench compare`."""
+
+from nsbench.commands.options import CsvFile, JsonFile, MarkdownFile, OneModel, SomeSuites
+from nsbench.util.files import write_json, write_text
+
+COMPARE_EXAMPLES = (
+    "Examples:\n\n`nsbench compare runs/quickstart/generation-0 "
+    "runs/quickstart/generation-2`\n\n"
+    "`nsbench compare results/timm-resnet50.a1_in1k runs/mine/generation-2 --suite imagenet-c "
+    "imagenet-a --csv changes.csv`"
+)
+
+
+def compare(
+    a: OneModel,
+    b: OneModel,
+    suite: SomeSuites = None,
+    json: JsonFile = None,
+    csv: CsvFile = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """Tell on which suites model B is better than model A, by how much, and how surely.
+
+    Reads stored predictions, as `nsbench report` does.
+    """
+    from nsbench.reporting.compare import compare as compare_models
+    from nsbench.reporting.tables import csv_text, markdown_text, print_tables
+
+    comparison = compare_models(a, b, suite)
+    tables = comparison.tables()
+    print_tables(tables)
+    if json:
+        write_json(json, comparison.data())
+    if markdown:
+        write_text(markdown, markdown_text(tables))
+    if csv:
+        write_text(csv, csv_text(comparison.records()))

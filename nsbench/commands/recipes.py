@@ -1,0 +1,26 @@
+"""`nsbench recipes`."""
+
+from typing import Annotated
+
+import typer
+
+from nsbench.commands.options import JsonFile
+
+RECIPES_EXAMPLES = "Examples:\n\n`nsbench recipes`\n\n`nsbench recipes cifar10-4k > my-recipe.toml`"
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="A shipped recipe, to print its TOML file.")
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """List the shipped recipes, or print one to edit."""
+    from nsbench.recipes.recipe import recipe_file
+    from nsbench.reporting.run_tables import recipes_table
+    from nsbench.reporting.tables import print_table
+
+    if name:
+        print(recipe_file(name).read_text(encoding="utf-8"), end="")
+    else:
+        print_table(recipes_table(), json)

@@ -1,0 +1,25 @@
+"""Released files that hold one split each, such as `train_32x32.mat` and `train_X.bin`."""
+
+from pathlib import Path
+
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint
+
+
+def file_of_split(folder: Path, split: str | None, ending: str) -> Path:
+    """The file of a split, `SPLIT` and the ending. Raises NsbenchError: which splits there are."""
+    there = sorted(path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
+    if split not in there:
+        wrong = f"has no {split}{ending}" if split else "holds several splits"
+        raise NsbenchError(f"{folder} {wrong}: set split to one of {', '.join(there)}")
+    return folder / f"{split}{ending}"
+
+
+def _numbered(path: Path, ending: str, count: int) -> list[str]:
+    stem = path.name.removesuffix(ending).removesuffix(".mat")
+    return [f"{stem}-{index:08d}" for index in range(count)]
+
+
+def _version(path: Path) -> str:
+    stat = path.stat()
+    return fingerprint([path.name, stat.st_size, stat.st_mtime_ns])

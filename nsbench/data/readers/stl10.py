@@ -1,0 +1,85 @@
+"""STL-10 in the binary files that its authors released."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nsbench.data.readers.split_files import _numbered, _version
+from nsbench.data.readers.svhn import Pixels
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import fingerprint
+
+STL10 = "_X.bin"
+
+
+STL10_SHAPE = (3, 96, 96)  # channels, columns, rows
+
+
+class Stl10Source:
+    """The images of a file of STL-10 such as `train_X.bin` (Coates et al. 2011).
+
+    Images are 3 x 96 x 96 bytes each, a channel's columns one after the other; the file is mapped
+    into memory. Labels from 1 are in `train_y.bin`, class names are the lines of `class_names.txt`;
+    without labels, as in `unlabeled_X.bin`, there are neither. Ids are `train-00000000` and so on.
+    Raises NsbenchError if a file is missing, cut off, or does not fit the others.
+    """
+
+    def __init__(self, path: Path, label_space: str = "names") -> None:
+        self.name, self._path = str(path), path
+        self.ids = _numbered(path, STL10, len(_stl10(path)))
+        beside = path.with_name(path.name.removesuffix(STL10) + "_y.bin")
+        versions = [_version(path)]
+        self.classes: tuple[str, ...] | None = None
+        self.labels: NDArray[np.int64] | None = None
+        if beside.is_file():
+            names = _class_names(path.with_name("class_names.txt"))
+            self.classes = names if label_space == "names" else None
+            self.labels = _stl10_labels(beside, len(self.ids), len(names))
+            versions.append(_version(beside))
+        elif not path.name.startswith("unlabeled"):
+            raise NsbenchError(f"{path} has no labels {beside.name} beside it: fetch them too")
+        self.version = fingerprint(versions)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, index: int) -> Image.Image:
+        """RGB image as stored."""
+        return Image.fromarray(np.ascontiguousarray(_stl10(self._path)[index].transpose(2, 1, 0)))
+
+
+def _stl10(path: Path) -> Pixels:
+    """Images (N, 3, columns, rows)."""
+    return _map_stl10(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=3)
+def _map_stl10(path: Path, _: int) -> Pixels:
+    size, each = path.stat().st_size, int(np.prod(STL10_SHAPE))
+    if not size or size % each:
+        raise NsbenchError(
+            f"{path} has {size} bytes, but STL-10's images are {each} each: fetch it again"
+        )
+    return np.memmap(path, np.uint8, "r", shape=(size // each, *STL10_SHAPE))
+
+
+def _stl10_labels(path: Path, count: int, classes: int) -> NDArray[np.int64]:
+    labels = np.frombuffer(path.read_bytes(), np.uint8).astype(np.int64) - 1
+    if len(labels) != count or labels.min() < 0 or labels.max() >= classes:
+        raise NsbenchError(
+            f"{path} holds {len(labels)} labels, but {count} images need as many from 1 to "
+            f"{classes}, a byte each: fetch it again"
+        )
+    return labels
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise NsbenchError(
+            f"cannot read the class names {path} ({first_line(error)}): fetch them again"
+        ) from error

@@ -1,0 +1,59 @@
+"""Some images of a source, chosen by hash of their ids: the same everywhere."""
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsbench.data.label_files import labels_of
+from nsbench.data.spec import Source
+from nsbench.util.errors import NsbenchError
+from nsbench.util.randomness import stable_hash
+
+
+def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np.int64]:
+    """Indices of `per_class` images a class, chosen by hash of their ids: the same everywhere.
+
+    Raises NsbenchError if the source has no labels or a class has fewer images than asked.
+    """
+    labels = labels_of(source, purpose)
+    chosen: list[int] = []
+    for label in range(int(np.max(labels)) + 1):
+        of_class = np.flatnonzero(labels == label).tolist()
+        if len(of_class) < per_class:
+            name = source.classes[label] if source.classes else str(label)
+            raise NsbenchError(
+                f"{purpose} asks for {per_class} images a class, but class '{name}' of "
+                f"{source.name} has {len(of_class)}"
+            )
+        chosen += sorted(of_class, key=lambda index: stable_hash(source.ids[index]))[:per_class]
+    return np.array(sorted(chosen))
+
+
+def sample(
+    source: Source, indices: NDArray[np.int64], count: int, *, by_class: bool
+) -> NDArray[np.int64]:
+    """At most `count` of some images, chosen by hash of their file names: the same everywhere.
+
+    by_class: the same number of each class, but for classes that have fewer.
+    """
+    if len(indices) <= count:
+        return indices
+    ranked = sorted(indices.tolist(), key=lambda index: stable_hash(_stem(source.ids[index])))
+    if not by_class or source.labels is None:
+        return np.array(sorted(ranked[:count]))
+    labels = source.labels
+    each = max(1, count // len(set(labels[indices].tolist())))
+    taken: Counter[int] = Counter()
+    chosen = []
+    for index in ranked:
+        taken[int(labels[index])] += 1
+        if taken[int(labels[index])] <= each:
+            chosen.append(index)
+    return np.array(sorted(chosen[:count]))
+
+
+def _stem(image_id: str) -> str:
+    # a folder, a tar and a table call an image by different paths
+    return PurePosixPath(image_id).stem

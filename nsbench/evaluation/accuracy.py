@@ -1,0 +1,37 @@
+"""Passes of accuracy and detection suites: clean images through each model."""
+
+from nsbench.evaluation.batches import clean_batches
+from nsbench.evaluation.forward import logits_of
+from nsbench.evaluation.model_run import ModelRun, SuiteImages
+from nsbench.evaluation.options import Options
+from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
+from nsbench.suites.base import Suite
+from nsbench.util.progress import Advance
+
+
+class AccuracyPasses(Passes[Suite]):
+    """Every cell is a list of images as they are."""
+
+    def run(
+        self, plan: SuitePlan, runs: list[ModelRun], options: Options, advance: Advance
+    ) -> None:
+        """One model after the other, as each may have a crop of its own."""
+        for cell in self.suite.cells():
+            for run in runs:
+                if cell in run.missing:
+                    run_clean(cell, plan.images_of(cell), self.suite, run, options, advance)
+
+
+def run_clean(
+    cell: str,
+    images: SuiteImages,
+    suite: Suite,
+    run: ModelRun,
+    options: Options,
+    advance: Advance,
+) -> None:
+    """A cell of clean images through one model."""
+    for batch in clean_batches(images.crops(crop_for(suite, run.model)), options):
+        run.add(cell, logits_of(run, batch.images, options))
+        advance(len(batch.images))
+    run.finish(cell, images)

@@ -1,0 +1,146 @@
+"""Passes of corruption suites: each batch is made once and goes through all models."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from nsbench.corruptions import corrupt, jpeg, package
+from nsbench.data.spec import Source
+from nsbench.evaluation.accuracy import run_clean
+from nsbench.evaluation.batches import Batch, on_device, row_slices
+from nsbench.evaluation.decoded_file import Array, DecodedImages
+from nsbench.evaluation.forward import logits_of
+from nsbench.evaluation.model_run import ModelRun
+from nsbench.evaluation.options import Options
+from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
+from nsbench.evaluation.released_files import CellRows, ReleasedCorruptions
+from nsbench.suites.corruption import CorruptionSuite, parse_cell
+from nsbench.util.progress import Advance
+
+LOADERS = 2
+"""Processes in which the package corrupts images; the models need the other cores."""
+
+
+class CorruptionPasses(Passes[CorruptionSuite]):
+    """The cell `clean`, then every corruption at every severity."""
+
+    _files: ReleasedCorruptions | None = None
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether corrupted images come from released files."""
+        return self._files is not None
+
+    def open_files(self, source: Source, indices: NDArray[np.int64]) -> str:
+        """Read the suite's `files` from now on."""
+        self._files = ReleasedCorruptions(self.suite, source, indices)
+        return self._files.identity()
+
+    def maker(self, cell: str, device: torch.device, count: int) -> Callable[[], object] | None:
+        """Corrupt black images."""
+        if cell == "clean" or self._files:
+            return None
+        name, severity = parse_cell(cell)
+        size, ids = self.suite.image_size, list(range(count))
+        images = torch.zeros(count, 3, size, size, dtype=torch.uint8, device=device)
+        return lambda: corrupt(images, name, severity, ids=ids)
+
+    def run(
+        self, plan: SuitePlan, runs: list[ModelRun], options: Options, advance: Advance
+    ) -> None:
+        """Cells are the outer loop, batches the inner one, models the innermost."""
+        suite, images = self.suite, plan.images
+        for run in runs:
+            if "clean" in run.missing:
+                run_clean("clean", images, suite, run, options, advance)
+        cells = [cell for cell in suite.cells() if any(cell in run.missing for run in runs)]
+        if not cells:
+            return
+        crops = None if self._files else images.crops(crop_for(suite, runs[0].model))
+        stream = self.corrupted(crops, images.own_ids, cells, options)
+        batches_a_cell = len(row_slices(len(images.rows), options.batch_size))
+        for cell in cells:
+            unfinished = [run for run in runs if cell in run.missing]
+            for batch in islice(stream, batches_a_cell):
+                for run in unfinished:
+                    run.add(cell, logits_of(run, batch.images, options))
+                    advance(len(batch.images))
+            for run in unfinished:
+                run.finish(cell, images)
+
+    def corrupted(
+        self, crops: DecodedImages | None, ids: list[str], cells: Sequence[str], options: Options
+    ) -> Iterator[Batch]:
+        """Every batch of every cell, in order: read, by the package, or made on the device.
+
+        crops: of these ids, None where files are read. What can be done ahead is.
+        """
+        slices = row_slices(len(ids), options.batch_size)
+        wanted = [CellRows(cell, rows) for cell in cells for rows in slices]
+        made: Iterator[torch.Tensor]
+        if self._files:
+            made = (images.to(options.device) for images in self._files.batches(wanted))
+        elif crops is None:
+            raise ValueError("without files the clean crops are needed")
+        elif self.suite.generator == "imagecorruptions":
+            by_package = _by_package(self.suite, crops, ids, wanted)
+            made = (images.to(options.device) for images in by_package)
+        else:
+            made = self._made_on_device(crops, ids, wanted, options)
+        yield from map(Batch, [rows for _, rows in wanted], made)
+
+    def _made_on_device(
+        self, crops: DecodedImages, ids: list[str], wanted: list[CellRows], options: Options
+    ) -> Iterator[torch.Tensor]:
+        clean = on_device(crops, [rows for _, rows in wanted], options.device)
+        for (cell, rows), images in zip(wanted, clean, strict=True):
+            yield self._corrupt(cell, images, ids[rows], options)
+
+    def _corrupt(
+        self, cell: str, images: torch.Tensor, ids: list[str], options: Options
+    ) -> torch.Tensor:
+        (name, severity), suite = parse_cell(cell), self.suite
+
+        def change(rows: slice) -> torch.Tensor:
+            changed = corrupt(images[rows], name, severity, ids=ids[rows], seed=suite.seed)
+            return jpeg(changed, suite.jpeg_quality) if suite.jpeg_quality else changed
+
+        return options.batches.in_parts(change, len(images))
+
+
+def _by_package(
+    suite: CorruptionSuite, crops: DecodedImages, ids: list[str], wanted: list[CellRows]
+) -> Iterator[torch.Tensor]:
+    """Ahead of their use, by worker processes, as the package does one image at a time."""
+    # compiled once, before the workers are forked from this process
+    package.corrupt(np.zeros((3, 32, 32), np.uint8), "glass_blur", 1, "warm-up")
+    yield from DataLoader(
+        _PackageBatches(suite, crops, ids, wanted),
+        batch_size=None,
+        num_workers=LOADERS,
+        multiprocessing_context="fork",
+    )
+
+
+class _PackageBatches(Dataset[torch.Tensor]):
+    def __init__(
+        self, suite: CorruptionSuite, crops: DecodedImages, ids: list[str], wanted: list[CellRows]
+    ) -> None:
+        self._suite, self._crops, self._ids, self._wanted = suite, crops, ids, wanted
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        cell, rows = self._wanted[index]
+        images = [self._corrupted(row, *parse_cell(cell)) for row in range(rows.start, rows.stop)]
+        batch, quality = torch.from_numpy(np.stack(images)), self._suite.jpeg_quality
+        return jpeg(batch, quality) if quality else batch
+
+    def _corrupted(self, row: int, name: str, severity: int) -> Array:
+        image, image_id = self._crops.image(row), self._ids[row]
+        return package.corrupt(image, name, severity, image_id, self._suite.seed)

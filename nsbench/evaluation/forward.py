@@ -1,0 +1,36 @@
+"""A batch through a model: resized to its input size, masked, halved where memory is short."""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn.functional import interpolate
+
+from nsbench.evaluation.model_run import ModelRun
+from nsbench.evaluation.options import Options
+from nsbench.util.device import compiling
+
+
+def logits_of(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tensor:
+    """Logits (B, C) of uint8 images (B, 3, S, S), of the outputs that count.
+
+    Raises NsbenchError where one image alone is too much for the device.
+    """
+    return options.batches.in_parts(lambda rows: _logits(run, images[rows], options), len(images))
+
+
+def _logits(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tensor:
+    size = run.model.preprocessing.image_size
+    with torch.inference_mode(), options.autocast(), compiling():
+        pixels = images / 255
+        if pixels.shape[-1] != size:
+            # bicubic overshoots: back into [0, 1], as an image file would be
+            pixels = interpolate(pixels, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
+        return masked(run)(pixels)
+
+
+def masked(run: ModelRun) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The model as a function of float images in [0, 1], with only the outputs that count."""
+    columns = run.columns
+    if columns is None:
+        return run.model.logits
+    return lambda images: run.model.logits(images)[:, columns]

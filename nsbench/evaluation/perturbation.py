@@ -1,0 +1,116 @@
+"""Passes of perturbation suites: clips, a frame of a batch at a time, through all models."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nsbench import perturbations
+from nsbench.data.spec import Source
+from nsbench.evaluation.batches import row_slices
+from nsbench.evaluation.decoded import View
+from nsbench.evaluation.decoded_file import Array, DecodedImages
+from nsbench.evaluation.forward import logits_of
+from nsbench.evaluation.model_run import ModelRun
+from nsbench.evaluation.options import Options
+from nsbench.evaluation.plan import Passes, SuitePlan
+from nsbench.evaluation.released_files import ReleasedClips
+from nsbench.suites.perturbation import PerturbationSuite
+from nsbench.util.progress import Advance
+
+
+class PerturbationPasses(Passes[PerturbationSuite]):
+    """Every sequence of every image."""
+
+    _files: ReleasedClips | None = None
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether clips come from released files."""
+        return self._files is not None
+
+    def open_files(self, source: Source, indices: NDArray[np.int64]) -> str:
+        """Read the suite's `files` from now on."""
+        self._files = ReleasedClips(self.suite, source, indices)
+        return self._files.identity()
+
+    def views(self, run: ModelRun) -> list[View]:
+        """Whole images, since sequences move them; none where clips are read."""
+        return [] if self._files else [self.suite.short_side]
+
+    def maker(self, cell: str, device: torch.device, count: int) -> Callable[[], object] | None:
+        """All frames of black images."""
+        if self._files:
+            return None
+        size, ids = self.suite.image_size, list(range(count))
+        images = torch.zeros(count, 3, size, size, dtype=torch.uint8, device=device)
+        return lambda: list(perturbations.frames(images, cell, ids=ids, size=size))
+
+    def run(
+        self, plan: SuitePlan, runs: list[ModelRun], options: Options, advance: Advance
+    ) -> None:
+        """Sequences are the outer loop, then batches, frames and models."""
+        suite, images = self.suite, plan.images
+        wholes = None if self._files else images.wholes(suite.short_side)
+        for cell in suite.cells():
+            unfinished = [run for run in runs if cell in run.missing]
+            if not unfinished:
+                continue
+            for frames in self._clips(cell, wholes, images.own_ids, options):
+                for frame in frames:
+                    for run in unfinished:
+                        run.add(cell, logits_of(run, frame, options))
+                        advance(len(frame))
+                for run in unfinished:
+                    run.join_clips(cell, suite.frame_count(cell))
+            for run in unfinished:
+                run.finish(cell, images)
+
+    def _clips(
+        self, name: str, wholes: DecodedImages | None, ids: list[str], options: Options
+    ) -> Iterator[Iterator[torch.Tensor]]:
+        """For each batch of images, its frames one after the other, uint8 (B, 3, S, S)."""
+        for rows in row_slices(len(ids), options.batch_size):
+            if wholes is not None:
+                yield self._frames(name, wholes, rows, ids, options.device)
+            elif self._files:
+                for some in row_slices(rows.stop - rows.start, self._files.clips_at_once(name)):
+                    part = slice(rows.start + some.start, rows.start + some.stop)
+                    yield (frame.to(options.device) for frame in self._files.frames(name, part))
+
+    def _frames(
+        self, name: str, wholes: DecodedImages, rows: slice, ids: list[str], device: torch.device
+    ) -> Iterator[torch.Tensor]:
+        """Images of one shape are a batch of their own, put together again in each frame."""
+        images = [wholes.image(row) for row in range(rows.start, rows.stop)]
+        groups = _of_one_shape(images)
+        sequences = [
+            perturbations.frames(
+                torch.from_numpy(np.stack([images[row] for row in group])).to(device),
+                name,
+                ids=[ids[rows.start + row] for row in group],
+                seed=self.suite.seed,
+                difficulty=self.suite.difficulty_of(name),
+                size=self.suite.image_size,
+            )
+            for group in groups
+        ]
+        for frames in zip(*sequences, strict=True):
+            yield _merged(groups, frames)
+
+
+def _of_one_shape(images: list[Array]) -> list[list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row, image in enumerate(images):
+        groups.setdefault(image.shape, []).append(row)
+    return list(groups.values())
+
+
+def _merged(groups: list[list[int]], frames: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    if len(groups) == 1:
+        return frames[0]
+    whole = frames[0].new_empty((sum(map(len, groups)), *frames[0].shape[1:]))
+    for group, frame in zip(groups, frames, strict=True):
+        whole[group] = frame
+    return whole

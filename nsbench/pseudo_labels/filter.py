@@ -1,0 +1,60 @@
+"""The filter model: an outside classifier that chooses the images instead of the teacher."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from nsbench.models import Classifier, load_model
+from nsbench.recipes.recipe import PseudoLabels
+from nsbench.util.config import nearest
+from nsbench.util.errors import NsbenchError
+
+
+def load_filter(
+    settings: PseudoLabels, classes: tuple[str, ...], device: torch.device
+) -> Classifier | None:
+    """The model that chooses the images, answering in the classes of the recipe; None without one.
+
+    Its other classes are left out before the softmax. Raises NsbenchError if it cannot be loaded,
+    or does not know a class.
+    """
+    if settings.filter is None:
+        return None
+    try:
+        model = load_model(settings.filter, str(device))
+    except NsbenchError as error:
+        raise NsbenchError(f"pseudo_labels.filter: {error}") from error
+    columns = torch.tensor(_columns(model, classes), device=device)
+    module = nn.Sequential(model.module, _Columns(columns)).eval()
+    return replace(model, module=module, num_classes=len(classes), classes=classes)
+
+
+def _columns(model: Classifier, classes: tuple[str, ...]) -> list[int]:
+    if classes == tuple(map(str, range(model.num_classes))):
+        return list(range(model.num_classes))  # labels are bare indices
+    if model.classes is None:
+        raise NsbenchError(
+            f"pseudo_labels.filter is {model.name}, the names of whose {model.num_classes} classes "
+            "are not known: name a model that nsbench trained on these classes"
+        )
+    position = {name: index for index, name in enumerate(model.classes)}
+    unknown = [name for name in classes if name not in position]
+    if unknown:
+        raise NsbenchError(
+            f"pseudo_labels.filter is {model.name}, which does not know the class '{unknown[0]}'"
+            f"{nearest(unknown[0], position)}; name a model of the recipe's classes"
+        )
+    return [position[name] for name in classes]
+
+
+class _Columns(nn.Module):
+    """Some outputs of a classifier."""
+
+    def __init__(self, columns: torch.Tensor) -> None:
+        super().__init__()
+        self._columns = columns
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (n, C) to logits (n, len(columns))."""
+        return logits[:, self._columns]

@@ -1,0 +1,181 @@
+"""Metrics and changes as tables: what `nsbench eval`, `report` and `reference` print."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nsbench.metrics.change import Change, Metric
+from nsbench.reporting.results import Entry, change_from, headline, suite_names
+from nsbench.reporting.tables import Table
+from nsbench.suites.base import SuiteScores
+from nsbench.suites.reference import PUBLISHED
+from nsbench.util.progress import counted
+
+
+def metric_text(metric: Metric) -> str:
+    """`96.1 [94.7, 97.1]`."""
+    low, high = metric.interval
+    return f"{metric.value:z.1f} [{low:z.1f}, {high:z.1f}]"
+
+
+def change_text(difference: Change | None) -> str:
+    """`+2.3 [+1.0, +3.6]`, empty where there is none; what rounds to zero is `+0.0`."""
+    if difference is None:
+        return ""
+    low, high = difference.interval
+    return f"{difference.value:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
+
+
+def metric_data(metric: Metric) -> dict[str, Any]:
+    """A metric as JSON: value, 95% interval, number of images."""
+    return {
+        "name": metric.name,
+        "value": metric.value,
+        "interval": list(metric.interval),
+        "images": len(metric.scores),
+        "higher_is_better": metric.higher_is_better,
+    }
+
+
+def evaluation_tables(evaluated: Sequence[SuiteScores]) -> list[Table]:
+    """One table a suite, with a row for each model."""
+    by_suite: dict[str, list[SuiteScores]] = {}
+    for scores in evaluated:
+        by_suite.setdefault(scores.suite.name, []).append(scores)
+    return [_suite_table(name, scores) for name, scores in by_suite.items()]
+
+
+def evaluation_records(evaluated: Sequence[SuiteScores]) -> list[dict[str, Any]]:
+    """A flat record for each metric of each suite and model, for CSV."""
+    return [
+        {
+            "suite": scores.suite.name,
+            "model": scores.model,
+            "metric": metric.name,
+            "value": metric.value,
+            "low": metric.interval.low,
+            "high": metric.interval.high,
+            "images": len(metric.scores),
+            "unreadable": len(scores.manifest.get("unreadable", {})),
+            "chosen": scores.manifest.get("chosen"),
+            "reference": scores.reference,
+        }
+        for scores in evaluated
+        for metric in scores.metrics.values()
+    ]
+
+
+def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
+    # the headline of an attack suite is one of its epsilons, which need not stand twice
+    metrics = {metric.name: key for s in scores for key, metric in s.metrics.items()}
+    rows = [
+        [s.model, *(metric_text(s.metrics[key]) for key in metrics.values()), *_calibration(s)]
+        for s in scores
+    ]
+    table = [["", *metrics, *scores[0].tables.get("calibration", {})], *rows]
+    if len(table[0]) > 5:
+        table = [list(column) for column in zip(*table, strict=True)]
+    data = {
+        "suite": name,
+        "reference": scores[0].reference,
+        "images": scores[0].manifest["images"],
+        "chosen": scores[0].manifest.get("chosen"),
+        "unreadable": scores[0].manifest.get("unreadable", {}),
+        "models": {
+            s.model: {
+                "metrics": {key: metric_data(metric) for key, metric in s.metrics.items()},
+                "tables": s.tables,
+            }
+            for s in scores
+        },
+    }
+    return Table(
+        f"{name} (%, with 95% intervals)", table[0], table[1:], data, notes=_image_notes(scores[0])
+    )
+
+
+def _image_notes(scores: SuiteScores) -> list[str]:
+    """What a reader must know of the images that were counted."""
+    manifest, notes = scores.manifest, []
+    if (manifest["reference"] or {}).get("protocol") == PUBLISHED:
+        made = manifest["identity"]["generator"]
+        if not made.startswith("the files "):
+            notes.append(f"Images by {made}, not the released files that {scores.reference} saw.")
+    if manifest.get("chosen"):
+        notes.append(f"{manifest['images']:,} images, chosen by {manifest['chosen']}.")
+    if manifest.get("unreadable"):
+        lost = sorted(manifest["unreadable"])
+        notes.append(
+            f"{counted(len(lost), 'image')} cannot be read, which counts as errors: "
+            f"{', '.join(lost[:5])}" + (" …" if len(lost) > 5 else ".")
+        )
+    return notes
+
+
+def _calibration(scores: SuiteScores) -> list[str]:
+    return [f"{row[0]:.1f}" for row in scores.tables.get("calibration", {}).values()]
+
+
+def summary_table(entries: Sequence[Entry]) -> Table:
+    """A row for each model: its headline on every suite, with the change against the first."""
+    names = suite_names(entries)
+    base = entries[0]
+    found = [model_row(entry, base, names) for entry in entries]
+    rows, data = [cells for cells, _ in found], [record for _, record in found]
+    columns = ["model", *suite_columns(entries, names)]
+    return Table(f"Change against {base.name}, paired 95% intervals", columns, rows, data)
+
+
+def suite_columns(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
+    """The heads of the suites' columns: name and headline."""
+    titles = {name: headline(e.scores[name]).name for e in entries for name in e.scores}
+    return [f"{name}\n{titles[name]}" for name in names]
+
+
+def model_row(entry: Entry, base: Entry, names: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """A model's cells, its name and a suite each, with the changes against `base`; and as data."""
+    cells, found = [entry.name], {}
+    for name in names:
+        if name not in entry.scores:
+            outdated = name in entry.outdated
+            cells.append("another version" if outdated else "not evaluated")
+            continue
+        metric = headline(entry.scores[name])
+        key = next(iter(entry.scores[name].metrics))
+        difference = change_from(base, entry, name, key)
+        cells.append(f"{metric.name}\n{metric_text(metric)}\n{change_text(difference)}".rstrip())
+        found[name] = _suite_data(entry.scores[name], base, entry, name)
+    return cells, {"model": entry.name, "info": _plain(entry), "suites": found}
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    keys = ("generation", "arch", "parameters", "seconds")
+    return {key: entry.info[key] for key in keys if key in entry.info}
+
+
+def _suite_data(scores: SuiteScores, base: Entry, entry: Entry, name: str) -> dict[str, Any]:
+    result = {}
+    for key, metric in scores.metrics.items():
+        difference = change_from(base, entry, name, key)
+        result[key] = metric_data(metric)
+        if difference:
+            result[key]["change"] = {
+                "value": difference.value,
+                "interval": list(difference.interval),
+                "better": difference.better,
+                "excludes_zero": difference.sure,
+            }
+    return result
+
+
+def reference_table(content: dict[str, Any]) -> Table:
+    """What a reference file holds."""
+    rows = []
+    for name, entry in content["suites"].items():
+        if "misclassified" in entry:
+            rows.append([name, "misclassified images", str(len(entry["misclassified"]))])
+        for part, values in entry.get("errors", {}).items():
+            rows.append([name, part, " ".join(f"{100 * value:.1f}" for value in values)])
+        for part, value in entry.get("flip_probability", {}).items():
+            text = f"FP {100 * value:.2f}, T5D {entry['top5_distance'][part]:.3f}"
+            rows.append([name, part, text])
+    return Table(f"reference {content['model']} (%)", ["suite", "cell", "value"], rows, content)

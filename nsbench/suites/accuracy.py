@@ -1,0 +1,113 @@
+"""Top-1 and top-5 accuracy: ImageNet, its relatives A, R, V2, Sketch and ReaL, and any folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import model_validator
+
+from nsbench.data.spec import SourceSpec
+from nsbench.metrics.calibration import calibration_percent
+from nsbench.predictions import read_cell
+from nsbench.suites.base import ReferenceEntry, Scored, Suite, accuracy_metric, correct
+
+
+class AccuracySuite(Suite):
+    """Top-1 and top-5 accuracy.
+
+    misclassified: only the images that the model of the reference gets wrong (adversarial
+    filtration, as ImageNet-A was made); then the cell `clean` holds all images, for comparison.
+    clean: a source whose images of the same classes, by name, are the cell `clean`; if it is a
+    `data:NAME` that is not found, that cell is left out.
+    """
+
+    ORDER: ClassVar = 0
+    NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "clean")
+
+    kind: Literal["accuracy"]
+    misclassified: bool = False
+    clean: SourceSpec | None = None
+
+    @model_validator(mode="after")
+    def _one_clean(self) -> Self:
+        if self.misclassified and self.clean:
+            raise ValueError("misclassified = true has all images as clean ones: leave out 'clean'")
+        return self
+
+    def cells(self) -> list[str]:
+        """`images`, and `clean` where only misclassified images count, or `clean` is named."""
+        return ["images", "clean"] if self.misclassified or self.clean else ["images"]
+
+    def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
+        """Top-1, top-5, the top-1 of the clean images, and calibration."""
+        rows = read_cell(folder, "images")
+        metrics = {
+            "top1": accuracy_metric("top-1", rows),
+            "top5": accuracy_metric("top-5", rows, 5),
+        }
+        if "clean" in self.cells():
+            metrics["clean_top1"] = accuracy_metric("clean top-1", read_cell(folder, "clean"))
+        calibration = calibration_percent(rows.confidence.astype(np.float64), correct(rows))
+        tables = {"calibration": {name: [value] for name, value in calibration.items()}}
+        return Scored(metrics, tables, {})
+
+    @property
+    def metric_name(self) -> str:
+        """Top-1, of all classes or of the source's."""
+        return "top-1 of its classes" if self.mask else "top-1"
+
+    @property
+    def clean_source(self) -> SourceSpec | None:
+        """The key `clean`."""
+        return self.clean
+
+    @property
+    def clean_is_optional(self) -> bool:
+        """Always: the clean accuracy only stands beside the other."""
+        return True
+
+    def without_clean(self) -> Self:
+        """Only the cell `images`."""
+        return self.model_copy(update={"clean": None})
+
+    @property
+    def compares_errors(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def takes_reference(self) -> bool:
+        """Where only the images count that its model gets wrong."""
+        return self.misclassified
+
+    @property
+    def normalised(self) -> bool:
+        """Never: a reference only chooses images."""
+        return False
+
+    @property
+    def reference_needed_by(self) -> str | None:
+        """`misclassified = true`."""
+        return "misclassified = true" if self.misclassified else None
+
+    def chosen_ids(self, reference: Mapping[str, Any] | None) -> set[str] | None:
+        """Those that the reference's model gets wrong, if only these count."""
+        if not self.misclassified:
+            return None
+        assert reference is not None  # `load_suite` refuses the setting without a reference
+        return set(reference["misclassified"])
+
+    def constants(self, entry: ReferenceEntry) -> dict[str, float]:
+        """How many images the reference's model gets wrong."""
+        return {"misclassified": len(entry.misclassified or [])}
+
+    def reference_entry(self, folder: Path) -> dict[str, Any]:
+        """Ids of the images that the model gets wrong."""
+        rows = read_cell(folder, "images")
+        wrong = np.flatnonzero(~correct(rows))
+        return {"misclassified": [rows.ids[row] for row in wrong.tolist()]}
+
+    def without_reference(self) -> Self:
+        """All images."""
+        return self.model_copy(update={"reference": None, "misclassified": False})

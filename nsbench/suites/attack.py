@@ -1,0 +1,92 @@
+"""Accuracy under attack: FGSM curves, and PGD by foolbox."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from nsbench.predictions import read_cell
+from nsbench.suites.base import Scored, Suite, accuracy_metric
+
+
+class AttackSuite(Suite):
+    """Accuracy under attack, at the model's own input size.
+
+    attack: `fgsm`, the fast gradient sign method, or `pgd`, projected gradient descent in the
+    largest change of a pixel. epsilons: in units of 1/255, applied before normalisation. headline:
+    the one in summaries. Of PGD only: steps; relative_step: their size as a share of epsilon;
+    random_start: always false, so that an attacked image depends on nothing but image and model.
+    """
+
+    ORDER: ClassVar = 4
+    ADDED_LATER: ClassVar = ("steps", "relative_step", "random_start")
+
+    kind: Literal["attack"]
+    attack: Literal["fgsm", "pgd"] = "fgsm"
+    epsilons: list[float] = Field(min_length=1)
+    headline: float
+    steps: int | None = Field(default=None, ge=1)
+    relative_step: float | None = Field(default=None, gt=0)
+    random_start: Literal[False] | None = None
+
+    @field_validator("epsilons")
+    @classmethod
+    def _positive(cls, epsilons: list[float]) -> list[float]:
+        if min(epsilons) < 0 or sorted(set(epsilons)) != epsilons:
+            raise ValueError("epsilons are different, rise, and are not negative")
+        return epsilons
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.headline not in self.epsilons:
+            raise ValueError(f"headline is {self.headline:g}, which is not among the epsilons")
+        of_pgd = self.ADDED_LATER
+        given = [key for key in of_pgd if getattr(self, key) is not None]
+        if self.attack == "pgd" and len(given) < len(of_pgd):
+            raise ValueError(f'attack = "pgd" needs the keys {", ".join(of_pgd)}')
+        if self.attack == "fgsm" and given:
+            raise ValueError(f"the key '{given[0]}' is of PGD: leave it out")
+        return self
+
+    def cells(self) -> list[str]:
+        """`eps=8` and so on."""
+        return [epsilon_cell(epsilon) for epsilon in self.epsilons]
+
+    def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
+        """Top-1 at every epsilon, first the headline's."""
+        title = self.attack.upper()
+        curve = {
+            epsilon: accuracy_metric(
+                f"{title} ε={epsilon:g}", read_cell(folder, epsilon_cell(epsilon))
+            )
+            for epsilon in self.epsilons
+        }
+        metrics = {f"{self.attack}_{self.headline:g}": curve[self.headline]}
+        metrics |= {f"{self.attack}_{epsilon:g}": metric for epsilon, metric in curve.items()}
+        rows = {f"{e:g}": [metric.value, *metric.interval] for e, metric in curve.items()}
+        return Scored(metrics, {"accuracy": rows}, {})
+
+    @property
+    def metric_name(self) -> str:
+        """Top-1 at the headline's epsilon."""
+        return f"top-1 under {self.attack.upper()}, ε={self.headline:g}/255"
+
+    def sentences(self) -> list[str]:
+        """The crop and the attack."""
+        strengths = ", ".join(f"{epsilon:g}" for epsilon in self.epsilons)
+        attack = f"{self.attack.upper()} with ε of {strengths} in units of 1/255, before "
+        attack += "normalisation"
+        if self.steps:
+            attack += f"; {self.steps} steps of {self.relative_step:g} ε, no random start"
+        return [*super().sentences(), f"{attack}."]
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Always."""
+        return True
+
+
+def epsilon_cell(epsilon: float) -> str:
+    """The cell of an attack strength in units of 1/255."""
+    return f"eps={epsilon:g}"

@@ -1,0 +1,314 @@
+"""What every suite is: keys, cells, scores and rules, which each kind answers for itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from nsbench.data.preprocessing import Preprocessing, fixed_crop
+from nsbench.data.spec import SourceSpec
+from nsbench.metrics.change import Metric
+from nsbench.metrics.robustness import Floats, in_top_k
+from nsbench.predictions import Predictions
+from nsbench.util.config import Config, nearest
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint
+
+Tables = dict[str, dict[str, list[float]]]
+
+
+class Scored(NamedTuple):
+    """What a suite's predictions come to.
+
+    metrics: by key, the first being the headline. tables: figures behind them, by name, each a map
+    of a row (a corruption, an epsilon) to numbers. parts: what the headline is made of, by
+    corruption (mean error) or perturbation (flips).
+    """
+
+    metrics: dict[str, Metric]
+    tables: Tables
+    parts: dict[str, Metric]
+
+
+class ReferenceEntry(Config):
+    """A reference model's constants on one suite, in fractions (distances are plain numbers).
+
+    protocol: of the suite they were made for; or `published` for constants from the literature,
+    which serve every suite of that image_size whose corruptions or perturbations they have. clean,
+    errors: by corruption and severity. flip_probability, top5_distance: by perturbation.
+    misclassified: ids of images. source: where published ones come from.
+    """
+
+    protocol: str
+    source: str | None = None
+    image_size: int | None = None
+    clean: float | None = None
+    errors: dict[str, list[float]] | None = None
+    flip_probability: dict[str, float] | None = None
+    top5_distance: dict[str, float] | None = None
+    misclassified: list[str] | None = None
+
+
+class Suite(Config, ABC):
+    """What every suite says. A kind is a subclass in a file of its own, with `kind` as a Literal.
+
+    name, description: for people. source: the images. images_per_class: only that many a class,
+    chosen by hash of their ids. mask: only the logits of the source's classes count, as on
+    ImageNet-A. reference: a file made by `nsbench reference`, beside the suite's, or a shipped one.
+    seed: of the random draws.
+    """
+
+    ORDER: ClassVar[int] = 100
+    """Reports show the kinds of the lowest order first."""
+
+    NOT_PROTOCOL: ClassVar[tuple[str, ...]] = ("description", "reference")
+    """Keys that change no number of the suite's own metrics, or are hashed elsewhere."""
+
+    ADDED_LATER: ClassVar[tuple[str, ...]] = ()
+    """Keys that came later: a suite without them keeps the hash, and the results, that it had."""
+
+    kind: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    source: SourceSpec
+    images_per_class: int | None = Field(default=None, ge=1)
+    mask: bool = False
+    reference: str | None = None
+    seed: int = Field(default=0, ge=0)
+
+    @abstractmethod
+    def cells(self) -> list[str]:
+        """The smallest parts that are resumed, in the order in which they are run."""
+
+    @abstractmethod
+    def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
+        """The metrics of the predictions in a folder. Raises NsbenchError for a broken file.
+
+        reference: what `load_reference` gave when the suite was evaluated.
+        """
+
+    @property
+    @abstractmethod
+    def metric_name(self) -> str:
+        """What the suite is known by: the name of its headline."""
+
+    def protocol(self) -> str:
+        """Hash of all that defines the numbers, but for the model and the images themselves."""
+        unused = {key for key in self.ADDED_LATER if getattr(self, key) is None}
+        return fingerprint(self.model_dump(exclude={*self.NOT_PROTOCOL, *unused}))
+
+    def describe(self) -> str:
+        """What is done to the images, and which outputs count, in a few sentences."""
+        sentences = ["Only the logits of the source's classes count."] if self.mask else []
+        if self.images_per_class:
+            sentences.append(
+                f"{self.images_per_class} images a class, chosen by hash of their names."
+            )
+        return " ".join([*sentences, *self.sentences()])
+
+    def sentences(self) -> list[str]:
+        """What `describe` says of this kind."""
+        return ["Each model's own crop."]
+
+    @property
+    def clean_source(self) -> SourceSpec | None:
+        """The images of the cell `clean`, where they come from a source of their own."""
+        return None
+
+    def without_clean(self) -> Self:
+        """The suite where its clean images are missing. Raises NsbenchError if it needs them."""
+        raise NsbenchError(f"{self.name} needs its clean images")
+
+    @property
+    def clean_is_optional(self) -> bool:
+        """Whether the clean images only stand beside the others, for comparison."""
+        return False
+
+    @property
+    def has_unknown_classes(self) -> bool:
+        """Whether the images are of no class that a model can answer."""
+        return False
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether only differentiable models can be evaluated."""
+        return False
+
+    @property
+    def compares_errors(self) -> bool:
+        """Whether a comparison of two models tells if they err on the same images (kappa)."""
+        return False
+
+    @property
+    def crop(self) -> Preprocessing | None:
+        """The crop that the suite fixes for all models; None for each model's own."""
+        return None
+
+    @property
+    def released_files(self) -> str | None:
+        """Where changed images are read from: a path, or `data:NAME`; None if they are made."""
+        return None
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether changed images can be made where released files are missing."""
+        return True
+
+    def generator_identity(self, device: str) -> str | None:
+        """What makes the pixels on a kind of device such as `cuda`; None where nothing does.
+
+        Random draws differ between kinds of devices, so the device is part of it.
+        """
+        return None
+
+    def frame_count(self, cell: str) -> int:
+        """How many images an image of the source becomes in a cell."""
+        return 1
+
+    @property
+    def comparable_keys(self) -> tuple[str, ...]:
+        """Parts of a result's identity that must be equal for two models to be compared."""
+        return ("protocol", "images", "generator")
+
+    @property
+    def takes_reference(self) -> bool:
+        """Whether `nsbench reference` makes constants or a list of images for it."""
+        return False
+
+    @property
+    def normalised(self) -> bool:
+        """Whether a reference normalises the metrics, and does not choose the images."""
+        return True
+
+    @property
+    def reference_needed_by(self) -> str | None:
+        """The setting that makes no sense without a reference, as it stands in the file."""
+        return None
+
+    def chosen_ids(self, reference: Mapping[str, Any] | None) -> set[str] | None:
+        """Ids of the only images that count, None for all."""
+        return None
+
+    def uses_published(self, entry: ReferenceEntry) -> bool:
+        """Whether published constants are of this kind."""
+        return False
+
+    def fit_published(self, entry: ReferenceEntry) -> ReferenceEntry:
+        """Only the constants that the suite needs. Raises NsbenchError if they are of others."""
+        return entry
+
+    def constants(self, entry: ReferenceEntry) -> dict[str, float]:
+        """Every constant that the suite needs, 0 where it is missing."""
+        return {}
+
+    def reference_entry(self, folder: Path) -> dict[str, Any]:
+        """Constants from a model's predictions, which are a folder of `without_reference`."""
+        return {}
+
+    def without_reference(self) -> Self:
+        """The suite as it is evaluated to make its reference."""
+        return self.model_copy(update={"reference": None})
+
+
+class SizedSuite(Suite):
+    """A suite that changes pixels, and so fixes the crop that it changes.
+
+    image_size: of the centre crop; resize_size: of the short side before it. A model of another
+    input size gets the changed crop resized (bicubic, antialiased). files: a folder in the layout
+    of the released set, made by `nsbench make` or downloaded, whose pixels are used as they are;
+    then nothing is generated. Its path counts from the working directory. A `data:NAME` that is
+    not found is generated instead.
+    """
+
+    NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "files")
+
+    image_size: int = Field(ge=32, le=4096)
+    resize_size: int | None = Field(default=None, le=8192)
+    files: str | None = None
+
+    @property
+    def short_side(self) -> int:
+        """Length of the short side before the crop, in pixels."""
+        return self.resize_size or self.image_size
+
+    @property
+    def crop(self) -> Preprocessing:
+        """The centre crop that is changed."""
+        return fixed_crop(self.image_size, self.short_side)
+
+    @property
+    def released_files(self) -> str | None:
+        """The key `files`."""
+        return self.files
+
+    @property
+    def takes_reference(self) -> bool:
+        """Always: the constants that normalise its metrics."""
+        return True
+
+    def sentences(self) -> list[str]:
+        """The crop."""
+        resize = f" after a short side of {self.resize_size} px" if self.resize_size else ""
+        return [f"Centre crops of {self.image_size} px{resize}."]
+
+    def check_published_size(self, entry: ReferenceEntry) -> None:
+        """Raise NsbenchError for constants of another image size."""
+        if entry.image_size not in (None, self.image_size):
+            raise NsbenchError(
+                f"{self.name} has images of {self.image_size} px, but {self.reference} is of "
+                f"{entry.image_size} px: leave out the suite's reference"
+            )
+
+    @model_validator(mode="after")
+    def _crop_inside(self) -> Self:
+        if self.resize_size is not None and self.resize_size < self.image_size:
+            raise ValueError("resize_size must be at least image_size")
+        return self
+
+
+@dataclass(frozen=True)
+class SuiteScores:
+    """The metrics of one model on one suite; see `Scored` for metrics, tables and parts.
+
+    model, info: the model's name and what is known of it. manifest: the content of suite.json.
+    reference: the model whose constants normalise, None without.
+    """
+
+    suite: Suite
+    model: str
+    info: dict[str, Any]
+    manifest: dict[str, Any]
+    metrics: dict[str, Metric]
+    tables: Tables
+    reference: str | None
+    parts: dict[str, Metric]
+
+
+def correct(rows: Predictions, k: int = 1) -> NDArray[np.bool_]:
+    """Whether each image's label is among its k top classes, (N,)."""
+    return in_top_k(rows.labels, rows.top, k)
+
+
+def accuracy_metric(name: str, rows: Predictions, k: int = 1) -> Metric:
+    """Top-k accuracy in percent, with Wilson's interval."""
+    scores: Floats = 100.0 * correct(rows, k).astype(np.float64)
+    return Metric(name, tuple(rows.ids), scores, True, proportion=True)
+
+
+def error_parts(ids: tuple[str, ...], name: str, rows: Mapping[str, Floats]) -> dict[str, Metric]:
+    """A metric in percent for each row of a table, from its per-image fractions (N,)."""
+    return {part: Metric(name, ids, 100 * values, False) for part, values in rows.items()}
+
+
+def check_known(names: list[str], valid: tuple[str, ...], what: str) -> None:
+    """Raise ValueError for a name that is unknown, or that stands there twice."""
+    for name in names:
+        if name not in valid:
+            raise ValueError(f"there is no {what} '{name}'{nearest(name, valid)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a {what} is named twice")

@@ -1,0 +1,197 @@
+"""Errors under corruption, as ImageNet-C: mCE and relative mCE."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from nsbench.metrics.change import Metric
+from nsbench.metrics.robustness import Floats, corruption_errors, mce, relative_mce
+from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
+from nsbench.predictions import read_cell
+from nsbench.suites.base import (
+    ReferenceEntry,
+    Scored,
+    SizedSuite,
+    accuracy_metric,
+    check_known,
+    correct,
+    error_parts,
+)
+from nsbench.util.errors import NsbenchError
+
+MIN_RISE = 0.05
+"""Relative mCE leaves out, and says so, a corruption that raises the reference's mean error by less
+than five points: it would divide by noise. AlexNet has none on ImageNet-C (the least is 13)."""
+
+
+class CorruptionSuite(SizedSuite):
+    """Errors under corruption: mCE and relative mCE.
+
+    generator: what makes the pixels: `nsbench`, as the original code did and on any device, the
+    package `imagecorruptions`, or `none`: only files, whose corruptions may have any name.
+    jpeg_quality: every corrupted image goes through JPEG of that quality, as the released
+    ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. Files are used as they are, but for those
+    that `nsbench make` stored losslessly, which still go through JPEG.
+    """
+
+    ORDER: ClassVar = 2
+
+    kind: Literal["corruption"]
+    corruptions: list[str] = Field(default=list(CORRUPTIONS), min_length=1)
+    severities: list[int] = Field(default=list(SEVERITIES), min_length=1)
+    generator: Literal["nsbench", "imagecorruptions", "none"] = "nsbench"
+    jpeg_quality: int = Field(default=85, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.generator != "none":
+            check_known(self.corruptions, CORRUPTIONS + EXTRA_CORRUPTIONS, "corruption")
+        elif not self.files:
+            raise ValueError("generator = \"none\" makes no images: name the key 'files'")
+        else:
+            _check_folder_names(self.corruptions)
+        return self
+
+    @field_validator("severities")
+    @classmethod
+    def _in_range(cls, severities: list[int]) -> list[int]:
+        if not set(severities) <= set(SEVERITIES) or len(set(severities)) < len(severities):
+            raise ValueError("severities are different whole numbers from 1 to 5")
+        return severities
+
+    def cells(self) -> list[str]:
+        """`clean`, then `fog/3` and so on."""
+        return ["clean", *(f"{name}/{s}" for name in self.corruptions for s in self.severities)]
+
+    def corrupted_cells(self) -> list[tuple[str, int]]:
+        """Corruption and severity of every cell but `clean`."""
+        return [parse_cell(cell) for cell in self.cells() if cell != "clean"]
+
+    def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
+        """MCE and relative mCE if there is a reference, the mean error, and the clean top-1."""
+        errors = {name: self._errors(folder, name) for name in self.corruptions}
+        clean_rows = read_cell(folder, "clean")
+        clean_errors = (~correct(clean_rows)).astype(float)
+        ids = tuple(clean_rows.ids)
+        metrics = _normalised(errors, clean_errors, ids, reference) if reference else {}
+        by_corruption = {name: rows.mean(0) for name, rows in errors.items()}
+        mean: Floats = 100 * np.stack(list(by_corruption.values())).mean(0)
+        metrics["error"] = Metric("mean error under corruption", ids, mean, False)
+        metrics["clean_top1"] = accuracy_metric("clean top-1", clean_rows)
+        tables = {"error": {name: (100 * rows.mean(1)).tolist() for name, rows in errors.items()}}
+        if reference:
+            ce = corruption_errors(errors, reference["errors"])
+            tables["ce"] = {name: [float(values.mean())] for name, values in ce.items()}
+        return Scored(metrics, tables, error_parts(ids, "error", by_corruption))
+
+    def _errors(self, folder: Path, name: str) -> NDArray[np.bool_]:
+        """Whether each image is wrong at each severity, (S, N); a cell's rows are not kept."""
+        cells = (read_cell(folder, f"{name}/{severity}", id_step=0) for severity in self.severities)
+        return np.stack([~correct(rows) for rows in cells])
+
+    @property
+    def metric_name(self) -> str:
+        """`mCE`, or the mean error without a reference."""
+        return mce_name(self.corruptions) if self.reference else "mean error"
+
+    def sentences(self) -> list[str]:
+        """The crop, and what corrupts it."""
+        if self.generator == "none":
+            return [*super().sentences(), "Corrupted images are read as released, never made."]
+        quality = f"JPEG quality {self.jpeg_quality}" if self.jpeg_quality else "no JPEG"
+        return [
+            *super().sentences(),
+            f"Corrupted images that are not released files: by {self.generator}, {quality}.",
+        ]
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether the key `generator` names a generator."""
+        return self.generator != "none"
+
+    def generator_identity(self, device: str) -> str:
+        """The package and its version, or nsbench's generator, its version and the device."""
+        if self.generator == "imagecorruptions":
+            from nsbench.corruptions import package  # with torch, which reports do without
+
+            return package.version()
+        from nsbench.corruptions import VERSION
+
+        return f"nsbench corruptions {VERSION} on {device}"
+
+    def uses_published(self, entry: ReferenceEntry) -> bool:
+        """Whether there are errors."""
+        return bool(entry.errors)
+
+    def fit_published(self, entry: ReferenceEntry) -> ReferenceEntry:
+        """The errors of these corruptions and severities."""
+        self.check_published_size(entry)
+        rows = {name: row for name, row in (entry.errors or {}).items() if name in self.corruptions}
+        if any(len(row) != len(SEVERITIES) for row in rows.values()):
+            raise NsbenchError(f"{self.reference} needs errors of {len(SEVERITIES)} severities")
+        errors = {
+            name: [rows[name][severity - 1] for severity in self.severities]
+            for name in self.corruptions
+            if name in rows
+        }
+        return entry.model_copy(update={"errors": errors})
+
+    def constants(self, entry: ReferenceEntry) -> dict[str, float]:
+        """The sum over severities of each corruption's errors, by which its CE is divided."""
+        errors = entry.errors or {}
+        return {name: sum(errors.get(name, [])) for name in self.corruptions}
+
+    def reference_entry(self, folder: Path) -> dict[str, Any]:
+        """The clean error and the errors by corruption and severity, to six places."""
+        scored = self.score(folder, None)
+        errors = scored.tables["error"]
+        return {
+            "clean": round(1 - scored.metrics["clean_top1"].value / 100, 6),
+            "errors": {name: [round(e / 100, 6) for e in row] for name, row in errors.items()},
+        }
+
+
+def parse_cell(cell: str) -> tuple[str, int]:
+    """The corruption and severity of a cell such as `fog/3`."""
+    name, severity = cell.split("/")
+    return name, int(severity)
+
+
+def mce_name(corruptions: Sequence[str]) -> str:
+    """`mCE` of the 15 corruptions that it is defined by; of others their number stands with it."""
+    if set(corruptions) == set(CORRUPTIONS):
+        return "mCE"
+    return f"mCE of {len(corruptions)} corruption{'s' if len(corruptions) > 1 else ''}"
+
+
+def _check_folder_names(names: list[str]) -> None:
+    wrong = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(f"corruptions are different names of folders, unlike '{wrong or names}'")
+
+
+def _normalised(
+    errors: Mapping[str, NDArray[np.bool_]],
+    clean: Floats,
+    ids: tuple[str, ...],
+    reference: Mapping[str, Any],
+) -> dict[str, Metric]:
+    """MCE, and relative mCE where the reference suffers; their bounds are to be always wrong."""
+    base, clean_base = reference["errors"], reference["clean"]
+    always = {name: np.ones(len(row)) for name, row in errors.items()}
+    bounds = (0.0, float(mce(always, base)))
+    metrics = {"mce": Metric(mce_name(list(errors)), ids, mce(errors, base), False, bounds=bounds)}
+    rising = [name for name in errors if np.mean(base[name]) - clean_base >= MIN_RISE]
+    if rising:
+        some = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
+        values = relative_mce({name: errors[name] for name in rising}, clean, base, clean_base)
+        most = float(relative_mce({name: always[name] for name in rising}, 0, base, clean_base))
+        metrics["relative_mce"] = Metric(
+            f"relative mCE{some}", ids, values, False, bounds=(-most, most)
+        )
+    return metrics

@@ -1,0 +1,72 @@
+"""Telling images of unknown classes, as ImageNet-O: AUPR, AUROC and FPR95."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from nsbench.data.spec import SourceSpec
+from nsbench.metrics.calibration import DETECTION
+from nsbench.metrics.change import Detection, DetectionMetric, Metric
+from nsbench.metrics.robustness import Floats
+from nsbench.predictions import read_cell
+from nsbench.suites.base import Scored, Suite, accuracy_metric
+
+
+class DetectionSuite(Suite):
+    """Telling images of unknown classes by low confidence: AUPR, AUROC and FPR95, as ImageNet-O.
+
+    source: the images of unknown classes, in folders named by the classes that they are taken for.
+    clean: a source whose images of these classes, by name, are the known ones. Confidence is the
+    largest softmax over these classes only.
+    """
+
+    ORDER: ClassVar = 1
+    NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "clean")
+
+    kind: Literal["detection"]
+    mask: Literal[True] = True
+    clean: SourceSpec
+
+    def cells(self) -> list[str]:
+        """`images`, those of unknown classes, and `clean`."""
+        return ["images", "clean"]
+
+    def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
+        """The three measures, and the top-1 of the known images.
+
+        An image's score is minus its confidence; one that could not be read has the worst score.
+        """
+        unknown, known = read_cell(folder, "images"), read_cell(folder, "clean")
+        lost = unknown.top[:, 0] < 0
+        confidence = np.concatenate([np.where(lost, 1, unknown.confidence), known.confidence])
+        scores: Floats = -confidence.astype(np.float64)
+        detection = Detection(scores, np.arange(len(scores)) < len(lost))
+        ids = (*unknown.ids, *known.ids)
+        metrics: dict[str, Metric] = {
+            name.lower(): DetectionMetric(name, ids, scores, name != "FPR95", detection=detection)
+            for name in DETECTION
+        }
+        metrics["clean_top1"] = accuracy_metric("clean top-1", known)
+        return Scored(metrics, {}, {})
+
+    @property
+    def metric_name(self) -> str:
+        """The measure that the authors of ImageNet-O report."""
+        return "AUPR"
+
+    @property
+    def clean_source(self) -> SourceSpec:
+        """The key `clean`."""
+        return self.clean
+
+    @property
+    def has_unknown_classes(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def comparable_keys(self) -> tuple[str, ...]:
+        """The known images too, since the measures are of both groups."""
+        return (*super().comparable_keys, "clean")

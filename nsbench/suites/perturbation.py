@@ -1,0 +1,144 @@
+"""Stability under perturbation sequences, as ImageNet-P: mFR and mT5D."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from nsbench.metrics.change import Metric
+from nsbench.metrics.robustness import Floats, flip_probability, normalised_mean, top5_distance
+from nsbench.names import EXTRA_PERTURBATIONS, PERTURBATIONS, frame_count, is_noise
+from nsbench.predictions import read_cell
+from nsbench.suites.base import ReferenceEntry, Scored, SizedSuite, check_known, error_parts
+from nsbench.util.errors import NsbenchError
+
+WORST_DISTANCE = 15.0
+"""The top-5 distance of two rankings without a common class: 5 + 4 + 3 + 2 + 1."""
+
+
+class PerturbationSuite(SizedSuite):
+    """Stability under perturbation sequences: mFR and mT5D.
+
+    image_size: 224, 64 or 32 px. resize_size: sequences that move the image see what lies between
+    the resized image's edge and the crop. difficulty: 1 to 3, of the noises.
+    """
+
+    ORDER: ClassVar = 3
+
+    kind: Literal["perturbation"]
+    image_size: Literal[224, 64, 32]
+    difficulty: int = Field(default=1, ge=1, le=3)
+    perturbations: list[str] = Field(default=list(PERTURBATIONS), min_length=1)
+
+    @field_validator("perturbations")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        check_known(names, PERTURBATIONS + EXTRA_PERTURBATIONS, "perturbation")
+        return names
+
+    def cells(self) -> list[str]:
+        """The perturbations' names."""
+        return list(self.perturbations)
+
+    def difficulty_of(self, name: str) -> int:
+        """A sequence's difficulty: only noises have more than one."""
+        return self.difficulty if is_noise(name) else 1
+
+    def frame_count(self, cell: str) -> int:
+        """Frames of the sequence at this size."""
+        return frame_count(cell, self.image_size)
+
+    def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
+        """MFR and mT5D if there is a reference, and the mean flip probability."""
+        flips, distances = {}, {}
+        for name in self.cells():
+            frames = self.frame_count(name)
+            rows = read_cell(folder, name, id_step=frames)
+            top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
+            lost = (top[..., 0] < 0).all(1)  # a clip that could not be read counts as the worst
+            flips[name] = np.where(lost, 1.0, flip_probability(top[..., 0], noise))
+            distances[name] = np.where(lost, WORST_DISTANCE, top5_distance(top, noise))
+            ids = tuple(rows.ids)
+        metrics = {}
+        if reference:
+            metrics["mfr"] = _normalised("mFR", ids, flips, 1.0, reference["flip_probability"])
+            metrics["mt5d"] = _normalised(
+                "mT5D", ids, distances, WORST_DISTANCE, reference["top5_distance"]
+            )
+        mean: Floats = 100 * np.stack(list(flips.values())).mean(0)
+        metrics["flip_probability"] = Metric("mean flip probability", ids, mean, False)
+        tables = {
+            "flip_probability": {name: [float(100 * row.mean())] for name, row in flips.items()},
+            "top5_distance": {name: [float(row.mean())] for name, row in distances.items()},
+        }
+        return Scored(metrics, tables, error_parts(ids, "flip probability", flips))
+
+    @property
+    def metric_name(self) -> str:
+        """`mFR`, or the mean flip probability without a reference."""
+        return "mFR" if self.reference else "mean flip probability"
+
+    def sentences(self) -> list[str]:
+        """The crop, and how frames are compared."""
+        return [
+            *super().sentences(),
+            f"Difficulty {self.difficulty}; noises against the first frame, others against the one "
+            "before.",
+        ]
+
+    def generator_identity(self, device: str) -> str:
+        """The generator's version and the device."""
+        from nsbench.perturbations import VERSION  # with torch, which reports do without
+
+        return f"nsbench perturbations {VERSION} on {device}"
+
+    def uses_published(self, entry: ReferenceEntry) -> bool:
+        """Whether there are flip probabilities."""
+        return bool(entry.flip_probability)
+
+    def fit_published(self, entry: ReferenceEntry) -> ReferenceEntry:
+        """The constants of these perturbations, which were published for difficulty 1."""
+        self.check_published_size(entry)
+        if self.difficulty != 1:
+            raise NsbenchError(
+                f"{self.name} has difficulty {self.difficulty}, but {self.reference} is of "
+                "difficulty 1: leave out the suite's reference"
+            )
+        flips, distances = entry.flip_probability or {}, entry.top5_distance or {}
+        both = [name for name in self.perturbations if name in flips and name in distances]
+        update = {
+            "flip_probability": {name: flips[name] for name in both},
+            "top5_distance": {name: distances[name] for name in both},
+        }
+        return entry.model_copy(update=update)
+
+    def constants(self, entry: ReferenceEntry) -> dict[str, float]:
+        """Flip probabilities and top-5 distances."""
+        flips, distances = entry.flip_probability or {}, entry.top5_distance or {}
+        constants = {name: flips.get(name, 0.0) for name in self.perturbations}
+        return constants | {
+            f"T5D of {name}": distances.get(name, 0.0) for name in self.perturbations
+        }
+
+    def reference_entry(self, folder: Path) -> dict[str, Any]:
+        """Flip probabilities and top-5 distances, to six places."""
+        tables = self.score(folder, None).tables
+        flips, distances = tables["flip_probability"], tables["top5_distance"]
+        return {
+            "flip_probability": {name: round(row[0] / 100, 6) for name, row in flips.items()},
+            "top5_distance": {name: round(row[0], 6) for name, row in distances.items()},
+        }
+
+
+def _normalised(
+    name: str,
+    ids: tuple[str, ...],
+    values: Mapping[str, Floats],
+    worst: float,
+    reference: Mapping[str, float],
+) -> Metric:
+    """A mean over sequences relative to the reference's; no clip can be worse than `worst`."""
+    most = normalised_mean(dict.fromkeys(values, worst), reference)
+    return Metric(name, ids, normalised_mean(values, reference), False, bounds=(0, most))
