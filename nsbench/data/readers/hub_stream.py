@@ -43,9 +43,13 @@ def streamed(spec: SourceSpec) -> Path:
     Under torchrun the first process of each machine streams, and all wait for it.
     Raises NsbenchError if the data set, the split or the image column cannot be had.
     """
-    from nsbench.util import distributed  # here, so that what only names sources needs no torch
-
     path = cache_file(spec)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if not path.is_file():
+            _stream(spec, path)
+        return path
+    from nsbench.util import distributed  # with torch, which a single process need not load
+
     mine = distributed.size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
     if mine and not path.is_file():
         _stream(spec, path)

@@ -174,6 +174,7 @@ def test_the_first_process_of_a_machine_streams_for_the_others(
 ) -> None:
     asked = hub("parquet", data_files=str(table(tmp_path / "t.parquet", 5)))
     monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     waited: list[int] = []
 
