@@ -11,7 +11,7 @@ import pytest
 from nsbench.evaluation.runner import evaluate
 from nsbench.predictions import read_cell
 from nsbench.training.generations import train
-from nsbench.training.step import Update
+from nsbench.training.step import TrainStep
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
 
@@ -43,15 +43,15 @@ def test_compiled_models(
     compiled = [*SETTINGS, "defaults.compile=true", "checkpoint_steps=1"]
     whole = train(str(tiny_recipe), tmp_path / "whole", settings=compiled, device="cpu")
     np.testing.assert_allclose(losses(whole), losses(plain), rtol=1e-3)
-    update = Update.__call__
+    update = TrainStep.__call__
 
-    def stops(self: Update, passes: Any) -> Any:
+    def stops(self: TrainStep, passes: Any) -> Any:
         if self._state.step == 2:
             raise KeyboardInterrupt
         return update(self, passes)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Update, "__call__", stops)
+        patch.setattr(TrainStep, "__call__", stops)
         with pytest.raises(KeyboardInterrupt):
             train(str(tiny_recipe), tmp_path / "again", settings=compiled, device="cpu")
     again = train(resume=tmp_path / "again", device="cpu")

@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from nsbench.util.randomness import INCREMENT, mixed, stable_hash
+from nsbench.util.randomness import INCREMENT, splitmix64, stable_hash
 
 Keys = NDArray[np.uint64]
 
@@ -40,7 +40,7 @@ def image_keys(seed: int, stream: str, positions: NDArray[np.int64]) -> Keys:
 
     """
     start = np.uint64(stable_hash(seed, stream) % 2**64)
-    return _mixed(start, positions.astype(np.uint64))
+    return _output(start, positions.astype(np.uint64))
 
 
 def uniform(keys: Keys, purpose: int) -> NDArray[np.float64]:
@@ -55,8 +55,9 @@ def integers(keys: Keys, purpose: int, high: int) -> NDArray[np.int64]:
 
 
 def _bits(keys: Keys, purpose: int) -> Keys:
-    return _mixed(keys, np.full(1, purpose, np.uint64))
+    return _output(keys, np.full(1, purpose, np.uint64))
 
 
-def _mixed(start: np.uint64 | Keys, counter: Keys) -> Keys:
-    return mixed(start + (counter + np.uint64(1)) * INCREMENT)  # arrays wrap modulo 2^64
+def _output(start: np.uint64 | Keys, counter: Keys) -> Keys:
+    """What SplitMix64 that began at `start` gives as its number `counter`."""
+    return splitmix64(start + (counter + np.uint64(1)) * INCREMENT)  # arrays wrap modulo 2^64

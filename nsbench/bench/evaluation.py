@@ -21,7 +21,7 @@ from nsbench.evaluation.decoded import load_images
 from nsbench.evaluation.options import Options, make_options
 from nsbench.evaluation.plan import SuitePlan, crop_for, make_plan, read_images
 from nsbench.evaluation.runner import ready
-from nsbench.models import Classifier, build, place
+from nsbench.models import Classifier, build, to_device
 from nsbench.suites.corruption import CorruptionSuite
 from nsbench.util.progress import stage
 from nsbench.util.provenance import environment
@@ -98,7 +98,7 @@ def _untrained(arch: str, number: int, folder: Path, options: Options) -> Classi
     torch.manual_seed(number)
     return Classifier(
         name=f"{arch} {number}",
-        module=place(build(arch, 1000), options.device).eval(),
+        module=to_device(build(arch, 1000), options.device).eval(),
         num_classes=1000,
         classes=None,
         preprocessing=Preprocessing(image_size=SIZE),

@@ -23,13 +23,14 @@ from nsbench.bench.photographs import photographs
 from nsbench.data.open import Source, SourceSpec, open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import normalize
-from nsbench.models import Classifier, build, place, resolve_device
-from nsbench.pseudo_labels.pipeline import LabeledByTeacher
+from nsbench.models import Classifier, build, resolve_device, to_device
+from nsbench.pseudo_labels.job import LabelingJob
+from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.predict import predict
 from nsbench.recipes.recipe import Generation, PseudoLabels
-from nsbench.training.batches import Labeled, Plan, Stream, training_batches
+from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler, training_batches
 from nsbench.training.state import TrainingState
-from nsbench.training.step import Settings, Update
+from nsbench.training.step import StepSettings, TrainStep
 from nsbench.util.config import parse
 from nsbench.util.device import autocast
 from nsbench.util.progress import stage
@@ -88,7 +89,7 @@ def bench_train(
         source = _source(Path(folder), image_size)
         store = Path(folder) / "labels"
         teacher = _teacher(generation, store, target)
-        labeled = LabeledByTeacher(source, _labeled(teacher, source, store, target), _rows())
+        labeled = PseudoLabeledSet(source, _labeled(teacher, source, store, target), _rows())
         sides = {
             "train": (_train_side(generation, source, labeled, steps, target), steps * total),
             "bare": (_bare_side(generation, total, steps, target), steps * total),
@@ -140,7 +141,7 @@ def _teacher(generation: Generation, store: Path, device: torch.device) -> Class
     torch.manual_seed(0)
     return Classifier(
         name=generation.arch,
-        module=place(build(generation.arch, CLASSES), device).eval(),
+        module=to_device(build(generation.arch, CLASSES), device).eval(),
         num_classes=CLASSES,
         classes=None,
         preprocessing=Preprocessing(image_size=generation.image_size),
@@ -154,34 +155,36 @@ def _rows() -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _labeled(teacher: Classifier, source: Source, store: Path, device: torch.device) -> Any:
-    return predict(teacher, source, _rows(), store, device=device, top_k=20)
+    return predict(LabelingJob(source, _rows(), device, PseudoLabels(top_k=20)), teacher, store)
 
 
 def _train_side(
     generation: Generation,
     source: Source,
-    pseudo: LabeledByTeacher,
+    pseudo: PseudoLabeledSet,
     steps: int,
     device: torch.device,
 ) -> Callable[[], object]:
     size = Preprocessing(image_size=generation.image_size)
-    model = place(build(generation.arch, CLASSES), device).train()
+    model = to_device(build(generation.arch, CLASSES), device).train()
     state = TrainingState(model, generation, IMAGES)
     augmentation = Augmentation(generation, size)
-    update = Update(state, Settings(generation, PseudoLabels(), size, CLASSES, 0), augmentation)
-    plan = Plan(
-        Stream("labeled", source, Labeled(_rows(), _rows() % CLASSES), generation.batch_size),
-        Stream("unlabeled", source, pseudo, generation.unlabeled_batch),
+    settings = StepSettings(generation, PseudoLabels(), size, CLASSES, seed=0)
+    train_step = TrainStep(state, settings, augmentation)
+    labeled = Labeled(_rows(), _rows() % CLASSES)
+    plan = BatchPlan(
+        ShuffledSampler("labeled", source, labeled, generation.batch_size),
+        ShuffledSampler("unlabeled", source, pseudo, generation.unlabeled_batch),
         seed=0,
     )
     batches = training_batches(plan, augmentation, range(state.steps), 0, device)
-    return lambda: [update(batches) for _ in range(steps)]
+    return lambda: [train_step(batches) for _ in range(steps)]
 
 
 def _bare_side(
     generation: Generation, total: int, steps: int, device: torch.device
 ) -> Callable[[], object]:
-    model = place(build(generation.arch, CLASSES), device).train()
+    model = to_device(build(generation.arch, CLASSES), device).train()
     optimizer = TrainingState(model, generation, IMAGES).optimizer
     shape = (total, 3, generation.image_size, generation.image_size)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
@@ -202,10 +205,11 @@ def _labeling_side(
     teacher: Classifier, source: Source, store: Path, precision: str, device: torch.device
 ) -> Callable[[], object]:
     rows = np.arange(LABELED) % IMAGES
+    job = LabelingJob(source, rows, device, PseudoLabels(top_k=20), precision=precision)
 
     def run() -> None:
         shutil.rmtree(store, ignore_errors=True)
-        predict(teacher, source, rows, store, device=device, top_k=20, precision=precision)
+        predict(job, teacher, store)
 
     return run
 

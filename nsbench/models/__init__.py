@@ -4,7 +4,7 @@ from nsbench.models.classifier import RESULTS, Classifier, class_indices, count_
 from nsbench.models.generation import build, load_checkpoint, save
 from nsbench.models.loading import load_model, load_models
 from nsbench.models.options import ModelOptions
-from nsbench.util.device import place, resolve_device
+from nsbench.util.device import resolve_device, to_device
 
 __all__ = [
     "RESULTS",
@@ -16,7 +16,7 @@ __all__ = [
     "load_checkpoint",
     "load_model",
     "load_models",
-    "place",
     "resolve_device",
     "save",
+    "to_device",
 ]

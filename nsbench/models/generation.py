@@ -13,7 +13,7 @@ from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import Classifier, serialize
 from nsbench.run_folder import run_name
 from nsbench.util.config import nearest, parse
-from nsbench.util.device import place
+from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import read_json, sha256, write_bytes, write_json
 
@@ -111,7 +111,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
         module.load_state_dict(safetensors.torch.load(content))
         return Classifier(
             name=f"{run_name(folder.resolve().parent)}/{folder.resolve().name}",
-            module=place(module, device).eval(),
+            module=to_device(module, device).eval(),
             num_classes=len(info["classes"]),
             classes=tuple(info["classes"]),
             preprocessing=parse(Preprocessing, info["preprocessing"], str(folder / "model.json")),

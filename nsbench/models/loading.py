@@ -35,8 +35,8 @@ def load_models(
     options = options or ModelOptions()
     _check([_kind(name) for name in names if isinstance(name, str)], options)
     models = [model for name in names for model in _load(name, device, options)]
-    places = [model.results.resolve() for model in models]
-    twice = [m.name for m, place in zip(models, places, strict=True) if places.count(place) > 1]
+    folders = [model.results.resolve() for model in models]
+    twice = [m.name for m, folder in zip(models, folders, strict=True) if folders.count(folder) > 1]
     if twice:
         raise NsbenchError(f"the model {twice[0]} is named twice")
     shared = [model for model in models if [m.name for m in models].count(model.name) > 1]

@@ -21,7 +21,7 @@ from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import timm_preprocessing
 from nsbench.models.wrap import USUAL, adjusted, foreign
 from nsbench.util.config import nearest
-from nsbench.util.device import place
+from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 
@@ -46,7 +46,7 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
     if not isinstance(made, nn.Module):
         raise NsbenchError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
     of_timm = isinstance(getattr(made, "pretrained_cfg", None), dict)
-    module = (place(made, device) if of_timm else made.to(device)).eval()
+    module = (to_device(made, device) if of_timm else made.to(device)).eval()
     return foreign(
         name,
         module,

@@ -16,7 +16,7 @@ from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import check_arch, sized, timm_preprocessing
 from nsbench.models.wrap import foreign, short_name
-from nsbench.util.device import place
+from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 
@@ -35,7 +35,7 @@ def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions
     """
     check_arch(arch)
     state, entry = read_state(path)
-    module = place(_filled(state, path, arch, options), device).eval()
+    module = to_device(_filled(state, path, arch, options), device).eval()
     return foreign(
         short_name(path),
         module,

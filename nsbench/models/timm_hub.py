@@ -12,7 +12,7 @@ from nsbench.models.classifier import RESULTS, Classifier, count_parameters, ser
 from nsbench.models.options import ModelOptions
 from nsbench.models.wrap import foreign
 from nsbench.util.config import nearest, parse
-from nsbench.util.device import place
+from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 
@@ -30,7 +30,7 @@ def load_timm(name: str, device: torch.device, options: ModelOptions) -> Classif
         raise NsbenchError(
             f"cannot get the pretrained weights of {name}: {first_line(error)}"
         ) from error
-    module = place(created, device).eval()
+    module = to_device(created, device).eval()
     model = foreign(
         name,
         module,

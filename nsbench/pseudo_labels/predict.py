@@ -1,14 +1,13 @@
 """A teacher's predictions on unlabeled images, streamed into a store by any number of processes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -16,8 +15,16 @@ from nsbench.data.open import Source
 from nsbench.data.prefetch import prefetch_map
 from nsbench.data.transforms import center_crop
 from nsbench.models import Classifier
-from nsbench.pseudo_labels.shards import MOST, is_whole, make_shard, write_shard
-from nsbench.pseudo_labels.store import LabelStore, claim, describe, shard_path, shard_rows
+from nsbench.pseudo_labels.job import LabelingJob
+from nsbench.pseudo_labels.shards import MAX_TOP_K, is_whole, make_shard, write_shard
+from nsbench.pseudo_labels.store import (
+    LabelStore,
+    is_store_of,
+    prepare_store,
+    shard_path,
+    shard_rows,
+    store_manifest,
+)
 from nsbench.util import distributed
 from nsbench.util.device import AdaptiveBatchSize, autocast
 from nsbench.util.errors import NsbenchError
@@ -25,9 +32,8 @@ from nsbench.util.progress import Advance, counted, say, stage
 from nsbench.util.randomness import stable_hash
 
 PART = 32
-"""Images that a thread reads at once."""
+"""Images that a thread reads at once: enough that handing them over costs nothing."""
 
-Noise = Callable[[Image.Image, int], NDArray[np.uint8]]
 Indices = NDArray[np.int64]
 
 
@@ -42,88 +48,79 @@ class Top(NamedTuple):
     probabilities: torch.Tensor
 
 
-def predict(
-    teacher: Classifier,
-    source: Source,
-    indices: Indices,
-    folder: Path,
-    *,
-    device: torch.device,
-    top_k: int | None = None,
-    batch_size: int = 256,
-    precision: str = "float32",
-    noise: Noise | None = None,
-    seed: int = 0,
-) -> LabelStore:
-    """Label the images of a source that `indices` names, on clean centre crops, without noise.
+def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
+    """Label the job's images, on clean centre crops unless the job has noise.
 
     Every process of torchrun calls this and labels whole shards; the files are the same for any
-    number of them, and finished ones are kept. batch_size is halved where memory is short.
-    top_k: classes kept of an image; by default as few as `smallest_k` says for each shard.
-    noise: what takes the place of the crop, for an ablation, from an image and a seed to uint8
-    (3, S, S); dropout and stochastic depth are on then, at the rates that the teacher was built
-    with, drawn anew for each batch from `seed` and its first image.
-    Raises NsbenchError for a folder of other labels, an image that cannot be read, and answers
-    that are no numbers.
+    number of them, and finished ones are kept. The noise inside the network has the rates that the
+    teacher was built with, and is drawn anew for each batch from the seed and its first image.
+    Returns the store in `folder`, or in the job's base if the very same labels lie there.
+    Raises NsbenchError for a folder of other labels, an image that cannot be read, and
+    probabilities that are not finite.
     """
-    noise_seed = seed if noise else None
-    manifest = describe(
-        teacher, source, indices, top_k=top_k, precision=precision, noise_seed=noise_seed
-    )
+    manifest = store_manifest(job, teacher)
+    folder = _home(job, manifest, folder)
     if distributed.is_main():
-        claim(folder, manifest)
+        prepare_store(folder, manifest)
     distributed.barrier()
-    todo = _unfinished(folder, len(indices))
+    unfinished, size = _unfinished(folder, len(job.indices)), job.batch_size
     spans = [
-        slice(start, min(start + batch_size, rows.stop))
-        for _, rows in todo
-        for start in range(rows.start, rows.stop, batch_size)
+        slice(start, min(start + size, rows.stop))
+        for _, rows in unfinished
+        for start in range(rows.start, rows.stop, size)
     ]
-    batches = _batches(source, teacher, indices, spans, noise, seed)
-    teach = _Teacher(teacher, device, precision, top_k or MOST, noise_seed)
-    with stage(f"pseudo-labels of {teacher.name}", sum(s.stop - s.start for s in spans)) as advance:
-        answers = _checked(teach.answers(batches), teacher, source, advance)
-        for number, rows in todo:
-            shard = _joined([next(answers) for _ in range(rows.start, rows.stop, batch_size)])
-            path = shard_path(folder, number)
-            write_shard(path, make_shard(*shard, teacher.num_classes, top_k))
+    labeler = _Labeler(job, teacher)
+    images = sum(span.stop - span.start for span in spans)
+    with stage(f"pseudo-labels of {teacher.name}", images) as advance:
+        batches = labeler.top_classes(_batches(job, teacher, spans))
+        checked = _checked(batches, teacher, job.source, advance)
+        for number, rows in unfinished:
+            shard = _joined([next(checked) for _ in range(rows.start, rows.stop, size)])
+            made = make_shard(*shard, teacher.num_classes, job.settings.top_k)
+            write_shard(shard_path(folder, number), made)
     distributed.barrier()
     return LabelStore(folder)
+
+
+def _home(job: LabelingJob, manifest: dict[str, Any], folder: Path) -> Path:
+    """Where the labels lie or will lie: in the base if it has the very same."""
+    if job.base and job.run_folder:
+        other = job.base / folder.relative_to(job.run_folder)
+        if is_store_of(other, manifest):
+            return other
+    return folder
 
 
 def _unfinished(folder: Path, count: int) -> list[tuple[int, slice]]:
     """Number and images of each shard that is this process's to make."""
     own = list(enumerate(shard_rows(count)))[distributed.rank() :: distributed.size()]
-    todo = [
+    unfinished = [
         (number, rows)
         for number, rows in own
         if not is_whole(shard_path(folder, number), rows.stop - rows.start)
     ]
-    if len(todo) < len(own):
-        say(f"{folder}: {counted(len(own) - len(todo), 'shard')} of {len(own)} finished before")
-    return todo
+    if len(unfinished) < len(own):
+        kept = counted(len(own) - len(unfinished), "shard")
+        say(f"{folder}: {kept} of {len(own)} finished before")
+    return unfinished
 
 
 def _batches(
-    source: Source,
-    teacher: Classifier,
-    indices: Indices,
-    spans: list[slice],
-    noise: Noise | None,
-    seed: int,
+    job: LabelingJob, teacher: Classifier, spans: list[slice]
 ) -> Iterator[tuple[Indices, torch.Tensor]]:
     """Indices and uint8 images (n, 3, S, S) of each span; without noise, threads read ahead."""
+    source, noise = job.source, job.noise
 
     def crop(index: int) -> NDArray[np.uint8]:
         if noise:
-            return noise(source.image(index), stable_hash(seed, "teacher noise", index))
+            return noise(source.image(index), stable_hash(job.seed, "teacher noise", index))
         return center_crop(source.image(index), teacher.preprocessing)
 
     def read(some: Indices) -> NDArray[np.uint8]:
         return np.stack([crop(index) for index in some.tolist()])
 
     some = (
-        indices[start : min(start + PART, span.stop)]
+        job.indices[start : min(start + PART, span.stop)]
         for span in spans
         for start in range(span.start, span.stop, PART)
     )
@@ -131,30 +128,24 @@ def _batches(
     parts = map(read, some) if noise else prefetch_map(read, some, ahead=2 * _parts(spans[:1]))
     for span in spans:
         images = np.concatenate([next(parts) for _ in range(_parts([span]))])
-        yield indices[span], torch.from_numpy(images)
+        yield job.indices[span], torch.from_numpy(images)
 
 
 def _parts(spans: list[slice]) -> int:
     return sum(len(range(span.start, span.stop, PART)) for span in spans)
 
 
-class _Teacher:
+class _Labeler:
     """A teacher's most probable classes, with or without noise inside the network."""
 
-    def __init__(
-        self,
-        teacher: Classifier,
-        device: torch.device,
-        precision: str,
-        most: int,
-        noise_seed: int | None,
-    ) -> None:
-        self._teacher, self._device, self._precision = teacher, device, precision
-        self._most, self._noise_seed = min(most, teacher.num_classes), noise_seed
-        self._memory = AdaptiveBatchSize()
+    def __init__(self, job: LabelingJob, teacher: Classifier) -> None:
+        self._teacher, self._device, self._precision = teacher, job.device, job.precision
+        self._most = min(job.settings.top_k or MAX_TOP_K, teacher.num_classes)
+        self._noise_seed = job.noise_seed
+        self._batch_size = AdaptiveBatchSize()
 
-    def answers(self, batches: Iterator[tuple[Indices, torch.Tensor]]) -> Iterator[Top]:
-        """The answer to each batch, once the device has begun with the next one."""
+    def top_classes(self, batches: Iterator[tuple[Indices, torch.Tensor]]) -> Iterator[Top]:
+        """Those of each batch, once the device has begun with the next one."""
         before: Top | None = None
         for index, images in batches:
             now = Top(index, *self._top(index, images))
@@ -166,9 +157,9 @@ class _Teacher:
 
     def _top(self, index: Indices, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self._device.type == "cuda":
-            images = images.pin_memory()  # or the copy would wait for the last batch's answers
+            images = images.pin_memory()  # or the copy would wait for the last batch
         with torch.inference_mode(), autocast(self._device, self._precision), self._noise(index):
-            logits = self._memory.in_parts(lambda some: self._logits(images[some]), len(images))
+            logits = self._batch_size.in_parts(lambda rows: self._logits(images[rows]), len(images))
             probabilities, ids = logits.float().softmax(1).topk(self._most)
         return ids, probabilities
 
@@ -198,20 +189,20 @@ def _train_but_for_batch_norm(module: nn.Module) -> None:
 
 
 def _checked(
-    answers: Iterator[Top], teacher: Classifier, source: Source, advance: Advance
+    batches: Iterator[Top], teacher: Classifier, source: Source, advance: Advance
 ) -> Iterator[Top]:
-    """The answers in the memory of the processor. Raises NsbenchError if one is no number."""
-    for top in answers:
-        found = Top(top.images, top.ids.cpu(), top.probabilities.cpu())
-        lost = found.probabilities.isnan().any(1).nonzero()
+    """The batches in host memory. Raises NsbenchError for a probability that is not a number."""
+    for top in batches:
+        here = Top(top.images, top.ids.cpu(), top.probabilities.cpu())
+        lost = here.probabilities.isnan().any(1).nonzero()
         if len(lost):
             name = source.ids[int(top.images[int(lost[0])])]
             raise NsbenchError(
                 f"the probabilities that {teacher.name} gives the image {name} of {source.name} "
                 "are no numbers: use another teacher, or float32 if the precision is float16"
             )
-        advance(len(found.ids))
-        yield found
+        advance(len(here.ids))
+        yield here
 
 
 def _joined(tops: list[Top]) -> tuple[Indices, NDArray[np.int64], NDArray[np.float32]]:

@@ -16,9 +16,9 @@ from nsbench.pseudo_labels.store import LabelStore
 from nsbench.recipes.recipe import PseudoLabels
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, read_json, write_json
-from nsbench.util.npy import growing
+from nsbench.util.npy import npy_appender
 from nsbench.util.progress import stage
-from nsbench.util.randomness import INCREMENT, mixed, stable_hash
+from nsbench.util.randomness import INCREMENT, splitmix64, stable_hash
 
 EDGES = np.arange(101) / 100
 """Lower edges of the bins that confidences are counted in."""
@@ -214,7 +214,7 @@ def uniform_draws(images: Counts, seed: int) -> NDArray[np.float64]:
     SplitMix64 (Steele, Lea and Flood 2014) at the place of the index in its stream.
     """
     state = images.astype(np.uint64) * INCREMENT + np.uint64(stable_hash(seed, "balance") % 2**64)
-    return (mixed(state) >> np.uint64(11)) / 2.0**53
+    return (splitmix64(state) >> np.uint64(11)) / 2.0**53
 
 
 def _rows(store: LabelStore, least: float) -> Iterator[Rows]:
@@ -236,7 +236,7 @@ def _choose(
     draw = _sequential(plan) if settings.quota == "exact" else _bernoulli(plan)
     unique, selected = np.zeros((2, len(plan.base)), np.int64)
     most = 0
-    with growing(folder / "selection.npy", position_type(len(store))) as append:
+    with npy_appender(folder / "selection.npy", position_type(len(store))) as append:
         for rows in _rows(store, settings.min_confidence):
             copies = plan.base[rows.labels, rows.bins]
             extra = np.flatnonzero(plan.extra[rows.labels, rows.bins])

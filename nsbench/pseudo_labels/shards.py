@@ -19,7 +19,7 @@ from nsbench.util.files import written_whole
 SHARD_SIZE = 8192
 """Images of a shard; the last one of a store may have fewer."""
 
-MOST = 20
+MAX_TOP_K = 20
 KEPT_MASS, KEPT_IMAGES = 0.999, 0.99
 OPEN_SHARDS = 256  # each is a file descriptor, of which 1,024 is a common limit
 COLUMNS = ("image", "confidence", "ids", "probabilities", "rest")
@@ -67,7 +67,7 @@ def smallest_k(probabilities: NDArray[np.float32]) -> int:
 
     probabilities: (n, m) in descending order.
     """
-    masses = probabilities[:, :MOST].cumsum(1, dtype=np.float64)
+    masses = probabilities[:, :MAX_TOP_K].cumsum(1, dtype=np.float64)
     enough = (masses >= KEPT_MASS).mean(0) >= KEPT_IMAGES
     return int(enough.argmax()) + 1 if enough.any() else len(enough)
 

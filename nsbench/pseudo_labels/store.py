@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.data.open import Source
 from nsbench.models import Classifier
+from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.shards import SHARD_SIZE, Shard, held_shard, read_shard
 from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import is_temporary, read_json, write_json
 
-MATTERS = {
+MATTERS = {  # and what to call a difference
     "teacher_weights": "another teacher",
     "preprocessing": "a teacher that sees its images otherwise",
     "source_version": "another source",
@@ -31,37 +31,27 @@ MATTERS = {
 }
 
 
-def describe(
-    teacher: Classifier,
-    source: Source,
-    indices: NDArray[np.int64],
-    *,
-    top_k: int | None = None,
-    precision: str = "float32",
-    noise_seed: int | None = None,
-) -> dict[str, Any]:
-    """The manifest of a store: everything that its labels depend on, and names for people.
-
-    noise_seed: None for a teacher without noise.
-    """
+def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
+    """Everything that a store's labels depend on, and names for people."""
+    indices = np.ascontiguousarray(job.indices, "<i8")
     return {
         "teacher": teacher.name,
         "teacher_weights": teacher.weights,
         "preprocessing": teacher.preprocessing.model_dump(),
-        "source": source.name,
-        "source_version": source.version,
+        "source": job.source.name,
+        "source_version": job.source.version,
         "images": len(indices),
-        "indices": hashlib.sha256(np.ascontiguousarray(indices, "<i8").data).hexdigest(),
+        "indices": hashlib.sha256(indices.data).hexdigest(),
         "num_classes": teacher.num_classes,
         "classes": list(teacher.classes) if teacher.classes else None,
         "shard_size": SHARD_SIZE,
-        "top_k": top_k,
-        "precision": precision,
-        "noise_seed": noise_seed,
+        "top_k": job.settings.top_k,
+        "precision": job.precision,
+        "noise_seed": job.noise_seed,
     }
 
 
-def claim(folder: Path, manifest: dict[str, Any]) -> None:
+def prepare_store(folder: Path, manifest: dict[str, Any]) -> None:
     """Make a folder the store that a manifest describes, and remove what killed processes left.
 
     Raises NsbenchError if it holds labels that differ in anything that matters.
@@ -80,11 +70,11 @@ def claim(folder: Path, manifest: dict[str, Any]) -> None:
             left.unlink(missing_ok=True)
 
 
-def holds(folder: Path, manifest: dict[str, Any]) -> bool:
+def is_store_of(folder: Path, manifest: dict[str, Any]) -> bool:
     """Whether a folder is the store of a manifest, finished or not."""
     path = folder / "manifest.json"
-    found = read_json(path) if path.is_file() else None
-    return isinstance(found, dict) and all(found.get(key) == manifest[key] for key in MATTERS)
+    stored = read_json(path) if path.is_file() else None
+    return isinstance(stored, dict) and all(stored.get(key) == manifest[key] for key in MATTERS)
 
 
 def check_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -122,7 +112,7 @@ class LabelStore:
 
     Shards are mapped into memory when they are asked for, the 256 last ones at a time, so that
     neither memory nor open files grow with the number of images.
-    manifest: as `describe` made it. Raises NsbenchError for a folder that is no whole store.
+    manifest: as `store_manifest` made it. Raises NsbenchError for a folder that is no whole store.
     """
 
     def __init__(self, folder: Path) -> None:

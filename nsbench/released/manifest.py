@@ -42,7 +42,7 @@ def only_writer(target: Path) -> Iterator[None]:
             target.rmdir()
 
 
-def settle(
+def write_or_extend(
     target: Path, settings: dict[str, Any], cells: Iterable[str], *, same_images: bool = True
 ) -> None:
     """Write the manifest of a new target, or add cells to that of a target made alike.
@@ -71,7 +71,10 @@ def settle(
 
 
 def check(target: Path, settings: dict[str, Any], *, same_images: bool = True) -> dict[str, Any]:
-    """The manifest that a target has, or would get. Raises NsbenchError as `settle` does."""
+    """The manifest that a target has, or would get.
+
+    Raises NsbenchError as `write_or_extend` does.
+    """
     path = target / MANIFEST
     if not path.is_file():
         _refuse_foreign(target)

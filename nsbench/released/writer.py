@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.open import Source
-from nsbench.released.manifest import check, only_writer, other_images, settle
+from nsbench.released.manifest import check, only_writer, other_images, write_or_extend
 from nsbench.released.reader import MANIFEST, file_names
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import is_temporary, write_bytes, written_whole
@@ -138,12 +138,12 @@ def _settled(product: Product, settings: dict[str, Any]) -> _Work:
     """What is missing, once it is sure that the target is this product's."""
     cells = [cell.folder for cell in product.cells]
     if settings["layout"] == "npy":
-        settle(product.target, settings, cells)
+        write_or_extend(product.target, settings, cells)
         _remove_temporaries(product.target)
         return _array_work(product)
     check(product.target, settings, same_images=False)
     work = _file_work(product)  # refuses files of other images
-    settle(product.target, settings, cells, same_images=False)
+    write_or_extend(product.target, settings, cells, same_images=False)
     return work
 
 

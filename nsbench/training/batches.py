@@ -14,13 +14,13 @@ from nsbench.augment.keys import image_keys
 from nsbench.augment.pipeline import Augmentation
 from nsbench.data.open import Source
 from nsbench.data.prefetch import prefetch_map
-from nsbench.pseudo_labels.pipeline import LabeledByTeacher
+from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util import distributed
 from nsbench.util.device import free_memory
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import stage
-from nsbench.util.randomness import permuted, stable_hash
+from nsbench.util.randomness import feistel_permutation, stable_hash
 
 RESIDENT_SHARE = 0.5
 """Of the device's free memory that images may fill."""
@@ -41,11 +41,11 @@ class Labeled:
         return self.indices[rows]
 
 
-Examples = Labeled | LabeledByTeacher
+Examples = Labeled | PseudoLabeledSet
 
 
 @dataclass(frozen=True)
-class Stream:
+class ShuffledSampler:
     """An endless shuffled walk over the rows of `examples`, `batch_size` of them a step.
 
     The walk is cut into epochs, each with an order of its own. batch_size counts the images of all
@@ -63,7 +63,9 @@ class Stream:
         rows = np.empty_like(places)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            rows[here] = permuted(places[here], len(self.examples), seed, self.name, epoch)
+            rows[here] = feistel_permutation(
+                places[here], len(self.examples), seed, self.name, epoch
+            )
         return rows
 
 
@@ -81,41 +83,41 @@ class TrainingBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """Which images each forward pass of a generation sees.
 
     A step is computed in `parts` passes, and shared by all processes: each takes the same share of
     the labeled and of the unlabeled images.
     """
 
-    labeled: Stream
-    unlabeled: Stream | None
+    labeled: ShuffledSampler
+    unlabeled: ShuffledSampler | None
     seed: int
     parts: int = 1
     rank: int = field(default_factory=distributed.rank)
     processes: int = field(default_factory=distributed.size)
 
     @property
-    def streams(self) -> list[Stream]:
-        """The labeled stream, and the unlabeled one if there is one."""
+    def samplers(self) -> list[ShuffledSampler]:
+        """The labeled sampler, and the unlabeled one if there is one."""
         return [self.labeled, self.unlabeled] if self.unlabeled else [self.labeled]
 
-    def positions(self, stream: Stream, item: int) -> NDArray[np.int64]:
-        """The positions in a stream of this process's `item`-th forward pass."""
+    def positions(self, sampler: ShuffledSampler, item: int) -> NDArray[np.int64]:
+        """The positions in a sampler of this process's `item`-th forward pass."""
         step, part = divmod(item, self.parts)
         shares = self.parts * self.processes
-        count = stream.batch_size // shares
-        first = step * stream.batch_size + (self.rank * self.parts + part) * count
+        count = sampler.batch_size // shares
+        first = step * sampler.batch_size + (self.rank * self.parts + part) * count
         return np.arange(first, first + count)
 
     def rows(self, item: int) -> list[NDArray[np.int64]]:
-        """The rows of each stream that this process's `item`-th forward pass sees."""
-        return [stream.rows(self.seed, self.positions(stream, item)) for stream in self.streams]
+        """The rows of each sampler that this process's `item`-th forward pass sees."""
+        return [sampler.rows(self.seed, self.positions(sampler, item)) for sampler in self.samplers]
 
     def keys(self, item: int) -> NDArray[np.uint64]:
         """The keys of the images of a forward pass."""
         return np.concatenate(
-            [image_keys(self.seed, s.name, self.positions(s, item)) for s in self.streams]
+            [image_keys(self.seed, s.name, self.positions(s, item)) for s in self.samplers]
         )
 
     def batch(
@@ -127,13 +129,13 @@ class Plan:
         labels = torch.from_numpy(labeled.classes[rows[0]])
         targets = None
         if unlabeled:
-            assert isinstance(unlabeled.examples, LabeledByTeacher)
+            assert isinstance(unlabeled.examples, PseudoLabeledSet)
             targets = unlabeled.examples.targets(rows[1])
         return TrainingBatch(images, self.keys(item), labels, targets)
 
 
 def training_batches(
-    plan: Plan, augmentation: Augmentation, steps: range, workers: int, device: torch.device
+    plan: BatchPlan, augmentation: Augmentation, steps: range, workers: int, device: torch.device
 ) -> Iterator[TrainingBatch]:
     """The forward passes of some steps in order, their images on the device but not yet augmented.
 
@@ -145,25 +147,27 @@ def training_batches(
     return _read_batches(plan, augmentation, items, workers, device)
 
 
-def _fits(plan: Plan, augmentation: Augmentation, device: torch.device) -> bool:
-    images = sum(len(stream.examples) for stream in plan.streams)
+def _fits(plan: BatchPlan, augmentation: Augmentation, device: torch.device) -> bool:
+    images = sum(len(sampler.examples) for sampler in plan.samplers)
     needed = images * 3 * augmentation.image_size**2
     return needed < RESIDENT_SHARE * free_memory(device)
 
 
 class _Resident:
-    """The images of a stream's rows on the device, each once."""
+    """The images of a sampler's rows on the device, each once."""
 
-    def __init__(self, stream: Stream, augmentation: Augmentation, device: torch.device) -> None:
-        self._examples = stream.examples
-        rows = np.arange(len(stream.examples))
-        self._indices = np.unique(stream.examples.images(rows))
+    def __init__(
+        self, sampler: ShuffledSampler, augmentation: Augmentation, device: torch.device
+    ) -> None:
+        self._examples = sampler.examples
+        rows = np.arange(len(sampler.examples))
+        self._indices = np.unique(sampler.examples.images(rows))
         side = augmentation.image_size
         held = torch.empty(len(self._indices), 3, side, side, dtype=torch.uint8)
         read = prefetch_map(
-            lambda index: augmentation.read(stream.source.image(index), 0), self._indices.tolist()
+            lambda index: augmentation.read(sampler.source.image(index), 0), self._indices.tolist()
         )
-        with stage(f"reading {stream.name} images", len(self._indices)) as advance:
+        with stage(f"reading {sampler.name} images", len(self._indices)) as advance:
             for place, image in enumerate(read):
                 held[place] = torch.from_numpy(image)
                 advance()
@@ -176,9 +180,9 @@ class _Resident:
 
 
 def _resident_batches(
-    plan: Plan, augmentation: Augmentation, items: range, device: torch.device
+    plan: BatchPlan, augmentation: Augmentation, items: range, device: torch.device
 ) -> Iterator[TrainingBatch]:
-    held = [_Resident(stream, augmentation, device) for stream in plan.streams]
+    held = [_Resident(sampler, augmentation, device) for sampler in plan.samplers]
     for item in items:
         rows = plan.rows(item)
         images = [resident.images(some) for resident, some in zip(held, rows, strict=True)]
@@ -188,7 +192,7 @@ def _resident_batches(
 class _Reads(Dataset[TrainingBatch | NsbenchError]):
     """One item a forward pass: the batch, or the error of an image that cannot be read."""
 
-    def __init__(self, plan: Plan, augmentation: Augmentation, items: range) -> None:
+    def __init__(self, plan: BatchPlan, augmentation: Augmentation, items: range) -> None:
         self._plan, self._augmentation, self._items = plan, augmentation, items
 
     def __len__(self) -> int:
@@ -200,25 +204,25 @@ class _Reads(Dataset[TrainingBatch | NsbenchError]):
         try:
             images = [
                 image
-                for stream, some in zip(plan.streams, rows, strict=True)
-                for image in self._images(stream, some, item)
+                for sampler, some in zip(plan.samplers, rows, strict=True)
+                for image in self._images(sampler, some, item)
             ]
         except NsbenchError as error:  # raised in the main process, where the sentence survives
             return error
         return plan.batch(item, rows, torch.from_numpy(np.stack(images)))
 
     def _images(
-        self, stream: Stream, rows: NDArray[np.int64], item: int
+        self, sampler: ShuffledSampler, rows: NDArray[np.int64], item: int
     ) -> Iterator[NDArray[np.uint8]]:
-        indices = stream.examples.images(rows)
-        positions = self._plan.positions(stream, item)
+        indices = sampler.examples.images(rows)
+        positions = self._plan.positions(sampler, item)
         for index, position in zip(indices.tolist(), positions.tolist(), strict=True):
-            seed = stable_hash(self._plan.seed, stream.name, position)
-            yield self._augmentation.read(stream.source.image(index), seed)
+            seed = stable_hash(self._plan.seed, sampler.name, position)
+            yield self._augmentation.read(sampler.source.image(index), seed)
 
 
 def _read_batches(
-    plan: Plan, augmentation: Augmentation, items: range, workers: int, device: torch.device
+    plan: BatchPlan, augmentation: Augmentation, items: range, workers: int, device: torch.device
 ) -> Iterator[TrainingBatch]:
     loader = DataLoader(
         _Reads(plan, augmentation, items),

@@ -165,7 +165,7 @@ def _try_one(module: nn.Module, generation: Generation) -> None:
         ) from error
 
 
-def claim(folder: Path, recipe: Recipe) -> None:
+def claim_run_folder(folder: Path, recipe: Recipe) -> None:
     """Make the run folder this recipe's own, for the main process to call.
 
     Raises NsbenchError if it is something else's.

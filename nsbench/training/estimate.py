@@ -7,16 +7,15 @@ from typing import Any
 import torch
 
 from nsbench.models import build, count_parameters, resolve_device
-from nsbench.pseudo_labels.shards import MOST
-from nsbench.recipes.recipe import Generation, Recipe, load_recipe
+from nsbench.pseudo_labels.shards import MAX_TOP_K
+from nsbench.recipes.recipe import Generation, Recipe
 from nsbench.training.checks import check
 from nsbench.training.cost import bytes_of, flops_of, memory_of, meta_model
 from nsbench.training.data import TrainingData, open_data
 from nsbench.training.fine_tune import fine_tuning
-from nsbench.training.resolve import recipe_of, shares_teacher, variants_of
+from nsbench.training.resolve import resolve, shares_teacher
 from nsbench.training.schedule import steps_of
 from nsbench.util.device import autocast
-from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import stage
 from nsbench.util.timing import timed
 
@@ -48,16 +47,10 @@ def estimate(
     variants: whose students are reckoned in too, as if each made labels of its own.
     Raises NsbenchError as `train` does before it begins.
     """
-    beside = variants_of(recipe, settings, resume, variants) if variants is not None else []
-    if resume:
-        recipe = recipe_of(resume)
-    if isinstance(recipe, str):
-        recipe = load_recipe(recipe, settings)
-    if recipe is None:
-        raise NsbenchError("name a recipe, or a run folder by --resume")
-    target = resolve_device(device)
-    wanted = [("", recipe, False)]
-    wanted += [(f"{v.name} ", v.recipe, shares_teacher(v.recipe, recipe)) for v in beside]
+    resolved = resolve(recipe, settings=settings, resume=resume, variants=variants)
+    target, base = resolve_device(device), resolved.recipe
+    wanted = [("", base, False)]
+    wanted += [(f"{v.name} ", v.recipe, shares_teacher(v.recipe, base)) for v in resolved.variants]
     clocks: dict[int, _Clock] = {}
     return [row for one in wanted for row in _rows(*one, devices, target, clocks)]
 
@@ -122,7 +115,7 @@ def _row(
     if teacher:
         cost = flops_of(meta_model(teacher, classes), teacher.image_size)
         seconds += to_label * clock.seconds(teacher, cost, backward=False)
-    kept = recipe.pseudo_labels.top_k or min(MOST, classes)
+    kept = recipe.pseudo_labels.top_k or min(MAX_TOP_K, classes)
     return {
         "generation": name,
         "arch": generation.arch,

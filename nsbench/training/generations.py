@@ -11,34 +11,23 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from nsbench.augment.pipeline import Augmentation
-from nsbench.models import (
-    Classifier,
-    build,
-    load_checkpoint,
-    place,
-    resolve_device,
-    save,
-)
-from nsbench.pseudo_labels.pipeline import LabeledByTeacher, pseudo_label
-from nsbench.recipes.recipe import Generation, Recipe, load_recipe
+from nsbench.models import Classifier, build, load_checkpoint, save
+from nsbench.pseudo_labels.job import LabelingJob
+from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
+from nsbench.recipes.recipe import Generation, Recipe
 from nsbench.run_folder import VARIANT, generation_folders
-from nsbench.training.batches import Labeled, Plan, Stream
-from nsbench.training.checks import check, check_steps, check_unlabeled, claim
+from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler
+from nsbench.training.checks import check, check_steps, check_unlabeled, claim_run_folder
 from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fine_tune import fine_tuning, freeze
-from nsbench.training.fit import Job, fit
-from nsbench.training.lineage import describe, identity, write_provenance
+from nsbench.training.fit import TrainingJob, fit
+from nsbench.training.lineage import generation_record, identity, write_provenance
 from nsbench.training.logs import TrainingLog
-from nsbench.training.resolve import (
-    base_of,
-    describe_variant,
-    recipe_of,
-    shares_teacher,
-    variants_of,
-)
+from nsbench.training.resolve import base_of, resolve, shares_teacher, write_variant
 from nsbench.training.state import TrainingState
-from nsbench.training.step import Settings
+from nsbench.training.step import StepSettings
 from nsbench.util import distributed
+from nsbench.util.device import resolve_device, to_device
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_json
 from nsbench.util.progress import say
@@ -61,7 +50,7 @@ class Run:
     device: torch.device
     base: Path | None = None
 
-    def place(self, index: int, ending: str = "") -> Path:
+    def folder_of(self, index: int, ending: str = "") -> Path:
         """The folder of a generation."""
         home = self.base if self.base and index == 0 else self.folder
         return home / f"generation-{index}{ending}"
@@ -93,26 +82,20 @@ def train(
     Raises NsbenchError for bad settings or data, if the folder belongs to another recipe, and for
     variants that the recipe does not have.
     """
-    beside = variants_of(recipe, settings, resume, variants) if variants is not None else []
-    if resume:
-        recipe, out = recipe_of(Path(resume)), resume
-    if isinstance(recipe, str):
-        recipe = load_recipe(recipe, settings)
-    if recipe is None:
-        raise NsbenchError("name a recipe, or a run folder to go on with by --resume")
-    folder = Path(out) if out else Path("runs") / recipe.name
+    resolved = resolve(recipe, settings=settings, out=out, resume=resume, variants=variants)
+    folder = resolved.folder
     target = distributed.start(resolve_device(device))
-    base = _ready(recipe, folder, target)
+    base = _ready(resolved.recipe, folder, target)
     others = [
         _ready(variant.recipe, folder / "variants" / variant.name, target, base)
-        for variant in beside
+        for variant in resolved.variants
     ]
     if distributed.is_main():  # others would find the folder half made
         for run in (base, *others):
-            claim(run.folder, run.recipe)
+            claim_run_folder(run.folder, run.recipe)
     distributed.barrier()
-    for variant, run in zip(beside, others, strict=True):
-        describe_variant(run.folder, variant, shared=run.base is not None)
+    for variant, run in zip(resolved.variants, others, strict=True):
+        write_variant(run.folder, variant, shared=run.base is not None)
     for run in (base, *others):
         _train(run)
     return folder
@@ -140,36 +123,59 @@ def _train(run: Run) -> None:
             write_provenance(run.folder, run.recipe)
 
 
+@dataclass(frozen=True)
+class Student:
+    """A model about to be trained: a generation's, or its fine-tuned form.
+
+    lineage: what model.json tells of where it comes from. labeling_seconds: spent on its
+    pseudo-labels, None for a model without.
+    """
+
+    index: int
+    generation: Generation
+    module: nn.Module
+    folder: Path
+    lineage: dict[str, Any]
+    pseudo: PseudoLabeledSet | None = None
+    labeling_seconds: float | None = None
+    frozen_blocks: int = 0
+
+
 def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     """Train a student of the teacher, or the first teacher; or load what was trained before."""
-    folder = run.place(index)
+    folder = run.folder_of(index)
     if (folder / "model.json").exists():
         return _finished(run, folder, teacher)
     generation = run.recipe.generations[index]
     start = time.monotonic()
     pseudo = _pseudo_labeled(run, index, teacher, folder) if teacher else None
-    labeling = time.monotonic() - start
+    labeling_seconds = time.monotonic() - start
     torch.manual_seed(stable_hash(run.recipe.seed, index, "weights") % 2**63)
-    model = _built(generation, len(run.data.classes))
+    module = _built(generation, len(run.data.classes))
     if generation.warm_start and teacher:
-        model.load_state_dict(teacher.module.state_dict())
-    info = {"teacher_weights": teacher.weights if teacher else None, "labeling_seconds": labeling}
-    return _trained(run, index, generation, model, pseudo, folder, info)
+        module.load_state_dict(teacher.module.state_dict())
+    lineage = {"teacher_weights": teacher.weights if teacher else None}
+    student = Student(
+        index, generation, module, folder, lineage, pseudo, labeling_seconds=labeling_seconds
+    )
+    return _trained(run, student)
 
 
 def _fine_tuned(run: Run, index: int, model: Classifier) -> Classifier:
     """The generation's weights after a short training at a larger size."""
-    folder = run.place(index, FINE_TUNED)
+    folder = run.folder_of(index, FINE_TUNED)
     if (folder / "model.json").exists():
         return _finished(run, folder, model)
     wanted = run.recipe.generations[index]
+    assert wanted.fine_tune
     generation = fine_tuning(wanted, len(run.data.train))
     module = _built(generation, len(run.data.classes))
     module.load_state_dict(model.module.state_dict())
-    assert wanted.fine_tune
-    info = {"teacher_weights": model.weights, "fine_tuned": True}
-    frozen = wanted.fine_tune.frozen_blocks
-    return _trained(run, index, generation, module, None, folder, info, frozen)
+    lineage = {"teacher_weights": model.weights, "fine_tuned": True}
+    student = Student(
+        index, generation, module, folder, lineage, frozen_blocks=wanted.fine_tune.frozen_blocks
+    )
+    return _trained(run, student)
 
 
 def _built(generation: Generation, num_classes: int) -> nn.Module:
@@ -188,60 +194,70 @@ def _built(generation: Generation, num_classes: int) -> nn.Module:
     return module
 
 
-def _trained(
-    run: Run,
-    index: int,
-    generation: Generation,
-    model: nn.Module,
-    pseudo: LabeledByTeacher | None,
-    folder: Path,
-    about: dict[str, Any],
-    frozen_blocks: int = 0,
-) -> Classifier:
-    recipe, data = run.recipe, run.data
-    size = generation.preprocessing(recipe.data)
-    freeze(model, frozen_blocks)
-    state = TrainingState(_placed(model, generation, run.device), generation, len(data.train))
-    seed = stable_hash(recipe.seed, folder.name.replace("-", " "))
-    job = Job(
-        name=run.title(folder),
-        identity=identity(recipe, generation, data, pseudo, about),
-        checkpoint=folder / "checkpoint.safetensors",
-        settings=Settings(generation, recipe.pseudo_labels, size, len(data.classes), seed),
-        plan=_plan(data, generation, pseudo, seed),
-        recipe=recipe,
-        frozen_blocks=frozen_blocks,
-        validate=validator(data, size, run.device) if distributed.is_main() else None,
-    )
-    log = TrainingLog(folder / "training.jsonl", index, recipe)
+def _trained(run: Run, student: Student) -> Classifier:
+    """Train a student, write its model and read it back."""
+    data, generation, module = run.data, student.generation, student.module
+    freeze(module, student.frozen_blocks)
+    move = to_device if generation.channels_last else nn.Module.to
+    state = TrainingState(move(module, run.device), generation, len(data.train))
+    job = _job(run, student)
+    log = TrainingLog(student.folder / "training.jsonl", student.index, run.recipe)
     averaged = fit(job, state, log)
     if distributed.is_main():
-        unlabeled = (
-            len(data.unlabeled_indices) if pseudo and not recipe.pseudo_labels.distill else 0
-        )
-        info = describe(index, generation, data, size, averaged, unlabeled, log.rows)
-        seconds = round(state.seconds + about.pop("labeling_seconds", 0.0), 1)
-        took = {"seconds": seconds, "environment": environment(str(run.device))}
-        save(folder, averaged, {**info, **about, **took})
+        _save(run, student, averaged, state.seconds, log.rows)
         job.checkpoint.unlink(missing_ok=True)
     distributed.barrier()
-    return load_checkpoint(folder, run.device)
+    return load_checkpoint(student.folder, run.device)
 
 
-def _placed(model: nn.Module, generation: Generation, device: torch.device) -> nn.Module:
-    return place(model, device) if generation.channels_last else model.to(device)
+def _job(run: Run, student: Student) -> TrainingJob:
+    recipe, data, generation = run.recipe, run.data, student.generation
+    preprocessing = generation.preprocessing(recipe.data)
+    seed = stable_hash(recipe.seed, student.folder.name.replace("-", " "))
+    validate = validator(data, preprocessing, run.device) if distributed.is_main() else None
+    return TrainingJob(
+        name=run.title(student.folder),
+        identity=identity(recipe, generation, data, student.pseudo, student.lineage),
+        checkpoint=student.folder / "checkpoint.safetensors",
+        settings=StepSettings(
+            generation, recipe.pseudo_labels, preprocessing, len(data.classes), seed
+        ),
+        plan=_batch_plan(data, student, seed),
+        recipe=recipe,
+        frozen_blocks=student.frozen_blocks,
+        validate=validate,
+    )
 
 
-def _plan(
-    data: TrainingData, generation: Generation, pseudo: LabeledByTeacher | None, seed: int
-) -> Plan:
+def _batch_plan(data: TrainingData, student: Student, seed: int) -> BatchPlan:
     assert data.labeled.labels is not None
+    generation, pseudo = student.generation, student.pseudo
     examples = Labeled(data.train, data.labeled.labels[data.train])
-    labeled = Stream("labeled", data.labeled, examples, generation.batch_size)
+    labeled = ShuffledSampler("labeled", data.labeled, examples, generation.batch_size)
     unlabeled = None
     if pseudo:
-        unlabeled = Stream("unlabeled", pseudo.source, pseudo, generation.unlabeled_batch)
-    return Plan(labeled, unlabeled, seed, generation.accumulate)
+        unlabeled = ShuffledSampler("unlabeled", pseudo.source, pseudo, generation.unlabeled_batch)
+    return BatchPlan(labeled, unlabeled, seed, generation.accumulate)
+
+
+def _save(
+    run: Run, student: Student, averaged: nn.Module, seconds: float, rows: list[dict[str, Any]]
+) -> None:
+    """Write the weights, and what model.json tells of them."""
+    data, generation = run.data, student.generation
+    from_unlabeled = student.pseudo and not run.recipe.pseudo_labels.distill
+    record = generation_record(
+        student.index,
+        generation,
+        data,
+        generation.preprocessing(run.recipe.data),
+        averaged,
+        len(data.unlabeled_indices) if from_unlabeled else 0,
+        rows,
+    )
+    took = round(seconds + (student.labeling_seconds or 0.0), 1)
+    made = {"seconds": took, "environment": environment(str(run.device))}
+    save(student.folder, averaged, {**record, **student.lineage, **made})
 
 
 def _finished(run: Run, folder: Path, teacher: Classifier | None) -> Classifier:
@@ -255,7 +271,7 @@ def _finished(run: Run, folder: Path, teacher: Classifier | None) -> Classifier:
     return load_checkpoint(folder, run.device)
 
 
-def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> LabeledByTeacher:
+def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> PseudoLabeledSet:
     recipe, data = run.recipe, run.data
     settings, distill = recipe.pseudo_labels, recipe.pseudo_labels.distill
     if distill:
@@ -264,17 +280,16 @@ def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> 
     generation = recipe.generations[index]
     noise = Augmentation(generation, teacher.preprocessing).whole
     assert data.unlabeled
-    return pseudo_label(
-        settings,
-        teacher,
-        data.labeled if distill else data.unlabeled,
-        data.train if distill else data.unlabeled_indices,
-        folder,
-        run_folder=run.folder,
+    job = LabelingJob(
+        source=data.labeled if distill else data.unlabeled,
+        indices=data.train if distill else data.unlabeled_indices,
+        device=run.device,
+        settings=settings,
         classes=data.classes,
         seed=recipe.seed,
-        device=run.device,
         precision=generation.precision,
         noise=noise if settings.teacher_noise else None,
+        run_folder=run.folder,
         base=run.base,
     )
+    return pseudo_label(job, teacher, folder)

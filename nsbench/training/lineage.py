@@ -7,7 +7,7 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models import count_parameters
-from nsbench.pseudo_labels.pipeline import LabeledByTeacher
+from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.recipes.recipe import Generation, Recipe
 from nsbench.run_folder import generation_folders
 from nsbench.training.data import TrainingData
@@ -18,8 +18,8 @@ def identity(
     recipe: Recipe,
     generation: Generation,
     data: TrainingData,
-    pseudo: LabeledByTeacher | None,
-    about: dict[str, Any],
+    pseudo: PseudoLabeledSet | None,
+    lineage: dict[str, Any],
 ) -> str:
     """Hash of what a generation's weights follow from: its state goes on with these alone."""
     return fingerprint(
@@ -30,17 +30,17 @@ def identity(
             generation.model_dump(),
             data.labeled.version,
             data.train.tolist(),
-            about["teacher_weights"],
+            lineage["teacher_weights"],
             pseudo.store.manifest if pseudo else None,
         ]
     )
 
 
-def describe(
+def generation_record(
     index: int,
     generation: Generation,
     data: TrainingData,
-    size: Preprocessing,
+    preprocessing: Preprocessing,
     model: nn.Module,
     unlabeled_images: int,
     rows: list[dict[str, Any]],
@@ -53,7 +53,7 @@ def describe(
         "model_args": generation.model_args,
         "noise": {"dropout": generation.dropout, "drop_path": generation.drop_path},
         "classes": list(data.classes),
-        "preprocessing": size.model_dump(),
+        "preprocessing": preprocessing.model_dump(),
         "parameters": count_parameters(model),
         "labeled_images": len(data.train),
         "unlabeled_images": unlabeled_images,

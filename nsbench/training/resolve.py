@@ -12,8 +12,8 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_json, write_json
 
 
-class Chosen(NamedTuple):
-    """A variant to train: its place in the recipe's file, its name, its settings, its recipe."""
+class ChosenVariant(NamedTuple):
+    """A variant to train: its position in the recipe's file, its name, its settings, its recipe."""
 
     number: int
     name: str
@@ -21,47 +21,71 @@ class Chosen(NamedTuple):
     recipe: Recipe
 
 
-def variants_of(
+class Resolved(NamedTuple):
+    """What a command trains: a recipe, into a folder, and variants beside it."""
+
+    recipe: Recipe
+    folder: Path
+    variants: list[ChosenVariant]
+
+
+def resolve(
     recipe: str | Recipe | None,
-    settings: list[str] | None,
-    resume: str | Path | None,
-    names: Sequence[str],
-) -> list[Chosen]:
-    """The variants that `train` would train. Raises NsbenchError as it does."""
+    *,
+    settings: list[str] | None = None,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    variants: Sequence[str] | None = None,
+) -> Resolved:
+    """What `train` trains and `estimate` estimates, from what users write.
+
+    recipe: a TOML file, the name of a shipped recipe, or a Recipe; with resume, the recipe in that
+    run folder instead. Raises NsbenchError for a recipe, setting or variant that is unknown or
+    wrong, and for a folder that cannot be resumed.
+    """
+    beside: list[ChosenVariant] = []
     if resume:
-        return of_run(Path(resume), names)
+        out = Path(resume)
+        if not is_run(out):
+            raise NsbenchError(
+                f"{out} holds no recipe.toml, so there is nothing to resume: name the folder of a "
+                "run, or a recipe"
+            )
+        if variants is not None:
+            beside = _of_run(out, variants)
+        recipe = str(out / "recipe.toml")
+    elif variants is not None:
+        if not isinstance(recipe, str):
+            raise NsbenchError(
+                "variants stand in the file of a recipe: name that file, before the option"
+            )
+        beside = _of_recipe(recipe, settings, variants)
+    if recipe is None:
+        raise NsbenchError("name a recipe, or a run folder to go on with by --resume")
     if isinstance(recipe, str):
-        return of_recipe(recipe, settings, names)
-    raise NsbenchError("variants stand in the file of a recipe: name that file, before the option")
+        recipe = load_recipe(recipe, settings)
+    return Resolved(recipe, Path(out) if out else Path("runs") / recipe.name, beside)
 
 
-def recipe_of(folder: Path) -> str:
-    """The recipe in a run folder. Raises NsbenchError if it is none."""
-    if not is_run(folder):
-        raise NsbenchError(
-            f"{folder} holds no recipe.toml, so there is nothing to resume: name the folder of a "
-            "run, or a recipe"
-        )
-    return str(folder / "recipe.toml")
-
-
-def of_recipe(recipe: str, settings: list[str] | None, names: Sequence[str]) -> list[Chosen]:
-    """The variants of a recipe's file that were asked for. Raises NsbenchError for unknown ones."""
-    found = load_variants(recipe, settings).values()
-    known = [Chosen(number, v.name, v.set, changed) for number, (v, changed) in enumerate(found)]
+def _of_recipe(
+    recipe: str, settings: list[str] | None, names: Sequence[str]
+) -> list[ChosenVariant]:
+    """The variants of a recipe's file that were asked for."""
+    listed = load_variants(recipe, settings).values()
+    known = [ChosenVariant(number, v.name, v.set, r) for number, (v, r) in enumerate(listed)]
     return _asked(known, names, recipe)
 
 
-def of_run(run: Path, names: Sequence[str]) -> list[Chosen]:
-    """The same of those that a run was begun with. Raises NsbenchError for unknown ones."""
+def _of_run(run: Path, names: Sequence[str]) -> list[ChosenVariant]:
+    """The same of those that a run was begun with."""
     known = []
     for folder in variant_folders(run):
         about, recipe = read_json(folder / VARIANT), load_recipe(str(folder / "recipe.toml"))
-        known.append(Chosen(about["number"], folder.name, about["set"], recipe))
+        known.append(ChosenVariant(about["number"], folder.name, about["set"], recipe))
     return _asked(known, names, str(run))
 
 
-def _asked(known: list[Chosen], names: Sequence[str], where: str) -> list[Chosen]:
+def _asked(known: list[ChosenVariant], names: Sequence[str], where: str) -> list[ChosenVariant]:
     wanted = chosen(names, [variant.name for variant in known], where)
     return [variant for variant in known if variant.name in wanted]
 
@@ -72,8 +96,8 @@ def shares_teacher(variant: Recipe, base: Recipe) -> bool:
     return first == other
 
 
-def describe_variant(folder: Path, variant: Chosen, shared: bool) -> None:
-    """Tell in the variant's folder what it is. The teacher's place counts from that folder."""
+def write_variant(folder: Path, variant: ChosenVariant, shared: bool) -> None:
+    """Tell in the variant's folder what it is. The teacher's path counts from that folder."""
     teacher = "../../generation-0" if shared else None
     about = {"number": variant.number, "set": variant.set, "teacher": teacher}
     if distributed.is_main():

@@ -84,7 +84,7 @@ def schedule_for(
 ) -> Scheduler:
     """The recipe's schedule over `steps` updates, with a linear warm-up from zero.
 
-    Update n, counted from 0, is made with the rate of `step_update(n)`. Raises NsbenchError.
+    TrainStep n, counted from 0, is made with the rate of `step_update(n)`. Raises NsbenchError.
     """
     if generation.schedule not in SCHEDULES:
         near = nearest(generation.schedule, SCHEDULES)

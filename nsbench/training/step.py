@@ -25,24 +25,24 @@ from nsbench.util.randomness import stable_hash
 
 
 @dataclass(frozen=True)
-class Settings:
+class StepSettings:
     """What an update depends on, beside the state and the images."""
 
     generation: Generation
     pseudo_labels: PseudoLabels
-    size: Preprocessing
+    preprocessing: Preprocessing
     num_classes: int
     seed: int
 
 
-class Update:
+class TrainStep:
     """Makes updates: augmentation, forward and backward passes, optimiser, average.
 
     Where several processes train together, each makes the same update from its share of the images.
     """
 
     def __init__(
-        self, state: TrainingState, settings: Settings, augmentation: Augmentation
+        self, state: TrainingState, settings: StepSettings, augmentation: Augmentation
     ) -> None:
         self._state, self._settings, self._augmentation = state, settings, augmentation
         self._device = next(state.model.parameters()).device
@@ -53,7 +53,7 @@ class Update:
             self._forward = torch.compile(self._parallel)
 
     def __call__(self, passes: Iterator[TrainingBatch]) -> Loss:
-        """Update the weights once. passes: the update's images, in `accumulate` parts.
+        """TrainStep the weights once. passes: the update's images, in `accumulate` parts.
 
         Returns the loss of this process's images. Raises NsbenchError where memory runs out.
         """
@@ -104,7 +104,7 @@ class Update:
         generation = self._settings.generation
         return (
             f"the device has too little memory for {len(batch.images)} images of "
-            f"{self._settings.size.image_size} px at once: raise accumulate (now "
+            f"{self._settings.preprocessing.image_size} px at once: raise accumulate (now "
             f"{generation.accumulate}), lower batch_size, or set checkpoint_activations = true"
         )
 
@@ -127,7 +127,7 @@ class Update:
         )
 
     def _images(self, batch: TrainingBatch) -> torch.Tensor:
-        size = self._settings.size
+        size = self._settings.preprocessing
         images = self._augmentation.on_device(batch.images, batch.keys)
         images = normalize(images / 255, size.mean, size.std)
         if self._settings.generation.channels_last:

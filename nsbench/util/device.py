@@ -80,7 +80,7 @@ def resolve_device(device: str | None) -> torch.device:
         raise NsbenchError(f"the device '{name}' cannot be used here: try --device cpu") from error
 
 
-def place(module: nn.Module, device: torch.device) -> nn.Module:
+def to_device(module: nn.Module, device: torch.device) -> nn.Module:
     """Move a module to a device, its convolutions in channels-last order, which is faster."""
     module = module.to(device)
     return module.to(memory_format=torch.channels_last)

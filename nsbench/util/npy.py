@@ -12,7 +12,7 @@ from nsbench.util.files import written_whole
 
 
 @contextmanager
-def growing(path: Path, dtype: DTypeLike) -> Iterator[Callable[[NDArray[Any]], None]]:
+def npy_appender(path: Path, dtype: DTypeLike) -> Iterator[Callable[[NDArray[Any]], None]]:
     """A function that appends arrays (n,) to a .npy file, which appears whole or not at all."""
     kind, count = np.dtype(dtype), 0
     with written_whole(path) as file:

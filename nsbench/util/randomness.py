@@ -23,7 +23,9 @@ INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 ROUNDS = np.arange(1, 9, dtype=np.uint64) * INCREMENT
 
 
-def permuted(positions: NDArray[np.int64], count: int, *keys: object) -> NDArray[np.int64]:
+def feistel_permutation(
+    positions: NDArray[np.int64], count: int, *keys: object
+) -> NDArray[np.int64]:
     """Where a random permutation of [0, count) puts some positions, without making all of it.
 
     positions: int64 (N,) in [0, count). The permutation depends on count and the keys alone. It is
@@ -31,7 +33,7 @@ def permuted(positions: NDArray[np.int64], count: int, *keys: object) -> NDArray
     range are put through it again until they fall inside.
     """
     half = max(1, (max(count - 1, 1).bit_length() + 1) // 2)
-    rounds = mixed(np.uint64(stable_hash(*keys) % 2**64) + ROUNDS)
+    rounds = splitmix64(np.uint64(stable_hash(*keys) % 2**64) + ROUNDS)
     values = positions.astype(np.uint64)
     outside = np.ones(len(values), dtype=bool)
     while outside.any():
@@ -46,11 +48,11 @@ def _feistel(
     mask, width = np.uint64(2**half - 1), np.uint64(half)
     left, right = values >> width, values & mask
     for key in rounds:
-        left, right = right, left ^ (mixed(mixed(right) + key) & mask)
+        left, right = right, left ^ (splitmix64(splitmix64(right) + key) & mask)
     return (left << width) | right
 
 
-def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Each value to another that looks random: the finisher of SplitMix64 (Steele et al. 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

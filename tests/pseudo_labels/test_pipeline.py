@@ -10,9 +10,10 @@ import torch
 
 from nsbench.data.readers.npy import ArraySource
 from nsbench.models import Classifier
-from nsbench.pseudo_labels import pipeline
+from nsbench.pseudo_labels import filter
 from nsbench.pseudo_labels.filter import load_filter
-from nsbench.pseudo_labels.pipeline import LabeledByTeacher, pseudo_label
+from nsbench.pseudo_labels.job import LabelingJob
+from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.predict import predict
 from nsbench.pseudo_labels.targets import dense
 from nsbench.recipes.recipe import PseudoLabels
@@ -32,17 +33,14 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArraySource:
 
 def labeled(
     source: ArraySource, run: Path, number: int = 1, base: Path | None = None, **keys: Any
-) -> LabeledByTeacher:
+) -> PseudoLabeledSet:
     settings = PseudoLabels.model_validate({"min_confidence": 0.3, "per_class": 20, **keys})
-    return pseudo_label(
-        settings, linear_teacher(seed=number), source, np.arange(10, 150),
-        run / f"generation-{number}", run_folder=run, classes=CLASSES, seed=0, device=CPU,
-        base=base,
-    )  # fmt: skip
+    job = LabelingJob(source, np.arange(10, 150), CPU, settings, CLASSES, run_folder=run, base=base)
+    return pseudo_label(job, linear_teacher(seed=number), run / f"generation-{number}")
 
 
 def as_filter(monkeypatch: pytest.MonkeyPatch, model: Classifier) -> None:
-    monkeypatch.setattr(pipeline, "load_model", lambda name, device: model)
+    monkeypatch.setattr(filter, "load_model", lambda name, device: model)
 
 
 def test_rows_lead_to_images_and_their_targets(source: ArraySource, tmp_path: Path) -> None:
@@ -50,7 +48,11 @@ def test_rows_lead_to_images_and_their_targets(source: ArraySource, tmp_path: Pa
     assert len(found.chosen) == read_json(tmp_path / "run/generation-1/selection.json")["selected"]
     assert isinstance(found.chosen, np.memmap)
     images = found.store.indices(found.chosen)
-    again = predict(linear_teacher(seed=1), source, images, tmp_path / "again", device=CPU, top_k=5)
+    again = predict(
+        LabelingJob(source, images, CPU, settings=PseudoLabels(top_k=5)),
+        linear_teacher(seed=1),
+        tmp_path / "again",
+    )
     targets = dense(found.store.rows(found.chosen), 5)
     torch.testing.assert_close(
         targets, dense(again.rows(np.arange(len(images))), 5), atol=1e-3, rtol=0
@@ -124,27 +126,26 @@ def test_a_filter_answers_in_the_classes_of_the_recipe(monkeypatch: pytest.Monke
 
 SCRIPT = """
 import sys
-import os
-import subprocess
-import sys
 from pathlib import Path
 import numpy as np, torch
 from nsbench.util import distributed
 from nsbench.recipes.recipe import PseudoLabels
-from nsbench.pseudo_labels import pipeline, store
+from nsbench.pseudo_labels import filter, store
+from nsbench.pseudo_labels.job import LabelingJob
+from nsbench.pseudo_labels.pipeline import pseudo_label
 from tests.pseudo_labels.label_stores import linear_teacher, noise_source
 
 folder = Path(sys.argv[1])
 store.SHARD_SIZE = 32
-pipeline.load_model = lambda name, device: linear_teacher(seed=7)
+filter.load_model = lambda name, device: linear_teacher(seed=7)
 device = distributed.start(torch.device("cpu"))
 source = noise_source(folder / f"images-{distributed.rank()}", 150)
 source.version = "the same"
-found = pipeline.pseudo_label(
-    PseudoLabels(per_class=20, filter="other"), linear_teacher(seed=1), source,
-    np.arange(10, 150), folder / "run/generation-1", run_folder=folder / "run",
-    classes=tuple(f"class {index}" for index in range(5)), seed=0, device=device,
+job = LabelingJob(
+    source, np.arange(10, 150), device, PseudoLabels(per_class=20, filter="other"),
+    tuple(f"class {index}" for index in range(5)), run_folder=folder / "run",
 )
+found = pseudo_label(job, linear_teacher(seed=1), folder / "run/generation-1")
 np.save(folder / f"images-{distributed.rank()}.npy", found.store.indices(found.chosen))
 distributed.stop()
 """

@@ -12,9 +12,11 @@ from PIL import Image
 from nsbench.data.open import Source
 from nsbench.data.transforms import center_crop, to_array
 from nsbench.models import Classifier
+from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.predict import predict
 from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import dense
+from nsbench.recipes.recipe import PseudoLabels
 from nsbench.util.errors import NsbenchError
 from tests.pseudo_labels.label_stores import linear_teacher, noise_source, small_shards
 
@@ -42,7 +44,7 @@ def test_labels_are_the_teachers_probabilities_on_clean_crops(
     small_shards(monkeypatch, 50)
     source, teacher = noise_source(tmp_path / "images", 300), linear_teacher()
     indices = np.random.default_rng(0).permutation(300)[:130]
-    store = predict(teacher, source, indices, tmp_path / "labels", device=CPU, batch_size=48)
+    store = predict(LabelingJob(source, indices, CPU, batch_size=48), teacher, tmp_path / "labels")
     expected = plain(teacher, source, indices)
     assert (store.indices(np.arange(130)) == indices).all()
     confidence = np.concatenate([shard.confidence for shard in store.shards()])
@@ -57,10 +59,16 @@ def test_so_many_classes_are_kept_as_asked_for(tmp_path: Path) -> None:
     source, teacher = noise_source(tmp_path / "images", 10), linear_teacher(30)
     for top_k, kept in [(1, 1), (25, 25), (40, 30)]:
         folder = tmp_path / str(top_k)
-        store = predict(teacher, source, np.arange(10), folder, device=CPU, top_k=top_k)
+        store = predict(
+            LabelingJob(source, np.arange(10), CPU, settings=PseudoLabels(top_k=top_k)),
+            teacher,
+            folder,
+        )
         assert next(store.shards()).ids.shape == (10, kept)
     with pytest.raises(NsbenchError, match=r"another pseudo_labels\.top_k \(top k 40 not 3\)"):
-        predict(teacher, source, np.arange(10), folder, device=CPU, top_k=3)
+        predict(
+            LabelingJob(source, np.arange(10), CPU, settings=PseudoLabels(top_k=3)), teacher, folder
+        )
 
 
 class Stopped(Exception):
@@ -89,15 +97,15 @@ def test_finished_shards_are_not_made_again(
     small_shards(monkeypatch, 40)
     source, teacher = noise_source(tmp_path / "images", 200), linear_teacher()
     undisturbed, folder = tmp_path / "undisturbed", tmp_path / "labels"
-    predict(teacher, source, np.arange(200), undisturbed, device=CPU)
+    predict(LabelingJob(source, np.arange(200), CPU), teacher, undisturbed)
     with pytest.raises(Stopped):
-        predict(teacher, Watched(source, 170), np.arange(200), folder, device=CPU)
+        predict(LabelingJob(Watched(source, 170), np.arange(200), CPU), teacher, folder)
     times = {path: path.stat().st_mtime_ns for path in folder.glob("shard-*")}
     assert [path.name for path in sorted(times)] == [f"shard-0000{n}.arrow" for n in range(3)]
     broken = folder / "shard-00001.arrow"
     broken.write_bytes(broken.read_bytes()[:-9])
     watched = Watched(source)
-    predict(teacher, watched, np.arange(200), folder, device=CPU)
+    predict(LabelingJob(watched, np.arange(200), CPU), teacher, folder)
     assert sorted(watched.asked) == [*range(40, 80), *range(120, 200)]
     assert shard_bytes(folder) == shard_bytes(undisturbed)
     assert all(path.stat().st_mtime_ns == times[path] for path in times if path != broken)
@@ -109,6 +117,7 @@ from pathlib import Path
 import numpy as np, torch
 from nsbench.util import distributed
 from nsbench.pseudo_labels import store
+from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.predict import predict
 from tests.pseudo_labels.label_stores import linear_teacher, noise_source
 
@@ -116,10 +125,8 @@ store.SHARD_SIZE = 40
 device = distributed.start(torch.device("cpu"))
 source = noise_source(Path(sys.argv[1]) / f"images-{distributed.rank()}", 180)
 source.version = "the same"
-store = predict(
-    linear_teacher(), source, np.arange(180), Path(sys.argv[1]) / "labels", device=device,
-    batch_size=16,
-)
+job = LabelingJob(source, np.arange(180), device, batch_size=16)
+store = predict(job, linear_teacher(), Path(sys.argv[1]) / "labels")
 assert len(store.rows(np.arange(180)).ids) == 180
 distributed.stop()
 """
@@ -143,7 +150,9 @@ def test_two_processes_write_the_same_files_as_one(
     source.version = "the same"
     # their source has another path
     monkeypatch.setattr(source, "name", str(tmp_path / "images-0" / "images.npy"))
-    predict(linear_teacher(), source, np.arange(180), tmp_path / "one", device=CPU, batch_size=16)
+    predict(
+        LabelingJob(source, np.arange(180), CPU, batch_size=16), linear_teacher(), tmp_path / "one"
+    )
     assert shard_bytes(tmp_path / "labels") == shard_bytes(tmp_path / "one")
 
 
@@ -151,7 +160,7 @@ def test_short_of_memory_it_goes_on_with_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, teacher = noise_source(tmp_path / "images", 70), linear_teacher()
-    expected = predict(teacher, source, np.arange(70), tmp_path / "a", device=CPU)
+    expected = predict(LabelingJob(source, np.arange(70), CPU), teacher, tmp_path / "a")
     answer = teacher.module.forward
 
     def short(images: torch.Tensor) -> torch.Tensor:
@@ -161,7 +170,7 @@ def test_short_of_memory_it_goes_on_with_half(
         return found
 
     monkeypatch.setattr(teacher.module, "forward", short)
-    found = predict(teacher, source, np.arange(70), tmp_path / "b", device=CPU)
+    found = predict(LabelingJob(source, np.arange(70), CPU), teacher, tmp_path / "b")
     one, other = (store.rows(np.arange(70)) for store in (found, expected))
     torch.testing.assert_close(dense(one, 5), dense(other, 5), atol=1e-3, rtol=0)
 
@@ -173,7 +182,7 @@ def test_answers_that_are_no_numbers_name_the_image(tmp_path: Path) -> None:
         (torch.arange(len(x)) == 7)[:, None], torch.inf, answer(x)
     )
     with pytest.raises(NsbenchError, match=r"linear 0 gives the image images-00000017 of"):
-        predict(teacher, source, np.arange(10, 40), tmp_path / "labels", device=CPU)
+        predict(LabelingJob(source, np.arange(10, 40), CPU), teacher, tmp_path / "labels")
     assert not list((tmp_path / "labels").glob("shard-*"))
 
 
@@ -183,7 +192,7 @@ def test_a_broken_image_is_named(tmp_path: Path, small_folder: Path) -> None:
     (small_folder / "dog" / "3.png").write_bytes(b"no image")
     source, teacher = FolderSource(small_folder), linear_teacher()
     with pytest.raises(NsbenchError, match=r"dog/3\.png cannot be read"):
-        predict(teacher, source, np.arange(len(source)), tmp_path / "labels", device=CPU)
+        predict(LabelingJob(source, np.arange(len(source)), CPU), teacher, tmp_path / "labels")
 
 
 def test_a_noised_teacher_draws_by_image_and_keeps_its_batch_norm(tmp_path: Path) -> None:
@@ -201,7 +210,7 @@ def test_a_noised_teacher_draws_by_image_and_keeps_its_batch_norm(tmp_path: Path
         folders, (slice(60), slice(60), slice(60)), (0, 0, 1), strict=True
     ):
         images = np.arange(60)[some]
-        predict(teacher, source, images, folder, device=CPU, noise=noise, seed=seed)
+        predict(LabelingJob(source, images, CPU, noise=noise, seed=seed), teacher, folder)
     one, same, other = (LabelStore(folder).rows(np.arange(60)) for folder in folders)
     assert torch.equal(one.probabilities, same.probabilities)
     assert not torch.equal(one.probabilities, other.probabilities)
@@ -209,15 +218,13 @@ def test_a_noised_teacher_draws_by_image_and_keeps_its_batch_norm(tmp_path: Path
     assert not any(module.training for module in teacher.module.modules())
     assert all(torch.equal(state[k], v) for k, v in teacher.module.state_dict().items())
     with pytest.raises(NsbenchError, match=r"a teacher with other noise \(noise seed 0 not None\)"):
-        predict(teacher, source, np.arange(60), folders[0], device=CPU)
+        predict(LabelingJob(source, np.arange(60), CPU), teacher, folders[0])
 
 
 def test_without_dropout_a_noised_teacher_answers_the_noised_images(tmp_path: Path) -> None:
     source, teacher = noise_source(tmp_path / "images", 40), linear_teacher()
-    store = predict(
-        teacher, source, np.arange(40), tmp_path / "labels", device=CPU,
-        noise=lambda image, seed: 255 - to_array(image),
-    )  # fmt: skip
+    job = LabelingJob(source, np.arange(40), CPU, noise=lambda image, _: 255 - to_array(image))
+    store = predict(job, teacher, tmp_path / "labels")
     inverted = noise_source(tmp_path / "inverted", 40)
     image = inverted.image
     inverted.image = lambda index: Image.fromarray(255 - np.asarray(image(index)))  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.shards import (
     SHARD_SIZE,
     held_shard,
@@ -15,7 +16,13 @@ from nsbench.pseudo_labels.shards import (
     smallest_k,
     write_shard,
 )
-from nsbench.pseudo_labels.store import MATTERS, LabelStore, check_manifest, claim, describe
+from nsbench.pseudo_labels.store import (
+    MATTERS,
+    LabelStore,
+    check_manifest,
+    prepare_store,
+    store_manifest,
+)
 from nsbench.pseudo_labels.targets import SparseTargets, dense
 from nsbench.util.errors import NsbenchError
 from tests.pseudo_labels.label_stores import (
@@ -25,6 +32,8 @@ from tests.pseudo_labels.label_stores import (
     small_shards,
     written_store,
 )
+
+CPU = torch.device("cpu")
 
 
 def test_a_full_shard_of_a_thousand_classes_takes_100_bytes_an_image(tmp_path: Path) -> None:
@@ -163,35 +172,38 @@ class _Items(torch.utils.data.Dataset[SparseTargets]):
 
 def test_labels_that_differ_in_what_matters_are_refused(tmp_path: Path) -> None:
     source = noise_source(tmp_path / "images", 4)
-    manifest = describe(linear_teacher(), source, np.arange(4))
+    manifest = store_manifest(LabelingJob(source, np.arange(4), CPU), linear_teacher())
     folder = tmp_path / "labels"
-    claim(folder, manifest)
-    claim(folder, manifest | {"teacher": "renamed", "source": "moved"})
+    prepare_store(folder, manifest)
+    prepare_store(folder, manifest | {"teacher": "renamed", "source": "moved"})
     for key in MATTERS:
         with pytest.raises(NsbenchError, match="delete the folder to label again"):
             check_manifest(folder, manifest | {key: ["other"]})
-    other = describe(linear_teacher(seed=1), source, np.arange(4))
+    other = store_manifest(LabelingJob(source, np.arange(4), CPU), linear_teacher(seed=1))
     with pytest.raises(NsbenchError, match=r"another teacher \(weights 00000000… not 11111111…\)"):
-        claim(folder, other)
+        prepare_store(folder, other)
     size = manifest | {"preprocessing": {**manifest["preprocessing"], "image_size": 16}}
     with pytest.raises(NsbenchError, match=r"sees its images otherwise \(image size 8 not 16\)"):
-        claim(folder, size)
+        prepare_store(folder, size)
     with pytest.raises(NsbenchError, match=r"other images \(indices"):
-        claim(folder, describe(linear_teacher(), source, np.array([0, 1, 3, 2])))
+        prepare_store(
+            folder,
+            store_manifest(LabelingJob(source, np.array([0, 1, 3, 2]), CPU), linear_teacher()),
+        )
     renamed = manifest | {"classes": [*manifest["classes"][:-1], "new"]}
     with pytest.raises(NsbenchError, match=r"other classes \(classes class 4 not new\)"):
-        claim(folder, renamed)
+        prepare_store(folder, renamed)
 
 
 def test_a_folder_of_unknown_labels_is_refused_and_leftovers_removed(tmp_path: Path) -> None:
     source = noise_source(tmp_path / "images", 4)
-    manifest = describe(linear_teacher(), source, np.arange(4))
+    manifest = store_manifest(LabelingJob(source, np.arange(4), CPU), linear_teacher())
     shard = make_shard(np.arange(2), np.array([[0], [1]]), np.ones((2, 1), np.float32), 5)
     write_shard(tmp_path / "a" / "shard-00000.arrow", shard)
     with pytest.raises(NsbenchError, match="without a manifest.json"):
-        claim(tmp_path / "a", manifest)
+        prepare_store(tmp_path / "a", manifest)
     left = tmp_path / "b" / ".nsbench-shard-00000.arrow.abcd1234"
     left.parent.mkdir()
     left.write_bytes(b"half")
-    claim(tmp_path / "b", manifest)
+    prepare_store(tmp_path / "b", manifest)
     assert [path.name for path in left.parent.iterdir()] == ["manifest.json"]

@@ -14,7 +14,7 @@ import torch
 
 from nsbench.data.catalog import set_roots
 from nsbench.training.generations import train
-from nsbench.training.step import Update
+from nsbench.training.step import TrainStep
 from tests.conftest import write_suite
 from tests.recipes import recipe_data
 from tests.test_cli import call
@@ -134,15 +134,15 @@ def evaluated(run: Path, root: Path, source: str, *more: str) -> list[str]:
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Stop a training after so many updates, of all generations together."""
-    update, made = Update.__call__, []
+    update, made = TrainStep.__call__, []
 
-    def stops(self: Update, passes: Any) -> Any:
+    def stops(self: TrainStep, passes: Any) -> Any:
         made.append(self)
         if len(made) > after:
             raise KeyboardInterrupt
         return update(self, passes)
 
-    monkeypatch.setattr(Update, "__call__", stops)
+    monkeypatch.setattr(TrainStep, "__call__", stops)
 
 
 def trained_in_two(

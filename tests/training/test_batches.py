@@ -11,18 +11,18 @@ from nsbench.data.open import SourceSpec, open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.recipes.recipe import Generation
 from nsbench.training import batches
-from nsbench.training.batches import Labeled, Plan, Stream, training_batches
+from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler, training_batches
 from nsbench.util.errors import NsbenchError
 
 CPU = torch.device("cpu")
 SIZE = Preprocessing(image_size=32)
 
 
-def plan(folder: Path, seed: int = 0, **shares: int) -> Plan:
+def plan(folder: Path, seed: int = 0, **shares: int) -> BatchPlan:
     source = open_source(SourceSpec(source=str(folder)))
     assert source.labels is not None
-    labeled = Stream("labeled", source, Labeled(np.arange(6), source.labels), 4)
-    return Plan(labeled, None, seed, **shares)
+    labeled = ShuffledSampler("labeled", source, Labeled(np.arange(6), source.labels), 4)
+    return BatchPlan(labeled, None, seed, **shares)
 
 
 def augmentation(**settings: object) -> Augmentation:
@@ -31,7 +31,7 @@ def augmentation(**settings: object) -> Augmentation:
 
 
 def collect(
-    chosen: Plan, noise: Augmentation, workers: int = 0, steps: int = 5
+    chosen: BatchPlan, noise: Augmentation, workers: int = 0, steps: int = 5
 ) -> list[torch.Tensor]:
     made = training_batches(chosen, noise, range(steps * chosen.parts), workers, CPU)
     return [noise.on_device(batch.images, batch.keys) for batch in made][: steps * chosen.parts]
@@ -79,10 +79,10 @@ def test_batches_from_memory_and_from_files_are_the_same(
 
 
 def test_a_walk_visits_every_image_once_an_epoch(image_folder: Path) -> None:
-    stream = plan(image_folder).labeled
-    rows = stream.rows(0, np.arange(12)).tolist()
+    sampler = plan(image_folder).labeled
+    rows = sampler.rows(0, np.arange(12)).tolist()
     assert sorted(rows[:6]) == sorted(rows[6:]) == list(range(6))
-    assert stream.rows(0, np.array([7, 2])).tolist() == [rows[7], rows[2]]
+    assert sampler.rows(0, np.array([7, 2])).tolist() == [rows[7], rows[2]]
 
 
 def test_starting_later_gives_the_same_steps(image_folder: Path) -> None:

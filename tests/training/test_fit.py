@@ -140,16 +140,16 @@ def test_resume_goes_on_by_the_recipe_in_the_folder(
 
 
 def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    from nsbench.training.step import Update
+    from nsbench.training.step import TrainStep
 
-    call = Update.__call__
+    call = TrainStep.__call__
 
-    def stops(self: Update, passes: Any) -> Any:
+    def stops(self: TrainStep, passes: Any) -> Any:
         if self._state.step == step:
             raise KeyboardInterrupt
         return call(self, passes)
 
-    monkeypatch.setattr(Update, "__call__", stops)
+    monkeypatch.setattr(TrainStep, "__call__", stops)
 
 
 @pytest.mark.parametrize("optimizer", ["lamb", "adan", "lookahead_adamw"])
@@ -284,16 +284,16 @@ def test_a_loss_that_grows_out_of_bounds_stops_with_the_last_good_state(
 def test_weights_that_are_no_numbers_are_not_kept(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: int
 ) -> None:
-    from nsbench.training.step import Update
+    from nsbench.training.step import TrainStep
 
-    step = Update._step
+    step = TrainStep._step
 
-    def breaks(self: Update) -> None:
+    def breaks(self: TrainStep) -> None:
         step(self)
         if self._state.step + 1 == broken_at:
             next(self._state.model.parameters()).data.fill_(float("nan"))
 
-    monkeypatch.setattr(Update, "_step", breaks)
+    monkeypatch.setattr(TrainStep, "_step", breaks)
     settings = ["defaults.steps=16", "checkpoint_steps=4"]
     with pytest.raises(NsbenchError, match=rf"is nan at step {broken_at} with learning rate"):
         train(str(recipe), tmp_path / "a", settings=settings, device="cpu")

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from nsbench.util import npy
-from nsbench.util.npy import growing
+from nsbench.util.npy import npy_appender
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.float16])
 def test_pieces_make_one_file(tmp_path: Path, dtype: type[np.generic]) -> None:
     path = tmp_path / "values.npy"
-    with growing(path, dtype) as append:
+    with npy_appender(path, dtype) as append:
         for piece in (np.arange(3), np.arange(0), np.arange(3, 1003)[::-1]):
             append(piece)
         assert not path.exists()
@@ -31,7 +31,7 @@ def test_the_header_of_any_count_is_as_long() -> None:
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     def stopped() -> None:
-        with growing(tmp_path / "values.npy", np.int64) as append:
+        with npy_appender(tmp_path / "values.npy", np.int64) as append:
             append(np.arange(5))
             raise KeyError
 

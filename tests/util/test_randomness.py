@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nsbench.util.randomness import generator, permuted, stable_hash
+from nsbench.util.randomness import feistel_permutation, generator, stable_hash
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:
@@ -20,18 +20,21 @@ def test_streams_depend_on_every_key() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 17, 1000])
 def test_permuted_is_a_permutation(count: int) -> None:
-    found = permuted(np.arange(count), count, "some", "keys")
+    found = feistel_permutation(np.arange(count), count, "some", "keys")
     assert sorted(found.tolist()) == list(range(count))
-    assert permuted(np.array([count - 1]), count, "some", "keys")[0] == found[-1]
+    assert feistel_permutation(np.array([count - 1]), count, "some", "keys")[0] == found[-1]
 
 
 def test_permutations_are_uniform() -> None:
     # over many keys each of the 6 orders of 3 comes up about equally often
-    orders = Counter(tuple(permuted(np.arange(3), 3, key).tolist()) for key in range(6000))
+    orders = Counter(
+        tuple(feistel_permutation(np.arange(3), 3, key).tolist()) for key in range(6000)
+    )
     assert len(orders) == 6
     assert all(880 < count < 1120 for count in orders.values())  # 4 standard deviations
     # a random permutation has one fixed point on average, whatever its size
     fixed = [
-        int((permuted(np.arange(500), 500, key) == np.arange(500)).sum()) for key in range(400)
+        int((feistel_permutation(np.arange(500), 500, key) == np.arange(500)).sum())
+        for key in range(400)
     ]
     assert 0.8 < np.mean(fixed) < 1.2
