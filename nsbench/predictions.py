@@ -125,12 +125,13 @@ def _read(file: pq.ParquetFile, id_step: int) -> Predictions:
     return Predictions(ids, labels, top, confidence)
 
 
-def latest(results: Path, weights: str | None = None) -> dict[str, Path]:
+def latest(results: Path, weights_hash: str | None = None) -> dict[str, Path]:
     """For each suite evaluated into a results folder, the folder of predictions last asked for.
 
-    weights: count only predictions of these. Raises NsbenchError for a broken manifest.
+    weights_hash: count only predictions of these weights.
+    Raises NsbenchError for a broken manifest.
     """
-    found: dict[str, tuple[str, Path]] = {}
+    newest: dict[str, tuple[str, Path]] = {}
     for path in sorted(results.glob("*/*/suite.json")):
         manifest = read_json(path)
         try:
@@ -138,6 +139,6 @@ def latest(results: Path, weights: str | None = None) -> dict[str, Path]:
         except (KeyError, TypeError, AttributeError) as error:
             raise NsbenchError(f"{path} is broken: delete its folder, evaluate again") from error
         name = path.parent.parent.name
-        if weights in (None, of) and (name not in found or when >= found[name][0]):
-            found[name] = (when, path.parent)
-    return {name: folder for name, (_, folder) in found.items()}
+        if weights_hash in (None, of) and (name not in newest or when >= newest[name][0]):
+            newest[name] = (when, path.parent)
+    return {name: folder for name, (_, folder) in newest.items()}

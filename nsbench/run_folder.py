@@ -13,7 +13,7 @@ def generation_folders(run: Path) -> list[Path]:
     return [
         folder
         for _, folder in sorted(
-            ((int(found[1]), found[2] or ""), folder) for found, folder in numbered if found
+            ((int(match[1]), match[2] or ""), folder) for match, folder in numbered if match
         )
     ]
 
@@ -24,8 +24,8 @@ VARIANT = "variant.json"
 
 def variant_folders(run: Path) -> list[Path]:
     """The run folders of a run's variants, in the order of the recipe."""
-    found = [path.parent for path in run.glob(f"variants/*/{VARIANT}") if is_run(path.parent)]
-    return sorted(found, key=lambda folder: (read_json(folder / VARIANT)["number"], folder.name))
+    folders = [path.parent for path in run.glob(f"variants/*/{VARIANT}") if is_run(path.parent)]
+    return sorted(folders, key=lambda folder: (read_json(folder / VARIANT)["number"], folder.name))
 
 
 def run_name(run: Path) -> str:

@@ -254,7 +254,7 @@ def test_bench_attack_reports_both_sides(tmp_path: Path) -> None:
     assert len(found["epsilons"]) == 8
     ratio = found["nsbench_images_per_second"] / found["foolbox_images_per_second"]
     assert found["speedup"] == pytest.approx(ratio)
-    assert found["share_of_limit"] > 0
+    assert found["fraction_of_peak"] > 0
 
 
 def test_make_from_the_shell(small_folder: Path, tmp_path: Path) -> None:

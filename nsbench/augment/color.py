@@ -135,9 +135,9 @@ def equalize(images: torch.Tensor) -> torch.Tensor:
 def _histograms(planes: torch.Tensor) -> torch.Tensor:
     """How often each value occurs in each of P planes: int32 (P, 256) of uint8 (P, N)."""
     first = torch.arange(len(planes), dtype=torch.int32, device=planes.device) * 256
-    places = (planes.to(torch.int32) + first[:, None]).flatten()
+    bins = (planes.to(torch.int32) + first[:, None]).flatten()
     counts = torch.zeros(len(planes) * 256, dtype=torch.int32, device=planes.device)
-    return counts.index_add_(0, places, places.new_ones(1).expand(len(places))).view(-1, 256)
+    return counts.index_add_(0, bins, bins.new_ones(1).expand(len(bins))).view(-1, 256)
 
 
 def cut_out(

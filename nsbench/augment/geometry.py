@@ -76,11 +76,11 @@ def _nearest(points: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.trunc(exact + np.copysign(0.5, exact)).astype(np.int64)
 
 
-def move(images: torch.Tensor, places: Map) -> torch.Tensor:
+def move(images: torch.Tensor, mapping: Map) -> torch.Tensor:
     """Apply a map to every plane of uint8 (B, 3, H, W)."""
     planes = images.flatten(2)
-    moved = planes.gather(2, places.sources.expand(planes.shape))  # the index is not in memory
-    return moved.bitwise_and_(places.keep).bitwise_or_(places.fill).view(images.shape)
+    moved = planes.gather(2, mapping.sources.expand(planes.shape))  # the index is not in memory
+    return moved.bitwise_and_(mapping.keep).bitwise_or_(mapping.fill).view(images.shape)
 
 
 def translate_x(images: torch.Tensor, shift: float) -> torch.Tensor:

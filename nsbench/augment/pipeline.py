@@ -28,10 +28,10 @@ class Augmentation:
     random_erasing.
     """
 
-    def __init__(self, generation: Generation, size: Preprocessing) -> None:
-        self._size, self._generation = size, generation
+    def __init__(self, generation: Generation, preprocessing: Preprocessing) -> None:
+        self._preprocessing, self._generation = preprocessing, generation
         text = generation.randaugment
-        self._paper = parse_randaugment(text, size.image_size) if is_paper(text) else None
+        self._paper = parse_randaugment(text, preprocessing.image_size) if is_paper(text) else None
         if self._paper and generation.random_erasing:
             raise NsbenchError(
                 "the key 'random_erasing' stands in for the Cutout that timm's RandAugment lacks, "
@@ -40,7 +40,7 @@ class Augmentation:
         strings = "" if self._paper else text
         crop = "center" if generation.crop == "reflect-pad" else generation.crop
         transform = training_transform(
-            size, crop, generation.flip, strings, generation.random_erasing
+            preprocessing, crop, generation.flip, strings, generation.random_erasing
         )
         single = strings or generation.random_erasing or generation.crop == "random-resized"
         self._transform = transform if single else None
@@ -48,7 +48,7 @@ class Augmentation:
     @property
     def image_size(self) -> int:
         """Side of the images in pixels."""
-        return self._size.image_size
+        return self._preprocessing.image_size
 
     @property
     def fixed(self) -> bool:
@@ -59,7 +59,7 @@ class Augmentation:
         """What is done as an image is read: RGB image to uint8 (3, S, S)."""
         if self._transform:
             return self._transform(image, seed)
-        return center_crop(image, self._size)
+        return center_crop(image, self._preprocessing)
 
     def on_device(self, images: torch.Tensor, keys: NDArray[np.uint64]) -> torch.Tensor:
         """The rest, on uint8 images (B, 3, S, S) with a key each."""

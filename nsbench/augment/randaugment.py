@@ -171,8 +171,8 @@ def _prepared(noise: RandAugment, shape: Shape, device: torch.device) -> dict[in
     prepared = {2 * OPERATIONS.index(name): operation for name, operation in single.items()}
     for sign, signed in enumerate((level, -level)):
         for name, affine in _affines(signed, shape).items():
-            places = geometry.map_of(affine, shape, device)
-            prepared[2 * OPERATIONS.index(name) + sign] = partial(geometry.move, places=places)
+            mapping = geometry.map_of(affine, shape, device)
+            prepared[2 * OPERATIONS.index(name) + sign] = partial(geometry.move, mapping=mapping)
         for name, translate in TRANSLATIONS.items():
             shift = signed * noise.translate
             prepared[2 * OPERATIONS.index(name) + sign] = partial(translate, shift=shift)

@@ -25,7 +25,11 @@ TrainingTransform = Callable[[Image.Image, int], NDArray[np.uint8]]
 
 
 def training_transform(
-    size: Preprocessing, crop: str, flip: float, randaugment: str, random_erasing: float = 0.0
+    preprocessing: Preprocessing,
+    crop: str,
+    flip: float,
+    randaugment: str,
+    random_erasing: float = 0.0,
 ) -> TrainingTransform:
     """RGB image and seed to uint8 (3, S, S), augmented; the seed alone decides every draw.
 
@@ -35,8 +39,8 @@ def training_transform(
     timm's RandomErasing; it stands in for Cutout, which timm's RandAugment lacks.
     Raises NsbenchError for a string timm does not know.
     """
-    crop_transform = _crop(size, crop)
-    augment = _randaugment(randaugment, size) if randaugment else None
+    crop_transform = _crop(preprocessing, crop)
+    augment = _randaugment(randaugment, preprocessing) if randaugment else None
     erase = RandomErasing(random_erasing, mode="const", device="cpu")
 
     def transform(image: Image.Image, seed: int) -> NDArray[np.uint8]:
@@ -46,36 +50,36 @@ def training_transform(
         if random.random() < flip:
             image = ImageOps.mirror(image)
         array = to_array(augment(image) if augment else image)
-        return _erase(array, erase, size) if random_erasing else array
+        return _erase(array, erase, preprocessing) if random_erasing else array
 
     return transform
 
 
 def _erase(
-    array: NDArray[np.uint8], erase: RandomErasing, size: Preprocessing
+    array: NDArray[np.uint8], erase: RandomErasing, preprocessing: Preprocessing
 ) -> NDArray[np.uint8]:
     # timm chooses the rectangle; its noise would draw from the generator of the model's own noise
     erased = erase(torch.ones(1, *array.shape[1:]))[0].numpy() == 0
-    mean, std = (np.array(values)[:, None] for values in (size.mean, size.std))
+    mean, std = (np.array(values)[:, None] for values in (preprocessing.mean, preprocessing.std))
     noise = np.random.standard_normal((3, np.count_nonzero(erased))) * std + mean
     array[:, erased] = (255 * noise).clip(0, 255)
     return array
 
 
-def _crop(size: Preprocessing, crop: str) -> Transform:
+def _crop(preprocessing: Preprocessing, crop: str) -> Transform:
     if crop == "random-resized":
         resized: Transform = RandomResizedCropAndInterpolation(
-            size.image_size, interpolation=size.interpolation
+            preprocessing.image_size, interpolation=preprocessing.interpolation
         )
         return resized
     if crop == "pad":
-        return lambda image: _pad_and_crop(image, size)
-    return lambda image: Image.fromarray(center_crop(image, size).transpose(1, 2, 0))
+        return lambda image: _pad_and_crop(image, preprocessing)
+    return lambda image: Image.fromarray(center_crop(image, preprocessing).transpose(1, 2, 0))
 
 
-def _pad_and_crop(image: Image.Image, size: Preprocessing) -> Image.Image:
-    side = size.image_size
-    image = F.resize(image, [side], InterpolationMode(size.interpolation))
+def _pad_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    side = preprocessing.image_size
+    image = F.resize(image, [side], InterpolationMode(preprocessing.interpolation))
     image = F.center_crop(image, [side])
     pad = side // 8
     padded = ImageOps.expand(image, pad)
@@ -83,8 +87,8 @@ def _pad_and_crop(image: Image.Image, size: Preprocessing) -> Image.Image:
     return padded.crop((left, top, left + side, top + side))
 
 
-def _randaugment(config: str, size: Preprocessing) -> Transform:
-    fill = tuple(round(255 * value) for value in size.mean)
+def _randaugment(config: str, preprocessing: Preprocessing) -> Transform:
+    fill = tuple(round(255 * value) for value in preprocessing.mean)
     hparams = {"img_mean": fill}
     try:
         augment: Any = rand_augment_transform(config, hparams)

@@ -24,7 +24,7 @@ def bench_attack(
 
     Both get the same randomly initialised model, images and labels, and foolbox is called as its
     guide shows. Returns images a second of each side (the median round), `speedup`, and how close
-    nsbench is to the bare forward passes that a curve cannot do without (`share_of_limit`).
+    nsbench is to the bare forward passes that a curve cannot do without (`fraction_of_peak`).
     """
     target = resolve_device(device)
     torch.manual_seed(0)
@@ -54,7 +54,7 @@ def bench_attack(
         "nsbench_images_per_second": batch_size / median["nsbench"],
         "foolbox_images_per_second": batch_size / median["foolbox"],
         "speedup": median["foolbox"] / median["nsbench"],
-        "share_of_limit": median["forward"] / median["nsbench"],
+        "fraction_of_peak": median["forward"] / median["nsbench"],
         "environment": environment(str(target)),
     }
 

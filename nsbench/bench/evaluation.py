@@ -46,9 +46,9 @@ def bench_eval(
     disk; the bare forward passes of the same models on batches that lie on the device, normalised
     already; and the corruption alone. The images are the photographs that foolbox carries.
 
-    Returns images a second and model of each side, forward over evaluation as `share_of_limit`, and
-    evaluation over forward plus corruption as `overhead`; and the share of all cores that reading
-    JPEG files keeps busy, with its images a second. Raises NsbenchError for an unknown name.
+    Returns images a second and model of each side, forward over evaluation as `fraction_of_peak`,
+    and evaluation over forward plus corruption as `overhead`; and the share of all cores that
+    reading JPEG files keeps busy, with its images a second. Raises NsbenchError for an unknown name.
     """
     options = make_options(device=device, batch_size=batch_size, precision=precision)
     seconds = {"evaluation": 0.0, "forward": 0.0, "corruption": 0.0}
@@ -74,7 +74,7 @@ def bench_eval(
         "evaluation_images_per_second": models * passes / seconds["evaluation"],
         "forward_images_per_second": models * passes / seconds["forward"],
         "corruption_images_per_second": passes / seconds["corruption"],
-        "share_of_limit": seconds["forward"] / seconds["evaluation"],
+        "fraction_of_peak": seconds["forward"] / seconds["evaluation"],
         "overhead": seconds["evaluation"] / (seconds["forward"] + seconds["corruption"]),
         **decoding,
         "environment": environment(str(options.device)),
@@ -102,7 +102,7 @@ def _untrained(arch: str, number: int, folder: Path, options: Options) -> Classi
         num_classes=1000,
         classes=None,
         preprocessing=Preprocessing(image_size=SIZE),
-        weights=str(number),
+        weights_hash=str(number),
         results=folder / f"results-{number}",
     )
 

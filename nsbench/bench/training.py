@@ -67,7 +67,7 @@ def bench_train(
     turns. The images are the photographs that foolbox carries.
 
     Returns images a second of each side (the median round), and the ratios: bare over full step as
-    `share_of_limit`, bare forward over labeling as `labeling_share_of_limit`, and
+    `fraction_of_peak`, bare forward over labeling as `labeling_fraction_of_peak`, and
     `randaugment_speedup`. Raises NsbenchError for an unknown architecture.
     """
     target = resolve_device(device)
@@ -108,8 +108,8 @@ def bench_train(
         "images_a_step": total,
         "precision": precision,
         **{f"{name}_images_per_second": rate for name, rate in rates.items()},
-        "share_of_limit": rates["train"] / rates["bare"],
-        "labeling_share_of_limit": rates["labeling"] / rates["forward"],
+        "fraction_of_peak": rates["train"] / rates["bare"],
+        "labeling_fraction_of_peak": rates["labeling"] / rates["forward"],
         "randaugment_speedup": rates["randaugment"] / rates["timm_randaugment"],
         "environment": environment(str(target)),
     }
@@ -145,7 +145,7 @@ def _teacher(generation: Generation, store: Path, device: torch.device) -> Class
         num_classes=CLASSES,
         classes=None,
         preprocessing=Preprocessing(image_size=generation.image_size),
-        weights="untrained",
+        weights_hash="untrained",
         results=store,
     )
 

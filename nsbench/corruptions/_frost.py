@@ -20,10 +20,10 @@ def folder() -> Path:
 
     Raises NsbenchError if the package is not installed.
     """
-    found = importlib.util.find_spec("imagecorruptions")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("imagecorruptions")
+    if package is None or package.origin is None:
         raise missing_extra("imagecorruptions-imaug", "corruptions", "frost")
-    return Path(found.origin).parent / "frost"
+    return Path(package.origin).parent / "frost"
 
 
 @lru_cache(maxsize=8)

@@ -106,13 +106,13 @@ def shuffle(pixels: torch.Tensor, offsets: torch.Tensor, largest: int) -> torch.
     """
     height, width = pixels.shape[-2:]
     dx, dy = offsets.long().unbind(1)
-    place = torch.arange(height * width, device=pixels.device)
+    home = torch.arange(height * width, device=pixels.device)
     visited = torch.zeros(height, width, dtype=torch.bool, device=pixels.device)
     visited[largest + 1 : height - largest + 1, largest + 1 : width - largest + 1] = True
     step = (dy * width + dx).masked_fill_(~visited, 0).flatten(1)
-    source = place + step
+    source = home + step
     if largest > 1:  # offsets of -1 and 0 never lead to a pixel that was visited before
-        source = source.gather(1, _chain_ends(place + step.clamp_(min=0)))
+        source = source.gather(1, _chain_ends(home + step.clamp_(min=0)))
     index = source[:, None].expand(-1, pixels.shape[1], -1)
     return pixels.flatten(-2).gather(-1, index).view(pixels.shape)
 

@@ -58,10 +58,10 @@ def shot_noise(images: torch.Tensor, photons: float, words: torch.Tensor) -> tor
     columns = values.shape[1] // 2
     low = 32 - columns.bit_length() + 1
     column = (words >> low).add_(columns // 2)  # the shift keeps the sign
-    place = (images.int() * columns).add_(column).flatten()
+    entry = (images.int() * columns).add_(column).flatten()
     rest = words.bitwise_and(2**low - 1).flatten()
-    place = (place * 2).add_(rest >= threshold.flatten().index_select(0, place))
-    return values.flatten().index_select(0, place).view(images.shape)
+    entry = (entry * 2).add_(rest >= threshold.flatten().index_select(0, entry))
+    return values.flatten().index_select(0, entry).view(images.shape)
 
 
 @lru_cache(maxsize=8)

@@ -31,7 +31,7 @@ class Archive(Config):
         return PurePosixPath(urlsplit(self.url).path).name
 
 
-class Place(SourceSpec):
+class Location(SourceSpec):
     """A source below a data root, which is there if one of the patterns in `holds` matches."""
 
     holds: list[str] = Field(default=[])
@@ -44,7 +44,7 @@ class DataSet(Config):
     images: int
     classes: int
     source: str
-    places: list[Place] = Field(default=[])
+    locations: list[Location] = Field(default=[])
     base: str | None = None
     labels: str | None = None
     changed_from: str | None = None
@@ -88,8 +88,8 @@ def data_set(name: str) -> DataSet:
 
 def find(name: str) -> Path | None:
     """Where a data set lies, the first of its places in the first data root that has one."""
-    found = _locate(name)
-    return Path(found.source) if found else None
+    spec = _locate(name)
+    return Path(spec.source) if spec else None
 
 
 def require(name: str) -> Path:
@@ -142,9 +142,9 @@ def how_to_get(name: str) -> str:
 
 
 def _require(name: str) -> SourceSpec:
-    found = _locate(name)
-    if found:
-        return found
+    spec = _locate(name)
+    if spec:
+        return spec
     if not roots():
         raise NsbenchError(
             f"the data set {name} cannot be sought: name the folders of your data by --data or in "
@@ -162,36 +162,37 @@ def _sought() -> str:
 
 
 def _tried(name: str) -> str:
-    return ", ".join(dict.fromkeys(place.source for place in _places(name)))
+    return ", ".join(dict.fromkeys(location.source for location in _locations(name)))
 
 
-def _places(name: str) -> list[Place]:
+def _locations(name: str) -> list[Location]:
     entry = data_set(name)
-    return _places(entry.base) if entry.base else entry.places
+    return _locations(entry.base) if entry.base else entry.locations
 
 
 def _locate(name: str) -> SourceSpec | None:
     labels = data_set(name).labels
     for root in roots():
-        for place in _places(name):
-            if _is_there(root, place):
-                found = place.model_dump(exclude={"holds"}) | {"source": str(root / place.source)}
-                if place.labels:
-                    found["labels"] = str(root / place.labels)
+        for location in _locations(name):
+            if _is_there(root, location):
+                spec = location.model_dump(exclude={"holds"})
+                spec["source"] = str(root / location.source)
+                if location.labels:
+                    spec["labels"] = str(root / location.labels)
                 if labels:
-                    found |= {"labels": labels, "label_space": "names"}
-                return SourceSpec.model_validate(found)
+                    spec |= {"labels": labels, "label_space": "names"}
+                return SourceSpec.model_validate(spec)
     return None
 
 
-def _is_there(root: Path, place: Place) -> bool:
-    if place.labels and not (root / place.labels).is_file():
+def _is_there(root: Path, location: Location) -> bool:
+    if location.labels and not (root / location.labels).is_file():
         return False
-    path = root / place.source
+    path = root / location.source
     if is_pattern(str(path)):
         return path.parent.is_dir() and _has_shards(str(path))
-    if place.holds:
-        return path.is_dir() and any(any(path.glob(pattern)) for pattern in place.holds)
+    if location.holds:
+        return path.is_dir() and any(any(path.glob(pattern)) for pattern in location.holds)
     return path.is_dir() or path.is_file()
 
 

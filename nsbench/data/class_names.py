@@ -44,14 +44,14 @@ def listed_classes(
 
     None in the label space `indices`. Raises NsbenchError if a label has no line.
     """
-    files = [place / "classnames.txt" for place in (folder, folder.parent)]
-    found = [file for file in files if file.is_file()]
-    if not found or label_space == "indices" or labels is None:
+    files = [above / "classnames.txt" for above in (folder, folder.parent)]
+    present = [file for file in files if file.is_file()]
+    if not present or label_space == "indices" or labels is None:
         return None
-    classes = tuple(found[0].read_text(encoding="utf-8").splitlines())
+    classes = tuple(present[0].read_text(encoding="utf-8").splitlines())
     if labels.max() >= len(classes) or len(set(classes)) < len(classes):
         raise NsbenchError(
-            f"{found[0]} lists {len(set(classes))} different classes, but the labels beside it go "
-            f"up to {labels.max()}: correct it, or remove it"
+            f"{present[0]} lists {len(set(classes))} different classes, but the labels beside it "
+            f"go up to {labels.max()}: correct it, or remove it"
         )
     return classes

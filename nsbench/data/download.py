@@ -183,10 +183,10 @@ def _check(archive: Archive, part: Path) -> None:
         say(f"no MD5 is published for {archive.name}: it is not checked")
         return
     with part.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != archive.md5:
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+    if digest != archive.md5:
         part.unlink()
         raise NsbenchError(
-            f"{archive.url} gave a file of MD5 {found}, not {archive.md5}, which was removed: "
+            f"{archive.url} gave a file of MD5 {digest}, not {archive.md5}, which was removed: "
             "repeat the command; if it comes again, the released file has changed"
         )

@@ -44,10 +44,10 @@ class JoinedSource:
 
     def image(self, index: int) -> Image.Image:
         """RGB image as its source has it."""
-        part, row = self.place(index)
+        part, row = self.locate(index)
         return self._sources[part].image(row)
 
-    def place(self, index: int) -> tuple[int, int]:
+    def locate(self, index: int) -> tuple[int, int]:
         """The number of the part that has an image, and its index there. Raises IndexError."""
         if not 0 <= index < len(self):
             raise IndexError(index)
@@ -56,7 +56,7 @@ class JoinedSource:
 
     def id_of(self, index: int) -> str:
         """The id of an image. Raises IndexError."""
-        part, row = self.place(index)
+        part, row = self.locate(index)
         return f"{part}/{self._sources[part].ids[row]}"
 
 

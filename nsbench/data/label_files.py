@@ -85,11 +85,11 @@ def of_classes(source: Source, classes: tuple[str, ...]) -> RelabeledSource:
     """
     labels = labels_of(source, "a choice of its classes")
     known = source.classes or _imagenet_classes()
-    place = {name: number for number, name in enumerate(classes)}
-    places = np.array([place.get(name, -1) for name in known])
+    number_of = {name: number for number, name in enumerate(classes)}
+    numbers = np.array([number_of.get(name, -1) for name in known])
     if np.max(labels, initial=0) >= len(known):
         raise NsbenchError(f"{source.name} has labels beyond the {len(known)} of ImageNet-1k")
-    labels = places[labels]
+    labels = numbers[labels]
     missing = sorted(set(range(len(classes))) - set(labels.tolist()))
     if missing:
         raise NsbenchError(
@@ -129,13 +129,13 @@ def _listed(path: Path) -> dict[str, str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise NsbenchError(f"cannot read the labels {path}: {error}") from error
-    found: dict[str, str] = {}
+    classes: dict[str, str] = {}
     for number, line in enumerate(filter(str.strip, lines), 1):
         words = re.split(r"[,\s]+", line.strip())
         if len(words) < 2:
             raise NsbenchError(f"{path}, line {number}: write a file and its class, not '{line}'")
-        found[PurePosixPath(words[0]).stem] = words[1]
-    return found
+        classes[PurePosixPath(words[0]).stem] = words[1]
+    return classes
 
 
 def _with_sets(source: Source, labels: str, label_space: str) -> RelabeledSource:
@@ -154,13 +154,13 @@ def _with_sets(source: Source, labels: str, label_space: str) -> RelabeledSource
 
 
 def _number(name: str, where: str) -> int:
-    found = _NUMBER.search(name)
-    if not found or not int(found[1]):
+    match = _NUMBER.search(name)
+    if not match or not int(match[1]):
         raise NsbenchError(
             f"labels by number need images named ILSVRC2012_val_00000001 and so on, but {where} "
             f"has {name}"
         )
-    return int(found[1])
+    return int(match[1])
 
 
 def _sets(labels: str) -> list[list[int]]:

@@ -19,10 +19,14 @@ R = TypeVar("R")
 
 
 def clean_crops(
-    source: Source, indices: NDArray[np.int64], size: Preprocessing
+    source: Source, indices: NDArray[np.int64], preprocessing: Preprocessing
 ) -> Iterator[NDArray[np.uint8]]:
     """The centre crop of each image, in order; several threads read ahead."""
-    return prefetch_map(lambda index: center_crop(source.image(index), size), indices.tolist())
+
+    def crop(index: int) -> NDArray[np.uint8]:
+        return center_crop(source.image(index), preprocessing)
+
+    return prefetch_map(crop, indices.tolist())
 
 
 def prefetch_map(work: Callable[[T], R], items: Iterable[T], ahead: int = 256) -> Iterator[R]:

@@ -43,13 +43,13 @@ class Index:
     @cached_property
     def folders(self) -> dict[str, set[str]]:
         """The names of the folders in each folder that holds anything; "." is the top."""
-        found: dict[str, set[str]] = {".": set()}
+        folders: dict[str, set[str]] = {".": set()}
         for parent in {str(PurePosixPath(name).parent) for name in self.names}:
             path = PurePosixPath(parent)
             for folder in [path, *path.parents][:-1]:
-                found.setdefault(str(folder), set())
-                found.setdefault(str(folder.parent), set()).add(folder.name)
-        return found
+                folders.setdefault(str(folder), set())
+                folders.setdefault(str(folder.parent), set()).add(folder.name)
+        return folders
 
     def read(self, row: int) -> bytes:
         """The content of a file. Raises NsbenchError if the archive has become shorter."""

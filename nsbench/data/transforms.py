@@ -16,18 +16,18 @@ from torchvision.transforms import functional as F
 from nsbench.data.preprocessing import Preprocessing
 
 
-def center_crop(image: Image.Image, size: Preprocessing) -> NDArray[np.uint8]:
+def center_crop(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Resize and centre-crop an RGB image to uint8 (3, S, S), as timm and torchvision do."""
-    side = size.resize_size
-    if image.size == (side, side) and side == size.image_size:
+    side = preprocessing.resize_size
+    if image.size == (side, side) and side == preprocessing.image_size:
         return to_array(image)
-    if size.crop_mode == "border":
-        kept = ResizeKeepRatio(side, longest=1.0, interpolation=size.interpolation)(image)
-        fill = tuple(round(255 * value) for value in size.mean)
-        return to_array(CenterCropOrPad(size.image_size, fill=fill)(kept))
-    sides = [side, side] if size.crop_mode == "squash" else [side]
-    whole = F.resize(image, sides, InterpolationMode(size.interpolation))
-    return to_array(F.center_crop(whole, [size.image_size]))
+    if preprocessing.crop_mode == "border":
+        kept = ResizeKeepRatio(side, longest=1.0, interpolation=preprocessing.interpolation)(image)
+        fill = tuple(round(255 * value) for value in preprocessing.mean)
+        return to_array(CenterCropOrPad(preprocessing.image_size, fill=fill)(kept))
+    sides = [side, side] if preprocessing.crop_mode == "squash" else [side]
+    whole = F.resize(image, sides, InterpolationMode(preprocessing.interpolation))
+    return to_array(F.center_crop(whole, [preprocessing.image_size]))
 
 
 def resized(image: Image.Image, size: int) -> NDArray[np.uint8]:

@@ -38,17 +38,17 @@ def load_images(
     Raises NsbenchError where there is no room, or where too many images cannot be read.
     """
     kept = [cache / _key(source, indices, view) if cache else None for view in views]
-    found = [cached(path) if path else None for path in kept]
-    todo = [place for place, pixels in enumerate(found) if pixels is None]
-    writers = [DecodedWriter(len(indices) * bytes_of(views[place]), kept[place]) for place in todo]
+    known = [cached(path) if path else None for path in kept]
+    missing = [(v, path) for v, path, had in zip(views, kept, known, strict=True) if had is None]
+    writers = [DecodedWriter(len(indices) * bytes_of(view), path) for view, path in missing]
     try:
-        if todo:
-            _decode(source, indices, [views[place] for place in todo], writers)
+        if missing:
+            _decode(source, indices, [view for view, _ in missing], writers)
         made = iter([writer.done() for writer in writers])
     finally:
         for writer in writers:
             writer.discard()
-    whole = [pixels if pixels is not None else next(made) for pixels in found]
+    whole = [pixels if pixels is not None else next(made) for pixels in known]
     _check(source, indices, whole)
     return whole
 
@@ -75,11 +75,11 @@ def _decode(
 
     with stage(f"images of {source.name}", len(indices)) as advance:
         for images in prefetch_map(made, indices.tolist()):
-            for place, writer in enumerate(writers):
+            for number, (view, writer) in enumerate(zip(views, writers, strict=True)):
                 if isinstance(images, str):
-                    writer.add(_black(views[place]), images)
+                    writer.add(_black(view), images)
                 else:
-                    writer.add(images[place])
+                    writer.add(images[number])
             advance()
 
 

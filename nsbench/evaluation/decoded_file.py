@@ -51,8 +51,8 @@ class DecodedImages:
     def take(self, rows: NDArray[np.int64]) -> "DecodedImages":
         """Only some images, in this order."""
         lost = {
-            place: self.unreadable[row]
-            for place, row in enumerate(rows.tolist())
+            position: self.unreadable[row]
+            for position, row in enumerate(rows.tolist())
             if row in self.unreadable
         }
         return DecodedImages(self._file, self._shapes[rows], self._starts[rows], lost)

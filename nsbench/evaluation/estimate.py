@@ -51,7 +51,7 @@ def _row(
     making: dict[str, float],
 ) -> dict[str, Any]:
     """forward, making: seconds an image, by weights and by cell, which are measured once."""
-    passes, key = plan.work(run), run.model.weights
+    passes, key = plan.work(run), run.model.weights_hash
     if passes and key not in forward:
         forward[key] = _forward_seconds(run, options)
     seconds = passes * plan.passes.forward_passes(run) * forward.get(key, 0.0)

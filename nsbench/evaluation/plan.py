@@ -227,7 +227,7 @@ def _model_run(
     identity = {
         "protocol": suite.protocol(),
         "classes": fingerprint(outputs.tolist()),
-        "weights": model.weights,
+        "weights": model.weights_hash,
         "preprocessing": model.preprocessing.model_dump(),
         **shared,
     }

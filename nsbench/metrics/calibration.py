@@ -124,22 +124,24 @@ def _squared_gaps(confidence: Floats, correct: NDArray[np.bool_]) -> Floats:
     return squared * sizes / len(right)
 
 
-def _auroc(hits: Floats, alarms: Floats) -> Floats:
-    below = np.diff(alarms) * (hits[:, 1:] + hits[:, :-1]) / 2  # the trapezia under the curve
-    area: Floats = below.sum(1) / (hits[:, -1] * alarms[:, -1])
+# tp, fp: true and false positives by threshold, (R, T + 1), as `curves` has them
+
+
+def _auroc(tp: Floats, fp: Floats) -> Floats:
+    trapezia = np.diff(fp) * (tp[:, 1:] + tp[:, :-1]) / 2
+    area: Floats = trapezia.sum(1) / (tp[:, -1] * fp[:, -1])
     return area
 
 
-def _fpr95(hits: Floats, alarms: Floats) -> Floats:
-    first = np.argmax(100 * hits >= 95 * hits[:, -1:], axis=1)
-    share: Floats = alarms[np.arange(len(alarms)), first] / alarms[:, -1]
+def _fpr95(tp: Floats, fp: Floats) -> Floats:
+    first = np.argmax(100 * tp >= 95 * tp[:, -1:], axis=1)
+    share: Floats = fp[np.arange(len(fp)), first] / fp[:, -1]
     return share
 
 
-def _aupr(hits: Floats, alarms: Floats) -> Floats:
-    gained = np.diff(hits)
-    answers = np.maximum((hits + alarms)[:, 1:], 1)  # a resample may have none that high
-    precision: Floats = (gained * hits[:, 1:] / answers).sum(1) / hits[:, -1]
+def _aupr(tp: Floats, fp: Floats) -> Floats:
+    positives = np.maximum((tp + fp)[:, 1:], 1)  # a resample may have none that high
+    precision: Floats = (np.diff(tp) * tp[:, 1:] / positives).sum(1) / tp[:, -1]
     return precision
 
 
@@ -154,7 +156,7 @@ DETECTION: dict[str, Callable[[Floats, Floats], Floats]] = {
 def curves(
     scores: Floats, positive: NDArray[np.bool_], counts: NDArray[Any] | None = None
 ) -> tuple[Floats, Floats]:
-    """Positives and negatives at or above each of T thresholds, from none to all: (R, T + 1) each.
+    """True and false positives at each of T thresholds, from none to all: (R, T + 1) each.
 
     scores, positive: (N,). counts: how often each image is in each of R resamples, (R, N); by
     default once in a single one. Raises what `auroc` does.
@@ -170,5 +172,5 @@ def curves(
         np.add.reduceat((counts * kind)[:, order], starts, axis=1, dtype=np.float64)
         for kind in (positive, ~positive)
     )
-    hits, alarms = (np.pad(np.cumsum(found, axis=1), ((0, 0), (1, 0))) for found in sums)
-    return hits, alarms
+    tp, fp = (np.pad(np.cumsum(counted, axis=1), ((0, 0), (1, 0))) for counted in sums)
+    return tp, fp

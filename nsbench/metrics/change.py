@@ -74,8 +74,8 @@ class Detection:
     @cached_property
     def values(self) -> dict[str, float]:
         """The measures."""
-        found = curves(self.scores, self.positive)
-        return {name: float(measure(*found)[0]) for name, measure in DETECTION.items()}
+        both = curves(self.scores, self.positive)
+        return {name: float(measure(*both)[0]) for name, measure in DETECTION.items()}
 
     @cached_property
     def resampled(self) -> dict[str, Floats]:
@@ -95,8 +95,8 @@ class Detection:
         counts = np.empty((len(drawn[0]), len(self.scores)), np.uint8)
         for kind, some in zip(self._kinds, drawn, strict=True):
             counts[:, kind] = some
-        found = curves(self.scores, self.positive, counts)
-        return {name: measure(*found) for name, measure in DETECTION.items()}
+        both = curves(self.scores, self.positive, counts)
+        return {name: measure(*both) for name, measure in DETECTION.items()}
 
 
 def _in_chunks(counts: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -135,7 +135,7 @@ class Change:
     p_value: float
 
     @property
-    def sure(self) -> bool:
+    def significant(self) -> bool:
         """Whether the paired 95% interval excludes zero, on enough images."""
         return self.images >= MIN_IMAGES and self.interval.excludes_zero
 

@@ -23,9 +23,9 @@ RESULTS = Path("results")
 class Classifier:
     """A module in evaluation mode with all it takes to use it.
 
-    classes: names in the order of the outputs, None if unknown. weights: SHA-256 of the weights,
-    and of whatever else decides the answers where weights alone do not (an architecture, a file of
-    code). results: the folder its predictions go to. info: what a report says of it.
+    classes: names in the order of the outputs, None if unknown. weights_hash: SHA-256 of the
+    weights, and of whatever else decides the answers where weights alone do not (an architecture, a
+    file of code). results: the folder its predictions go to. info: what a report says of it.
     differentiable: whether attacks can have gradients. channels_last: memory order of the input.
     """
 
@@ -34,7 +34,7 @@ class Classifier:
     num_classes: int
     classes: tuple[str, ...] | None
     preprocessing: Preprocessing
-    weights: str
+    weights_hash: str
     results: Path
     info: dict[str, Any] = field(default_factory=dict)
     differentiable: bool = True

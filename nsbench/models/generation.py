@@ -115,7 +115,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
             num_classes=len(info["classes"]),
             classes=tuple(info["classes"]),
             preprocessing=parse(Preprocessing, info["preprocessing"], str(folder / "model.json")),
-            weights=info["weights"],
+            weights_hash=info["weights"],
             results=folder / "results",
             info={key: info[key] for key in ("arch", "generation", "parameters", "seconds")},
         )

@@ -51,7 +51,7 @@ def load_linear(name: str, device: torch.device) -> Classifier:
         num_classes=10,
         classes=source.classes,
         preprocessing=Preprocessing(image_size=32, mean=[0.0] * 3, std=[1.0] * 3),
-        weights=sha256(weight.numpy().tobytes() + bias.numpy().tobytes()),
+        weights_hash=sha256(weight.numpy().tobytes() + bias.numpy().tobytes()),
         results=RESULTS / "linear-digits",
         info={"arch": "logistic regression", "parameters": weight.numel() + bias.numel()},
     )

@@ -41,8 +41,8 @@ def load_models(
         raise NsbenchError(f"the model {twice[0]} is named twice")
     shared = [model for model in models if [m.name for m in models].count(model.name) > 1]
     for model in shared:  # p/run and q/run
-        foreign = model.results.parent == RESULTS
-        model.name = model.results.name if foreign else str(model.results.parent)
+        outside = model.results.parent == RESULTS
+        model.name = model.results.name if outside else str(model.results.parent)
     return models
 
 
@@ -79,9 +79,9 @@ def _check(kinds: list[str], options: ModelOptions) -> None:
             f"--arch {options.arch} is the architecture of a checkpoint file, but no such file is "
             "named as a model"
         )
-    if options.weights and kinds.count("timm") != 1:
+    if options.weights_file and kinds.count("timm") != 1:
         raise NsbenchError(
-            f"--weights {options.weights} is loaded into one model timm:NAME, but "
+            f"--weights {options.weights_file} is loaded into one model timm:NAME, but "
             f"{kinds.count('timm') or 'none'} of the models named are such"
         )
     if options.classes and set(kinds) <= {"folder", "linear"}:
@@ -111,8 +111,8 @@ def _load_timm_or_file(name: str, device: torch.device, options: ModelOptions) -
         raise NsbenchError(f"{name} needs its architecture: add --arch with a name of timm's")
     if arch == name:
         return load_file(Path(name), str(options.arch), device, options)
-    if options.weights:
-        return load_file(Path(options.weights), arch, device, options)
+    if options.weights_file:
+        return load_file(Path(options.weights_file), arch, device, options)
     return load_timm(name, device, options)
 
 

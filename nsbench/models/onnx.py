@@ -11,7 +11,7 @@ from torch import nn
 
 from nsbench.models.classifier import Classifier
 from nsbench.models.options import ModelOptions
-from nsbench.models.wrap import USUAL, foreign, short_name
+from nsbench.models.wrap import USUAL, short_name, wrap_module
 from nsbench.util.errors import NsbenchError, first_line, missing_extra
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -46,16 +46,16 @@ def load_onnx(path: Path, device: torch.device, options: ModelOptions) -> Classi
     Weights are named by the hash of the file, and of the files beside it that hold its tensors.
     Raises NsbenchError without onnxruntime, for a file that it cannot run, or another input.
     """
-    weights = _hash(path)
+    weights_hash = _hash(path)
     session, version = _session(path, device)
     side = _side(path, session.get_inputs())
-    return foreign(
+    return wrap_module(
         short_name(path),
         OnnxModule(session),
         device,
         options,
         label=path.stem,
-        weights=weights,
+        weights_hash=weights_hash,
         preprocessing=USUAL.model_copy(update={"image_size": side or USUAL.image_size}),
         info={"arch": "ONNX", "onnxruntime": version},
         differentiable=False,
@@ -121,7 +121,7 @@ def _hash(path: Path) -> str:
 
 def _tensor_files(path: Path, content: bytes) -> set[Path]:
     """Files beside an ONNX file that hold its tensors, as its protocol buffer names them."""
-    found = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", content, re.S)
-    names = {content[hit.end() : hit.end() + hit[1][0]] for hit in found}
+    hits = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", content, re.S)
+    names = {content[hit.end() : hit.end() + hit[1][0]] for hit in hits}
     files = {path.parent / name.decode(errors="replace") for name in names}
     return {file for file in files if file.is_file()}

@@ -14,13 +14,13 @@ from nsbench.util.errors import NsbenchError
 class ModelOptions:
     """Options that hold for every model they can concern; None leaves a model as it is.
 
-    arch: timm architecture of checkpoint files. weights: checkpoint file to load into the one
-    timm model. classes: file with the name of each output, one a line. The others replace fields
-    of the model's `Preprocessing`.
+    arch: timm architecture of checkpoint files. weights_file: checkpoint file to load into the one
+    timm model. classes: file with the name of each output, one a line. The others replace fields of
+    the model's `Preprocessing`.
     """
 
     arch: str | None = None
-    weights: str | Path | None = None
+    weights_file: str | Path | None = None
     classes: str | Path | None = None
     image_size: int | None = None
     crop_pct: float | None = None

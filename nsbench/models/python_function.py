@@ -19,7 +19,7 @@ from torch import nn
 from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import timm_preprocessing
-from nsbench.models.wrap import USUAL, adjusted, foreign
+from nsbench.models.wrap import USUAL, adjusted, wrap_module
 from nsbench.util.config import nearest
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
@@ -47,13 +47,13 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
         raise NsbenchError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
     of_timm = isinstance(getattr(made, "pretrained_cfg", None), dict)
     module = (to_device(made, device) if of_timm else made.to(device)).eval()
-    return foreign(
+    return wrap_module(
         name,
         module,
         device,
         options,
         label=name,
-        weights=sha256(_code(imported) + serialize(module)),
+        weights_hash=sha256(_code(imported) + serialize(module)),
         preprocessing=timm_preprocessing(module, name) if of_timm else USUAL,
         info={"arch": type(made).__name__, "parameters": count_parameters(module)},
         channels_last=of_timm,  # .view() in the user's code may not take it
@@ -75,13 +75,13 @@ def _imported(home: str) -> ModuleType:
 
 
 def _function(imported: ModuleType, name: str) -> Callable[[], Any]:
-    found: Callable[[], Any] | None = getattr(imported, name, None)
-    if not callable(found):
+    function: Callable[[], Any] | None = getattr(imported, name, None)
+    if not callable(function):
         public = [key for key, value in vars(imported).items() if callable(value)]
         raise NsbenchError(
             f"the module {imported.__name__} has no function '{name}'{nearest(name, public)}"
         )
-    return found
+    return function
 
 
 def _called(function: Callable[[], Any], name: str) -> Any:

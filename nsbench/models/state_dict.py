@@ -15,7 +15,7 @@ from torch import nn
 from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import check_arch, sized, timm_preprocessing
-from nsbench.models.wrap import foreign, short_name
+from nsbench.models.wrap import short_name, wrap_module
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
@@ -36,14 +36,14 @@ def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions
     check_arch(arch)
     state, entry = read_state(path)
     module = to_device(_filled(state, path, arch, options), device).eval()
-    return foreign(
+    return wrap_module(
         short_name(path),
         module,
         device,
         options,
         label=f"{path.stem}-{arch}",
         # two architectures can share all names and shapes (efficientnet_b0, tf_efficientnet_b0)
-        weights=sha256(arch.encode() + serialize(module)),
+        weights_hash=sha256(arch.encode() + serialize(module)),
         preprocessing=timm_preprocessing(module, arch),
         info={"arch": arch, "parameters": count_parameters(module), "entry": entry},
     )
@@ -54,12 +54,12 @@ def read_state(path: Path) -> tuple[State, str | None]:
 
     Raises NsbenchError for a file that is broken, holds code or no state dict.
     """
-    found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    entries: dict[str, Any] = found if isinstance(found, dict) else {}
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    entries: dict[str, Any] = content if isinstance(content, dict) else {}
     entry = next((key for key in WRAPPINGS if isinstance(entries.get(key), dict)), None)
     state: dict[str, Any] = entries[entry] if entry else entries
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        inside = ", ".join(map(str, list(entries)[:5])) or type(found).__name__
+        inside = ", ".join(map(str, list(entries)[:5])) or type(content).__name__
         raise NsbenchError(
             f"{path} holds no state dict but {inside}: save the model's state_dict() alone"
         )

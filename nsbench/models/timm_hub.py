@@ -10,7 +10,7 @@ from torch import nn
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import RESULTS, Classifier, count_parameters, serialize
 from nsbench.models.options import ModelOptions
-from nsbench.models.wrap import foreign
+from nsbench.models.wrap import wrap_module
 from nsbench.util.config import nearest, parse
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
@@ -31,13 +31,13 @@ def load_timm(name: str, device: torch.device, options: ModelOptions) -> Classif
             f"cannot get the pretrained weights of {name}: {first_line(error)}"
         ) from error
     module = to_device(created, device).eval()
-    model = foreign(
+    model = wrap_module(
         name,
         module,
         device,
         options,
         label=name,
-        weights=sha256(serialize(module)),
+        weights_hash=sha256(serialize(module)),
         preprocessing=timm_preprocessing(module, name),
         info={"arch": arch, "parameters": count_parameters(module)},
     )
@@ -65,7 +65,7 @@ def sized(options: ModelOptions) -> dict[str, Any]:
 def timm_preprocessing(module: nn.Module, name: str) -> Preprocessing:
     """The preprocessing in a module's pretrained_cfg. Raises NsbenchError for an unknown one."""
     config = resolve_model_data_config(module)
-    found = {
+    fields = {
         "image_size": int(config["input_size"][-1]),
         "crop_pct": float(config["crop_pct"]),
         "crop_mode": config["crop_mode"],
@@ -73,4 +73,4 @@ def timm_preprocessing(module: nn.Module, name: str) -> Preprocessing:
         "mean": [float(value) for value in config["mean"]],
         "std": [float(value) for value in config["std"]],
     }
-    return parse(Preprocessing, found, f"the pretrained_cfg of {name}")
+    return parse(Preprocessing, fields, f"the pretrained_cfg of {name}")

@@ -19,14 +19,14 @@ from nsbench.util.files import fingerprint
 USUAL = Preprocessing(image_size=224, crop_pct=0.875)
 
 
-def foreign(
+def wrap_module(
     name: str,
     module: nn.Module,
     device: torch.device,
     options: ModelOptions,
     *,
     label: str,
-    weights: str,
+    weights_hash: str,
     preprocessing: Preprocessing = USUAL,
     info: dict[str, Any],
     differentiable: bool = True,
@@ -45,8 +45,8 @@ def foreign(
         num_classes=0,
         classes=None,
         preprocessing=options.preprocessing(preprocessing),
-        weights=weights,
-        results=_results(label, weights, options),
+        weights_hash=weights_hash,
+        results=_results(label, weights_hash, options),
         info=info | options.replaced,
         differentiable=differentiable,
         channels_last=channels_last,
@@ -67,7 +67,7 @@ def adjusted(model: Classifier, options: ModelOptions, device: torch.device) -> 
     changed = replace(
         model,
         preprocessing=options.preprocessing(model.preprocessing),
-        results=_results(model.name, model.weights, options),
+        results=_results(model.name, model.weights_hash, options),
         info=model.info | options.replaced,
     )
     _count_outputs(changed, device)
@@ -79,10 +79,10 @@ def short_name(path: Path) -> str:
     return f"{path.resolve().parent.name}/{path.name}"
 
 
-def _results(label: str, weights: str, options: ModelOptions) -> Path:
+def _results(label: str, weights_hash: str, options: ModelOptions) -> Path:
     # The hash keeps apart what a report would otherwise take for one model.
     plain = re.sub(r"[^A-Za-z0-9_.=+]+", "-", label).strip("-.")
-    return RESULTS / f"{plain}-{fingerprint([weights, options.replaced])[:8]}"
+    return RESULTS / f"{plain}-{fingerprint([weights_hash, options.replaced])[:8]}"
 
 
 def _imagenet_classes(num_classes: int) -> tuple[str, ...] | None:

@@ -36,9 +36,9 @@ def shifted(batch: Batch, shift: int) -> torch.Tensor:
     first, last = max(left - shift, 0), min(left - shift + size, width)
     frame = batch.resized.new_zeros((len(batch.resized), 3, size, size))
     if first < last:
-        place = first - (left - shift)
+        offset = first - (left - shift)
         source = batch.resized[..., top : top + size, first:last]
-        frame[..., place : place + last - first] = source
+        frame[..., offset : offset + last - first] = source
     return frame
 
 

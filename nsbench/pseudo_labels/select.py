@@ -71,8 +71,8 @@ def select(
     Raises NsbenchError if no image is confident enough, or none of some class to be balanced.
     """
     asked = fingerprint([store.manifest, _keys(settings), seed])
-    if (found := _finished(folder, asked)) is not None:
-        return found
+    if (finished := _finished(folder, asked)) is not None:
+        return finished
     labeled, counts = _count(store, settings.min_confidence)
     _check(counts, settings, classes)
     quota = settings.per_class or max(1, round(len(store) / len(classes)))
@@ -114,8 +114,8 @@ def _finished(folder: Path, asked: str) -> dict[str, Any] | None:
     path = folder / "selection.json"
     if not path.is_file() or not (folder / "selection.npy").is_file():
         return None
-    found: dict[str, Any] = read_json(path)
-    return found if found.get("asked") == asked else None
+    summary: dict[str, Any] = read_json(path)
+    return summary if summary.get("asked") == asked else None
 
 
 def _count(store: LabelStore, least: float) -> tuple[Counts, Counts]:

@@ -36,7 +36,7 @@ def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
     indices = np.ascontiguousarray(job.indices, "<i8")
     return {
         "teacher": teacher.name,
-        "teacher_weights": teacher.weights,
+        "teacher_weights": teacher.weights_hash,
         "preprocessing": teacher.preprocessing.model_dump(),
         "source": job.source.name,
         "source_version": job.source.version,
@@ -79,12 +79,12 @@ def is_store_of(folder: Path, manifest: dict[str, Any]) -> bool:
 
 def check_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Raises NsbenchError naming the first thing that matters in which a store differs."""
-    found = read_json(folder / "manifest.json")
+    stored = read_json(folder / "manifest.json")
     for key, what in MATTERS.items():
-        if not isinstance(found, dict) or key not in found:
+        if not isinstance(stored, dict) or key not in stored:
             raise NsbenchError(f"{folder}/manifest.json lacks {key}: delete the folder")
-        if found[key] != manifest[key]:
-            old, new = _short(key, found[key], manifest[key])
+        if stored[key] != manifest[key]:
+            old, new = _short(key, stored[key], manifest[key])
             raise NsbenchError(
                 f"{folder} holds the labels of {what} ({old} not {new}): delete the folder to "
                 "label again"
@@ -158,19 +158,19 @@ class LabelStore:
         ids = np.zeros((len(positions), k), np.int64)
         probabilities = np.zeros((len(positions), k), np.float32)
         rest = np.zeros(len(positions), np.float32)
-        for places, shard, rows in parts:
+        for where, shard, rows in parts:
             width = shard.ids.shape[1]
-            ids[places, :width] = shard.ids[rows]
-            probabilities[places, :width] = shard.probabilities[rows]
-            rest[places] = shard.rest[rows]
+            ids[where, :width] = shard.ids[rows]
+            probabilities[where, :width] = shard.probabilities[rows]
+            rest[where] = shard.rest[rows]
         return SparseTargets(*map(torch.from_numpy, (ids, probabilities, rest)))
 
     def indices(self, positions: NDArray[np.integer]) -> NDArray[np.int64]:
         """Indices in the source, int64 (n,), of the images at these positions in the store."""
-        found = np.empty(len(positions), np.int64)
-        for places, shard, rows in self._parts(positions):
-            found[places] = shard.images[rows]
-        return found
+        indices = np.empty(len(positions), np.int64)
+        for where, shard, rows in self._parts(positions):
+            indices[where] = shard.images[rows]
+        return indices
 
     def index(self, row: int) -> int:
         """Index in the source of the image at a position in the store."""
@@ -183,9 +183,9 @@ class LabelStore:
         numbers, rows = np.divmod(np.asarray(positions, np.int64), SHARD_SIZE)
         order = np.argsort(numbers, kind="stable")
         chosen, starts = np.unique(numbers[order], return_index=True)
-        for number, places in zip(chosen.tolist(), np.split(order, starts[1:]), strict=False):
+        for number, where in zip(chosen.tolist(), np.split(order, starts[1:]), strict=False):
             count = min(SHARD_SIZE, self._count - number * SHARD_SIZE)
-            yield places, held_shard(self.path(number), count), rows[places]
+            yield where, held_shard(self.path(number), count), rows[where]
 
 
 def shard_path(folder: Path, number: int) -> Path:

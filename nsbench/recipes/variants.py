@@ -37,12 +37,12 @@ def take_variants(table: dict[str, Any], where: str) -> list[Variant]:
     Raises NsbenchError if one is written wrongly, or two have one name.
     """
     listed = {"variants": table.pop("variants")} if "variants" in table else {}
-    found = parse(_Variants, listed, where).variants
+    variants = parse(_Variants, listed, where).variants
     # the names are folders, and not every file system tells cases apart
-    twice = [n for n, count in Counter(v.name.lower() for v in found).items() if count > 1]
+    twice = [n for n, count in Counter(v.name.lower() for v in variants).items() if count > 1]
     if twice:
         raise NsbenchError(f"{where}: two variants are named '{twice[0]}': rename one of them")
-    return found
+    return variants
 
 
 def varied(table: dict[str, Any], variant: Variant, where: str) -> dict[str, Any]:

@@ -252,7 +252,7 @@ def _corrupting(
         source,
         target,
         cells,
-        clean=partial(center_crop, size=fixed_crop(size.image, size.resize)),
+        clean=partial(center_crop, preprocessing=fixed_crop(size.image, size.resize)),
         change=partial(_corrupted, seed=seed),
         encode=partial(_encode_image, lossless=lossless),
         ending="png" if lossless else "JPEG",

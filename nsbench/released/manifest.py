@@ -58,15 +58,15 @@ def write_or_extend(
             settings. Nothing is written then.
 
     """
-    found = check(target, settings, same_images=same_images)
-    if any(found.get(key) != settings[key] for key in ("source_version", "images")):
+    manifest = check(target, settings, same_images=same_images)
+    if any(manifest.get(key) != settings[key] for key in ("source_version", "images")):
         say(
             f"the files of {settings['source']} have changed since {target} was begun, or were "
             "moved: what is made already is kept"
         )
-    wanted = found | settings | {"cells": sorted({*found["cells"], *cells})}
+    wanted = manifest | settings | {"cells": sorted({*manifest["cells"], *cells})}
     path = target / MANIFEST
-    if not path.is_file() or wanted != found:
+    if not path.is_file() or wanted != manifest:
         write_json(path, wanted)
 
 
@@ -79,16 +79,16 @@ def check(target: Path, settings: dict[str, Any], *, same_images: bool = True) -
     if not path.is_file():
         _refuse_foreign(target)
         return settings | {"cells": []}
-    found = _read(path)
-    _refuse_other(target, found, settings, same_images)
-    return found
+    manifest = _read(path)
+    _refuse_other(target, manifest, settings, same_images)
+    return manifest
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found = read_json(path)
-    if not isinstance(found, dict) or not isinstance(found.get("cells"), list):
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("cells"), list):
         raise NsbenchError(f"{path} is no manifest of nsbench make: choose another folder")
-    return found
+    return manifest
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -102,17 +102,19 @@ def _refuse_foreign(target: Path) -> None:
 
 
 def _refuse_other(
-    target: Path, found: dict[str, Any], settings: dict[str, Any], same_images: bool
+    target: Path, manifest: dict[str, Any], settings: dict[str, Any], same_images: bool
 ) -> None:
     way_out = "choose another folder, or repeat the settings in its " + MANIFEST
     for key, value in settings.items():
-        if key in RECORDED or found.get(key) == value:
+        if key in RECORDED or manifest.get(key) == value:
             continue
         if key == "images":
             if not same_images:
                 continue
-            raise other_images(target, found.get("source"), settings["source"])
-        raise NsbenchError(f"{target} was made with {key} {found.get(key)}, not {value}: {way_out}")
+            raise other_images(target, manifest.get("source"), settings["source"])
+        raise NsbenchError(
+            f"{target} was made with {key} {manifest.get(key)}, not {value}: {way_out}"
+        )
 
 
 def other_images(target: Path, made_of: object, source: str) -> NsbenchError:

@@ -80,21 +80,21 @@ class _Files:
 
     def __init__(self, root: Path, source: Source) -> None:
         self._root, self._source = root, source
-        self._places: dict[str, Tree] = {}
+        self._trees: dict[str, Tree] = {}
         self._endings = list(self.endings)
 
     @cached_property
     def _names(self) -> list[str]:
         return file_names(self._source, range(len(self._source)))
 
-    def _place(self, name: str) -> Tree:
+    def _tree(self, name: str) -> Tree:
         """The folder or .npy file of a corruption or perturbation."""
-        if name not in self._places:
-            found = find_part(self._root, name) if self._root.exists() else None
-            if found is None:
+        if name not in self._trees:
+            tree = find_part(self._root, name) if self._root.exists() else None
+            if tree is None:
                 self._refuse_name(name)
-            self._places[name] = found
-        return self._places[name]
+            self._trees[name] = tree
+        return self._trees[name]
 
     def _refuse_name(self, name: str) -> NoReturn:
         if not self._root.exists():
@@ -123,7 +123,7 @@ class _Files:
         self, array: NDArray[np.uint8], path: Tree, shape: Sequence[int | str]
     ) -> None:
         pairs = list(zip(array.shape, shape, strict=False))
-        wrong = [found for found, wanted in pairs if isinstance(wanted, int) and found != wanted]
+        wrong = [size for size, wanted in pairs if isinstance(wanted, int) and size != wanted]
         if array.dtype != np.uint8 or array.ndim != len(shape) or wrong:
             text = ", ".join(map(str, shape))
             raise NsbenchError(
@@ -131,8 +131,8 @@ class _Files:
                 f"{self._source.name} need uint8 ({text}): name the source it was made from"
             )
 
-    def _check_labels(self, place: Tree, copies: int) -> None:
-        path = place.with_name("labels.npy")
+    def _check_labels(self, tree: Tree, copies: int) -> None:
+        path = tree.with_name("labels.npy")
         if self._source.labels is None or not path.is_file():
             return
         stored, own = np.asarray(mapped(path)).tolist(), self._source.labels.tolist() * copies
@@ -159,12 +159,12 @@ class _Files:
 
     def _sample(self, cell: str) -> list[object]:
         name, *severity = cell.split("/")
-        place, count = self._place(name), len(self._source)
+        tree, count = self._tree(name), len(self._source)
         chosen = range(0, count, max(1, count // SAMPLE))
-        if place.is_dir():
-            folder = place / severity[0] if severity else place
+        if tree.is_dir():
+            folder = tree / severity[0] if severity else tree
             return [self._file_size(folder, self._names[index]) for index in chosen]
-        array = mapped(place)
+        array = mapped(tree)
         first = (int(severity[0]) - 1) * count if severity else 0
         rows = [array[first + index].tobytes() for index in chosen]
         return [list(array.shape), sha256(b"".join(rows))]
@@ -202,21 +202,21 @@ class CorruptedFiles(_Files):
     def check(self, cells: list[tuple[str, int]]) -> None:
         """Raise NsbenchError if a corruption or severity is missing, or of another source."""
         for name, severity in cells:
-            place = self._place(name)
-            if place.is_dir():
-                self._check_folder(place, severity)
+            tree = self._tree(name)
+            if tree.is_dir():
+                self._check_folder(tree, severity)
             else:
-                self._rows(place, severity)
-                self._check_labels(place, len(SEVERITIES))
+                self._rows(tree, severity)
+                self._check_labels(tree, len(SEVERITIES))
 
-    def _check_folder(self, place: Tree, severity: int) -> None:
-        if not (place / str(severity)).is_dir():
+    def _check_folder(self, tree: Tree, severity: int) -> None:
+        if not (tree / str(severity)).is_dir():
             raise NsbenchError(
-                f"{place} has no severity {severity}; it has "
-                f"{', '.join(sorted(folders(place))) or 'none'}: let nsbench make imagenet-c add "
+                f"{tree} has no severity {severity}; it has "
+                f"{', '.join(sorted(folders(tree))) or 'none'}: let nsbench make imagenet-c add "
                 "it, or fetch it"
             )
-        self._check_classes(place / str(severity))
+        self._check_classes(tree / str(severity))
 
     def identity(self, cells: list[tuple[str, int]]) -> str:
         """A hash that changes with the files: of the manifest, or of a sample of each cell."""
@@ -227,10 +227,10 @@ class CorruptedFiles(_Files):
 
         Raises NsbenchError naming the file that is missing or cannot be read.
         """
-        place = self._place(corruption)
-        if place.is_dir():
-            return self._decode(place / str(severity), self._names[index])
-        return np.ascontiguousarray(self._rows(place, severity)[index].transpose(2, 0, 1))
+        tree = self._tree(corruption)
+        if tree.is_dir():
+            return self._decode(tree / str(severity), self._names[index])
+        return np.ascontiguousarray(self._rows(tree, severity)[index].transpose(2, 0, 1))
 
     def _rows(self, path: Tree, severity: int) -> NDArray[np.uint8]:
         array, count = mapped(path), len(self._source)
@@ -270,12 +270,12 @@ class ClipFiles(_Files):
     def check(self, perturbations: list[str]) -> None:
         """Raise NsbenchError if a perturbation is missing, or of another source."""
         for name in perturbations:
-            place = self._place(name)
-            if place.is_dir():
-                self._check_classes(place)
+            tree = self._tree(name)
+            if tree.is_dir():
+                self._check_classes(tree)
             else:
-                self._rows(place)
-                self._check_labels(place, 1)
+                self._rows(tree)
+                self._check_labels(tree, 1)
 
     def identity(self, perturbations: list[str]) -> str:
         """A hash that changes with the files: of the manifest, or of a sample of each sequence."""
@@ -286,10 +286,10 @@ class ClipFiles(_Files):
 
         Raises NsbenchError naming the file that is missing or cannot be read.
         """
-        place = self._place(perturbation)
-        if not place.is_dir():
-            return np.ascontiguousarray(self._rows(place)[index].transpose(0, 3, 1, 2))
-        path = place / f"{self._names[index]}.mp4"
+        tree = self._tree(perturbation)
+        if not tree.is_dir():
+            return np.ascontiguousarray(self._rows(tree)[index].transpose(0, 3, 1, 2))
+        path = tree / f"{self._names[index]}.mp4"
         try:
             return decode_clip(path)
         except FileNotFoundError as error:

@@ -19,11 +19,11 @@ def find_part(root: Path, name: str) -> Tree | None:
     Raises NsbenchError for a broken archive.
     """
     paths = [*(root / group / name for group in GROUPS), root / f"{name}.npy"]
-    found = [path for path in paths if (path.is_file() if path.suffix else path.is_dir())]
-    if found:
-        return found[0]
+    present = [path for path in paths if (path.is_file() if path.suffix else path.is_dir())]
+    if present:
+        return present[0]
     inside = (_inside(index_of(archive), name) for archive in _archives(root, name))
-    return next((place for place in inside if place), None)
+    return next(filter(None, inside), None)
 
 
 def _archives(root: Path, name: str) -> list[Path]:
@@ -45,35 +45,33 @@ def _groups(name: str) -> list[str]:
 
 def _inside(index: Index, name: str) -> TarPath | None:
     """The folder or .npy file of that name that is nearest to the top."""
-    places = [
-        PurePosixPath(above) / name for above, below in index.folders.items() if name in below
-    ]
+    paths = [PurePosixPath(above) / name for above, below in index.folders.items() if name in below]
     file = f"{name}.npy"
-    places += [path for path in map(PurePosixPath, index.rows) if path.name == file]
-    nearest = min(places, key=lambda place: len(place.parts), default=None)
+    paths += [path for path in map(PurePosixPath, index.rows) if path.name == file]
+    nearest = min(paths, key=lambda path: len(path.parts), default=None)
     return TarPath(index.archive, str(nearest)) if nearest else None
 
 
 def part_names(root: Path) -> list[str]:
     """The names that `find_part` would find, and perhaps some that are other folders."""
-    found = {path.stem for path in root.glob("*.npy")}
+    names = {path.stem for path in root.glob("*.npy")}
     for group in GROUPS:
-        found |= folders(root / group)
+        names |= folders(root / group)
     for archive in _archives(root, ""):
-        found |= _names_inside(index_of(archive))
-    return sorted(found - {"labels", *GROUPS})
+        names |= _names_inside(index_of(archive))
+    return sorted(names - {"labels", *GROUPS})
 
 
 def _names_inside(index: Index) -> set[str]:
     """The folders above severities and classes, or above classes for clips, and the arrays."""
-    found = set()
+    names = set()
     for path in map(PurePosixPath, index.names):
         depth = 2 if path.suffix == ".mp4" else 3
         if path.suffix == ".npy":
-            found.add(path.stem)
+            names.add(path.stem)
         elif len(path.parts) > depth:
-            found.add(path.parts[-1 - depth])
-    return found
+            names.add(path.parts[-1 - depth])
+    return names
 
 
 def folders(tree: Tree) -> set[str]:

@@ -184,18 +184,18 @@ def _batches(count: int) -> list[Rows]:
 
 def _missing_files(product: Product) -> dict[Cell, NDArray[np.bool_]]:
     """Whether each image's file is missing, for each cell; what a killed run left is removed."""
-    found, own = {}, set(product.names)
+    missing, own = {}, set(product.names)
     for cell in product.cells:
         there = _files_below(product.target / cell.folder)
         if not there <= own and (product.target / MANIFEST).is_file():
             raise other_images(product.target, f"such as {min(there - own)}", product.source.name)
-        found[cell] = np.array([name not in there for name in product.names])
-    return found
+        missing[cell] = np.array([name not in there for name in product.names])
+    return missing
 
 
 def _files_below(folder: Path) -> set[str]:
     classes = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
-    return {f"{place.name}/{name}" for place in classes for name in _remove_temporaries(place)}
+    return {f"{folder.name}/{name}" for folder in classes for name in _remove_temporaries(folder)}
 
 
 def _remove_temporaries(folder: Path) -> list[str]:

@@ -49,7 +49,7 @@ def ablations(paths: Sequence[Path], entries: Sequence[Entry]) -> list[Ablation]
 
     entries: the models of the report, among them the runs' own generations.
     """
-    found: dict[Path, Ablation] = {}
+    by_folder: dict[Path, Ablation] = {}
     own = {entry.folder: entry for entry in entries if entry.folder}
     for run in filter(is_run, paths):
         for folder in variant_folders(run):
@@ -58,8 +58,10 @@ def ablations(paths: Sequence[Path], entries: Sequence[Entry]) -> list[Ablation]
                 base = own.get(run / generation.name)
                 if base and base.folder:
                     row = _beside(base, generation), changed
-                    found.setdefault(base.folder, Ablation(base, [])).rows.append(row)
-    return [found[folder] for folder in own if folder in found and _evaluated(found[folder])]
+                    by_folder.setdefault(base.folder, Ablation(base, [])).rows.append(row)
+    return [
+        by_folder[folder] for folder in own if folder in by_folder and _evaluated(by_folder[folder])
+    ]
 
 
 def _beside(base: Entry, generation: Path) -> Entry:

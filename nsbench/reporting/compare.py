@@ -48,7 +48,7 @@ class Row:
     @property
     def verdict(self) -> str:
         """Whether B is `better` or `worse`; `undecided` unless interval and p-value both say so."""
-        if not self.change.sure or self.adjusted_p >= LEVEL:
+        if not self.change.significant or self.adjusted_p >= LEVEL:
             return "undecided"
         return "better" if self.change.better else "worse"
 

@@ -43,8 +43,8 @@ def read_labels(path: Path) -> tuple[str, Summary]:
     folders = generation_folders(path)[::-1] if is_run(path) else [path]
     for folder in folders:
         if (folder / "selection.json").is_file():
-            found: Summary = read_json(folder / "selection.json")
-            return f"{run_name(folder.resolve().parent)}/{folder.resolve().name}", found
+            summary: Summary = read_json(folder / "selection.json")
+            return f"{run_name(folder.resolve().parent)}/{folder.resolve().name}", summary
     raise NsbenchError(
         f"{path} has no pseudo-labels: name a run folder, or a generation of one after the first"
     )
@@ -115,13 +115,13 @@ def _figure(summary: Summary) -> Figure:
 
 
 def _bars(axes: Axes, records: list[dict[str, Any]]) -> None:
-    places, width = np.arange(len(records)), 0.82 / len(SERIES)
+    positions, width = np.arange(len(records)), 0.82 / len(SERIES)
     for number, (key, label) in enumerate(SERIES.items()):
         heights = [row[key] for row in records]
-        axes.bar(places + (number - 1) * width, heights, width, label=label)
+        axes.bar(positions + (number - 1) * width, heights, width, label=label)
     names = [str(row["class"]) for row in records]
     turned = len(records) * max(map(len, names)) > 70
-    axes.set_xticks(places, names, rotation=40 * turned, ha="right" if turned else "center")
+    axes.set_xticks(positions, names, rotation=40 * turned, ha="right" if turned else "center")
     axes.grid(axis="x", visible=False)
 
 

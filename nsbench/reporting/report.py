@@ -53,7 +53,7 @@ def _environment() -> Environment:
 
 def verdict(difference: Change | None) -> str:
     """CSS class of a change: better or worse where the interval excludes zero."""
-    if difference is None or not difference.sure:
+    if difference is None or not difference.significant:
         return "open"
     return "better" if difference.better else "worse"
 
@@ -104,7 +104,7 @@ def _logs(entries: list[Entry]) -> dict[str, list[dict[str, float]]]:
 
 
 def _pseudo_labels(entries: list[Entry]) -> list[dict[str, Any]]:
-    found = []
+    sections = []
     for number, entry in enumerate(entries):
         path = entry.folder / "selection.json" if entry.folder else None
         if path and path.is_file():
@@ -113,8 +113,8 @@ def _pseudo_labels(entries: list[Entry]) -> list[dict[str, Any]]:
             figure = labels_svg(f"{entry.name} {number}", summary)
             records = class_records(summary)
             about = {"name": entry.name, "summary": summary}
-            found.append({**about, "figure": figure, "records": records})
-    return found
+            sections.append({**about, "figure": figure, "records": records})
+    return sections
 
 
 def _run(path: Path) -> dict[str, Any]:

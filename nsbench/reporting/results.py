@@ -18,8 +18,8 @@ from nsbench.util.files import read_json
 class Entry:
     """One model of a report: its folder if it is a generation, what is known of it, its scores.
 
-    outdated: suites that it was evaluated on in another version than the report's. place: where
-    its results were found.
+    outdated: suites that it was evaluated on in another version than the report's. results: where
+    its results lie, if it is no generation.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Entry:
     info: dict[str, Any]
     scores: dict[str, SuiteScores]
     outdated: tuple[str, ...] = ()
-    place: Path | None = None
+    results: Path | None = None
 
 
 def collect(paths: Sequence[Path]) -> list[Entry]:
@@ -39,7 +39,7 @@ def collect(paths: Sequence[Path]) -> list[Entry]:
     if len(paths) > 1:
         entries = [_with_run(entry) for entry in entries]
     if len({entry.name for entry in entries}) < len(entries):  # p/run and q/run
-        entries = [replace(e, name=str(e.folder or e.place or e.name)) for e in entries]
+        entries = [replace(e, name=str(e.folder or e.results or e.name)) for e in entries]
     entries = _one_version(entries)
     if not any(entry.scores for entry in entries):
         raise NsbenchError(
@@ -56,12 +56,12 @@ def _entries(path: Path) -> list[Entry]:
         return [generation_entry(folder) for folder in folders]
     if (path / "model.json").is_file():
         return [generation_entry(path)]
-    found = latest(path) if path.is_dir() else {}
-    if not found:
+    latest_folders = latest(path) if path.is_dir() else {}
+    if not latest_folders:
         raise NsbenchError(f"{path} is neither a run folder nor a folder of results")
-    scores = {name: score(folder) for name, folder in found.items()}
+    scores = {name: score(folder) for name, folder in latest_folders.items()}
     first = next(iter(scores.values()))
-    return [Entry(first.model, None, first.info, scores, place=path)]
+    return [Entry(first.model, None, first.info, scores, results=path)]
 
 
 def _one_each(entries: list[Entry]) -> list[Entry]:
@@ -78,12 +78,12 @@ def _one_each(entries: list[Entry]) -> list[Entry]:
 
 
 def _same_model(one: Entry, other: Entry) -> bool:
-    weights = [
+    hashes = [
         {scores.manifest["identity"].get("weights") for scores in entry.scores.values()}
         for entry in (one, other)
     ]
     bare = one.folder is None and other.folder is None
-    return bare and one.name == other.name and weights[0] == weights[1] != {None}
+    return bare and one.name == other.name and hashes[0] == hashes[1] != {None}
 
 
 def _one_version(entries: list[Entry]) -> list[Entry]:
@@ -111,8 +111,8 @@ def generation_entry(folder: Path) -> Entry:
     info = read_json(folder / "model.json")
     try:
         scores = {
-            name: score(found)
-            for name, found in latest(folder / "results", info["weights"]).items()
+            name: score(results)
+            for name, results in latest(folder / "results", info["weights"]).items()
         }
         return Entry(f"generation {info['generation']}", folder, info, scores)
     except (KeyError, TypeError) as error:

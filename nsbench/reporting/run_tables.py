@@ -85,7 +85,7 @@ def _chain(recipe: Recipe) -> str:
 
 def training_estimate_table(rows: Sequence[dict[str, Any]], devices: int) -> Table:
     """What training would take, a row for each generation, and the sum."""
-    columns = ["", "weights", "GFLOPs", "steps", "images", "memory", "time"]
+    columns = ["", "parameters", "GFLOPs", "steps", "images", "memory", "time"]
     cells = [
         [
             f"{row['generation']}: {row['arch']} {row['image_size']} px",

@@ -119,8 +119,8 @@ def summary_table(entries: Sequence[Entry]) -> Table:
     """A row for each model: its headline on every suite, with the change against the first."""
     names = suite_names(entries)
     base = entries[0]
-    found = [model_row(entry, base, names) for entry in entries]
-    rows, data = [cells for cells, _ in found], [record for _, record in found]
+    model_rows = [model_row(entry, base, names) for entry in entries]
+    rows, data = [cells for cells, _ in model_rows], [record for _, record in model_rows]
     columns = ["model", *suite_columns(entries, names)]
     return Table(f"Change against {base.name}, paired 95% intervals", columns, rows, data)
 
@@ -133,7 +133,7 @@ def suite_columns(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
 
 def model_row(entry: Entry, base: Entry, names: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """A model's cells, its name and a suite each, with the changes against `base`; and as data."""
-    cells, found = [entry.name], {}
+    cells, suites = [entry.name], {}
     for name in names:
         if name not in entry.scores:
             outdated = name in entry.outdated
@@ -143,8 +143,8 @@ def model_row(entry: Entry, base: Entry, names: Sequence[str]) -> tuple[list[str
         key = next(iter(entry.scores[name].metrics))
         difference = change_from(base, entry, name, key)
         cells.append(f"{metric.name}\n{metric_text(metric)}\n{change_text(difference)}".rstrip())
-        found[name] = _suite_data(entry.scores[name], base, entry, name)
-    return cells, {"model": entry.name, "info": _plain(entry), "suites": found}
+        suites[name] = _suite_data(entry.scores[name], base, entry, name)
+    return cells, {"model": entry.name, "info": _plain(entry), "suites": suites}
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _suite_data(scores: SuiteScores, base: Entry, entry: Entry, name: str) -> di
                 "value": difference.value,
                 "interval": list(difference.interval),
                 "better": difference.better,
-                "excludes_zero": difference.sure,
+                "excludes_zero": difference.significant,
             }
     return result
 

@@ -70,8 +70,8 @@ def _use_rows(use: dict[str, Any]) -> list[str]:
     where = use["path"] or ("missing" if use["missing"] else "")
     size = f"{use['gigabytes']:g} GB to download" if use["gigabytes"] else ""
     get = f"to get them: {use['how_to_get']}" if use["missing"] else ""
-    found = [use["name"], use["title"], use["citation"], size, where, get, use["instead"]]
-    return [text for text in found if text]
+    texts = [use["name"], use["title"], use["citation"], size, where, get, use["instead"]]
+    return [text for text in texts if text]
 
 
 def _facts(suite: Suite) -> dict[str, Any]:
@@ -131,16 +131,16 @@ def _use(suite: Suite, role: str, name: str) -> dict[str, Any]:
                       "missing": not elsewhere and not path.exists(),
                       "how_to_get": "correct the path in the suite"}  # fmt: skip
     name = name.removeprefix(PREFIX)
-    entry, place = data_set(name), find(name)
+    entry, path = data_set(name), find(name)
     sizes = [archive.gigabytes for archive in entry.archives]
     return use | {
         "title": entry.title,
         "citation": entry.source,
         "gigabytes": sum(size for size in sizes if size) if sizes and all(sizes) else None,
-        "path": str(place) if place else None,
-        "missing": place is None,
+        "path": str(path) if path else None,
+        "missing": path is None,
         "how_to_get": how_to_get(name),
-        "instead": "" if place else _instead(suite, role),
+        "instead": "" if path else _instead(suite, role),
     }
 
 

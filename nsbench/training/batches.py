@@ -59,12 +59,12 @@ class ShuffledSampler:
 
     def rows(self, seed: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows at some positions of the walk."""
-        epochs, places = np.divmod(positions, len(self.examples))
-        rows = np.empty_like(places)
+        epochs, offsets = np.divmod(positions, len(self.examples))
+        rows = np.empty_like(offsets)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
             rows[here] = feistel_permutation(
-                places[here], len(self.examples), seed, self.name, epoch
+                offsets[here], len(self.examples), seed, self.name, epoch
             )
         return rows
 
@@ -168,15 +168,15 @@ class _Resident:
             lambda index: augmentation.read(sampler.source.image(index), 0), self._indices.tolist()
         )
         with stage(f"reading {sampler.name} images", len(self._indices)) as advance:
-            for place, image in enumerate(read):
-                held[place] = torch.from_numpy(image)
+            for position, image in enumerate(read):
+                held[position] = torch.from_numpy(image)
                 advance()
         self._images = held.to(device)
 
     def images(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """The images of some rows."""
-        places = np.searchsorted(self._indices, self._examples.images(rows))
-        return self._images[torch.from_numpy(places).to(self._images.device)]
+        positions = np.searchsorted(self._indices, self._examples.images(rows))
+        return self._images[torch.from_numpy(positions).to(self._images.device)]
 
 
 def _resident_batches(
@@ -198,8 +198,8 @@ class _Reads(Dataset[TrainingBatch | NsbenchError]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, place: int) -> TrainingBatch | NsbenchError:
-        item, plan = self._items[place], self._plan
+    def __getitem__(self, index: int) -> TrainingBatch | NsbenchError:
+        item, plan = self._items[index], self._plan
         rows = plan.rows(item)
         try:
             images = [

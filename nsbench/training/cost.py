@@ -76,17 +76,17 @@ def _activations(module: nn.Module, generation: Generation) -> int:
 @contextmanager
 def _kept() -> Iterator[dict[int, int]]:
     """Sizes in bytes of what autograd keeps, by storage."""
-    found: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     held: list[torch.Tensor] = []  # or storages would be given to others
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         held.append(tensor)
         storage = tensor.untyped_storage()
-        found[storage._cdata] = storage.nbytes()
+        sizes[storage._cdata] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield found
+        yield sizes
 
 
 def check_memory(generation: Generation, classes: int, a_step: int, device: torch.device) -> None:

@@ -88,7 +88,7 @@ def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDAr
 
 
 def validator(
-    data: TrainingData, size: Preprocessing, device: torch.device
+    data: TrainingData, preprocessing: Preprocessing, device: torch.device
 ) -> Callable[[nn.Module], float] | None:
     """The accuracy of a model on the validation images, None where there are none.
 
@@ -98,14 +98,14 @@ def validator(
         return None
     assert data.labeled.labels is not None
     labels = data.labeled.labels[data.validation]
-    few = len(labels) * 3 * size.image_size**2 < FEW_BYTES
-    held = list(_batches(data, size)) if few else None
+    few = len(labels) * 3 * preprocessing.image_size**2 < FEW_BYTES
+    held = list(_batches(data, preprocessing)) if few else None
 
     @torch.inference_mode()
     def accuracy(model: nn.Module) -> float:
         correct, done = 0, 0
-        for batch in held if held is not None else _batches(data, size):
-            images = normalize(batch.to(device) / 255, size.mean, size.std)
+        for batch in held if held is not None else _batches(data, preprocessing):
+            images = normalize(batch.to(device) / 255, preprocessing.mean, preprocessing.std)
             guess = model(images).argmax(1).cpu().numpy()
             correct += int((guess == labels[done : done + len(guess)]).sum())
             done += len(guess)
@@ -114,8 +114,8 @@ def validator(
     return accuracy
 
 
-def _batches(data: TrainingData, size: Preprocessing) -> Iterator[torch.Tensor]:
+def _batches(data: TrainingData, preprocessing: Preprocessing) -> Iterator[torch.Tensor]:
     """The crops of the validation images, uint8 (B, 3, S, S)."""
-    crops = clean_crops(data.labeled, data.validation, size)
+    crops = clean_crops(data.labeled, data.validation, preprocessing)
     while some := list(islice(crops, BATCH)):
         yield torch.from_numpy(np.stack(some))

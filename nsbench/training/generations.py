@@ -154,7 +154,7 @@ def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     module = _built(generation, len(run.data.classes))
     if generation.warm_start and teacher:
         module.load_state_dict(teacher.module.state_dict())
-    lineage = {"teacher_weights": teacher.weights if teacher else None}
+    lineage = {"teacher_weights": teacher.weights_hash if teacher else None}
     student = Student(
         index, generation, module, folder, lineage, pseudo, labeling_seconds=labeling_seconds
     )
@@ -171,7 +171,7 @@ def _fine_tuned(run: Run, index: int, model: Classifier) -> Classifier:
     generation = fine_tuning(wanted, len(run.data.train))
     module = _built(generation, len(run.data.classes))
     module.load_state_dict(model.module.state_dict())
-    lineage = {"teacher_weights": model.weights, "fine_tuned": True}
+    lineage = {"teacher_weights": model.weights_hash, "fine_tuned": True}
     student = Student(
         index, generation, module, folder, lineage, frozen_blocks=wanted.fine_tune.frozen_blocks
     )
@@ -262,7 +262,7 @@ def _save(
 
 def _finished(run: Run, folder: Path, teacher: Classifier | None) -> Classifier:
     """A generation trained before. Raises NsbenchError if its teacher was another one."""
-    if teacher and read_json(folder / "model.json").get("teacher_weights") != teacher.weights:
+    if teacher and read_json(folder / "model.json").get("teacher_weights") != teacher.weights_hash:
         raise NsbenchError(
             f"{folder} was taught by other weights than those of {teacher.name}: delete the folder "
             "to train it again"

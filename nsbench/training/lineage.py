@@ -64,7 +64,7 @@ def generation_record(
 
 def write_provenance(folder: Path, recipe: Recipe) -> None:
     """What trained the run: the newest generation's environment, and the seconds of them all."""
-    infos = [read_json(found / "model.json") for found in generation_folders(folder)]
+    infos = [read_json(generation / "model.json") for generation in generation_folders(folder)]
     content = {"recipe": recipe.name, "seed": recipe.seed, **infos[-1]["environment"]}
     seconds = round(sum(info["seconds"] for info in infos), 1)
     write_json(folder / "provenance.json", {**content, "seconds": seconds})

@@ -26,8 +26,8 @@ class TrainingLog:
     def begin(self, step: int) -> None:
         """Keep the rows up to a step that training goes on from, and drop later ones."""
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        found = [json.loads(line) for line in lines if line.endswith("}")]
-        kept = [row for row in found if row["step"] <= step]
+        rows = [json.loads(line) for line in lines if line.endswith("}")]
+        kept = [row for row in rows if row["step"] <= step]
         self.rows = [{k: v for k, v in row.items() if k != "generation"} for row in kept]
         if distributed.is_main():
             write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -123,8 +123,8 @@ def _laid_out(value: Any, weight: torch.Tensor) -> Any:
 
 
 def _fill(module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> None:
-    found = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-    module.load_state_dict(found)
+    own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    module.load_state_dict(own)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -62,9 +62,9 @@ def gather(value: T) -> list[T]:
     """Every process's value by rank, for the main process; the others get an empty list."""
     if not _started():
         return [value]
-    found: list[Any] = [None] * size()
-    dist.gather_object(value, found if is_main() else None)
-    return found if is_main() else []
+    gathered: list[Any] = [None] * size()
+    dist.gather_object(value, gathered if is_main() else None)
+    return gathered if is_main() else []
 
 
 def broadcast(value: T) -> T:

@@ -26,8 +26,8 @@ def _check(name: str, level: float, results: torch.Tensor) -> None:
 @pytest.mark.parametrize("name", AFFINES)
 @pytest.mark.parametrize("level", LEVELS)
 def test_maps_follow_the_inverse_mapping(name: str, level: float) -> None:
-    places = geometry.map_of(AFFINES[name](level), SHAPE, CPU)
-    _check(name, level, geometry.move(torch.from_numpy(kinds()), places))
+    mapping = geometry.map_of(AFFINES[name](level), SHAPE, CPU)
+    _check(name, level, geometry.move(torch.from_numpy(kinds()), mapping))
 
 
 @pytest.mark.parametrize("level", (*LEVELS, 0.03))
@@ -40,8 +40,8 @@ def test_translations_follow_the_inverse_mapping(level: float) -> None:
 def test_ties_go_away_from_zero() -> None:
     image = torch.tensor([[[[10, 20, 30, 40]]]], dtype=torch.uint8).expand(1, 3, 1, 4)
     for shift, expected in ((0.5, [20, 30, 40, 128]), (-0.5, [128, 20, 30, 40])):
-        places = geometry.map_of((1.0, 0.0, shift, 0.0, 1.0, 0.0), (1, 4), CPU)
-        assert geometry.move(image, places)[0, 0, 0].tolist() == expected
+        mapping = geometry.map_of((1.0, 0.0, shift, 0.0, 1.0, 0.0), (1, 4), CPU)
+        assert geometry.move(image, mapping)[0, 0, 0].tolist() == expected
 
 
 def test_a_translation_beyond_the_image_leaves_grey() -> None:
@@ -53,6 +53,6 @@ def test_a_translation_beyond_the_image_leaves_grey() -> None:
 
 def test_a_quarter_turn() -> None:
     images = torch.from_numpy(kinds()[..., :HEIGHT])
-    places = geometry.map_of(geometry.rotation(90.0, (HEIGHT, HEIGHT)), (HEIGHT, HEIGHT), CPU)
+    mapping = geometry.map_of(geometry.rotation(90.0, (HEIGHT, HEIGHT)), (HEIGHT, HEIGHT), CPU)
     # the source of (x, y) is (S - 1 - y, x): what was at the right is at the top
-    assert torch.equal(geometry.move(images, places), images.rot90(1, (2, 3)))
+    assert torch.equal(geometry.move(images, mapping), images.rot90(1, (2, 3)))

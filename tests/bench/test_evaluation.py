@@ -11,9 +11,9 @@ def test_the_evaluation_is_timed_beside_its_parts(models: int) -> None:
     evaluation, forward = (
         1 / found[f"{side}_images_per_second"] for side in ("evaluation", "forward")
     )
-    assert found["share_of_limit"] == pytest.approx(forward / evaluation)
+    assert found["fraction_of_peak"] == pytest.approx(forward / evaluation)
     corruption = 1 / found["corruption_images_per_second"] / models
     assert found["overhead"] == pytest.approx(evaluation / (forward + corruption))
-    assert 0 < found["share_of_limit"] < 1.5
+    assert 0 < found["fraction_of_peak"] < 1.5
     assert found["decoding_share_of_cores"] > 0
     assert found["environment"]["device"].startswith("cpu")

@@ -15,8 +15,8 @@ def test_a_step_is_timed_beside_a_bare_one() -> None:
     }
     assert all(rate > 0 for rate in rates.values())
     assert found["images_a_step"] == 32
-    assert found["share_of_limit"] == rates["train"] / rates["bare"]
-    assert found["labeling_share_of_limit"] == rates["labeling"] / rates["forward"]
+    assert found["fraction_of_peak"] == rates["train"] / rates["bare"]
+    assert found["labeling_fraction_of_peak"] == rates["labeling"] / rates["forward"]
     assert found["randaugment_speedup"] == rates["randaugment"] / rates["timm_randaugment"]
 
 

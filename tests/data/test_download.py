@@ -167,7 +167,7 @@ def test_a_data_set_of_packed_archives(
     place.server.files["/c.tar.gz"] = gzip.compress(CONTENT, 1)[:5000]
     made = {
         name: DataSet(
-            title="", images=1, classes=1, source="", places=[], folder="sub",
+            title="", images=1, classes=1, source="", locations=[], folder="sub",
             archives=[place.archive(None, f"{name}.tar.gz")], get="look at it",
         )
         for name in "bc"

@@ -26,7 +26,7 @@ def test_the_images_are_those_of_the_parts_in_their_order(parts: list[Source]) -
     joined = JoinedSource(parts, labeled=True)
     rows = [(part, row) for part in range(3) for row in range(6)]
     assert len(joined) == len(joined.ids) == len(rows)
-    assert [joined.place(index) for index in range(18)] == rows
+    assert [joined.locate(index) for index in range(18)] == rows
     assert list(joined.ids) == [f"{part}/{parts[part].ids[row]}" for part, row in rows]
     assert joined.ids[5:13] == list(joined.ids)[5:13]
     assert joined.ids[0] == "0/cat/0.png"

@@ -63,11 +63,11 @@ def test_intervals_and_paired_changes() -> None:
     assert low < one.value < high
     found = change(other, one)
     assert found.value == pytest.approx(other.value - one.value)
-    assert found.sure
+    assert found.significant
     assert found.better
     assert found.images == 90
     assert found.interval.high - found.interval.low < high - low  # the resamples are shared
-    assert not change(one, one).sure
+    assert not change(one, one).significant
 
 
 def test_through_the_suite(tiny_run: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_safetensors_and_torch_files_are_one_model(trained: nn.Module, tmp_path:
     torch.save(trained.state_dict(), tmp_path / "m.bin")
     model = load(tmp_path / "m.safetensors")
     check(model, trained)
-    assert model.weights == load(tmp_path / "m.bin").weights
+    assert model.weights_hash == load(tmp_path / "m.bin").weights_hash
     assert model.results.parent == Path("results")
     assert model.results.name.startswith("m-test_resnet-")
 
@@ -109,10 +109,10 @@ def test_safetensors_and_torch_files_are_one_model(trained: nn.Module, tmp_path:
 def test_timm_takes_the_weights_of_a_file(trained: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     safetensors.torch.save_file(trained.state_dict(), path)
-    model = load_model("timm:test_resnet.r160_in1k", "cpu", ModelOptions(weights=path))
+    model = load_model("timm:test_resnet.r160_in1k", "cpu", ModelOptions(weights_file=path))
     check(model, trained)
     other = load(path, "test_resnet.r160_in1k")  # the same model by another name
-    assert (model.name, model.weights) == (other.name, other.weights)
+    assert (model.name, model.weights_hash) == (other.name, other.weights_hash)
     assert model.results == other.results
     assert model.preprocessing.image_size == 160
 
@@ -133,7 +133,7 @@ def test_other_weights_or_another_architecture_have_other_results(tmp_path: Path
     options = ModelOptions(arch=ARCH)
     first, second = load_models(found, torch.device("cpu"), options)
     assert first.results != second.results
-    assert first.weights != second.weights
+    assert first.weights_hash != second.weights_hash
     assert (first.name, second.name) == ("a/m.pt", "b/m.pt")
     with pytest.raises(NsbenchError, match=r"the model a/m\.pt is named twice"):
         load_models([found[0], found[0]], torch.device("cpu"), options)
@@ -146,7 +146,7 @@ def test_architectures_of_the_same_tensors_differ(tmp_path: Path) -> None:
         load(tmp_path / "m.pt", "tf_efficientnet_b0"),
         load(tmp_path / "m.pt", "efficientnet_b0"),
     )
-    assert there.weights != here.weights
+    assert there.weights_hash != here.weights_hash
 
 
 def test_names_of_the_authors_become_those_of_timm(tmp_path: Path) -> None:

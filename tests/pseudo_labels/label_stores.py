@@ -70,7 +70,7 @@ def linear_teacher(size: int = 5, seed: int = 0, dropout: float = 0.0) -> Classi
         num_classes=size,
         classes=tuple(f"class {index}" for index in range(size)),
         preprocessing=Preprocessing(image_size=8),
-        weights=f"{seed}" * 64,
+        weights_hash=f"{seed}" * 64,
         results=Path("unused"),
     )
 

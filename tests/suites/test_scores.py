@@ -122,11 +122,11 @@ def test_a_change_is_paired() -> None:
     better = Metric("m", base.ids, scores + RNG.normal(1, 0.5, 200), True)
     found = change(better, base)
     assert found.value == pytest.approx(1, abs=0.1)
-    assert found.sure
+    assert found.significant
     assert found.better
     assert found.interval.high - found.interval.low < 0.3  # against about 5.5 unpaired
     assert not change(base, better).better
-    assert not change(base, base).sure
+    assert not change(base, base).significant
     with pytest.raises(NsbenchError, match="different images"):
         change(better, Metric("m", tuple(map(str, range(1, 201))), scores, True))
 
@@ -134,10 +134,10 @@ def test_a_change_is_paired() -> None:
 def test_a_change_on_a_handful_of_images_is_never_sure() -> None:
     few = tuple(map(str, range(19)))
     base = Metric("m", few, np.zeros(19), True)
-    assert not change(Metric("m", few, np.full(19, 100.0), True), base).sure
+    assert not change(Metric("m", few, np.full(19, 100.0), True), base).significant
     many = (*few, "19")
     base = Metric("m", many, np.zeros(20), True)
-    assert change(Metric("m", many, np.full(20, 100.0), True), base).sure
+    assert change(Metric("m", many, np.full(20, 100.0), True), base).significant
 
 
 def test_a_broken_manifest_is_one_sentence(tmp_path: Path) -> None:

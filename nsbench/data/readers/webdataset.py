@@ -41,10 +41,10 @@ def shard_files(source: str) -> list[Path]:
 
     Raises NsbenchError naming the first shard that is missing.
     """
-    found = _BRACES.search(source)
-    if not found:
+    braces = _BRACES.search(source)
+    if not braces:
         return sorted(Path(source).expanduser().glob("*.tar"))
-    first, last = found.groups()
+    first, last = braces.groups()
     numbers = [f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)]
     shards = [Path(_BRACES.sub(number, source, count=1)).expanduser() for number in numbers]
     missing = [shard for shard in shards if not shard.is_file()]
@@ -69,20 +69,20 @@ class ShardSource:
             )
         self.name, self._shards = name, shards
         self.ids = _ids(samples, shards)
-        places = [(sample.shard, sample.offset, sample.size) for sample in samples]
-        self._places = np.array(places, dtype=np.int64)
+        spans = [(sample.shard, sample.offset, sample.size) for sample in samples]
+        self._spans = np.array(spans, dtype=np.int64)
         self.labels = _labels(samples, self.ids, name)
         self.classes = listed_classes(shards[0].parent, self.labels, label_space)
         labels = None if self.labels is None else self.labels.tolist()
         stats = [(shard.name, shard.stat().st_mtime_ns) for shard in shards]
-        self.version = fingerprint([stats, self._places[:, 2].tolist(), labels])
+        self.version = fingerprint([stats, self._spans[:, 2].tolist(), labels])
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def image(self, index: int) -> Image.Image:
         """RGB image as stored."""
-        shard, offset, size = self._places[index].tolist()
+        shard, offset, size = self._spans[index].tolist()
         content = read_at(self._shards[shard], offset, size)
         return decode(io.BytesIO(content), f"{self.ids[index]} in {self._shards[shard]}")
 
