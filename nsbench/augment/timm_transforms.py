@@ -19,8 +19,6 @@ from nsbench.data.transforms import center_crop, to_array
 from nsbench.util.errors import NsbenchError
 
 Transform = Callable[[Image.Image], Image.Image]
-
-
 TrainingTransform = Callable[[Image.Image, int], NDArray[np.uint8]]
 
 

@@ -48,7 +48,8 @@ def bench_eval(
 
     Returns images a second and model of each side, forward over evaluation as `fraction_of_peak`,
     and evaluation over forward plus corruption as `overhead`; and the share of all cores that
-    reading JPEG files keeps busy, with its images a second. Raises NsbenchError for an unknown name.
+    reading JPEG files keeps busy, with its images a second.
+    Raises NsbenchError for an unknown name.
     """
     options = make_options(device=device, batch_size=batch_size, precision=precision)
     seconds = {"evaluation": 0.0, "forward": 0.0, "corruption": 0.0}

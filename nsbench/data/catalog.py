@@ -53,6 +53,12 @@ class DataSet(Config):
     archives: list[Archive] = Field(default=[])
     get: str = ""
 
+    @property
+    def gigabytes(self) -> float | None:
+        """Size of all archives, None where one is not published or there is none."""
+        sizes = [archive.gigabytes for archive in self.archives]
+        return sum(size for size in sizes if size) if sizes and all(sizes) else None
+
 
 _roots: list[Path] | None = None
 

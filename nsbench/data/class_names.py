@@ -1,4 +1,4 @@
-"""Class names and labels from what lies around images: folders' names and lists of names."""
+"""Class names: from folders' names and lists, those of ImageNet, and the same class elsewhere."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,3 +55,16 @@ def listed_classes(
             f"go up to {labels.max()}: correct it, or remove it"
         )
     return classes
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """The WordNet ids of the 1,000 classes of ImageNet-1k in the usual order."""
+    from timm.data import ImageNetInfo  # with torch, which those who only name sources do without
+
+    return tuple(ImageNetInfo().label_names())
+
+
+def match_classes(wanted: Sequence[str], known: Sequence[str]) -> NDArray[np.int64]:
+    """Where each wanted class stands in `known` by name, int64 (N,); -1 for one that does not."""
+    position = {name: index for index, name in enumerate(known)}
+    return np.array([position.get(name, -1) for name in wanted], dtype=np.int64)

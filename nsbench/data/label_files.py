@@ -1,7 +1,6 @@
 """Labels from elsewhere: sets of labels as ImageNet-ReaL has them, and lists of files."""
 
 import re
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.data.class_names import by_name
+from nsbench.data.class_names import by_name, imagenet_classes, match_classes
 from nsbench.data.spec import Source
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, read_json
 
 REAL = "real"
+VALIDATION_IMAGES = 50_000
+"""Of ImageNet-1k."""
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})(?!\d)")
 
 
@@ -84,12 +85,10 @@ def of_classes(source: Source, classes: tuple[str, ...]) -> RelabeledSource:
     Raises NsbenchError if it is unlabeled, or has no image of one of the classes.
     """
     labels = labels_of(source, "a choice of its classes")
-    known = source.classes or _imagenet_classes()
-    number_of = {name: number for number, name in enumerate(classes)}
-    numbers = np.array([number_of.get(name, -1) for name in known])
+    known = source.classes or imagenet_classes()
     if np.max(labels, initial=0) >= len(known):
         raise NsbenchError(f"{source.name} has labels beyond the {len(known)} of ImageNet-1k")
-    labels = numbers[labels]
+    labels = match_classes(known, classes)[labels]
     missing = sorted(set(range(len(classes))) - set(labels.tolist()))
     if missing:
         raise NsbenchError(
@@ -149,7 +148,7 @@ def _with_sets(source: Source, labels: str, label_space: str) -> RelabeledSource
         raise NsbenchError(f"{labels} has no label for any image of {source.name}")
     chosen = tuple(tuple(sets[numbers[row] - 1]) for row in rows)
     first = np.array([labels[0] for labels in chosen], dtype=np.int64)
-    classes = _imagenet_classes() if label_space == "names" else None
+    classes = imagenet_classes() if label_space == "names" else None
     return RelabeledSource(source, np.array(rows, dtype=np.int64), classes, first, chosen)
 
 
@@ -164,20 +163,23 @@ def _number(name: str, where: str) -> int:
 
 
 def _sets(labels: str) -> list[list[int]]:
-    path = _timm_file("imagenet_real_labels.json") if labels == REAL else Path(labels).expanduser()
+    if labels == REAL:
+        return _shipped_real()
+    path = Path(labels).expanduser()
     sets = read_json(path)
     if not isinstance(sets, list) or not all(_is_set(entry) for entry in sets):
         raise NsbenchError(f"{path} is no list of lists of ImageNet-1k class numbers, as ReaL's is")
     return sets
 
 
+def _shipped_real() -> list[list[int]]:
+    """The labels of ImageNet-ReaL that timm ships, in the order of the validation images."""
+    from timm.data import RealLabelsImagenet  # slow to import
+
+    names = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, VALIDATION_IMAGES + 1)]
+    labels = RealLabelsImagenet(names).real_labels
+    return [labels[name] for name in names]
+
+
 def _is_set(entry: Any) -> bool:
     return isinstance(entry, list) and all(type(c) is int and 0 <= c < 1000 for c in entry)
-
-
-def _imagenet_classes() -> tuple[str, ...]:
-    return tuple(_timm_file("imagenet_synsets.txt").read_text().split())
-
-
-def _timm_file(name: str) -> Path:
-    return Path(str(resources.files("timm.data") / "_info" / name))

@@ -10,18 +10,17 @@ import tarfile
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import cached_while_unchanged
 from nsbench.util.progress import say
 
 LARGE = 2**30  # bytes; to read the list of members of such an archive takes a while
-
-
 _PACKED = {".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"}
 
 
@@ -74,14 +73,13 @@ def read_at(archive: Path, offset: int, size: int) -> bytes:
 def index_of(archive: Path) -> Index:
     """The index of an archive, read when first asked for. Raises NsbenchError as `read_index`."""
     try:
-        stat = archive.stat()
+        return _kept_index(archive)
     except OSError as error:
         raise NsbenchError(f"cannot read {archive}: {error.strerror}") from error
-    return _kept(archive, stat.st_mtime_ns, stat.st_size)
 
 
-@lru_cache(maxsize=16)
-def _kept(archive: Path, _time: int, _size: int) -> Index:
+@cached_while_unchanged(16)
+def _kept_index(archive: Path) -> Index:
     return read_index(archive)
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nsbench.data.class_names import match_classes
 from nsbench.data.open import Source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import normalize
@@ -85,12 +86,12 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
             'source = { source = "…", label_space = "indices" } in the suite if the labels of its '
             "images are the model's indices"
         )
-    position = {name: index for index, name in enumerate(model.classes)}
-    unknown = [name for name in source.classes if name not in position]
-    if unknown:
+    outputs = match_classes(source.classes, model.classes)
+    if (outputs < 0).any():
+        unknown = source.classes[int(outputs.argmin())]
         raise NsbenchError(
-            f"the class '{unknown[0]}' of {source.name} is not known to {model.name}"
-            f"{nearest(unknown[0], model.classes)}; rename or remove its folder, or write source = "
+            f"the class '{unknown}' of {source.name} is not known to {model.name}"
+            f"{nearest(unknown, model.classes)}; rename or remove its folder, or write source = "
             '{ source = "…", label_space = "indices" } where labels are the model\'s indices'
         )
-    return np.array([position[name] for name in source.classes])
+    return outputs

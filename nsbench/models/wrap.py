@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.data import ImageNetInfo
 from torch import nn
 
+from nsbench.data.class_names import imagenet_classes
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import RESULTS, Classifier
 from nsbench.models.options import ModelOptions
@@ -53,7 +53,7 @@ def wrap_module(
     )
     model.num_classes = _count_outputs(model, device)
     names = options.class_names(name, model.num_classes)
-    model.classes = names or _imagenet_classes(model.num_classes)
+    model.classes = names or (imagenet_classes() if model.num_classes == 1000 else None)
     return model
 
 
@@ -83,10 +83,6 @@ def _results(label: str, weights_hash: str, options: ModelOptions) -> Path:
     # The hash keeps apart what a report would otherwise take for one model.
     plain = re.sub(r"[^A-Za-z0-9_.=+]+", "-", label).strip("-.")
     return RESULTS / f"{plain}-{fingerprint([weights_hash, options.replaced])[:8]}"
-
-
-def _imagenet_classes(num_classes: int) -> tuple[str, ...] | None:
-    return tuple(ImageNetInfo().label_names()) if num_classes == 1000 else None
 
 
 def _count_outputs(model: Classifier, device: torch.device) -> int:

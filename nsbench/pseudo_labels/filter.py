@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from nsbench.data.class_names import match_classes
 from nsbench.models import Classifier, load_model
 from nsbench.recipes.recipe import PseudoLabels
 from nsbench.util.config import nearest
@@ -25,27 +28,28 @@ def load_filter(
         model = load_model(settings.filter, str(device))
     except NsbenchError as error:
         raise NsbenchError(f"pseudo_labels.filter: {error}") from error
-    columns = torch.tensor(_columns(model, classes), device=device)
+    columns = torch.from_numpy(_columns(model, classes)).to(device)
     module = nn.Sequential(model.module, _Columns(columns)).eval()
     return replace(model, module=module, num_classes=len(classes), classes=classes)
 
 
-def _columns(model: Classifier, classes: tuple[str, ...]) -> list[int]:
+def _columns(model: Classifier, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """The model's output for each class of the recipe."""
     if classes == tuple(map(str, range(model.num_classes))):
-        return list(range(model.num_classes))  # labels are bare indices
+        return np.arange(model.num_classes)  # labels are bare indices
     if model.classes is None:
         raise NsbenchError(
             f"pseudo_labels.filter is {model.name}, the names of whose {model.num_classes} classes "
             "are not known: name a model that nsbench trained on these classes"
         )
-    position = {name: index for index, name in enumerate(model.classes)}
-    unknown = [name for name in classes if name not in position]
-    if unknown:
+    columns = match_classes(classes, model.classes)
+    if (columns < 0).any():
+        unknown = classes[int(columns.argmin())]
         raise NsbenchError(
-            f"pseudo_labels.filter is {model.name}, which does not know the class '{unknown[0]}'"
-            f"{nearest(unknown[0], position)}; name a model of the recipe's classes"
+            f"pseudo_labels.filter is {model.name}, which does not know the class '{unknown}'"
+            f"{nearest(unknown, model.classes)}; name a model of the recipe's classes"
         )
-    return [position[name] for name in classes]
+    return columns
 
 
 class _Columns(nn.Module):

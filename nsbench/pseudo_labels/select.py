@@ -23,7 +23,6 @@ from nsbench.util.randomness import INCREMENT, splitmix64, stable_hash
 EDGES = np.arange(101) / 100
 """Lower edges of the bins that confidences are counted in."""
 
-
 Counts = NDArray[np.int64]
 
 

@@ -4,8 +4,6 @@ Parquet encodes its pages and has to decode a whole one for a single row; an unc
 holds each column as the array that it is in memory, so that a row anywhere costs one page.
 """
 
-import os
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import written_whole
+from nsbench.util.files import cached_while_unchanged, written_whole
 
 SHARD_SIZE = 8192
 """Images of a shard; the last one of a store may have fewer."""
@@ -107,16 +105,12 @@ def read_shard(path: Path, count: int) -> Shard:
 def held_shard(path: Path, count: int) -> Shard:
     """As `read_shard`, but kept mapped for later calls, like the 255 others last asked for."""
     try:
-        changed = os.stat(path).st_mtime_ns
+        return _held(path, count)
     except OSError as error:
         raise _broken(path) from error
-    return _held(path, count, changed)
 
 
-@lru_cache(maxsize=OPEN_SHARDS)
-def _held(path: Path, count: int, _: int) -> Shard:
-    # kept here and not in a store, so that stores can be sent to worker processes
-    return read_shard(path, count)
+_held = cached_while_unchanged(OPEN_SHARDS)(read_shard)
 
 
 def _mapped(path: Path) -> Shard:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsbench.metrics.change import Metric
+from nsbench.metrics.verdict import Judged
 from nsbench.reporting.results import (
     Entry,
     comparable,
     generation_entry,
     headline,
+    headline_changes,
     suite_names,
 )
 from nsbench.reporting.score_tables import model_row, suite_columns
@@ -32,6 +34,11 @@ class Ablation:
     def models(self) -> list[Entry]:
         """The run's own, and the variants'."""
         return [self.base, *(entry for entry, _ in self.rows)]
+
+    @property
+    def changes(self) -> list[dict[str, Judged]]:
+        """The changes of these models against the run's own, by suite, judged as one table."""
+        return headline_changes(self.base, self.models)
 
     @property
     def headlines(self) -> dict[str, Metric]:
@@ -87,9 +94,10 @@ def ablation_table(ablation: Ablation) -> Table:
     The data are records as `summary_table` has them, with the variant's name and settings.
     """
     base, names = ablation.base, list(ablation.headlines)
-    rows, data, notes = [model_row(base, base, names)[0]], [], []
-    for entry, changed in ablation.rows:
-        cells, record = model_row(entry, base, names)
+    changes = ablation.changes
+    rows, data, notes = [model_row(base, base, names, changes[0])[0]], [], []
+    for (entry, changed), judged in zip(ablation.rows, changes[1:], strict=True):
+        cells, record = model_row(entry, base, names, judged)
         rows.append(cells)
         notes.append(f"{entry.name}: {', '.join(changed)}")
         assert entry.folder

@@ -1,14 +1,13 @@
 """Two models side by side: where the second is better, by how much, and how surely."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from nsbench.metrics.change import Change, Metric, changes
-from nsbench.metrics.intervals import Estimate, benjamini_hochberg, error_consistency
+from nsbench.metrics.change import Metric, change, changes
+from nsbench.metrics.intervals import Estimate, error_consistency
+from nsbench.metrics.verdict import RULE, Judged, judge
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.score_tables import change_text
 from nsbench.reporting.tables import Table
@@ -16,12 +15,6 @@ from nsbench.run_folder import generation_folders, is_run
 from nsbench.suites.base import SuiteScores
 from nsbench.util.errors import NsbenchError
 
-LEVEL = 0.05
-EXPLANATION = (
-    "Better or worse: the paired 95% interval of the change excludes zero, and its p-value, "
-    "adjusted for the number of rows (Benjamini-Hochberg), is below 0.05. p: McNemar's test for "
-    "accuracies, else the bootstrap."
-)
 KAPPA = "κ: whether both models err on the same images; 0 as by chance, 1 on exactly the same."
 REFUSED = (
     "is left out: the two models were evaluated on different images or by different protocols; "
@@ -33,42 +26,34 @@ REFUSED = (
 class Row:
     """One metric of model A and model B, and its change from A to B.
 
-    part: the corruption or perturbation, empty for a suite's headline. adjusted_p: the change's
-    p-value, adjusted for all rows of the table. kappa: the error consistency on accuracy suites.
+    part: the corruption or perturbation, empty for a suite's headline. judged: the change, with all
+    rows of the table in mind. kappa: the error consistency on accuracy suites.
     """
 
     suite: str
     part: str
     a: Metric
     b: Metric
-    change: Change
-    adjusted_p: float
+    judged: Judged
     kappa: Estimate | None = None
-
-    @property
-    def verdict(self) -> str:
-        """Whether B is `better` or `worse`; `undecided` unless interval and p-value both say so."""
-        if not self.change.significant or self.adjusted_p >= LEVEL:
-            return "undecided"
-        return "better" if self.change.better else "worse"
 
     def record(self) -> dict[str, Any]:
         """The row as one flat record; values in percent, without a kappa None."""
-        kappa = self.kappa
+        kappa, change = self.kappa, self.judged.change
         return {
             "suite": self.suite,
             "part": self.part,
             "metric": self.a.name,
             "higher_is_better": self.a.higher_is_better,
-            "images": self.change.images,
+            "images": change.images,
             "a": self.a.value,
             "b": self.b.value,
-            "change": self.change.value,
-            "low": self.change.interval.low,
-            "high": self.change.interval.high,
-            "p": self.change.p_value,
-            "adjusted_p": self.adjusted_p,
-            "verdict": self.verdict,
+            "change": change.value,
+            "low": change.interval.low,
+            "high": change.interval.high,
+            "p": change.p_value,
+            "adjusted_p": self.judged.adjusted_p,
+            "verdict": self.judged.verdict,
             "kappa": kappa.value if kappa else None,
             "kappa_low": kappa.interval.low if kappa else None,
             "kappa_high": kappa.interval.high if kappa else None,
@@ -103,7 +88,7 @@ class Comparison:
         rows = [
             [row.suite, _metric_text(row), *_cells(row), _kappa_text(row)] for row in self.headlines
         ]
-        explained = [EXPLANATION] if rows else []
+        explained = [RULE] if rows else []
         explained += [KAPPA] if any(row.kappa for row in self.headlines) else []
         first = Table(title, columns, rows, notes=[*explained, *self.notes])
         return [first, *(self._parts_table(*item) for item in self.parts.items())]
@@ -128,7 +113,7 @@ def compare(a: Path, b: Path, suites: Sequence[str] | None = None) -> Comparison
     names = (first.name, second.name) if first.name != second.name else (str(a), str(b))
     chosen, notes = _choose(list(zip(names, (first, second), strict=True)), suites)
     pairs = [(first.scores[suite], second.scores[suite]) for suite in chosen]
-    headlines = _adjusted([_headline(*pair) for pair in pairs])
+    headlines = _headlines(pairs)
     parts = {pair[0].suite.name: _parts(*pair) for pair in pairs if pair[0].parts}
     return Comparison(*names, headlines, parts, notes)
 
@@ -161,25 +146,25 @@ def _choose(
     return [suite for suite in asked if suite not in {*lacking, *outdated}], notes
 
 
-def _headline(a: SuiteScores, b: SuiteScores) -> Row:
-    before, after = headline(a), headline(b)
-    kappa = None
-    if a.suite.compares_errors:
-        kappa = error_consistency(before.scores > 0, after.scores > 0)
-    [difference] = changes([after], [before])
-    return Row(a.suite.name, "", before, after, difference, difference.p_value, kappa)
+def _headlines(pairs: Sequence[tuple[SuiteScores, SuiteScores]]) -> list[Row]:
+    """A row for each suite, of the two models' scores on it."""
+    judged = judge([change(headline(b), headline(a)) for a, b in pairs])
+    return [
+        Row(a.suite.name, "", headline(a), headline(b), change, _kappa(a, b))
+        for (a, b), change in zip(pairs, judged, strict=True)
+    ]
+
+
+def _kappa(a: SuiteScores, b: SuiteScores) -> Estimate | None:
+    if not a.suite.compares_errors:
+        return None
+    return error_consistency(headline(a).scores > 0, headline(b).scores > 0)
 
 
 def _parts(a: SuiteScores, b: SuiteScores) -> list[Row]:
-    differences = changes(list(b.parts.values()), list(a.parts.values()))
-    rows = zip(a.parts, differences, strict=True)
-    return _adjusted([Row(a.suite.name, n, a.parts[n], b.parts[n], d, d.p_value) for n, d in rows])
-
-
-def _adjusted(rows: list[Row]) -> list[Row]:
-    """Rows of one table with their p-values adjusted for each other."""
-    values = benjamini_hochberg(np.array([row.change.p_value for row in rows]))
-    return [replace(row, adjusted_p=float(p)) for row, p in zip(rows, values, strict=True)]
+    judged = judge(changes(list(b.parts.values()), list(a.parts.values())))
+    rows = zip(a.parts, judged, strict=True)
+    return [Row(a.suite.name, name, a.parts[name], b.parts[name], j) for name, j in rows]
 
 
 def _metric_text(row: Row) -> str:
@@ -188,8 +173,9 @@ def _metric_text(row: Row) -> str:
 
 def _cells(row: Row) -> list[str]:
     values = [f"{metric.value:.1f}" for metric in (row.a, row.b)]
-    p_values = [_p_text(p) for p in (row.change.p_value, row.adjusted_p)]
-    return [*values, change_text(row.change), *p_values, row.verdict]
+    change = row.judged.change
+    p_values = [_p_text(p) for p in (change.p_value, row.judged.adjusted_p)]
+    return [*values, change_text(change), *p_values, row.judged.verdict]
 
 
 def _p_text(p_value: float) -> str:

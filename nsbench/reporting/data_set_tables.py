@@ -35,7 +35,6 @@ def _short(entry: dict[str, Any]) -> str:
 
 def _entry(name: str) -> dict[str, Any]:
     entry, path = data_set(name), find(name)
-    sizes = [archive.gigabytes for archive in entry.archives]
     return {
         "name": name,
         "title": entry.title,
@@ -45,7 +44,7 @@ def _entry(name: str) -> dict[str, Any]:
         "suites": [suite for suite, uses in _uses().items() if PREFIX + name in uses],
         "how_to_get": how_to_get(name),
         "archives": [archive.url for archive in entry.archives],
-        "gigabytes": sum(size for size in sizes if size) if all(sizes) and sizes else None,
+        "gigabytes": entry.gigabytes,
         "source": entry.source,
     }
 

@@ -2,21 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from nsbench.metrics.change import Change
+from nsbench.metrics.verdict import RULE
 from nsbench.reporting import figures
 from nsbench.reporting.ablations import ablation_table, ablations
 from nsbench.reporting.labels import COLUMNS, FEW, cell_text, class_records, labels_svg
 from nsbench.reporting.results import (
     Entry,
-    change_from,
     collect,
     headline,
+    headline_changes,
     suite_names,
     suites_by_kind,
 )
@@ -47,15 +46,8 @@ def _environment() -> Environment:
     made = Environment(
         loader=loader, autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(metric=metric_text, change=change_text, verdict=verdict, cell=cell_text)
+    made.filters.update(metric=metric_text, change=change_text, cell=cell_text)
     return made
-
-
-def verdict(difference: Change | None) -> str:
-    """CSS class of a change: better or worse where the interval excludes zero."""
-    if difference is None or not difference.significant:
-        return "open"
-    return "better" if difference.better else "worse"
 
 
 def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
@@ -71,8 +63,8 @@ def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
         "metrics": _first(entries, "metrics"),
         "calibration": {n: t.get("calibration", {}) for n, t in _first(entries, "tables").items()},
         "headline": headline,
-        "change_from": partial(change_from, base),
-        "change_between": change_from,
+        "changes": headline_changes(base, entries),
+        "rule": RULE,
         "kinds": suites_by_kind(entries),
         "figures": figures,
         "logs": _logs(entries),

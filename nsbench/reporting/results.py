@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.metrics.change import Change, Metric, change
+from nsbench.metrics.verdict import Judged, judge
 from nsbench.predictions import latest
 from nsbench.run_folder import generation_folders, is_run, run_name
 from nsbench.suites.base import SuiteScores
@@ -157,3 +158,21 @@ def change_from(base: Entry, entry: Entry, suite: str, metric: str) -> Change | 
     if not before or not after or before.ids != after.ids:
         return None
     return change(after, before)
+
+
+def headline_changes(base: Entry, entries: Sequence[Entry]) -> list[dict[str, Judged]]:
+    """For each model the change of its headline against the base's, by suite, judged as one table.
+
+    Without the suites that either was not evaluated on.
+    """
+    shown = [
+        (number, name, difference)
+        for number, entry in enumerate(entries)
+        for name, scores in entry.scores.items()
+        if (difference := change_from(base, entry, name, next(iter(scores.metrics))))
+    ]
+    rows: list[dict[str, Judged]] = [{} for _ in entries]
+    judged = judge([difference for _, _, difference in shown])
+    for (number, name, _), one in zip(shown, judged, strict=True):
+        rows[number][name] = one
+    return rows

@@ -1,10 +1,17 @@
 """Metrics and changes as tables: what `nsbench eval`, `report` and `reference` print."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nsbench.metrics.change import Change, Metric
-from nsbench.reporting.results import Entry, change_from, headline, suite_names
+from nsbench.metrics.verdict import Judged
+from nsbench.reporting.results import (
+    Entry,
+    change_from,
+    headline,
+    headline_changes,
+    suite_names,
+)
 from nsbench.reporting.tables import Table
 from nsbench.suites.base import SuiteScores
 from nsbench.suites.reference import PUBLISHED
@@ -117,12 +124,12 @@ def _calibration(scores: SuiteScores) -> list[str]:
 
 def summary_table(entries: Sequence[Entry]) -> Table:
     """A row for each model: its headline on every suite, with the change against the first."""
-    names = suite_names(entries)
-    base = entries[0]
-    model_rows = [model_row(entry, base, names) for entry in entries]
-    rows, data = [cells for cells, _ in model_rows], [record for _, record in model_rows]
+    names, base = suite_names(entries), entries[0]
+    changes = headline_changes(base, entries)
+    made = [model_row(e, base, names, row) for e, row in zip(entries, changes, strict=True)]
     columns = ["model", *suite_columns(entries, names)]
-    return Table(f"Change against {base.name}, paired 95% intervals", columns, rows, data)
+    title = f"Change against {base.name}, paired 95% intervals"
+    return Table(title, columns, [cells for cells, _ in made], [record for _, record in made])
 
 
 def suite_columns(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
@@ -131,40 +138,44 @@ def suite_columns(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
     return [f"{name}\n{titles[name]}" for name in names]
 
 
-def model_row(entry: Entry, base: Entry, names: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """A model's cells, its name and a suite each, with the changes against `base`; and as data."""
+def model_row(
+    entry: Entry, base: Entry, names: Sequence[str], changes: Mapping[str, Judged]
+) -> tuple[list[str], dict[str, Any]]:
+    """A model's cells, its name and a suite each, with its changes against `base`; and as data."""
     cells, suites = [entry.name], {}
     for name in names:
         if name not in entry.scores:
             outdated = name in entry.outdated
             cells.append("another version" if outdated else "not evaluated")
             continue
-        metric = headline(entry.scores[name])
-        key = next(iter(entry.scores[name].metrics))
-        difference = change_from(base, entry, name, key)
-        cells.append(f"{metric.name}\n{metric_text(metric)}\n{change_text(difference)}".rstrip())
-        suites[name] = _suite_data(entry.scores[name], base, entry, name)
-    return cells, {"model": entry.name, "info": _plain(entry), "suites": suites}
-
-
-def _plain(entry: Entry) -> dict[str, Any]:
+        metric, judged = headline(entry.scores[name]), changes.get(name)
+        change = change_text(judged.change) if judged else ""
+        cells.append(f"{metric.name}\n{metric_text(metric)}\n{change}".rstrip())
+        suites[name] = _suite_data(entry.scores[name], base, entry, judged)
     keys = ("generation", "arch", "parameters", "seconds")
-    return {key: entry.info[key] for key in keys if key in entry.info}
+    info = {key: entry.info[key] for key in keys if key in entry.info}
+    return cells, {"model": entry.name, "info": info, "suites": suites}
 
 
-def _suite_data(scores: SuiteScores, base: Entry, entry: Entry, name: str) -> dict[str, Any]:
-    result = {}
+def _suite_data(
+    scores: SuiteScores, base: Entry, entry: Entry, judged: Judged | None
+) -> dict[str, Any]:
+    """Every metric with its change; the headline's, which the table shows, with its verdict."""
+    data = {}
     for key, metric in scores.metrics.items():
-        difference = change_from(base, entry, name, key)
-        result[key] = metric_data(metric)
+        difference = change_from(base, entry, scores.suite.name, key)
+        data[key] = metric_data(metric)
         if difference:
-            result[key]["change"] = {
+            data[key]["change"] = {
                 "value": difference.value,
                 "interval": list(difference.interval),
                 "better": difference.better,
                 "excludes_zero": difference.significant,
             }
-    return result
+    if judged:
+        shown = data[next(iter(scores.metrics))]["change"]
+        shown |= {"adjusted_p": judged.adjusted_p, "verdict": judged.verdict}
+    return data
 
 
 def reference_table(content: dict[str, Any]) -> Table:

@@ -131,16 +131,15 @@ def _use(suite: Suite, role: str, name: str) -> dict[str, Any]:
                       "missing": not elsewhere and not path.exists(),
                       "how_to_get": "correct the path in the suite"}  # fmt: skip
     name = name.removeprefix(PREFIX)
-    entry, path = data_set(name), find(name)
-    sizes = [archive.gigabytes for archive in entry.archives]
+    entry, folder = data_set(name), find(name)
     return use | {
         "title": entry.title,
         "citation": entry.source,
-        "gigabytes": sum(size for size in sizes if size) if sizes and all(sizes) else None,
-        "path": str(path) if path else None,
-        "missing": path is None,
+        "gigabytes": entry.gigabytes,
+        "path": str(folder) if folder else None,
+        "missing": folder is None,
         "how_to_get": how_to_get(name),
-        "instead": "" if path else _instead(suite, role),
+        "instead": "" if folder else _instead(suite, role),
     }
 
 

@@ -1,18 +1,23 @@
-"""Files on disk: run folders, atomic writes, hashes and provenance."""
+"""Files on disk: written whole, read with errors for people, hashed, and kept until they change."""
 
 import hashlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar, TypeVarTuple
 
 from nsbench.util.errors import NsbenchError
 
+Ts = TypeVarTuple("Ts")
+T = TypeVar("T")
+
 TEMPORARY = ".nsbench-"
+"""How names of half-written files begin: hidden, and known to the commands that remove them."""
 
 
 @contextmanager
@@ -84,3 +89,31 @@ def sha256(content: bytes) -> str:
 def fingerprint(value: Any) -> str:
     """Hash of a JSON-like value, independent of the order of keys."""
     return sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+
+
+def cached_while_unchanged(
+    maxsize: int,
+) -> Callable[[Callable[[Path, *Ts], T]], Callable[[Path, *Ts], T]]:
+    """Keep what a function makes of a file, its first argument, until the file changes.
+
+    A change is another time or size. What is kept belongs to the function and not to an object, so
+    that objects which are sent to worker processes carry none of it. As with `lru_cache`,
+    `cache_clear()` forgets it. Calls raise OSError if the file is missing.
+    maxsize: how many results are kept, those last asked for.
+    """
+
+    def decorate(function: Callable[[Path, *Ts], T]) -> Callable[[Path, *Ts], T]:
+        @lru_cache(maxsize=maxsize)
+        def kept(path: Path, _time: int, _size: int, more: tuple[Any, ...]) -> Any:
+            return function(path, *more)
+
+        @wraps(function)
+        def current(path: Path, *more: *Ts) -> T:
+            stat = os.stat(path)
+            value: T = kept(path, stat.st_mtime_ns, stat.st_size, more)
+            return value
+
+        current.cache_clear = kept.cache_clear  # type: ignore[attr-defined]
+        return current
+
+    return decorate

@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 def test_every_entry_can_be_had_and_refers_to_others() -> None:
     for name, entry in data_sets().items():
         assert entry.archives or entry.get, name
-        assert entry.places or entry.base, name
+        assert entry.locations or entry.base, name
         for other in (entry.base, entry.changed_from):
             assert other is None or other in data_sets()
         assert len({archive.name for archive in entry.archives}) == len(entry.archives)

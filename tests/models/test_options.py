@@ -32,10 +32,10 @@ def checkpoint(tmp_path: Path) -> str:
         (["timm:a"], {"arch": "resnet18"}, "--arch resnet18 is the architecture of a checkpoint"),
         (
             ["run"],
-            {"weights": "f.pth"},
+            {"weights_file": "f.pth"},
             "--weights f.pth is loaded into one model timm:NAME, but none",
         ),
-        (["timm:a", "timm:b"], {"weights": "f.pth"}, "but 2 of the models named are such"),
+        (["timm:a", "timm:b"], {"weights_file": "f.pth"}, "but 2 of the models named are such"),
         (["run", "linear:digits"], {"classes": "c.txt"}, "--classes c.txt names the outputs of a"),
     ],
 )

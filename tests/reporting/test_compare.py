@@ -76,7 +76,7 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def verdicts(found: Comparison) -> dict[str, str]:
-    return {row.suite: row.verdict for row in found.headlines}
+    return {row.suite: row.judged.verdict for row in found.headlines}
 
 
 def test_each_suite_has_its_verdict(two: tuple[Path, Path]) -> None:
@@ -84,7 +84,7 @@ def test_each_suite_has_its_verdict(two: tuple[Path, Path]) -> None:
     assert (found.a, found.b) == ("old", "new")
     assert verdicts(found) == {"plain": "better", "c": "undecided", "f": "undecided"}
     assert verdicts(compare(two[1], two[0]))["plain"] == "worse"
-    assert {row.part: row.verdict for row in found.parts["c"]} == {
+    assert {row.part: row.judged.verdict for row in found.parts["c"]} == {
         "fog": "better", "snow": "worse", "frost": "undecided"
     }  # fmt: skip
     assert list(found.parts) == ["c"]
@@ -93,19 +93,19 @@ def test_each_suite_has_its_verdict(two: tuple[Path, Path]) -> None:
 def test_rows_are_the_scores_and_their_paired_change(two: tuple[Path, Path]) -> None:
     before, after = (score(next((folder / "plain").iterdir())) for folder in two)
     row = next(row for row in compare(*two).headlines if row.suite == "plain")
-    assert row.change == change(after.metrics["top1"], before.metrics["top1"])
+    assert row.judged.change == change(after.metrics["top1"], before.metrics["top1"])
     right = [scores.metrics["top1"].scores > 0 for scores in (before, after)]
     assert row.kappa == error_consistency(*right)
     only_b = int((right[1] & ~right[0]).sum())
-    assert row.change.p_value == pytest.approx(stats.binomtest(0, only_b).pvalue)
+    assert row.judged.change.p_value == pytest.approx(stats.binomtest(0, only_b).pvalue)
 
 
 def test_p_values_are_adjusted_for_the_rows_of_their_table(two: tuple[Path, Path]) -> None:
     found = compare(*two)
     for table in (found.headlines, found.parts["c"]):
-        adjusted = stats.false_discovery_control([row.change.p_value for row in table])
-        assert [row.adjusted_p for row in table] == pytest.approx(adjusted)
-    assert found.headlines[0].adjusted_p > found.headlines[0].change.p_value
+        adjusted = stats.false_discovery_control([row.judged.change.p_value for row in table])
+        assert [row.judged.adjusted_p for row in table] == pytest.approx(adjusted)
+    assert found.headlines[0].judged.adjusted_p > found.headlines[0].judged.change.p_value
 
 
 def test_a_chance_find_among_many_is_undecided(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_chance_find_among_many_is_undecided(tmp_path: Path) -> None:
     a = evaluated(tmp_path / "a", "old", {})
     b = evaluated(tmp_path / "b", "new", {"f": 6 / COUNT})
     alone, beside = compare(a, b, ["f"]), compare(a, b)
-    assert alone.headlines[0].change.p_value == pytest.approx(2 / 2**6)
+    assert alone.headlines[0].judged.change.p_value == pytest.approx(2 / 2**6)
     assert verdicts(alone)["f"] == "better"
     assert verdicts(beside)["f"] == "undecided"
 

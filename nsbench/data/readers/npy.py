@@ -1,7 +1,6 @@
 """Images in NumPy arrays, mapped into memory and never unpickled."""
 
 import os
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from nsbench.data.class_names import listed_classes
 from nsbench.data.tar_index import TarPath
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import fingerprint, sha256
+from nsbench.util.files import cached_while_unchanged, fingerprint, sha256
 
 
 def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
@@ -19,31 +18,25 @@ def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
 
     Raises NsbenchError naming the file if that cannot be.
     """
-    archive = path.archive if isinstance(path, TarPath) else path
     try:
-        return _map(path, archive.stat().st_mtime_ns)
+        if isinstance(path, TarPath):
+            return _mapped_inside(path.archive, path)
+        return _mapped(path)
     except (OSError, ValueError, EOFError) as error:
         raise NsbenchError(
             f"{path} cannot be read ({first_line(error)}): remove it and make or fetch it again"
         ) from error
 
 
-@lru_cache(maxsize=64)
-def _map(path: Path | TarPath, _: int) -> NDArray[np.uint8]:
-    # kept here and not in an object, so that objects sent to worker processes hold no pixels
-    array: NDArray[np.uint8]
-    if isinstance(path, TarPath):
-        array = _map_inside(path)
-    else:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not array.size:
-        raise ValueError("it is empty")
-    return array
+@cached_while_unchanged(64)
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    return _filled(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _map_inside(path: TarPath) -> NDArray[np.uint8]:
+@cached_while_unchanged(64)
+def _mapped_inside(archive: Path, path: TarPath) -> NDArray[np.uint8]:
     start, size = path.span()
-    with path.archive.open("rb") as file:
+    with archive.open("rb") as file:
         file.seek(start)
         major, _ = np.lib.format.read_magic(file)
         if major not in (1, 2):
@@ -54,7 +47,13 @@ def _map_inside(path: TarPath) -> NDArray[np.uint8]:
     if kind.hasobject or offset + kind.itemsize * np.prod(shape, dtype=np.int64) > start + size:
         raise ValueError("it holds pickled objects, or ends too early")
     order = "F" if fortran else "C"
-    return np.memmap(path.archive, kind, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]
+    return _filled(np.memmap(archive, kind, "r", offset, shape, order))  # type: ignore[call-overload]
+
+
+def _filled(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if not array.size:
+        raise ValueError("it is empty")
+    return array
 
 
 class ArraySource:

@@ -15,11 +15,13 @@ def file_of_split(folder: Path, split: str | None, ending: str) -> Path:
     return folder / f"{split}{ending}"
 
 
-def _numbered(path: Path, ending: str, count: int) -> list[str]:
+def numbered_ids(path: Path, ending: str, count: int) -> list[str]:
+    """Ids of the images of a file: `train-00000000` and so on."""
     stem = path.name.removesuffix(ending).removesuffix(".mat")
     return [f"{stem}-{index:08d}" for index in range(count)]
 
 
-def _version(path: Path) -> str:
+def file_version(path: Path) -> str:
+    """A hash that changes with the file, without reading it."""
     stat = path.stat()
     return fingerprint([path.name, stat.st_size, stat.st_mtime_ns])

@@ -1,20 +1,16 @@
 """STL-10 in the binary files that its authors released."""
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.data.readers.split_files import _numbered, _version
-from nsbench.data.readers.svhn import Pixels
+from nsbench.data.readers.split_files import file_version, numbered_ids
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import fingerprint
+from nsbench.util.files import cached_while_unchanged, fingerprint
 
 STL10 = "_X.bin"
-
-
 STL10_SHAPE = (3, 96, 96)  # channels, columns, rows
 
 
@@ -29,16 +25,16 @@ class Stl10Source:
 
     def __init__(self, path: Path, label_space: str = "names") -> None:
         self.name, self._path = str(path), path
-        self.ids = _numbered(path, STL10, len(_stl10(path)))
+        self.ids = numbered_ids(path, STL10, len(_stl10(path)))
         beside = path.with_name(path.name.removesuffix(STL10) + "_y.bin")
-        versions = [_version(path)]
+        versions = [file_version(path)]
         self.classes: tuple[str, ...] | None = None
         self.labels: NDArray[np.int64] | None = None
         if beside.is_file():
             names = _class_names(path.with_name("class_names.txt"))
             self.classes = names if label_space == "names" else None
             self.labels = _stl10_labels(beside, len(self.ids), len(names))
-            versions.append(_version(beside))
+            versions.append(file_version(beside))
         elif not path.name.startswith("unlabeled"):
             raise NsbenchError(f"{path} has no labels {beside.name} beside it: fetch them too")
         self.version = fingerprint(versions)
@@ -51,13 +47,9 @@ class Stl10Source:
         return Image.fromarray(np.ascontiguousarray(_stl10(self._path)[index].transpose(2, 1, 0)))
 
 
-def _stl10(path: Path) -> Pixels:
+@cached_while_unchanged(3)
+def _stl10(path: Path) -> NDArray[np.uint8]:
     """Images (N, 3, columns, rows)."""
-    return _map_stl10(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=3)
-def _map_stl10(path: Path, _: int) -> Pixels:
     size, each = path.stat().st_size, int(np.prod(STL10_SHAPE))
     if not size or size % each:
         raise NsbenchError(

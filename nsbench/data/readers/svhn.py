@@ -1,6 +1,5 @@
-"""SVHN and STL-10 in the files that their authors released."""
+"""SVHN in the MATLAB files that its authors released."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.data.readers.split_files import _numbered, _version
+from nsbench.data.readers.split_files import file_version, numbered_ids
 from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import cached_while_unchanged
 
 Pixels = NDArray[np.uint8]
 SVHN = "_32x32.mat"
@@ -29,8 +29,8 @@ class SvhnSource:
         self.name, self._path = str(path), path
         self.labels: NDArray[np.int64] | None = digits
         self.classes = tuple("0123456789") if label_space == "names" else None
-        self.ids = _numbered(path, SVHN, len(images))
-        self.version = _version(path)
+        self.ids = numbered_ids(path, SVHN, len(images))
+        self.version = file_version(path)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -41,14 +41,9 @@ class SvhnSource:
         return Image.fromarray(np.ascontiguousarray(images[index]))
 
 
+@cached_while_unchanged(3)
 def _svhn(path: Path) -> tuple[Pixels, NDArray[np.int64]]:
     """Images (N, 32, 32, 3), each of which is one piece of memory, and digits (N,)."""
-    return _read_svhn(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=3)
-def _read_svhn(path: Path, _: int) -> tuple[Pixels, NDArray[np.int64]]:
-    # kept here and not in an object, so that objects sent to worker processes hold no pixels
     from scipy.io import loadmat
 
     try:
