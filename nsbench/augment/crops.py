@@ -34,11 +34,25 @@ def pad_crop(images: torch.Tensor, keys: Keys, pad: int, mode: PadMode) -> torch
     `reflect` and 4 pixels it is the last step of the official SVHN recipe (preprocessing.py in
     google-research/noisystudent). Raises ValueError if the image is too small to be reflected.
     """
+    top, left = (
+        integers(keys, purpose, 2 * pad + 1) for purpose in (Purpose.CROP_TOP, Purpose.CROP_LEFT)
+    )
+    return crop_padded(images, top, left, pad, mode)
+
+
+def crop_padded(
+    images: torch.Tensor,
+    top: NDArray[np.int64],
+    left: NDArray[np.int64],
+    pad: int,
+    mode: PadMode,
+) -> torch.Tensor:
+    """What `pad_crop` does with given corners of the crops in the padded images, (B,) each."""
     height, width = images.shape[2:]
     if mode == "reflect" and pad >= min(height, width):
         raise ValueError(f"{height} x {width} pixels cannot be reflected by {pad}")
-    rows = integers(keys, Purpose.CROP_TOP, 2 * pad + 1)[:, None] - pad + np.arange(height)
-    columns = integers(keys, Purpose.CROP_LEFT, 2 * pad + 1)[:, None] - pad + np.arange(width)
+    rows = top[:, None] - pad + np.arange(height)
+    columns = left[:, None] - pad + np.arange(width)
     if mode == "reflect":
         return _picked(images, _reflected(rows, height), _reflected(columns, width))
     cropped = _picked(images, rows.clip(0, height - 1), columns.clip(0, width - 1))

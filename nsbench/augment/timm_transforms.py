@@ -11,15 +11,15 @@ from PIL import Image, ImageOps
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.random_erasing import RandomErasing
 from timm.data.transforms import RandomResizedCropAndInterpolation
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as F
 
+from nsbench.augment.crops import crop_padded
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import center_crop, to_array
 from nsbench.util.errors import NsbenchError
 
+Pixels = NDArray[np.uint8]
 Transform = Callable[[Image.Image], Image.Image]
-TrainingTransform = Callable[[Image.Image, int], NDArray[np.uint8]]
+TrainingTransform = Callable[[Image.Image, int], Pixels]
 
 
 def training_transform(
@@ -37,25 +37,25 @@ def training_transform(
     timm's RandomErasing; it stands in for Cutout, which timm's RandAugment lacks.
     Raises NsbenchError for a string timm does not know.
     """
-    crop_transform = _crop(preprocessing, crop)
+    cropped = _crop(preprocessing, crop)
     augment = _randaugment(randaugment, preprocessing) if randaugment else None
     erase = RandomErasing(random_erasing, mode="const", device="cpu")
 
-    def transform(image: Image.Image, seed: int) -> NDArray[np.uint8]:
+    def transform(image: Image.Image, seed: int) -> Pixels:
         random.seed(seed)  # timm draws from these two global generators
         np.random.seed(seed % 2**32)
-        image = crop_transform(image)
+        pixels = cropped(image)
         if random.random() < flip:
-            image = ImageOps.mirror(image)
-        array = to_array(augment(image) if augment else image)
-        return _erase(array, erase, preprocessing) if random_erasing else array
+            pixels = pixels[..., ::-1]
+        if augment:
+            pixels = to_array(augment(Image.fromarray(pixels.transpose(1, 2, 0))))
+        pixels = np.ascontiguousarray(pixels)
+        return _erase(pixels, erase, preprocessing) if random_erasing else pixels
 
     return transform
 
 
-def _erase(
-    array: NDArray[np.uint8], erase: RandomErasing, preprocessing: Preprocessing
-) -> NDArray[np.uint8]:
+def _erase(array: Pixels, erase: RandomErasing, preprocessing: Preprocessing) -> Pixels:
     # timm chooses the rectangle; its noise would draw from the generator of the model's own noise
     erased = erase(torch.ones(1, *array.shape[1:]))[0].numpy() == 0
     mean, std = (np.array(values)[:, None] for values in (preprocessing.mean, preprocessing.std))
@@ -64,25 +64,23 @@ def _erase(
     return array
 
 
-def _crop(preprocessing: Preprocessing, crop: str) -> Transform:
+def _crop(preprocessing: Preprocessing, crop: str) -> Callable[[Image.Image], Pixels]:
     if crop == "random-resized":
-        resized: Transform = RandomResizedCropAndInterpolation(
+        resized = RandomResizedCropAndInterpolation(
             preprocessing.image_size, interpolation=preprocessing.interpolation
         )
-        return resized
+        return lambda image: to_array(resized(image))
     if crop == "pad":
         return lambda image: _pad_and_crop(image, preprocessing)
-    return lambda image: Image.fromarray(center_crop(image, preprocessing).transpose(1, 2, 0))
+    return lambda image: center_crop(image, preprocessing)
 
 
-def _pad_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    side = preprocessing.image_size
-    image = F.resize(image, [side], InterpolationMode(preprocessing.interpolation))
-    image = F.center_crop(image, [side])
-    pad = side // 8
-    padded = ImageOps.expand(image, pad)
+def _pad_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    pad = preprocessing.image_size // 8
+    square = center_crop(image, preprocessing.model_copy(update={"crop_pct": 1.0}))
     left, top = random.randint(0, 2 * pad), random.randint(0, 2 * pad)
-    return padded.crop((left, top, left + side, top + side))
+    corner = np.array([top]), np.array([left])
+    return crop_padded(torch.from_numpy(square)[None], *corner, pad, "zero")[0].numpy()
 
 
 def _randaugment(config: str, preprocessing: Preprocessing) -> Transform:

@@ -15,7 +15,8 @@ from nsbench.corruptions._tables import SIZES, TABLES, nearest_size
 from nsbench.names import CORRUPTIONS as NAMES
 from nsbench.names import EXTRA_CORRUPTIONS as EXTRA_NAMES
 from nsbench.names import SEVERITIES
-from nsbench.pixels.draws import Draws, Key, as_keys, is_whole
+from nsbench.pixels.checks import checked_ids
+from nsbench.pixels.draws import Draws, Key, is_whole
 from nsbench.pixels.threads import run_in_threads, slices
 from nsbench.util.config import nearest
 
@@ -93,8 +94,13 @@ def corrupt(
             spatter OpenCV.
 
     """
-    chosen = as_keys(ids)
-    _check(images, name, severity, chosen)
+    _check_cell(name, severity)
+    chosen = checked_ids(images, ids, "corruptions")
+    if min(images.shape[-2:]) < MIN_SIZE:
+        raise ValueError(
+            f"corruptions need images of at least {MIN_SIZE} x {MIN_SIZE} px, not "
+            f"{images.shape[-1]} x {images.shape[-2]}"
+        )
     shape = (images.shape[-2], images.shape[-1])
     if nearest_size(*shape) != min(shape):
         warnings.warn(
@@ -102,16 +108,11 @@ def corrupt(
             stacklevel=2,
         )
 
-    def one(rows: slice) -> None:
-        batch = images[rows]
+    def change(rows: slice) -> torch.Tensor:
         drawn = draw(name, severity, chosen[rows], seed=seed, shape=shape, device=images.device)
-        out[rows] = apply(batch, name, severity, drawn)
+        return apply(images[rows], name, severity, drawn)
 
-    out = torch.empty_like(images, memory_format=torch.contiguous_format)
-    limit = _CORRUPTIONS[name].chunk if images.device.type == "cpu" else DEVICE_CHUNK
-    each = limit // (3 * shape[0] * shape[1])
-    run_in_threads(one, slices(len(images), each, images.device), images.device)
-    return out
+    return _in_chunks(images, change, _CORRUPTIONS[name].chunk)
 
 
 def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
@@ -119,14 +120,23 @@ def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
 
     Takes and returns uint8 (B, 3, H, W); quality is 1 to 100.
     """
+    return _in_chunks(
+        images, lambda rows: digital.jpeg_compression(images[rows], quality), CODEC_CHUNK
+    )
 
-    def one(rows: slice) -> None:
-        out[rows] = digital.jpeg_compression(images[rows], quality)
 
+def _in_chunks(
+    images: torch.Tensor, change: Callable[[slice], torch.Tensor], cpu_chunk: int
+) -> torch.Tensor:
+    """What `change` makes of the rows of a batch, a chunk of values at a time."""
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
-    limit = CODEC_CHUNK if images.device.type == "cpu" else DEVICE_CHUNK
-    each = limit // max(1, images[:1].numel())
-    run_in_threads(one, slices(len(images), each, images.device), images.device)
+
+    def fill(rows: slice) -> None:
+        out[rows] = change(rows)
+
+    chunk = cpu_chunk if images.device.type == "cpu" else DEVICE_CHUNK
+    each = chunk // max(1, images[:1].numel())
+    run_in_threads(fill, slices(len(images), each, images.device), images.device)
     return out
 
 
@@ -171,22 +181,3 @@ def _check_cell(name: str, severity: int) -> None:
         raise ValueError(f"there is no corruption '{name}'{nearest(name, _CORRUPTIONS)}")
     if not is_whole(severity) or severity not in SEVERITIES:
         raise ValueError(f"severity is {severity}, but must be a whole number from 1 to 5")
-
-
-def _check(images: torch.Tensor, name: str, severity: int, ids: list[Key]) -> None:
-    _check_cell(name, severity)
-    if not isinstance(images, torch.Tensor):
-        raise ValueError(f"corruptions need a torch tensor, not a {type(images).__name__}")
-    if images.dtype != torch.uint8:
-        raise ValueError(f"corruptions need uint8 images, not {images.dtype}")
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(
-            f"corruptions need images of shape (B, 3, H, W), not {tuple(images.shape)}"
-        )
-    if min(images.shape[-2:]) < MIN_SIZE:
-        raise ValueError(
-            f"corruptions need images of at least {MIN_SIZE} x {MIN_SIZE} px, not "
-            f"{images.shape[-1]} x {images.shape[-2]}"
-        )
-    if len(ids) != len(images):
-        raise ValueError(f"there are {len(ids)} ids for {len(images)} images")

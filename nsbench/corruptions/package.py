@@ -6,12 +6,10 @@ ImageNet-C (suites say which generator made their pixels).
 
 import importlib
 import importlib.metadata
-import io
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nsbench.util.errors import NsbenchError, missing_extra
 from nsbench.util.randomness import stable_hash
@@ -63,11 +61,3 @@ def corrupt(
     pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
     changed = load().corrupt(pixels, corruption_name=name, severity=severity, **keywords)
     return np.ascontiguousarray(changed.transpose(2, 0, 1))
-
-
-def jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """A uint8 (3, H, W) image after encoding as JPEG and decoding."""
-    buffer = io.BytesIO()
-    Image.fromarray(image.transpose(1, 2, 0)).save(buffer, "JPEG", quality=quality)
-    decoded = np.asarray(Image.open(buffer), dtype=np.uint8)
-    return np.ascontiguousarray(decoded.transpose(2, 0, 1))

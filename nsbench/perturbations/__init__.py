@@ -18,7 +18,8 @@ from nsbench.names import frame_count, is_noise
 from nsbench.perturbations import blur, geometry, noise, weather
 from nsbench.perturbations._batch import Batch
 from nsbench.perturbations._settings import DIFFICULTIES, TABLES
-from nsbench.pixels.draws import Key, as_keys, is_whole
+from nsbench.pixels.checks import checked_ids
+from nsbench.pixels.draws import Key, is_whole
 from nsbench.pixels.threads import run_in_threads, slices
 
 VERSION: int = 2
@@ -86,8 +87,7 @@ def frames(
         NsbenchError: with the first frame, if spatter lacks OpenCV.
 
     """
-    chosen = as_keys(ids)
-    _check_batch(images, chosen)
+    chosen = checked_ids(images, ids, "perturbations")
     side = _size(images, size)
     count = frame_count(name, side)
     setting = _setting(name, side, difficulty)
@@ -143,16 +143,3 @@ def _size(images: torch.Tensor, size: int | None) -> int:
             f"{width} x {height}"
         )
     return size
-
-
-def _check_batch(images: torch.Tensor, ids: list[Key]) -> None:
-    if not isinstance(images, torch.Tensor):
-        raise ValueError(f"perturbations need a torch tensor, not a {type(images).__name__}")
-    if images.dtype != torch.uint8:
-        raise ValueError(f"perturbations need uint8 images, not {images.dtype}")
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(
-            f"perturbations need images of shape (B, 3, H, W), not {tuple(images.shape)}"
-        )
-    if len(ids) != len(images):
-        raise ValueError(f"there are {len(ids)} ids for {len(images)} images")
