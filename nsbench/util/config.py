@@ -14,6 +14,7 @@ from nsbench.util.errors import NsbenchError
 class Config(BaseModel):
     """Base of every settings class: unknown keys and wrong types are refused."""
 
+    # strict: TOML has types, and "3" for 3 is a mistake that would otherwise go unseen
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
@@ -42,12 +43,14 @@ def parse(kind: type[C], data: Mapping[str, Any], where: str) -> C:
 
 
 def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+    # one sentence names one thing to mend; the next error comes with the next try
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'{nearest(str(first['loc'][-1]), _keys_at(kind, first['loc']))}"
     if first["type"] == "missing":
         return f"the key '{key}' is missing"
+    # pydantic's prefix for errors that a validator of ours raised
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if not key:
@@ -58,9 +61,11 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A clause that offers the nearest valid name, or lists all of them where none is near."""
     names = sorted(valid)
+    # the default cutoff of 0.6 finds a swapped or missing letter, and not another word
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"; did you mean '{close[0]}'?"
+    # a list of hundreds of architectures would bury the sentence
     return f"; valid are {', '.join(names)}" if len(names) <= 30 else ""
 
 
@@ -94,6 +99,7 @@ def apply_settings(data: dict[str, Any], settings: Iterable[str]) -> dict[str, A
 
 def _toml_value(text: str) -> Any:
     try:
+        # TOML's own types, so that a setting means what the same text means in the file
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text

@@ -1,4 +1,4 @@
-"""The memory of devices, and how many images fit into it at once."""
+"""Devices: their memory, precision and compilation, and what to do where they fall short."""
 
 import os
 import sys
@@ -16,6 +16,7 @@ class AdaptiveBatchSize:
     """How many images fit into the device's memory at once; found out by trying."""
 
     def __init__(self) -> None:
+        # no limit until the device has shown one; it stays for later batches, as trying costs time
         self.size = sys.maxsize
 
     def in_parts(self, work: Callable[[slice], torch.Tensor], count: int) -> torch.Tensor:
@@ -42,6 +43,7 @@ class AdaptiveBatchSize:
                 "the device has too little memory for one image: free some, or use --device cpu"
             )
         self.size = tried // 2
+        # what the allocator keeps of the failed attempt may be all that is missing
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         say(f"the device is out of memory: going on with {self.size} images at once")
@@ -49,6 +51,7 @@ class AdaptiveBatchSize:
 
 def is_short_of_memory(error: RuntimeError) -> bool:
     """Whether an error of torch says that the device, or the machine, has no memory left."""
+    # the CPU's allocator raises a plain RuntimeError, known by its text alone
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
@@ -67,6 +70,7 @@ def total_memory(device: torch.device) -> float:
 
 
 def _pages(name: str) -> float:
+    # torchrun says how many processes of this machine share its memory
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / here
 
@@ -75,6 +79,8 @@ def resolve_device(device: str | None) -> torch.device:
     """The named device, or the GPU if there is one. Raises NsbenchError for an unusable name."""
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        # allocating is the only test that covers a missing driver, a wrong number and a wrong word
+        # alike
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise NsbenchError(f"the device '{name}' cannot be used here: try --device cpu") from error
@@ -88,13 +94,14 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
 
 PRECISIONS: dict[str, torch.dtype] = {
     "float32": torch.float32,
+    """Of forward passes by autocast; weights, losses and optimisers stay in float32."""
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """The context that a model answers in."""
+    """The context of forward passes in a precision of `PRECISIONS`."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, PRECISIONS[precision])
@@ -102,7 +109,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Around calls of models that may be compiled then. Raises NsbenchError where that fails."""
+    """Around a call that may compile a model. Raises NsbenchError where torch.compile fails."""
     try:
         yield
     except RuntimeError as error:
@@ -111,6 +118,6 @@ def compiling() -> Iterator[None]:
         if not isinstance(error, TorchDynamoException):
             raise
         raise NsbenchError(
-            f"torch.compile fails here ({first_line(error)}): do without it, or install what it "
-            "needs, on the CPU a C++ compiler"
+            f"torch.compile fails here ({first_line(error)}): leave out --compile, or install what "
+            "it needs, which on the CPU is a C++ compiler"
         ) from error

@@ -44,7 +44,9 @@ def start(device: torch.device) -> torch.device:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _started():
         _join()
     if size() > 1 and device.type == "cuda":
+        # modulo, so that a test can start more processes than there are GPUs
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        # NCCL and the allocator take the current device, not the one of their tensors
         torch.cuda.set_device(device)
     return device
 
@@ -80,6 +82,7 @@ def mean(values: list[float]) -> list[float]:
     """The means over all processes."""
     if not _started():
         return values
+    # float64, so that the mean of equal numbers is that number
     together = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(together)
     return (together / size()).tolist()
@@ -89,6 +92,7 @@ def parallel(module: nn.Module) -> nn.Module:
     """The module, its gradients averaged over all processes if there are several."""
     if not _started():
         return module
+    # gloo cannot average gradients on GPUs fast, and NCCL has no CPU tensors: a group for each
     on_gpu = next(module.parameters()).device.type == "cuda"
     return DistributedDataParallel(module, process_group=gpu_group() if on_gpu else None)
 
@@ -96,6 +100,7 @@ def parallel(module: nn.Module) -> nn.Module:
 @cache
 def gpu_group() -> dist.ProcessGroup:
     """The processes as a group whose tensors are on GPUs."""
+    # made once: every further group costs memory on each GPU
     group = dist.new_group(backend="nccl", timeout=PATIENCE)
     assert isinstance(group, dist.ProcessGroup)  # every process is in it
     return group

@@ -31,12 +31,15 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # in the same folder: a rename is atomic only within one file system
         handle, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             if sync:
+                # before the rename, or a crash could leave a whole name with half a content
                 os.fsync(file.fileno())
+        # mkstemp makes files that only their owner can read
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
@@ -88,6 +91,7 @@ def sha256(content: bytes) -> str:
 
 def fingerprint(value: Any) -> str:
     """Hash of a JSON-like value, independent of the order of keys."""
+    # sorted, so that a hash does not depend on the order in which a dict was filled
     return sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
 
 

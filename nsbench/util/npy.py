@@ -16,6 +16,7 @@ def npy_appender(path: Path, dtype: DTypeLike) -> Iterator[Callable[[NDArray[Any
     """A function that appends arrays (n,) to a .npy file, which appears whole or not at all."""
     kind, count = np.dtype(dtype), 0
     with written_whole(path) as file:
+        # of the final size: NumPy leaves room for any count, so that it can be filled in at the end
         _header(file, kind, 0)
 
         def append(values: NDArray[Any]) -> None:

@@ -15,6 +15,7 @@ from nsbench.util.errors import NsbenchError
 
 T = TypeVar("T")
 PATIENCE = 60.0
+"""Seconds that a worker has to finish its unit of work before it is killed."""
 
 _Team = dict[Connection, BaseProcess]
 
@@ -39,7 +40,9 @@ def run_tasks(
     """
     if workers <= 1 or len(tasks) <= 1:
         return (count for task in tasks for count in work(task))
+    # forked, so that tasks and images need not be sent, and nothing is imported again
     context = multiprocessing.get_context("fork")
+    # a shared counter hands out tasks: they take different times, so no fixed share is fair
     turn, stop = context.Value("q", 0), context.Event()
     team: _Team = {}
     for _ in range(min(workers, len(tasks))):
@@ -47,7 +50,7 @@ def run_tasks(
         arguments = (tasks, work, turn, stop, os.getpid(), writer)
         process = context.Process(target=_serve, args=arguments, daemon=True)
         process.start()
-        writer.close()  # so that the end of the process is the end of the pipe
+        writer.close()  # the worker has the only other end: its death is then the end of the pipe
         team[reader] = process
     return _collect(team, stop)
 
@@ -62,17 +65,21 @@ def _serve(
 ) -> None:
     """What a worker does: tasks until there are none, or until it should stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # the workers are as many as the cores; threads of threads would only wait for each other
     torch.set_num_threads(1)
     try:
         while (number := _next(turn)) < len(tasks):
             for count in work(tasks[number]):
+                # an orphan must stop too: a killed parent sets no event
                 if stop.is_set() or os.getppid() != parent:
                     return
                 writer.send(count)
         writer.send(None)
     except NsbenchError as error:
+        # without its cause, which may not be picklable
         writer.send(NsbenchError(str(error)))
     except Exception:
+        # the traceback as text, since a traceback object cannot leave its process
         writer.send(RuntimeError(f"a worker failed:\n{traceback.format_exc()}"))
 
 
@@ -87,6 +94,7 @@ def _collect(team: _Team, stop: Any) -> Generator[int, None, None]:
     processes = list(team.values())
     try:
         while team:
+            # whichever worker has news, so that a slow one holds nobody up
             for reader in wait(list(team)):
                 assert isinstance(reader, Connection)
                 count = _receive(reader)

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 LINE_SECONDS = 10.0
+"""Between two lines in a log: frequent enough to see life, rare enough to read."""
 
 
 class Advance(Protocol):
@@ -48,6 +49,7 @@ def stage(name: str, total: int | None, unit: str = "images", done: int = 0) -> 
     total: None where it is not known.
     """
     console = Console(stderr=True)
+    # a bar redraws itself, which fills a log file with control characters
     bar = _bar if console.is_terminal and not _is_silent() else _lines
     with bar(console, name, total, unit, done) as advance:
         yield advance
@@ -85,23 +87,19 @@ def _lines(
         nonlocal done, last, latest
         done, latest = done + count, note or latest
         now = time.monotonic()
+        # the last line is the summary below, so none is printed at the end
         if now - last >= LINE_SECONDS and (total is None or done < total):
             last = now
             rate = (done - before) / (now - start)
             of = "" if total is None else f" of {total:,}"
             left = "" if total is None else f", {(total - done) / rate:.0f} s left"
-            _line(f"{name}: {done:,}{of} {unit}, {_rate(rate)}/s{left} {latest}")
+            say(f"{name}: {done:,}{of} {unit}, {_rate(rate)}/s{left} {latest}")
 
     yield advance
+    # a stage without work must not divide by zero
     seconds = max(time.monotonic() - start, 1e-9)
     count = done - before
-    _line(f"{name}: {count:,} {unit} in {seconds:.1f} s, {_rate(count / seconds)}/s")
-
-
-def _line(text: str) -> None:
-    if _is_silent():
-        return
-    print(text.rstrip(), file=sys.stderr, flush=True)
+    say(f"{name}: {count:,} {unit} in {seconds:.1f} s, {_rate(count / seconds)}/s")
 
 
 def counted(count: int, what: str) -> str:
@@ -115,5 +113,6 @@ def _is_silent() -> bool:
 
 
 def say(text: str) -> None:
-    """One line of news on standard error."""
-    _line(text)
+    """One line of news on standard error, said by one process for all."""
+    if not _is_silent():
+        print(text.rstrip(), file=sys.stderr, flush=True)

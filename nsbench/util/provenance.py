@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("nsbench", "torch", "torchvision", "timm", "numpy", "pillow", "imagecorruptions-imaug")
+"""Those whose version can change a pixel or a logit."""
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def _version(package: str) -> str | None:
 
 def git_commit() -> str | None:
     """Commit of the checkout nsbench runs from (`-dirty` if changed), None outside a checkout."""
+    # the package, not this file's folder: git is asked whether it is the top of a checkout
     package = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
@@ -38,6 +40,7 @@ def git_commit() -> str | None:
         return done.stdout.strip()
 
     try:
+        # an installation inside some other project's checkout must not claim that project's commit
         if Path(git("rev-parse", "--show-toplevel")) != package.parent.resolve():
             return None
         commit = git("rev-parse", "HEAD")

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 def stable_hash(*keys: object) -> int:
     """A 128-bit hash of the keys' text, the same in every process and on every machine."""
+    # the unit separator, which no name holds, keeps (1, 23) and (12, 3) apart
     text = "\x1f".join(str(key) for key in keys)
     return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
 
 
 def generator(seed: int, *keys: object) -> np.random.Generator:
     """The random stream of (seed, keys), e.g. `generator(0, image_id, "fog/3")`."""
+    # NumPy takes integers of any size as a seed, so all 128 bits count
     return np.random.default_rng(stable_hash(seed, *keys))
 
 
@@ -21,6 +23,9 @@ INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 """Of SplitMix64's state: 2^64 over the golden ratio."""
 
 ROUNDS = np.arange(1, 9, dtype=np.uint64) * INCREMENT
+
+"""The round keys' offsets; eight rounds, where four already pass for a random permutation (Luby and
+Rackoff 1988)."""
 
 
 def feistel_permutation(
@@ -32,10 +37,13 @@ def feistel_permutation(
     a Feistel network of eight rounds on the next larger power of four, whose values outside the
     range are put through it again until they fall inside.
     """
+    # half the bits of the largest position, rounded up: a Feistel network needs two equal halves
     half = max(1, (max(count - 1, 1).bit_length() + 1) // 2)
     rounds = splitmix64(np.uint64(stable_hash(*keys) % 2**64) + ROUNDS)
     values = positions.astype(np.uint64)
     outside = np.ones(len(values), dtype=bool)
+    # cycle walking (Black and Rogaway 2002): at most three of four values are outside, so few
+    # rounds
     while outside.any():
         values[outside] = _feistel(values[outside], half, rounds)
         outside = values >= count

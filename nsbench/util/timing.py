@@ -8,6 +8,7 @@ import torch
 
 def timed(side: Callable[[], object], device: torch.device) -> float:
     """Seconds that a call takes, with what it started on the device."""
+    # work that was queued before is not the call's
     synchronize(device)
     start = time.perf_counter()
     side()
