@@ -24,8 +24,12 @@ VERSION: int = 1
 """Raised whenever an image's bytes change; goes into the fingerprints of results."""
 
 MIN_SIZE = 32
-# Values worked on at once: on the CPU few, to stay in the cache; but many for codecs that do not
-# need it, since every step of a thread waits for Python's lock.
+"""Pixels of a side: the smallest size that an original generator has constants for (CIFAR-10-C)."""
+
+# Values worked on at once, for speed and memory only: the pixels do not depend on them. On the CPU
+# they are few (three images at 224 px), so that a chunk stays in the cache; but many (55 images)
+# for the codecs, which gain nothing from it, since every step of a thread waits for Python's lock.
+# Other devices take as many (111 images) as fill them without filling their memory.
 CHUNK, CODEC_CHUNK, DEVICE_CHUNK = 2**19, 2**23, 2**24
 
 __all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "apply", "corrupt", "draw", "jpeg"]
@@ -37,6 +41,8 @@ class _Corruption(NamedTuple):
     chunk: int = CHUNK
 
 
+# In the order of the paper, the four held-out ones last. Those without a function that draws give
+# the same pixels for every seed and image id.
 _CORRUPTIONS: dict[str, _Corruption] = {
     "gaussian_noise": _Corruption(noise.gaussian_noise, noise.draw_normal),
     "shot_noise": _Corruption(noise.shot_noise, noise.draw_words),
@@ -83,7 +89,7 @@ def corrupt(
         severity: 1 to 5.
         ids: B image ids, strings or whole numbers (or an integer tensor); only random corruptions
             use them.
-        seed: of all draws.
+        seed: of all random draws.
 
     Returns:
         uint8 (B, 3, H, W) on the device of `images`, before any JPEG compression.
@@ -102,6 +108,8 @@ def corrupt(
             f"{images.shape[-1]} x {images.shape[-2]}"
         )
     shape = (images.shape[-2], images.shape[-1])
+    # Only a warning: the images are corrupted all right, but how strongly is not what the
+    # benchmark's authors chose for their size.
     if nearest_size(*shape) != min(shape):
         warnings.warn(
             f"images of {shape[1]} x {shape[0]} px get the constants of {nearest_size(*shape)} px",
@@ -129,14 +137,15 @@ def _in_chunks(
     images: torch.Tensor, change: Callable[[slice], torch.Tensor], cpu_chunk: int
 ) -> torch.Tensor:
     """What `change` makes of the rows of a batch, a chunk of values at a time."""
+    # Contiguous also for channels-last images, since each thread writes whole rows of it.
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
 
     def fill(rows: slice) -> None:
         out[rows] = change(rows)
 
     chunk = cpu_chunk if images.device.type == "cpu" else DEVICE_CHUNK
-    each = chunk // max(1, images[:1].numel())
-    run_in_threads(fill, slices(len(images), each, images.device), images.device)
+    per_chunk = chunk // max(1, images[:1].numel())  # max: an empty batch has no values to divide
+    run_in_threads(fill, slices(len(images), per_chunk, images.device), images.device)
     return out
 
 
@@ -152,12 +161,14 @@ def draw(
     """What is random in a corruption of images of `shape` (H, W), to be given to `apply`.
 
     None for corruptions without draws; else a tensor, a list or a named tuple, as the corruption's
-    own `draw_…` function says. Raises ValueError for a name or severity that is not there.
+    own `draw_…` function says. Raises ValueError for an unknown name or severity.
     """
     _check_cell(name, severity)
     function = _CORRUPTIONS[name].draw
     if function is None:
         return None
+    # The severity is in the key, so that the five versions of an image are independent, as those of
+    # the original are, which draws anew for each.
     draws = Draws(ids, seed, f"{name}/{severity}", device)
     return function(draws, shape, _level(name, severity, shape))
 
@@ -165,7 +176,7 @@ def draw(
 def apply(images: torch.Tensor, name: str, severity: int, drawn: Any) -> torch.Tensor:
     """Corrupt images with given draws. Takes and returns uint8 (B, 3, H, W).
 
-    Raises ValueError for a name or severity that is not there.
+    Raises ValueError for an unknown name or severity.
     """
     _check_cell(name, severity)
     shape = (images.shape[-2], images.shape[-1])
@@ -179,5 +190,6 @@ def _level(name: str, severity: int, shape: tuple[int, int]) -> Any:
 def _check_cell(name: str, severity: int) -> None:
     if name not in _CORRUPTIONS:
         raise ValueError(f"there is no corruption '{name}'{nearest(name, _CORRUPTIONS)}")
+    # True and 2.0 are equal to severities too, but are more likely mistakes than meant as such.
     if not is_whole(severity) or severity not in SEVERITIES:
         raise ValueError(f"severity is {severity}, but must be a whole number from 1 to 5")

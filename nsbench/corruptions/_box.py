@@ -4,7 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-_PRECISION_BITS = 32 - 8 - 2  # of a coefficient's fraction, in Pillow's Resample.c
+# Of a coefficient's fraction, as in Resample.c: of 32 bits they leave 8 for the pixel and 2 for
+# sums beyond it. With any other number some pixels would be rounded differently.
+_PRECISION_BITS = 32 - 8 - 2
 
 
 def box_resize(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -29,19 +31,21 @@ def box_resize(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 def _resize(images: torch.Tensor, dim: int, size: int) -> torch.Tensor:
     """Resize one dimension, -1 or -2, to `size`."""
-    if images.shape[dim] == size:
+    if images.shape[dim] == size:  # Pillow skips this pass, too
         return images
     first, weights = _taps(images.shape[dim], size)
     first, weights = first.to(images.device), weights.to(images.device)
-    if len(weights) == 1:
+    if len(weights) == 1:  # enlarging: every box is one pixel of weight 1, and sums are not needed
         return images.index_select(dim, first)
     if dim == -2:
         weights = weights.unsqueeze(-1)
+    # Half a unit, so that the shift below rounds to the nearest value, as in Resample.c.
     total = torch.tensor(1 << (_PRECISION_BITS - 1), dtype=torch.int32, device=images.device)
     for tap, weight in enumerate(weights):
         # A box may have fewer pixels than the largest one; what it lacks weighs nothing.
         index = (first + tap).clamp(max=images.shape[dim] - 1)
         total = total + images.index_select(dim, index) * weight
+    # Weights are rounded one by one, so that those of a box may sum to a trace above 1.
     return (total >> _PRECISION_BITS).clamp(max=255).to(torch.uint8)
 
 
@@ -51,11 +55,15 @@ def _taps(old: int, new: int) -> tuple[torch.Tensor, torch.Tensor]:
     The float64 operations and their order are those of Resample.c.
     """
     scale = old / new
-    widening = max(scale, 1.0)
+    widening = max(scale, 1.0)  # a box never covers less than a pixel
     center = (np.arange(new) + 0.5) * scale
+    # The box reaches half its width (Pillow's support of the filter, 0.5) to either side; adding
+    # 0.5 before the cast rounds to the nearest edge of a pixel.
     first = np.maximum((center - 0.5 * widening + 0.5).astype(np.int64), 0)
     end = np.minimum((center + 0.5 * widening + 0.5).astype(np.int64), old)
     pixel = first + np.arange((end - first).max())[:, None]
+    # A product with the reciprocal, as in C, and open only on the left, as Pillow's box_filter: at
+    # an edge the last bit decides to which of two boxes a pixel belongs.
     offset = (pixel - center + 0.5) * (1.0 / widening)
     inside = (pixel < end) & (offset > -0.5) & (offset <= 0.5)
     return torch.from_numpy(first), torch.from_numpy(_fixed_point(inside))
@@ -64,4 +72,5 @@ def _taps(old: int, new: int) -> tuple[torch.Tensor, torch.Tensor]:
 def _fixed_point(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """Share a weight of one evenly among the pixels of each box (a column of `inside`)."""
     shares = inside / inside.sum(0)
+    # Half a unit and a cast, which cuts off: the rounding of normalize_coeffs_8bpc in Resample.c.
     return np.asarray(0.5 + shares * (1 << _PRECISION_BITS)).astype(np.int32)

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from nsbench.util.errors import missing_extra
 
 FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
-"""Those that the original draws from; it never reaches its sixth."""
+"""Those that the original draws from: `randint(5)` never reaches the sixth of its list."""
 
 
 def folder() -> Path:
@@ -26,6 +26,7 @@ def folder() -> Path:
     return Path(package.origin).parent / "frost"
 
 
+# Eight sizes and devices are more than one command meets; at scale 1 the five take 4 MB.
 @lru_cache(maxsize=8)
 def textures(scale: float, height: int, width: int, device: torch.device) -> list[torch.Tensor]:
     """The textures resized by `scale` as `cv2.resize` does, and larger where an image needs it.
@@ -42,15 +43,16 @@ def textures(scale: float, height: int, width: int, device: torch.device) -> lis
 
 def _read(name: str) -> torch.Tensor:
     with Image.open(folder() / name) as image:
-        pixels = np.array(image.convert("RGB"))
+        pixels = np.array(image.convert("RGB"))  # a copy, as torch wants memory that is writable
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def _resized(texture: torch.Tensor, scale: float, height: int, width: int) -> torch.Tensor:
     high, wide = texture.shape[-2:]
     scale = max(scale, (height + 1) / high, (width + 1) / wide)
-    if scale == 1:
+    if scale == 1:  # the original at 224 px does not resize
         return texture
     size = (max(round(high * scale), height + 1), max(round(wide * scale), width + 1))
+    # float64, so that a value halfway between two is exactly there and rounds up, as in cv2.resize.
     values = interpolate(texture[None].double(), size=size, mode="bilinear", align_corners=False)
     return (values[0] + 0.5).floor().to(torch.uint8)

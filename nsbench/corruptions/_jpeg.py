@@ -9,7 +9,8 @@ a result depends neither on the device nor on the batch.
 
 import torch
 
-# Annex K of the JPEG standard, in row order.
+# The quantisation steps of Annex K of the JPEG standard (ITU-T T.81, tables K.1 and K.2) in row
+# order, which libjpeg scales by the quality.
 _LUMA_TABLE = (
     *(16, 11, 10, 16, 24, 40, 51, 61),
     *(12, 12, 14, 19, 26, 58, 60, 55),
@@ -30,9 +31,10 @@ _CHROMA_TABLE = (
     *(99, 99, 99, 99, 99, 99, 99, 99),
     *(99, 99, 99, 99, 99, 99, 99, 99),
 )
-_COLOR_BITS = 16  # of the fraction, in colour conversion
-_CONST_BITS = 13  # of the fraction, in the constants of the cosine transform
-_PASS_BITS = 2  # kept between the two passes of a transform
+# Widths of libjpeg's fixed-point numbers. Each decides roundings, and thus pixels.
+_COLOR_BITS = 16  # of the fraction, in colour conversion: SCALEBITS of jccolor.c and jdcolor.c
+_CONST_BITS = 13  # of the fraction, in the constants of the cosine transform (jfdctint.c)
+_PASS_BITS = 2  # of the fraction, kept between a transform's two passes: PASS1_BITS there
 
 
 def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
@@ -48,6 +50,7 @@ def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
     """
     height, width = images.shape[-2:]
     luma, chroma = _to_ycc(images)
+    # Luma is coded in blocks of 8 x 8 px, chroma in blocks of as many averages of 2 x 2 px.
     luma = _extend(luma, _ceil(height, 8) * 8, _ceil(width, 8) * 8)
     luma = _code(luma, _table(_LUMA_TABLE, quality, images.device))
     chroma = _code(_downsample(chroma), _table(_CHROMA_TABLE, quality, images.device))
@@ -61,6 +64,7 @@ def _ceil(value: int, divisor: int) -> int:
 
 
 def _color(value: float) -> int:
+    # Of five decimals, as below: with all digits, 0.16874 and 0.33126 give other integers.
     return round(value * (1 << _COLOR_BITS))
 
 
@@ -81,6 +85,7 @@ def _to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
     y, (cb, cr) = luma.squeeze(1), (chroma - 128).unbind(1)
     half = 1 << (_COLOR_BITS - 1)
     red = y + ((cr * _color(1.402) + half) >> _COLOR_BITS)
+    # Green's two products are summed before they are rounded, once.
     green = y + ((half - cb * _color(0.34414) - cr * _color(0.71414)) >> _COLOR_BITS)
     blue = y + ((cb * _color(1.772) + half) >> _COLOR_BITS)
     return torch.stack([plane.clamp(0, 255).to(torch.uint8) for plane in (red, green, blue)], 1)
@@ -101,10 +106,12 @@ def _downsample(planes: torch.Tensor) -> torch.Tensor:
     Columns are repeated before the averaging, rows after it.
     """
     height, width = planes.shape[-2:]
+    # 16 px of an image are the 8 of a chroma block.
     planes = _extend(planes, height + height % 2, _ceil(width, 16) * 16)
     planes = planes[..., ::2, :] + planes[..., 1::2, :]
     planes = planes[..., ::2] + planes[..., 1::2]
-    # Halves go down in even columns and up in odd ones.
+    # Halves go down in even columns and up in odd ones, as in h2v2_downsample: always upwards, they
+    # would make the image brighter on the whole.
     bias = 1 + torch.arange(planes.shape[-1], dtype=torch.int32, device=planes.device) % 2
     return _extend((planes + bias) >> 2, _ceil(height, 16) * 8, planes.shape[-1])
 
@@ -118,6 +125,7 @@ def _upsample(planes: torch.Tensor) -> torch.Tensor:
         return planes.repeat_interleave(2, -2).repeat_interleave(2, -1)
     planes = torch.stack(_blends(planes, -2), -2).flatten(-3, -2)
     even, odd = _blends(planes, -1)
+    # Sums are 16 times a value. Halves go up in even columns and down in odd ones.
     return torch.stack([(even + 8) >> 4, (odd + 7) >> 4], -1).flatten(-2)
 
 
@@ -132,6 +140,7 @@ def _blends(planes: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]
 
 def _table(basic: tuple[int, ...], quality: int, device: torch.device) -> torch.Tensor:
     """The quantisation steps of a quality, int32 (8, 8, 1), 1 to 255, as jcparam.c."""
+    # jpeg_quality_scaling: 50 leaves the tables as they are, 100 makes every step 1.
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps = [min(max((value * scale + 50) // 100, 1), 255) for value in basic]
     return torch.tensor(steps, dtype=torch.int32, device=device).reshape(8, 8, 1)
@@ -140,7 +149,8 @@ def _table(basic: tuple[int, ...], quality: int, device: torch.device) -> torch.
 def _code(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Quantise (B, C, h, w) of whole 8x8 blocks, 0 to 255, and turn them back."""
     batch, channels, height, width = planes.shape
-    # Blocks come last, so that each step of a transform works on contiguous memory.
+    # Values are centred at 0, as the standard has it. Blocks come last, so that each step of a
+    # transform works on contiguous memory.
     blocks = planes.reshape(batch, channels, height // 8, 8, width // 8, 8) - 128
     blocks = blocks.permute(3, 5, 0, 1, 2, 4)
     shape = blocks.shape
@@ -151,7 +161,8 @@ def _code(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
 
 def _quantise(coefficients: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Divide by the steps, halves away from zero, as jcdctmgr.c."""
-    # What comes out of the forward transform is eight times too large.
+    # What comes out of the forward transform is eight times too large. The sign is set aside, so
+    # that adding half a step before the cut rounds positive and negative values alike.
     size = torch.div(coefficients.abs() + table * 4, table * 8, rounding_mode="trunc")
     return size * coefficients.sign()
 
@@ -165,25 +176,30 @@ def _forward(blocks: torch.Tensor) -> torch.Tensor:
 def _inverse(blocks: torch.Tensor) -> torch.Tensor:
     """The inverse transform of int32 (8, 8, N), as jidctint.c: columns, then rows."""
     columns = _descale(_inverse_pass(blocks, 0), _CONST_BITS - _PASS_BITS)
+    # 3 bits more: a two-dimensional transform of 8 x 8 by these passes is 8 times too large.
     return _descale(_inverse_pass(columns, 1), _CONST_BITS + _PASS_BITS + 3)
 
 
 def _descale(values: torch.Tensor, bits: int) -> torch.Tensor:
-    """Divide by 2 ** bits in place, halves up."""
+    """Divide by 2 ** bits, halves up; in place, to save memory."""
     return values.add_(1 << (bits - 1)).bitwise_right_shift_(bits)
 
 
 def _forward_pass(blocks: torch.Tensor, dim: int) -> torch.Tensor:
+    # The factorisation of Loeffler, Ligtenberg and Moschytz (1989), in the order of jfdctint.c: the
+    # sums of opposite values give the even terms, their differences the odd ones.
     x = blocks.unbind(dim)
     low = [x[i] + x[7 - i] for i in range(4)]
     outer, inner = low[0] + low[3], low[1] + low[2]
     y2, y6 = _rotate(low[0] - low[3], low[1] - low[2])
+    # Shifted to the scale of the products, so that all terms are descaled alike.
     y0, y4 = (outer + inner) << _CONST_BITS, (outer - inner) << _CONST_BITS
     y7, y5, y3, y1 = _odd(*(x[i] - x[7 - i] for i in (3, 2, 1, 0)))
     return torch.stack([y0, y1, y2, y3, y4, y5, y6, y7], dim)
 
 
 def _inverse_pass(blocks: torch.Tensor, dim: int) -> torch.Tensor:
+    # The forward pass backwards, as in jidctint.c.
     y = blocks.unbind(dim)
     outer, inner = _rotate(y[2], y[6])
     plus, minus = (y[0] + y[4]) << _CONST_BITS, (y[0] - y[4]) << _CONST_BITS
@@ -200,6 +216,8 @@ def _constant(value: float) -> int:
 
 def _rotate(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The rotation among the even terms, the same in both directions."""
+    # Here and below: sqrt(2) times cosines of multiples of pi / 16, and sums and differences of
+    # them, with the digits that libjpeg's names for them have (FIX_0_541196100).
     both = (a + b) * _constant(0.541196100)
     return both + a * _constant(0.765366865), both - b * _constant(1.847759065)
 

@@ -8,6 +8,7 @@ in degrees, amplitudes on the [0, 1] scale unless said otherwise.
 from typing import Any
 
 SIZES = (32, 64, 224, 299)
+"""Those of CIFAR-10-C, Tiny-ImageNet-C, ImageNet-C and the latter's version for Inception."""
 
 Levels = list[Any]
 
@@ -74,6 +75,8 @@ _ZOOM_BLUR: dict[int, Levels] = {
     224: [(1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)],
     299: [(1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)],
 }
+# The generator for 299 px changes most constants a little, but those of snow, frost, zoom blur,
+# brightness, contrast and saturate not at all.
 _LARGE_SNOW: Levels = [
     (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
     (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
@@ -100,7 +103,8 @@ _SNOW: dict[int, Levels] = {
     224: _LARGE_SNOW,
     299: _LARGE_SNOW,
 }
-# weight of the image, weight of the frost, scale of the frost texture
+# weight of the image, weight of the frost, scale of the frost texture, which the generators of
+# small images shrink
 _FROST: dict[int, Levels] = {
     32: [(1, 0.2, 0.2), (1, 0.3, 0.2), (0.9, 0.4, 0.2), (0.85, 0.4, 0.2), (0.75, 0.45, 0.2)],
     64: [(1, 0.3, 0.3), (0.9, 0.4, 0.3), (0.8, 0.45, 0.3), (0.75, 0.5, 0.3), (0.7, 0.55, 0.3)],
@@ -166,7 +170,7 @@ _SATURATE: dict[int, Levels] = {
     224: [(0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)],
     299: [(0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)],
 }
-# quality
+# quality, as Pillow counts it
 _JPEG_COMPRESSION: dict[int, Levels] = {
     32: [80, 65, 58, 50, 40],
     64: [65, 58, 50, 40, 25],
@@ -180,7 +184,8 @@ _PIXELATE: dict[int, Levels] = {
     224: [0.6, 0.5, 0.4, 0.3, 0.25],
     299: [0.5, 0.4, 0.3, 0.25, 0.2],
 }
-# amplitude and sigma of the displacement, range of the affine part
+# amplitude and sigma of the displacement, range of the affine part, all in pixels and written as
+# products, as in the originals; amplitude 0 leaves the displacement out
 _ELASTIC_TRANSFORM: dict[int, Levels] = {
     32: [
         (0, 0, 32 * 0.08),
@@ -196,14 +201,14 @@ _ELASTIC_TRANSFORM: dict[int, Levels] = {
         (64 * 0.1, 64 * 0.03, 64 * 0.03),
         (64 * 0.16, 64 * 0.03, 64 * 0.02),
     ],
-    224: [  # 244, not 224, as in the original
+    224: [  # 244 and not 224, a slip of the original that all published files have
         (244 * 2, 244 * 0.7, 244 * 0.1),
         (244 * 2, 244 * 0.08, 244 * 0.2),
         (244 * 0.05, 244 * 0.01, 244 * 0.02),
         (244 * 0.07, 244 * 0.01, 244 * 0.02),
         (244 * 0.12, 244 * 0.01, 244 * 0.02),
     ],
-    299: [
+    299: [  # 360 and not 299, as in the original
         (360 * 2, 360 * 0.7, 360 * 0.1),
         (360 * 2, 360 * 0.08, 360 * 0.2),
         (360 * 0.05, 360 * 0.01, 360 * 0.02),

@@ -16,6 +16,8 @@ from nsbench.pixels.zoom import clipped_zoom
 
 def gaussian_blur(images: torch.Tensor, sigma: float, _: None = None) -> torch.Tensor:
     """Blur with a Gaussian, as scikit-image does."""
+    # In float32, half the memory of the sequence's float64: at most one value in 1,000 differs from
+    # the original's, and by no more than 1.
     return truncate(gaussian.gaussian_blur(images.float(), sigma))
 
 
@@ -28,6 +30,8 @@ def defocus_blur(images: torch.Tensor, level: tuple[float, float], _: None = Non
     height, width = images.shape[-2:]
     kernel, size = _disk_spectrum(level, height, width, images.device)
     reach = len(disk(*level)) // 2
+    # What is left of the transform's size lies to the right and below, where it reaches no pixel
+    # that is kept.
     sides = (reach, size[1] - width - reach, reach, size[0] - height - reach)
     blurred = torch.empty_like(images, dtype=torch.float32)
     for image, out in zip(images, blurred, strict=True):
@@ -36,7 +40,7 @@ def defocus_blur(images: torch.Tensor, level: tuple[float, float], _: None = Non
     return truncate(blurred)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # five severities at three sizes; some 100 KB each at 224 px
 def _disk_spectrum(
     level: tuple[float, float], height: int, width: int, device: torch.device
 ) -> tuple[torch.Tensor, tuple[int, int]]:
@@ -46,22 +50,28 @@ def _disk_spectrum(
     """
     kernel = torch.from_numpy(disk(*level)).to(device)
     size = (_fast_size(height + len(kernel) - 1), _fast_size(width + len(kernel) - 1))
+    # Conjugated once here and not at each use: a product with it is a correlation, as OpenCV's
+    # filter2D computes, and no convolution.
     return torch.fft.rfft2(kernel, s=size).conj().resolve_conj(), size
 
 
 def _fast_size(size: int) -> int:
-    """The next multiple of 16, which transforms are fast at."""
+    """The next multiple of 16, a size that transforms are fast at."""
     return -(-size // 16) * 16
 
 
 def disk(radius: float, sigma: float) -> NDArray[np.float32]:
     """The kernel of make_imagenet_c.py: a disk, blurred to antialias it; its sum may not be 1."""
+    # The sizes of disk() there: at least 17 x 17 however small the radius, for which OpenCV filters
+    # by Fourier transforms; and 3 or 5 taps for the Gaussian.
     reach, taps = (8, 3) if radius <= 8 else (int(radius), 5)
     line = np.arange(-reach, reach + 1)
     inside = (line**2 + line[:, None] ** 2 <= radius**2).astype(np.float32)
     distance = np.arange(taps) - taps // 2
     weights = np.exp(-(distance**2) / (2 * sigma**2))
     weights /= weights.sum()
+    # Normalised before it is blurred, and not again afterwards: where the disk touches the border
+    # of its square, mirroring raises the sum (to 1.013 for radius 8).
     mirrored = np.pad(inside / inside.sum(), taps // 2, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(mirrored, (taps, taps))
     return np.asarray(np.einsum("ijkl,k,l->ij", windows, weights, weights), np.float32)
@@ -81,6 +91,7 @@ def glass_blur(
 ) -> torch.Tensor:
     """Blur, let each pixel take the value of a near one, and blur again."""
     sigma, largest, _ = level
+    # The pixels that are shuffled are 8-bit ones, as in the original.
     pixels = truncate(gaussian.gaussian_blur(images.float(), sigma))
     for step in offsets.unbind(1):
         pixels = shuffle(pixels, step, largest)
@@ -105,13 +116,17 @@ def shuffle(pixels: torch.Tensor, offsets: torch.Tensor, largest: int) -> torch.
 
     """
     height, width = pixels.shape[-2:]
-    dx, dy = offsets.long().unbind(1)
+    dx, dy = offsets.long().unbind(1)  # int64 for the index; int8 would overflow below
     home = torch.arange(height * width, device=pixels.device)
     visited = torch.zeros(height, width, dtype=torch.bool, device=pixels.device)
+    # The bounds of the original's loops, range(size - largest, largest, -1). Pixels that are not
+    # visited stay.
     visited[largest + 1 : height - largest + 1, largest + 1 : width - largest + 1] = True
     step = (dy * width + dx).masked_fill_(~visited, 0).flatten(1)
     source = home + step
-    if largest > 1:  # offsets of -1 and 0 never lead to a pixel that was visited before
+    # A step forwards leads to a pixel that was visited before, where a chain goes on; a step back
+    # to one that still has its own value, where it ends.
+    if largest > 1:  # offsets of -1 and 0 never lead forwards
         source = source.gather(1, _chain_ends(home + step.clamp_(min=0)))
     index = source[:, None].expand(-1, pixels.shape[1], -1)
     return pixels.flatten(-2).gather(-1, index).view(pixels.shape)
@@ -120,7 +135,7 @@ def shuffle(pixels: torch.Tensor, offsets: torch.Tensor, largest: int) -> torch.
 def _chain_ends(onward: torch.Tensor) -> torch.Tensor:
     """Where each chain ends, in as many steps as the logarithm of the longest has.
 
-    Takes and returns int64 (B, N): the next place of each place, itself at the end of a chain.
+    Takes and returns int64 (B, N): the position after each position, itself at the end of a chain.
     """
     while True:
         twice = onward.gather(1, onward)
@@ -144,9 +159,11 @@ def motion_blur(
 def zoom_blur(images: torch.Tensor, level: tuple[float, float], _: None = None) -> torch.Tensor:
     """Average the images with ever larger copies of themselves."""
     end, step = level
-    factors = np.arange(1, end, step)  # its floating-point number of levels is the original's
+    # The original's arange, whose length hangs on rounding: to 1.06 and 1.11 it holds the end that
+    # it should leave out, to the others it does not.
+    factors = np.arange(1, end, step)
     values = images.float()
-    total = values.clone()
+    total = values.clone()  # the image itself is in the average besides the factor 1
     for factor in factors:
         total += clipped_zoom(values, float(factor))
     return truncate(total.div_(len(factors) + 1))

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from nsbench.pixels.convert import Shape, truncate
 from nsbench.pixels.draws import Draws
 
-BITS = 7  # of a Poisson draw choose a column of the alias table, the others decide in it
+# At least so many bits of a Poisson draw choose a column of the alias table, and the others decide
+# within it. More make larger tables and other draws; 7 are 128 columns, 64 KB of outcomes.
+BITS = 7
 
 
 def draw_normal(draws: Draws, shape: Shape, level: object) -> torch.Tensor:
@@ -23,6 +25,7 @@ def draw_normal(draws: Draws, shape: Shape, level: object) -> torch.Tensor:
 
 def gaussian_noise(images: torch.Tensor, std: float, noise: torch.Tensor) -> torch.Tensor:
     """Add normal noise of this standard deviation, on the [0, 1] scale."""
+    # In place on the product, which is new, so that one array of floats is enough.
     return truncate((noise * (255 * std)).add_(images))
 
 
@@ -41,11 +44,13 @@ def impulse_noise(images: torch.Tensor, amount: float, words: torch.Tensor) -> t
 
     Values are replaced one by one, not pixel by pixel, as scikit-image's `random_noise` does.
     """
+    # A word is uniform in [-2^31, 2^31). Below the upper threshold a value becomes white, and then
+    # black below the lower one, which has half of those words.
     pepper, salt = (round(share * 2**32) - 2**31 for share in (amount / 2, amount))
-    kept = _unchanged(images.device).index_select(0, images.flatten().int()).view(images.shape)
-    kept[words < salt] = 255
-    kept[words < pepper] = 0
-    return kept
+    result = _unchanged(images.device).index_select(0, images.flatten().int()).view(images.shape)
+    result[words < salt] = 255
+    result[words < pepper] = 0
+    return result
 
 
 def shot_noise(images: torch.Tensor, photons: float, words: torch.Tensor) -> torch.Tensor:
@@ -56,24 +61,29 @@ def shot_noise(images: torch.Tensor, photons: float, words: torch.Tensor) -> tor
     """
     threshold, values = (table.to(images.device) for table in alias_tables(photons))
     columns = values.shape[1] // 2
-    low = 32 - columns.bit_length() + 1
+    low = 32 - columns.bit_length() + 1  # bits that are left to decide within a column
     column = (words >> low).add_(columns // 2)  # the shift keeps the sign
+    # Tables are read by flat indices, of a value's row and a column. The two outcomes of a column
+    # stand side by side, the second where the rest of the bits reaches the threshold.
     entry = (images.int() * columns).add_(column).flatten()
     rest = words.bitwise_and(2**low - 1).flatten()
     entry = (entry * 2).add_(rest >= threshold.flatten().index_select(0, entry))
     return values.flatten().index_select(0, entry).view(images.shape)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # five severities, or three difficulties, at one size
 def alias_tables(photons: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Per 8-bit value, the columns' thresholds and their two outcomes side by side.
 
     Returns int32 (256, n) thresholds among the low bits of a word, and uint8 (256, 2n) pixels, with
     n a power of two that holds all counts whose probability matters.
     """
+    # White's mean and 12 of its standard deviations, and 20 more for small means, whose tail is
+    # heavier: counts beyond have a probability below 1e-30.
     columns = 1 << max(BITS, int(photons + 12 * photons**0.5 + 20).bit_length())
     scale = 2 ** (32 - columns.bit_length() + 1)
     counts = np.arange(columns)
+    # In the original's order of operations, in float64, since the fraction is cut off.
     pixels = (np.minimum(counts / photons, 1.0) * 255).astype(np.uint8)
     threshold = np.empty((256, columns), np.int32)
     outcome = np.empty((256, columns, 2), np.uint8)
@@ -86,6 +96,8 @@ def alias_tables(photons: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _poisson(rate: float, columns: int) -> NDArray[np.float64]:
     """Probabilities of the counts 0, 1, …, those beyond the table going to its last count."""
+    # By logarithms, as rate^count and count! overflow. 1e-300, because a rate of 0 has none: so all
+    # counts but 0 get a probability that vanishes.
     counts = np.arange(1, columns)
     logs = np.concatenate(([0.0], np.cumsum(np.log(max(rate, 1e-300) / counts))))
     shares = np.exp(logs - rate)
@@ -94,6 +106,8 @@ def _poisson(rate: float, columns: int) -> NDArray[np.float64]:
 
 def _alias(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Vose's construction: the share of each column's own count, and the count of the rest."""
+    # Columns are equally likely, so that each must hold 1 / n of the probability: what is missing
+    # in a small one is filled with a part of a large one.
     own = shares * len(shares)
     alias = np.arange(len(shares))
     small, large = list(np.flatnonzero(own < 1)), list(np.flatnonzero(own >= 1))
@@ -102,7 +116,7 @@ def _alias(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
         alias[low] = high
         own[high] -= 1 - own[low]
         (small if own[high] < 1 else large).append(high)
-    own[small + large] = 1
+    own[small + large] = 1  # what is left differs from 1 by rounding only
     return own, alias
 
 

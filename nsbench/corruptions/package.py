@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from nsbench.util.errors import NsbenchError, missing_extra
 from nsbench.util.randomness import stable_hash
 
-# These two draw from generators of their own, which only a keyword seeds.
+# These two draw from generators of their own (scikit-image's and Numba's), which NumPy's global
+# seed does not reach and only a keyword seeds; the other functions refuse that keyword.
 SEEDED_BY_KEYWORD = ("impulse_noise", "glass_blur")
 
 
@@ -25,10 +26,10 @@ def load() -> ModuleType:
     """
     try:
         module = importlib.import_module("imagecorruptions")
-        importlib.import_module("cv2").setNumThreads(0)
+        importlib.import_module("cv2").setNumThreads(0)  # the images are shared out already
     except ModuleNotFoundError as error:
         raise missing_extra("imagecorruptions-imaug", "quickstart", "this suite") from error
-    except ImportError as error:
+    except ImportError as error:  # installed, but OpenCV lacks a system library
         raise NsbenchError(
             f"imagecorruptions cannot load OpenCV ({error}): run pip install --force-reinstall "
             "--no-deps opencv-python-headless"
@@ -55,9 +56,10 @@ def corrupt(
     The draws depend on (seed, image_id, name, severity) alone; numpy's global generator is left
     seeded by them.
     """
+    # 32 bits, the most that NumPy's global generator is seeded with, from which the package draws.
     seed = stable_hash(seed, image_id, name, severity) % 2**32
     np.random.seed(seed)
     keywords = {"seed": seed} if name in SEEDED_BY_KEYWORD else {}
-    pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
+    pixels = np.ascontiguousarray(image.transpose(1, 2, 0))  # OpenCV takes no other layout
     changed = load().corrupt(pixels, corruption_name=name, severity=severity, **keywords)
     return np.ascontiguousarray(changed.transpose(2, 0, 1))

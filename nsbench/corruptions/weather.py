@@ -22,6 +22,7 @@ class Snow(NamedTuple):
 
 def draw_snow(draws: Draws, shape: Shape, level: object) -> Snow:
     """Noise for the flakes, and directions uniform in [-135, -45)."""
+    # Angles before noise: the order decides what each is on the CPU, where they share a stream.
     angles = draws.host(lambda stream: stream.uniform(-135, -45))
     return Snow(draws.normal(1, *shape), angles)
 
@@ -30,6 +31,7 @@ def snow(images: torch.Tensor, level: tuple[float, ...], drawn: Snow) -> torch.T
     """Whiten the image and add a layer of moved flakes, upright and upside down."""
     mean, std, zoom, threshold, radius, sigma, share = level
     flakes = snow_layer(drawn.flakes, mean, std, zoom, threshold).float()
+    # 8-bit pixels between the steps, because the original passes them to ImageMagick as PNG.
     layer = round_half_up(motion_blur(flakes, radius, sigma, drawn.angles)).float()
     return truncate(whiten(images.float(), share).add_(layer + layer.rot90(2, (-2, -1))))
 
@@ -52,6 +54,8 @@ def whiten(values: torch.Tensor, share: float) -> torch.Tensor:
     Takes float (B, 3, H, W) in [0, 255]. Returns the same, up to about 400.
     """
     red, green, blue = values.unbind(1)
+    # The weights of OpenCV's RGB2GRAY (ITU-R BT.601). 1.5 and 127.5, which is 0.5 on the [0, 1]
+    # scale, are the original's.
     grey = (red * 0.299 + green * 0.587 + blue * 0.114).unsqueeze(1)
     whiter = torch.maximum(values, grey * 1.5 + 127.5)
     return (values * share).add_(whiter.mul_(1 - share))
@@ -63,6 +67,7 @@ def draw_frost(draws: Draws, shape: Shape, level: tuple[float, float, float]) ->
 
     def crop(stream: np.random.Generator) -> torch.Tensor:
         texture = textures[stream.integers(len(textures))]
+        # As in the original, the last corner that would fit is never drawn.
         top, left = (
             int(stream.integers(large - small))
             for large, small in zip(texture.shape[1:], shape, strict=True)
@@ -82,12 +87,13 @@ def frost(
 
 def draw_fog(draws: Draws, shape: Shape, level: object) -> torch.Tensor:
     """Noise for the fractal, uniform float32 (B, n, n) in [0, 1), n a power of two >= H and W."""
+    # At the generators' own sizes this is their size of the map: 32, 64, 256 (224 px), 512 (299).
     size = 1 << (max(shape) - 1).bit_length()
     return draws.uniform(size, size)
 
 
 def fog(images: torch.Tensor, level: tuple[float, float], noise: torch.Tensor) -> torch.Tensor:
-    """Add a fractal and darken until the largest value is what it was."""
+    """Add a fractal, and darken by as much as it could raise the largest value."""
     amount, decay = level
     height, width = images.shape[-2:]
     clouds = plasma(noise, decay)[:, None, :height, :width]
@@ -109,17 +115,22 @@ def plasma(noise: torch.Tensor, decay: float) -> torch.Tensor:
     """
     deviation = noise.mul(2).sub_(1)
     heights = torch.zeros_like(noise)
+    # 100 as in the original. Heights are scaled at the end, so that only the decay matters.
     size, amplitude = noise.shape[-1], 100.0
     step = size
     while step >= 2:
         half, strength = step // 2, amplitude**2  # the original multiplies by it twice
 
+        # It is called in this round only, so that it may use the round's variables (B023).
         def fill(rows: int, columns: int, total: torch.Tensor) -> torch.Tensor:
             points = (..., slice(rows, None, step), slice(columns, None, step))  # noqa: B023
             value = total * 0.25 + deviation[points] * strength  # noqa: B023
             heights[points] = value
             return value
 
+        # First the middle of each square of known points from its corners (the squares), then the
+        # middles of the sides from the two points on each side of them (the diamonds). Rolling
+        # closes the map to a torus.
         corners = heights[..., ::step, ::step].clone()
         right, below = corners.roll(-1, -1), corners.roll(-1, -2)
         middle = fill(half, half, corners + below + right + below.roll(-1, -1))
@@ -138,7 +149,7 @@ def brightness(images: torch.Tensor, amount: float, _: None = None) -> torch.Ten
     values = images.float()
     largest = values.amax(1, keepdim=True)
     brighter = (largest + 255 * amount).clamp_(max=255)
-    scaled = values * (brighter / largest.clamp(min=1))
+    scaled = values * (brighter / largest.clamp(min=1))  # 1 instead of 0, whose result is not used
     return truncate(torch.where(largest > 0, scaled, brighter))
 
 
