@@ -21,6 +21,8 @@ def constant(value: float, like: torch.Tensor) -> torch.Tensor:
 
 def to_unit(images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Turn uint8 pixels of any shape into `dtype` values in [0, 1]."""
+    # dtype decides the last bit, which decides pixels that are truncated later: the caller takes
+    # that of the code it follows (float32 in torchvision, float64 in scikit-image).
     values = images.to(dtype)
     return values / constant(255.0, values)
 
@@ -41,4 +43,5 @@ def truncate_unit(unit: torch.Tensor) -> torch.Tensor:
 
 def round_half_up(values: torch.Tensor) -> torch.Tensor:
     """Turn values on the 0..255 scale, of any shape, into the nearest uint8 pixels."""
+    # Halves upwards, as ImageMagick; torch.round would take them to the even neighbour.
     return (values + 0.5).floor().clamp(0.0, 255.0).to(torch.uint8)

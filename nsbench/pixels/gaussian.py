@@ -9,9 +9,10 @@ from torch.nn.functional import pad
 
 def gaussian_weights(sigma: float, truncate: float = 4.0) -> list[float]:
     """The central weight and those beside it, cut off at `truncate` standard deviations."""
-    radius = int(truncate * sigma + 0.5)
-    if radius == 0:
+    radius = int(truncate * sigma + 0.5)  # SciPy's rounding
+    if radius == 0:  # the kernel is one pixel; a sigma of 0 would be divided by below
         return [1.0]
+    # The operations of SciPy's _gaussian_kernel1d in their order, for equal last bits.
     raw = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
     return [float(weight) for weight in (raw / raw.sum())[radius:]]
 
@@ -29,6 +30,7 @@ def gaussian_blur(images: torch.Tensor, sigma: float, truncate: float = 4.0) -> 
 
     """
     weights = gaussian_weights(sigma, truncate)
+    # Columns before rows, as SciPy goes through the axes: the intermediate result is rounded.
     return _along(_along(images, weights, -2), weights, -1)
 
 
@@ -37,6 +39,8 @@ def _along(images: torch.Tensor, weights: list[float], dim: int) -> torch.Tensor
     sides = (radius, radius, 0, 0) if dim == -1 else (0, 0, radius, radius)
     padded = pad(images, sides, mode="replicate") if radius else images
     total = padded.narrow(dim, radius, size) * weights[0]
+    # Pixels at equal distances are added before they are weighed, as SciPy does with symmetric
+    # kernels; in one buffer for all distances.
     pair = torch.empty_like(total)
     for distance in range(radius, 0, -1):  # SciPy's order, which decides truncated values
         before = padded.narrow(dim, radius - distance, size)
@@ -45,12 +49,13 @@ def _along(images: torch.Tensor, weights: list[float], dim: int) -> torch.Tensor
     return total
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=32)  # five severities, two sides, a few sizes; 400 KB each at 224 px
 def smoothing_matrix(size: int, sigma: float, truncate: float) -> torch.Tensor:
     """Gaussian smoothing of a line with reflecting ends (`reflect`: d c b a | a b c d | d c b a).
 
     Weights are multiples of 2^-20, so that products with few-bit numbers are exact in float64 and
-    a matrix product does not depend on the order of its sums.
+    a matrix product does not depend on the order of its sums: smoothing multiples of 2^-11 along
+    both sides gives multiples of 2^-51, for which the 53 bits of a float64 just suffice.
 
     Returns:
         float64 (size, size) on the CPU.
@@ -61,7 +66,9 @@ def smoothing_matrix(size: int, sigma: float, truncate: float) -> torch.Tensor:
     offsets = np.arange(-radius, radius + 1)
     matrix = np.zeros((size, size))
     for row in range(size):
+        # A mirrored line repeats after twice its length, however far the kernel reaches.
         position = (row + offsets) % (2 * size)
         position = np.where(position >= size, 2 * size - 1 - position, position)
+        # add.at, as several offsets may lead to one pixel, of which += would count one.
         np.add.at(matrix[row], position, np.array(weights)[np.abs(offsets)])
     return torch.from_numpy(np.round(matrix * 2**20) / 2**20)

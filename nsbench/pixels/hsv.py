@@ -22,7 +22,8 @@ def rgb_to_hsv(unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     red, green, blue = unit.unbind(1)
     value = unit.amax(1)
     delta = value - unit.amin(1)
-    # Where two channels share the maximum, scikit-image takes the later one.
+    # Greys are divided by 0 here, and black below too; both are masked in the end. Where two
+    # channels share the maximum, scikit-image takes the later one.
     hue = torch.where(green == value, (blue - red) / delta + 2.0, (green - blue) / delta)
     hue = torch.where(blue == value, (red - green) / delta + 4.0, hue)
     grey = delta == 0
@@ -38,5 +39,5 @@ def hsv_to_rgb(hue: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor)
     rising = value * (1.0 - (1.0 - fraction) * saturation)
     low = value * (1.0 - saturation)
     table = torch.tensor(_SECTORS, device=hue.device)
-    order = table[sector.long() % 6].movedim(-1, 1)
+    order = table[sector.long() % 6].movedim(-1, 1)  # % 6: a hue of 1 is one of 0
     return torch.stack((value, rising, falling, low), 1).gather(1, order)

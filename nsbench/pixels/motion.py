@@ -9,6 +9,9 @@ import torch
 from torch.nn.functional import pad
 
 SCALE = 2**16
+"""Weights are multiples of its inverse. With the 8 bits of a pixel that makes the 24 bits that a
+float32 holds exactly; a larger one would let sums be rounded."""
+
 Offsets = list[tuple[int, int]]
 
 
@@ -42,10 +45,12 @@ def motion_blur(
         float32 (B, C, H, W) in [0, 255], not rounded.
 
     """
-    margin = 2 * math.ceil(radius)
+    margin = 2 * math.ceil(radius)  # the distance of the last tap
     padded = pad(images, (margin,) * 4, mode="replicate")
     if len(set(angles)) == 1:
         return _shifted(padded, margin, motion_kernel(radius, sigma, angles[0]))
+    # One angle an image: slices are fastest on a CPU, and one gather for all images where starting
+    # an operation costs more than doing it. The sums are exact, so the results are the same.
     kernels = [motion_kernel(radius, sigma, angle) for angle in angles]
     if images.device.type == "cpu":
         pairs = zip(padded.split(1), kernels, strict=True)
@@ -63,10 +68,12 @@ def _shifted(padded: torch.Tensor, margin: int, kernel: Kernel) -> torch.Tensor:
 
 
 def _gathered(padded: torch.Tensor, margin: int, kernels: list[Kernel]) -> torch.Tensor:
-    """The same for one kernel an image, without a loop over images."""
+    """The same with a kernel for each image, without a loop over images."""
     high, wide = padded.shape[-2:]
     height, width = high - 2 * margin, wide - 2 * margin
     device = padded.device
+    # Taps as steps in the flattened padded image. All kernels have the same weights, which do not
+    # depend on the angle.
     steps = torch.tensor([[dy * wide + dx for dx, dy in kernel.offsets] for kernel in kernels])
     rows = torch.arange(margin, margin + height, device=device)[:, None] * wide
     home = (rows + torch.arange(margin, margin + width, device=device)).flatten()
@@ -85,6 +92,7 @@ def motion_kernel(radius: float, sigma: float, angle: float) -> Kernel:
     radians = math.pi * angle / 180.0
     along_x, along_y = taps * math.cos(radians), taps * math.sin(radians)
     length = math.hypot(along_x, along_y)
+    # ceil(x - 0.5): to the nearest pixel, halves down.
     offsets = [
         (math.ceil(tap * along_x / length - 0.5), math.ceil(tap * along_y / length - 0.5))
         for tap in range(len(weights))
@@ -92,11 +100,11 @@ def motion_kernel(radius: float, sigma: float, angle: float) -> Kernel:
     return Kernel(weights, offsets)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # all radii and sigmas of all tables
 def _weights(radius: float, sigma: float) -> tuple[list[float], int]:
-    taps = 2 * math.ceil(radius) + 1
+    taps = 2 * math.ceil(radius) + 1  # GetOptimalKernelWidth1D of ImageMagick
     raw = [math.exp(-(tap**2) / (2 * sigma**2)) for tap in range(taps)]
     total = sum(raw)
     whole = [round(weight / total * SCALE) for weight in raw]
-    whole[0] += SCALE - sum(whole)
+    whole[0] += SCALE - sum(whole)  # weights sum to exactly 1, so that even areas stay as they are
     return [weight / SCALE for weight in whole if weight], taps

@@ -42,11 +42,13 @@ def prepare(
 
     """
     left, top = x.floor(), y.floor()
+    # Upper left, upper right, lower left, lower right: one selection fetches all four.
     columns = torch.stack((left, left + 1, left, left + 1))
     rows = torch.stack((top, top, top + 1, top + 1))
     near_x, near_y = columns.clamp(0, shape[1] - 1), rows.clamp(0, shape[0] - 1)
     index = (near_y * shape[1] + near_x).to(torch.int32).flatten()
     inside = (near_x == columns) & (near_y == rows) if covered is None else covered.expand_as(rows)
+    # None where all points lie inside, so that `sample` leaves out a product.
     black = None if bool(inside.all()) else inside.to(torch.uint8).flatten()
     return Taps(index, black, x - left, y - top)
 
@@ -56,6 +58,8 @@ def sample(images: torch.Tensor, taps: Taps) -> torch.Tensor:
     picked = _select(images.flatten(0, 1).flatten(1), taps.pixels)
     if taps.inside is not None:
         picked *= taps.inside
+    # float64, as Pillow computes, since results are truncated; what follows is in place because
+    # these four values a pixel are the largest array.
     corners = picked.view(*images.shape[:2], 4, *taps.weight_x.shape).to(torch.float64)
     upper, right, lower, lower_right = corners.unbind(2)
     # Pillow's form, in separate operations; torch.lerp rounds differently.

@@ -12,7 +12,9 @@ from nsbench.util.errors import NsbenchError
 
 WATER = (175, 238, 238)
 MUD = (63, 42, 20)
+"""RGB of the original's pale turquoise and mud brown."""
 
+# The original's kernel for relief.
 _EDGES = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 
 
@@ -31,6 +33,7 @@ def liquid_layer(
 def mud_cover(liquid: torch.Tensor, threshold: float, sigma: float) -> torch.Tensor:
     """How much mud covers each pixel, float (B, 1, H, W) in [0, 1]: 0, or at least 0.8."""
     cover = gaussian_blur((liquid > threshold).float()[:, None], sigma)
+    # 0.8 is the original's: thinner mud is left out.
     return cover * (cover >= 0.8)
 
 
@@ -39,6 +42,7 @@ def water_cover(liquid: torch.Tensor) -> torch.Tensor:
 
     Raises NsbenchError where OpenCV is missing or cannot be loaded.
     """
+    # By OpenCV, on the CPU whatever the device: torch has no such edges and distances.
     cv2 = _opencv()
     layers = (liquid.cpu().numpy() * 255).astype(np.uint8)
     return torch.from_numpy(np.stack([_shine(cv2, layer) for layer in layers]))[:, None]
@@ -51,11 +55,13 @@ def colour(rgb: tuple[int, int, int], device: torch.device) -> torch.Tensor:
 
 def _shine(cv2: ModuleType, layer: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Drops are brighter towards one side of their edges."""
+    # The original's chain with its constants: edges (Canny's thresholds 50 and 150), distances to
+    # them of at most 20 px, and the relief of these, smoothed by 3 x 3 boxes before and after.
     distance = cv2.distanceTransform(255 - cv2.Canny(layer, 50, 150), cv2.DIST_L2, 5)
     near = cv2.blur(np.minimum(distance, 20), (3, 3)).astype(np.uint8)
     edges = cv2.filter2D(cv2.equalizeHist(near), cv2.CV_8U, _EDGES)
     shine = layer * cv2.blur(edges, (3, 3)).astype(np.float32)
-    largest = np.max(shine)
+    largest = np.max(shine)  # 0 where there is no drop, where the original divides by zero
     return np.asarray(shine / largest if largest else shine, np.float32)
 
 
@@ -66,5 +72,5 @@ def _opencv() -> ModuleType:
         raise NsbenchError(
             f"spatter needs OpenCV ({error}): run pip install opencv-python-headless"
         ) from error
-    module.setNumThreads(0)
+    module.setNumThreads(0)  # batches are shared out to threads already, see `run_in_threads`
     return module

@@ -18,11 +18,14 @@ def clipped_zoom(images: torch.Tensor, factor: float) -> torch.Tensor:
 
     """
     height, width = images.shape[-2:]
+    # Only the part that stays visible is magnified. Rounded up, as in the original, so that the
+    # result is never too small.
     high, wide = math.ceil(height / factor), math.ceil(width / factor)
     top, left = (height - high) // 2, (width - wide) // 2
     centre = images[..., top : top + high, left : left + wide]
-    size = (round(high * factor), round(wide * factor))
+    size = (round(high * factor), round(wide * factor))  # the rounding of scipy.ndimage.zoom
     if size != (high, wide):
+        # SciPy too puts the first and last pixels onto each other.
         centre = interpolate(centre, size=size, mode="bilinear", align_corners=True)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     return centre[..., top : top + height, left : left + width]
