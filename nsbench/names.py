@@ -14,6 +14,7 @@ EXTRA_CORRUPTIONS = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 """The four held-out corruptions, which mCE leaves out."""
 
 SEVERITIES = (1, 2, 3, 4, 5)
+"""Of ImageNet-C; all its relatives have five too."""
 
 PERTURBATIONS = (
     "gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "snow",
@@ -27,6 +28,7 @@ EXTRA_PERTURBATIONS = ("speckle_noise", "gaussian_blur", "spatter", "shear")
 PERTURBATION_SIZES = (224, 64, 32)
 """Sizes in pixels that the sequences have settings for: ImageNet-P, Tiny-ImageNet-P, CIFAR-10-P."""
 
+# Frames of a sequence as in ImageNet-P/create_p of hendrycks/robustness: 31 but for these.
 _USUAL = 31
 _FRAMES = {224: {"translate": 41}, 64: {}, 32: {"motion_blur": 21, "translate": 16}}
 
@@ -50,10 +52,12 @@ def is_noise(name: str) -> bool:
 
     Raises ValueError for an unknown name.
     """
-    frame_count(name, 32)  # refuses an unknown one
+    frame_count(name, 32)  # refuses an unknown name; the size does not matter
+    # The three noises are the names that end so, in the ten and in the four.
     return name.endswith("_noise")
 
 
 def clip_folder(name: str, difficulty: int) -> str:
     """The folder of a sequence in the layout of ImageNet-P: `shot_noise_2` for a difficulty."""
+    # Difficulty 2 and 3 of the others are no files: the same frames are compared 2 or 3 apart.
     return name if difficulty == 1 or not is_noise(name) else f"{name}_{difficulty}"

@@ -25,7 +25,9 @@ from nsbench.pixels.threads import run_in_threads, slices
 VERSION: int = 2
 """Raised whenever a frame's bytes change; goes into the fingerprints of results."""
 
-# Values of a frame worked on at once: on the CPU few, to stay in the cache.
+# Values of a frame worked on at once, for speed and memory only: frames do not depend on them. On
+# the CPU few (one image at 224 px, 85 at 32 px), to stay in the cache, as several arrays of float64
+# accompany them; on other devices more (27 images at 224 px).
 CHUNK, DEVICE_CHUNK = 2**18, 2**22
 
 __all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "frame_count", "frames", "is_noise"]
@@ -92,6 +94,7 @@ def frames(
     count = frame_count(name, side)
     setting = _setting(name, side, difficulty)
     key = f"sequence/{name}/{difficulty}"
+    # One generator for each chunk; a frame of the batch is the next of every generator.
     limit = CHUNK if images.device.type == "cpu" else DEVICE_CHUNK
     chunks = slices(len(images), limit // (3 * side * side), images.device)
     parts = {
@@ -113,10 +116,10 @@ def _joined(
     for _ in range(count):
         out = images.new_empty((len(images), 3, size, size))
 
-        def one(rows: slice, out: torch.Tensor = out) -> None:
+        def fill(rows: slice, out: torch.Tensor = out) -> None:
             out[rows] = next(parts[rows.start])
 
-        run_in_threads(one, chunks, images.device)
+        run_in_threads(fill, chunks, images.device)
         yield out
 
 

@@ -18,7 +18,7 @@ class Batch:
         count: the number of frames.
         ids: one id per image.
         seed: of all draws.
-        key: what is drawn for.
+        key: the purpose of the draws.
 
     """
 
@@ -33,12 +33,15 @@ class Batch:
     def corner(self) -> tuple[int, int]:
         """The top and the left of the central crop in the resized images, as in torchvision."""
         height, width = self.resized.shape[-2:]
+        # Python's rounding, halves to the even number, is torchvision's too; it matters where the
+        # margin is odd.
         return round((height - self.size) / 2.0), round((width - self.size) / 2.0)
 
     def crop(self) -> torch.Tensor:
         """The central crops in new memory, uint8 (B, 3, size, size)."""
         top, left = self.corner
         inner = self.resized[..., top : top + self.size, left : left + self.size]
+        # A copy, as it is yielded as a frame, which a caller may write to.
         return inner.clone(memory_format=torch.contiguous_format)
 
     def draws(self) -> Draws:

@@ -34,6 +34,7 @@ def motion_blur(batch: Batch, setting: Motion) -> Iterator[torch.Tensor]:
     Yields uint8 (B, 3, S, S), rounded as ImageMagick does; no frame is the clean image.
     """
     values = batch.crop().float()
+    # The original's angles, (i - 30) * 4 degrees for frame i of 31.
     for frame in range(1 - batch.count, 1):
         yield round_half_up(move(values, setting.radius, setting.sigma, [frame * setting.step]))
 
@@ -44,7 +45,8 @@ def zoom_blur(batch: Batch, step: float) -> Iterator[torch.Tensor]:
     Yields uint8 (B, 3, S, S), first the clean crop.
     """
     crop = batch.crop()
-    # float32 and this order of operations, as in torchvision, since the result is truncated.
+    # float32 and this order of operations, as in torchvision, since the result is truncated. The
+    # sum goes on from frame to frame, so that each frame needs one new copy only.
     total = to_unit(crop, torch.float32)
     yield crop
     for frame in range(1, batch.count):

@@ -18,7 +18,9 @@ from nsbench.pixels.sampling import Taps, prepare, sample
 Matrix = NDArray[np.float64]
 Linear = tuple[float, float, float, float]
 Corner = tuple[int, int]
-PREPARED = 4  # frames whose taps are kept for the next part of the batch, 2 MB each at 224 px
+PREPARED = 4
+"""Frames whose taps are kept for the next part of the batch, 2 MB each at 224 px. All parts are at
+the same frame, so that more than one serve only sequences that are made side by side."""
 
 
 def translate(batch: Batch, start: int) -> Iterator[torch.Tensor]:
@@ -33,6 +35,7 @@ def translate(batch: Batch, start: int) -> Iterator[torch.Tensor]:
 def shifted(batch: Batch, shift: int) -> torch.Tensor:
     """The crop of the images moved to the right by `shift` pixels, uint8 (B, 3, S, S)."""
     (top, left), size, width = batch.corner, batch.size, batch.resized.shape[-1]
+    # By slices: whole pixels need no interpolation, and the original asks for none.
     first, last = max(left - shift, 0), min(left - shift + size, width)
     frame = batch.resized.new_zeros((len(batch.resized), 3, size, size))
     if first < last:
@@ -48,6 +51,7 @@ def rotate(batch: Batch, step: float) -> Iterator[torch.Tensor]:
     Yields uint8 (B, 3, S, S). What lies beyond the resized image is black.
     """
     for frame in range(batch.count):
+        # Degrees first, then radians, as the original passes degrees to torchvision.
         angle = math.radians(step * (frame - batch.count // 2))
         cos, sin = math.cos(angle), math.sin(angle)
         yield affine(batch, (cos, sin, -sin, cos))
@@ -60,7 +64,7 @@ def scale(batch: Batch, setting: tuple[float, float]) -> Iterator[torch.Tensor]:
     """
     start, step = setting
     for frame in range(batch.count):
-        yield magnified(batch, (frame * step + start) / 100.0)
+        yield magnified(batch, (frame * step + start) / 100.0)  # the original's order of operations
 
 
 def magnified(batch: Batch, factor: float) -> torch.Tensor:
@@ -88,6 +92,7 @@ def tilt(batch: Batch, step: float) -> Iterator[torch.Tensor]:
     shape = (batch.resized.shape[-2], batch.resized.shape[-1])
     for frame in range(batch.count):
         angle = math.radians(step * (frame - batch.count // 2))
+        # warpPerspective inverts its matrix too, to find the source of each pixel.
         inverse = np.linalg.inv(_tilt_matrix(angle, *shape)).astype(np.float64)
         yield perspective(batch, inverse)
 
@@ -100,8 +105,8 @@ def affine(batch: Batch, linear: Linear) -> torch.Tensor:
 
     Args:
         batch: the images.
-        linear: by rows, the matrix that leads from a pixel's place relative to the centre to that
-            of its source.
+        linear: by rows, the matrix that leads from a pixel's position relative to the centre to
+            that of its source.
 
     Returns:
         uint8 (B, 3, S, S).
@@ -109,8 +114,9 @@ def affine(batch: Batch, linear: Linear) -> torch.Tensor:
     """
     images = batch.resized
     shape = (images.shape[-2], images.shape[-1])
+    # Taps depend on no pixel, and are cached for the other parts of the batch: hence plain values.
     taps = _affine_taps(shape, batch.corner, batch.size, linear, images.device)
-    return sample(images, taps).to(torch.uint8)
+    return sample(images, taps).to(torch.uint8)  # drops fractions, as Pillow
 
 
 def perspective(batch: Batch, inverse: Matrix) -> torch.Tensor:
@@ -146,7 +152,9 @@ def _affine_taps(
     x, y = (line + 0.5 for line in _crop_lines(corner, size, device))
     source_x = x * xx + y * xy + start_x
     source_y = x * yx + y * yy + start_y
+    # Pillow's test of what lies inside; the outer half of a border pixel is still that pixel.
     covered = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
+    # Pillow counts from a pixel's edge, `prepare` from its centre.
     return prepare(source_x - 0.5, source_y - 0.5, shape, covered)
 
 
@@ -174,6 +182,8 @@ def _crop_lines(
 
 def _tilt_matrix(angle: float, height: int, width: int) -> Matrix:
     """From (x, y, 1) of the image to that of the tilted one, up to a factor; float64 (3, 3)."""
+    # P2 @ T @ RX @ RY @ P1 of the original, with the diagonal as the focal length. The last row but
+    # one of `lift`, 0 0 1, is what places the plane one unit behind it.
     cos, sin, focal = math.cos(angle), math.sin(angle), math.hypot(width, height)
     lift = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1], [0, 0, 1]])
     about_x = np.array([[1, 0, 0, 0], [0, cos, -sin, 0], [0, sin, cos, 0], [0, 0, 0, 1]])

@@ -38,6 +38,8 @@ def speckle_noise(batch: Batch, std: float) -> Iterator[torch.Tensor]:
 
 
 def _noisy(batch: Batch, level: float, draw: Draw, apply: Apply) -> Iterator[torch.Tensor]:
+    # The streams are made once, so that each frame goes on in them and has fresh noise, which is
+    # added to the clean crop and does not pile up.
     clean, draws = batch.crop(), batch.draws()
     yield clean
     for _ in range(1, batch.count):

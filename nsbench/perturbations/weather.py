@@ -46,6 +46,8 @@ def snow(batch: Batch, setting: Snow) -> Iterator[torch.Tensor]:
     Yields uint8 (B, 3, S, S), truncated; no frame is the clean image.
     """
     mean, std, zoom, radius, sigma = setting
+    # Flakes and the whitened crop are the same in all frames; 0.5, 0.85, 4 and -150 are the same at
+    # all sizes, see `_settings`.
     flakes = batch.draws().normal(1, batch.size, batch.size)
     sharp = weather.snow_layer(flakes, mean, std, zoom, threshold=0.5).float()
     white = weather.whiten(batch.crop().float(), 0.85)
@@ -63,6 +65,8 @@ def brightness(batch: Batch, percent: float) -> Iterator[torch.Tensor]:
     Yields uint8 (B, 3, S, S), truncated.
     """
     hue, saturation, value = rgb_to_hsv(to_unit(batch.crop(), torch.float64))
+    # V is a factor of every channel, so that the rest is computed once, at V = 1; the products are
+    # those of a round trip in each frame.
     shares, value = hsv_to_rgb(hue, saturation, torch.ones_like(value)), value.unsqueeze(1)
     for frame in range(batch.count):
         brighter = value + (frame - batch.count // 2) * percent / 100.0
@@ -80,20 +84,22 @@ def spatter(batch: Batch, setting: Spatter) -> Iterator[torch.Tensor]:
     mean, std, sigma, threshold, flow = setting
     noise = batch.draws().normal(batch.size, batch.size)
     liquid = liquid_layer(noise, mean, std, sigma, threshold)
-    unit = to_unit(batch.crop(), torch.float32)
+    unit = to_unit(batch.crop(), torch.float32)  # float32 as in the original
     water = colour(WATER, unit.device)
     water /= constant(255.0, water)
     for _ in range(batch.count):
-        cover = water_cover(liquid).to(unit.device) * 0.6
+        cover = water_cover(liquid).to(unit.device) * 0.6  # the original's strength, at all sizes
         yield truncate_unit(unit + cover * water)
         liquid = run_down(liquid, flow)
 
 
 def run_down(liquid: torch.Tensor, flow: tuple[float, ...]) -> torch.Tensor:
     """Convolve the columns of (B, H, W) with a kernel, as `numpy.convolve` does in mode `same`."""
+    # `same` keeps the middle of the full convolution: of an even number of taps, one more reads
+    # above than below.
     height, above = liquid.shape[-2], len(flow) // 2
     padded = pad(liquid, (0, 0, above, len(flow) - 1 - above))
     total = torch.zeros_like(liquid)
-    for row, weight in enumerate(reversed(flow)):
+    for row, weight in enumerate(reversed(flow)):  # a convolution turns its kernel round
         total += padded.narrow(-2, row, height) * weight
     return total
