@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 FILL = 128
-"""Grey of the pixels that an operation leaves empty."""
+"""Grey of the pixels that an operation leaves empty, the official code's `replace`."""
 
 
 def invert(images: torch.Tensor) -> torch.Tensor:
@@ -38,11 +38,13 @@ def solarize(images: torch.Tensor, threshold: int) -> torch.Tensor:
     So magnitude 27 has the threshold 691 - 512 = 179, and magnitude 10 inverts all
     (google-research/big_vision#110).
     """
+    # 1 where the comparison holds, which as a negative uint8 is 255: xor with it inverts.
     return images.clone().ge_(threshold % 256).neg_().bitwise_xor_(images)
 
 
 def solarize_add(images: torch.Tensor, addition: int) -> torch.Tensor:
     """Add to the values below 128, up to 255."""
+    # Limited before the addition, so that a sum stays within 8 bits.
     added = images.clamp(max=255 - min(addition, 255)).add_(min(addition, 255))
     dark = images.clone().lt_(128).neg_()
     return added.bitwise_and_(dark).bitwise_or_(images & ~dark)
@@ -81,10 +83,13 @@ def sharpness(images: torch.Tensor, factor: float) -> torch.Tensor:
     the exact one; TensorFlow's sum of 1/13 parts can fall just below a whole number.
     """
     width = images.shape[3]
-    flat = images.flatten().to(torch.int16)  # lines without gaps; what crosses them is put right
+    # The whole batch as one line, whose slices are added without gaps: sums that reach across an
+    # edge are wrong, and are put right at the end. 16 bits hold 13 times 255.
+    flat = images.flatten().to(torch.int16)
     lines = flat[:-2] + flat[1:-1] + flat[2:]
     sums = lines[: -2 * width] + lines[width:-width] + lines[2 * width :]
     inner = flat[width + 1 : -width - 1]
+    # Sums are whole numbers: half a unit more keeps a multiple of 13 from falling below itself.
     smooth = sums.add_(inner, alpha=4).to(torch.float32).add_(0.5).mul_(1 / 13).floor_()
     result = images.clone()
     blended = _pixels(inner.to(torch.float32).sub_(smooth).mul_(factor).add_(smooth))
@@ -108,7 +113,7 @@ def autocontrast(images: torch.Tensor) -> torch.Tensor:
     planes = images.flatten(2)
     low = planes.amin(2, keepdim=True).to(torch.float32)
     high = planes.amax(2, keepdim=True).to(torch.float32)
-    flat = high <= low
+    flat = high <= low  # where the scale is infinite; 1 and 0 below leave such a plane as it is
     scale = (torch.full_like(low, 255.0) / (high - low)).masked_fill_(flat, 1.0)
     offset = (-low * scale).masked_fill_(flat, 0.0)
     return _pixels(planes.to(torch.float32).mul_(scale).add_(offset)).view(images.shape)
@@ -124,9 +129,11 @@ def equalize(images: torch.Tensor) -> torch.Tensor:
     counts = _histograms(planes)
     highest = planes.amax(1, keepdim=True).to(torch.int64)
     step = (planes.shape[1] - counts.gather(1, highest)) // 255
+    # int32 like the counts; a sum of int32 would become int64.
     below = counts.cumsum(1, dtype=torch.int32) - counts
     # a quotient in float32, cut off, is exact below 2^22 pixels; a CPU divides integers slowly
     spread = (below + step // 2).to(torch.float32).add_(0.5).div_(step.clamp(min=1))
+    # One table of 256 values a plane, looked up for all pixels at once.
     same = torch.arange(256, dtype=torch.uint8, device=images.device)
     tables = torch.where(step == 0, same, _pixels(spread))
     return tables.gather(1, planes.to(torch.int64)).view(images.shape)
@@ -134,9 +141,11 @@ def equalize(images: torch.Tensor) -> torch.Tensor:
 
 def _histograms(planes: torch.Tensor) -> torch.Tensor:
     """How often each value occurs in each of P planes: int32 (P, 256) of uint8 (P, N)."""
+    # Planes side by side in one long histogram, as torch counts one only.
     first = torch.arange(len(planes), dtype=torch.int32, device=planes.device) * 256
     bins = (planes.to(torch.int32) + first[:, None]).flatten()
     counts = torch.zeros(len(planes) * 256, dtype=torch.int32, device=planes.device)
+    # The ones to add are a single one in memory. Whole numbers, so that the order does not matter.
     return counts.index_add_(0, bins, bins.new_ones(1).expand(len(bins))).view(-1, 256)
 
 

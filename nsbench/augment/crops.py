@@ -20,11 +20,13 @@ PadMode = Literal["zero", "reflect"]
 def flip(images: torch.Tensor, keys: Keys, probability: float) -> torch.Tensor:
     """Mirror each image left to right with this probability."""
     chosen = np.flatnonzero(uniform(keys, Purpose.FLIP) < probability)
+    # Only those chosen are mirrored, behind the others; then each image's version is picked. The
+    # host knows all sizes, so that it does not wait for the device.
     sources = np.arange(len(images))
     sources[chosen] = len(images) + np.arange(len(chosen))
-    there, there_chosen = _there(images.device, sources, chosen)
-    mirrored = images.index_select(0, there_chosen).flip(-1)
-    return torch.cat((images, mirrored)).index_select(0, there)
+    picked, mirrored = _on_device(images.device, sources, chosen)
+    flipped = images.index_select(0, mirrored).flip(-1)
+    return torch.cat((images, flipped)).index_select(0, picked)
 
 
 def pad_crop(images: torch.Tensor, keys: Keys, pad: int, mode: PadMode) -> torch.Tensor:
@@ -49,6 +51,7 @@ def crop_padded(
 ) -> torch.Tensor:
     """What `pad_crop` does with given corners of the crops in the padded images, (B,) each."""
     height, width = images.shape[2:]
+    # By indices into the image itself, so that no padded copy is made.
     if mode == "reflect" and pad >= min(height, width):
         raise ValueError(f"{height} x {width} pixels cannot be reflected by {pad}")
     rows = top[:, None] - pad + np.arange(height)
@@ -56,6 +59,7 @@ def crop_padded(
     if mode == "reflect":
         return _picked(images, _reflected(rows, height), _reflected(columns, width))
     cropped = _picked(images, rows.clip(0, height - 1), columns.clip(0, width - 1))
+    # What was clipped to the edge is made black.
     cropped &= byte_masks((rows >= 0) & (rows < height), images.device)[:, None, :, None]
     cropped &= byte_masks((columns >= 0) & (columns < width), images.device)[:, None, None, :]
     return cropped
@@ -82,16 +86,13 @@ def _picked(
     images: torch.Tensor, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> torch.Tensor:
     """Rows, int64 (B, H), and columns, int64 (B, W), of each image."""
-    there_rows, there_columns = (
-        torch.from_numpy(indices).to(images.device, non_blocking=True)
-        for indices in (rows, columns)
-    )
+    row_indices, column_indices = _on_device(images.device, rows, columns)
     # whole rows first: copying them costs a CPU a fifth of picking values one by one
     lines = images.flatten(0, 2)
     first = torch.arange(0, len(lines), images.shape[2], device=images.device)
-    picked = lines.index_select(0, (first.view(-1, 3, 1) + there_rows[:, None]).flatten())
-    return picked.view(images.shape).gather(3, there_columns[:, None, None].expand(images.shape))
+    picked = lines.index_select(0, (first.view(-1, 3, 1) + row_indices[:, None]).flatten())
+    return picked.view(images.shape).gather(3, column_indices[:, None, None].expand(images.shape))
 
 
-def _there(device: torch.device, *indices: NDArray[np.int64]) -> Iterator[torch.Tensor]:
+def _on_device(device: torch.device, *indices: NDArray[np.int64]) -> Iterator[torch.Tensor]:
     return (torch.from_numpy(values).to(device, non_blocking=True) for values in indices)

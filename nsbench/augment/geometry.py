@@ -27,7 +27,7 @@ class Map(NamedTuple):
     """Where each pixel of an image comes from.
 
     Attributes:
-        sources: int64 (H * W,), the flat index of the pixel to copy, 0 where there is none.
+        sources: int64 (H * W,), the flat index of the pixel to copy, 0 where it lies outside.
         keep: uint8 (H * W,), 255 for a pixel that has a source, 0 for one that becomes grey.
         fill: uint8 (H * W,), 0 and grey instead.
 
@@ -58,6 +58,8 @@ def shear_y(level: float) -> Affine:
 
 def map_of(affine: Affine, shape: Shape, device: torch.device) -> Map:
     """The map of an affine transform for images of this height and width."""
+    # float32 and left to right, as TensorFlow's kernel computes: near the middle between two pixels
+    # the last bit decides.
     a, b, c, d, e, f = (np.float32(value) for value in affine)
     y, x = (axis.astype(np.float32) for axis in np.indices(shape))
     columns, rows = _nearest(a * x + b * y + c), _nearest(d * x + e * y + f)
@@ -72,7 +74,7 @@ def map_of(affine: Affine, shape: Shape, device: torch.device) -> Map:
 
 
 def _nearest(points: NDArray[np.float32]) -> NDArray[np.int64]:
-    exact = points.astype(np.float64)
+    exact = points.astype(np.float64)  # in which half a pixel is added without rounding
     return np.trunc(exact + np.copysign(0.5, exact)).astype(np.int64)
 
 
@@ -86,6 +88,7 @@ def move(images: torch.Tensor, mapping: Map) -> torch.Tensor:
 def translate_x(images: torch.Tensor, shift: float) -> torch.Tensor:
     """Shift uint8 (B, 3, H, W) to the left, by the nearest whole number of pixels."""
     pixels = _whole(shift, images.shape[3])
+    # Negative padding cuts off: what leaves on one side is filled in on the other.
     return F.pad(images, (-pixels, pixels), value=FILL)
 
 
@@ -97,4 +100,5 @@ def translate_y(images: torch.Tensor, shift: float) -> torch.Tensor:
 
 def _whole(shift: float, limit: int) -> int:
     whole = math.trunc(shift + math.copysign(0.5, shift))
+    # Beyond its own length an image is grey altogether; padding cannot cut off more.
     return max(-limit, min(limit, whole))

@@ -19,6 +19,8 @@ Keys = NDArray[np.uint64]
 class Purpose(IntEnum):
     """What the numbers are drawn for. Layers of RandAugment add multiples of 4 to the last four."""
 
+    # Any numbers would do, as long as no two meet; others give other draws, so that runs of before
+    # could not be repeated.
     FLIP = 0
     CROP_TOP = 1
     CROP_LEFT = 2
@@ -45,11 +47,13 @@ def image_keys(seed: int, stream: str, positions: NDArray[np.int64]) -> Keys:
 
 def uniform(keys: Keys, purpose: int) -> NDArray[np.float64]:
     """One number per key, float64 (B,), uniform in [0, 1) in steps of 2^-53."""
+    # 53 of 64 bits, which a float64 holds exactly.
     return (_bits(keys, purpose) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def integers(keys: Keys, purpose: int, high: int) -> NDArray[np.int64]:
     """One whole number per key, int64 (B,), uniform in [0, high), for a `high` below 2^31."""
+    # The upper 32 bits as a fraction, times `high`: no division, and a bias below high / 2^32.
     upper = _bits(keys, purpose) >> np.uint64(32)
     return (upper * np.uint64(high) >> np.uint64(32)).astype(np.int64)
 

@@ -21,8 +21,8 @@ class Augmentation:
     with black, random crop), mirror, RandAugment, cutout. SVHN: RandAugment, cutout, `reflect-pad`
     (pad by an eighth with the mirrored border, random crop). `center` cuts out the centre.
 
-    What needs single images runs as they are read: random-resized crops, timm's RandAugment and
-    random erasing. All else runs on the device in batches. Every draw depends on the image's key.
+    Operations on single images run as they are read: random-resized crops, timm's RandAugment and
+    random erasing. All others run on the device in batches. Every draw depends on the image's key.
 
     Raises NsbenchError for a randaugment of no known name, or one that does not go with
     random_erasing.
@@ -38,10 +38,13 @@ class Augmentation:
                 f"and '{text}' has it: set random_erasing = 0"
             )
         strings = "" if self._paper else text
+        # reflect-pad is a step on the device, after the others: reading needs the whole image.
         crop = "center" if generation.crop == "reflect-pad" else generation.crop
         transform = training_transform(
             preprocessing, crop, generation.flip, strings, generation.random_erasing
         )
+        # One step that needs single images takes crop, mirror and RandAugment with it, so that they
+        # stay in their order.
         single = strings or generation.random_erasing or generation.crop == "random-resized"
         self._transform = transform if single else None
 
@@ -63,7 +66,9 @@ class Augmentation:
 
     def on_device(self, images: torch.Tensor, keys: NDArray[np.uint64]) -> torch.Tensor:
         """The rest, on uint8 images (B, 3, S, S) with a key each."""
+        # An eighth is 4 px at 32 px, as in the official SVHN recipe and the usual one of CIFAR.
         generation, pad = self._generation, self.image_size // 8
+        # Crop and mirror come first, but are done already where images were read one by one.
         if self.fixed and generation.crop == "pad":
             images = pad_crop(images, keys, pad, "zero")
         if self.fixed and generation.flip:
@@ -79,4 +84,5 @@ class Augmentation:
     def whole(self, image: Image.Image, seed: int) -> NDArray[np.uint8]:
         """Both parts for a single RGB image, uint8 (3, S, S)."""
         read = torch.from_numpy(self.read(image, seed))[None]
-        return self.on_device(read, np.array([seed % 2**64], np.uint64))[0].numpy()
+        key = np.array([seed % 2**64], np.uint64)  # seeds may be hashes of 128 bits
+        return self.on_device(read, key)[0].numpy()

@@ -22,6 +22,7 @@ from nsbench.augment.keys import Keys, Purpose, integers
 from nsbench.pixels.threads import run_in_threads
 from nsbench.util.errors import NsbenchError
 
+# The official list in its order, which decides what a draw means.
 OPERATIONS = (
     "AutoContrast",
     "Equalize",
@@ -40,6 +41,7 @@ OPERATIONS = (
     "SolarizeAdd",
     "Cutout",
 )
+# By whole pixels, and so by padding; the other operations of geometry are maps of pixels.
 TRANSLATIONS = {"TranslateX": geometry.translate_x, "TranslateY": geometry.translate_y}
 _SIGNED = np.isin(OPERATIONS, ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"))
 CPU_SHARE = 2**24
@@ -48,6 +50,7 @@ because threads hand the interpreter over at each."""
 DEVICE_CHUNK = 2**26
 """Values that are worked on at once on other devices (445 images at 224 px), to limit memory."""
 
+# Settings in any order; their numbers have bounds only so that a slip is refused.
 _FORM = re.compile(r"paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*")
 
 Operation = Callable[[torch.Tensor], torch.Tensor]
@@ -85,16 +88,19 @@ class RandAugment:
         return out
 
     def _augmented(self, images: torch.Tensor, keys: Keys) -> torch.Tensor:
-        standing = np.arange(len(images))  # which image stands where
+        # Images are sorted by their operations, so that each operation runs once, on a batch of its
+        # own. They stay sorted until the last layer is done, and are put back then.
+        positions = np.arange(len(images))  # which image stands where
         for layer in range(self.layers):
-            kinds = self._kinds(keys[standing], layer)
+            kinds = self._kinds(keys[positions], layer)
             order = np.argsort(kinds, kind="stable")
-            standing = standing[order]
-            images = self._applied(images, order, kinds[order], keys[standing], layer)
-        return images.index_select(0, _there(np.argsort(standing), images.device))
+            positions = positions[order]
+            images = self._applied(images, order, kinds[order], keys[positions], layer)
+        return images.index_select(0, _on_device(np.argsort(positions), images.device))
 
     def drawn(self, keys: Keys, layer: int) -> NDArray[np.int64]:
-        """The operation of a layer for each key, as its place in OPERATIONS: int64 (B,)."""
+        """The operation of a layer for each key, as its index in OPERATIONS: int64 (B,)."""
+        # 4 because a layer draws four numbers: operation, sign, and row and column of a Cutout.
         return integers(keys, Purpose.LAYER_OPERATION + 4 * layer, len(OPERATIONS))
 
     def _kinds(self, keys: Keys, layer: int) -> NDArray[np.int64]:
@@ -110,10 +116,11 @@ class RandAugment:
         layer: int,
     ) -> torch.Tensor:
         """The images in this order, in which the kinds are sorted, each after its operation."""
-        there = _there(order, images.device)
-        results = [images[:0]]
+        rows = _on_device(order, images.device)
+        results = [images[:0]]  # an empty batch has no runs, and cat needs one part
         for run in _runs(kinds):
-            batch = images.index_select(0, there[run]).contiguous()
+            # contiguous, since some operations view a batch as one line.
+            batch = images.index_select(0, rows[run]).contiguous()
             results.append(self._operation(int(kinds[run.start]), batch, keys[run], layer)(batch))
         return torch.cat(results)
 
@@ -137,7 +144,7 @@ def _slices(images: torch.Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, len(images), size)]
 
 
-def _there(order: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+def _on_device(order: NDArray[np.int64], device: torch.device) -> torch.Tensor:
     return torch.from_numpy(order).to(device, non_blocking=True)
 
 
@@ -148,13 +155,15 @@ def _runs(kinds: NDArray[np.int64]) -> Iterator[slice]:
     return (run for run in runs if run.start < run.stop)
 
 
+# A run has a few: the sizes of training and of fine-tuning, teacher and student. A map takes ten
+# bytes a pixel, and there are six.
 @lru_cache(maxsize=4)
 def _prepared(noise: RandAugment, shape: Shape, device: torch.device) -> dict[int, Operation]:
-    """What each kind (twice the place in OPERATIONS, plus 1 if negative) does.
+    """What each kind (twice the index in OPERATIONS, plus 1 if negative) does.
 
     Cutout is left out: it depends on the image's key.
     """
-    level = noise.magnitude / 10
+    level = noise.magnitude / 10  # _MAX_LEVEL of the official code, which does not limit it
     enhance = level * 1.8 + 0.1  # in the order of the official code, here and below
     single: dict[str, Operation] = {
         "AutoContrast": color.autocontrast,

@@ -39,26 +39,29 @@ def training_transform(
     """
     cropped = _crop(preprocessing, crop)
     augment = _randaugment(randaugment, preprocessing) if randaugment else None
-    erase = RandomErasing(random_erasing, mode="const", device="cpu")
+    erase = RandomErasing(random_erasing, mode="const", device="cpu")  # const: with zeros
 
     def transform(image: Image.Image, seed: int) -> Pixels:
-        random.seed(seed)  # timm draws from these two global generators
+        # timm draws from these two global generators, the second of which takes 32 bits.
+        random.seed(seed)
         np.random.seed(seed % 2**32)
         pixels = cropped(image)
         if random.random() < flip:
             pixels = pixels[..., ::-1]
         if augment:
             pixels = to_array(augment(Image.fromarray(pixels.transpose(1, 2, 0))))
-        pixels = np.ascontiguousarray(pixels)
+        pixels = np.ascontiguousarray(pixels)  # a mirrored view is not, and torch refuses it
         return _erase(pixels, erase, preprocessing) if random_erasing else pixels
 
     return transform
 
 
 def _erase(array: Pixels, erase: RandomErasing, preprocessing: Preprocessing) -> Pixels:
-    # timm chooses the rectangle; its noise would draw from the generator of the model's own noise
+    # timm chooses the rectangle, seen as the zeros in an image of ones; its noise would draw from
+    # the generator of the model's own noise.
     erased = erase(torch.ones(1, *array.shape[1:]))[0].numpy() == 0
     mean, std = (np.array(values)[:, None] for values in (preprocessing.mean, preprocessing.std))
+    # timm's noise is standard normal in normalised values; these are the same before normalisation.
     noise = np.random.standard_normal((3, np.count_nonzero(erased))) * std + mean
     array[:, erased] = (255 * noise).clip(0, 255)
     return array
@@ -77,6 +80,7 @@ def _crop(preprocessing: Preprocessing, crop: str) -> Callable[[Image.Image], Pi
 
 def _pad_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     pad = preprocessing.image_size // 8
+    # Padding takes the place of the margin that crop_pct leaves for evaluation.
     square = center_crop(image, preprocessing.model_copy(update={"crop_pct": 1.0}))
     left, top = random.randint(0, 2 * pad), random.randint(0, 2 * pad)
     corner = np.array([top]), np.array([left])
@@ -84,6 +88,7 @@ def _pad_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 
 def _randaugment(config: str, preprocessing: Preprocessing) -> Transform:
+    # timm's own choice in training: the mean colour, which is about 0 after normalisation.
     fill = tuple(round(255 * value) for value in preprocessing.mean)
     hparams = {"img_mean": fill}
     try:
