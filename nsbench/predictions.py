@@ -1,4 +1,4 @@
-"""The store of predictions: one Parquet file a model, suite and cell, one row an image."""
+"""The store of predictions: a Parquet file for each model, suite and cell, a row for each image."""
 
 import io
 from collections.abc import Sequence
@@ -15,8 +15,10 @@ from nsbench.util.files import fingerprint, read_json, write_bytes, write_json
 from nsbench.util.progress import say
 
 TOP = 5
+"""Classes kept of each prediction, as top-5 accuracy and ImageNet-P's top-5 distance need."""
+
 GROUP = 2**16
-"""Rows written at once."""
+"""Rows written and read at once, to limit memory; the predictions do not depend on it."""
 
 SCHEMA = pa.schema(
     [
@@ -41,14 +43,15 @@ class Predictions(NamedTuple):
     confidence: NDArray[np.float32]
 
 
-def _table(rows: Predictions, some: slice, frames: int) -> pa.Table:
-    ids, labels = pa.array(rows.ids[some], pa.string()), pa.array(rows.labels[some], pa.int32())
-    each = pa.array(np.repeat(np.arange(len(ids)), frames))
-    first, count = some.start * frames, len(each)
+def _table(rows: Predictions, clips: slice, frames: int) -> pa.Table:
+    ids, labels = pa.array(rows.ids[clips], pa.string()), pa.array(rows.labels[clips], pa.int32())
+    # Ids and labels are given once a clip, and written once a frame.
+    repeated = pa.array(np.repeat(np.arange(len(ids)), frames))
+    first, count = clips.start * frames, len(repeated)
     top = rows.top[first : first + count].reshape(-1)
     confidence = pa.array(rows.confidence[first : first + count], pa.float32())
     ranked = pa.FixedSizeListArray.from_arrays(pa.array(top, pa.int32()), TOP)
-    return pa.table([ids.take(each), labels.take(each), ranked, confidence], schema=SCHEMA)
+    return pa.table([ids.take(repeated), labels.take(repeated), ranked, confidence], schema=SCHEMA)
 
 
 class Store:
@@ -60,6 +63,7 @@ class Store:
 
     def __init__(self, results: Path, suite: str, identity: dict[str, Any]) -> None:
         self.identity = identity
+        # 16 of 64 hex digits, 64 bits: short enough for a path, and no two identities ever meet.
         self.folder = results / suite / fingerprint(identity)[:16]
 
     def path(self, cell: str) -> Path:
@@ -67,12 +71,12 @@ class Store:
         return self.folder / f"{cell}.parquet"
 
     def has(self, cell: str) -> bool:
-        """Whether a cell is finished. A broken file is told, and is none."""
+        """Whether a cell is finished. A broken file is reported, and does not count."""
         path = self.path(cell)
         if not path.is_file():
             return False
         try:
-            pq.read_metadata(path)
+            pq.read_metadata(path)  # Parquet's footer, written last: a file cut short has none
         except (OSError, pa.ArrowException):
             say(f"{path} is broken and is made again")
             return False
@@ -80,9 +84,9 @@ class Store:
 
     def write(self, cell: str, rows: Predictions, frames: int = 1) -> None:
         """Write a cell whole or not at all; ids and labels stand for that many rows each."""
-        buffer = io.BytesIO()
+        buffer = io.BytesIO()  # in memory first, so that the file appears whole
         with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as writer:
-            clips = max(1, GROUP // frames)
+            clips = max(1, GROUP // frames)  # whole clips, of which one may be longer than a group
             for start in range(0, len(rows.ids), clips):
                 writer.write_table(_table(rows, slice(start, start + clips), frames))
         write_bytes(self.path(cell), buffer.getvalue())
@@ -93,8 +97,9 @@ class Store:
 
 
 def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
-    """The rows of a cell; with `id_step`, the ids of every so manieth row only, or of none (0).
+    """The rows of a cell, with the ids of every `id_step`-th row only, or without ids (0).
 
+    Strings take far more memory and time than numbers, and a clip's are the same in all frames.
     Raises NsbenchError if the file is missing or broken.
     """
     path = folder / f"{cell}.parquet"
@@ -119,7 +124,7 @@ def _read(file: pq.ParquetFile, id_step: int) -> Predictions:
         labels[rows], confidence[rows] = batch["label"].to_numpy(), batch["confidence"].to_numpy()
         top[rows] = batch["top"].flatten().to_numpy().reshape(-1, TOP)
         if id_step:
-            wanted = np.arange(-start % id_step, len(batch), id_step)
+            wanted = np.arange(-start % id_step, len(batch), id_step)  # counted over all groups
             ids += batch["id"].take(pa.array(wanted)).to_pylist()
         start = rows.stop
     return Predictions(ids, labels, top, confidence)
@@ -135,10 +140,11 @@ def latest(results: Path, weights_hash: str | None = None) -> dict[str, Path]:
     for path in sorted(results.glob("*/*/suite.json")):
         manifest = read_json(path)
         try:
-            when, of = str(manifest["evaluated"]), manifest["identity"].get("weights")
+            when, weights = str(manifest["evaluated"]), manifest["identity"].get("weights")
         except (KeyError, TypeError, AttributeError) as error:
             raise NsbenchError(f"{path} is broken: delete its folder, evaluate again") from error
         name = path.parent.parent.name
-        if weights_hash in (None, of) and (name not in newest or when >= newest[name][0]):
+        # Times are ISO 8601, which sorts as text.
+        if weights_hash in (None, weights) and (name not in newest or when >= newest[name][0]):
             newest[name] = (when, path.parent)
     return {name: folder for name, (_, folder) in newest.items()}

@@ -1,4 +1,4 @@
-"""Whether a confidence can be trusted: calibration, and telling outside images by a score.
+"""Whether a confidence can be trusted: calibration, and detecting unknown classes by a score.
 
 No torch, no files. Confidences, shares and errors are fractions. The order of the images does not
 matter: those of equal confidence or score are taken together.
@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from nsbench.metrics.robustness import Floats
 
 ECE_BINS = 15
+"""As Guo et al. (ICML 2017). More bins hold fewer images each, whose chance gaps raise the ECE."""
+
 RMS_BIN = 100
+"""Images of a bin, `beta` in calibration_tools.py of natural-adv-examples."""
 
 
 def calibration_percent(confidence: Floats, correct: NDArray[np.bool_]) -> dict[str, float]:
-    """What a table shows of confidences and answers (N,), in percent, by name.
+    """What a table shows of confidences and correctness (N,), in percent, by name.
 
-    These are no means over images, so they stand without intervals. Under 200 images the RMS of the
-    released code is left out. Raises ValueError as the ECE does.
+    None of these is a mean over images, so they stand without intervals. Under 200 images the RMS
+    of the released code is left out. Raises ValueError as the ECE does.
     """
     measures = {
         "ECE": expected_calibration_error,
@@ -40,7 +43,7 @@ def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -
     Raises ValueError without images, or for a confidence outside 0 to 1.
     """
     confidence, right = _ascending(confidence, correct)
-    edges = np.linspace(0, 1, ECE_BINS + 1)[1:-1]
+    edges = np.linspace(0, 1, ECE_BINS + 1)[1:-1]  # the inner ones, of which there is one less
     gaps = np.bincount(np.digitize(confidence, edges, right=True), weights=confidence - right)
     return float(np.abs(gaps).sum() / len(confidence))
 
@@ -71,6 +74,7 @@ def aurra(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     confidence, correct: (N,) (Hendrycks et al., CVPR 2021). Raises ValueError as the ECE does.
     """
     _, right = _ascending(confidence, correct)
+    # From the surest image on, the running share of correct ones, and the mean of these shares.
     return float((np.cumsum(right[::-1]) / np.arange(1, len(right) + 1)).mean())
 
 
@@ -79,7 +83,7 @@ def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
 
     scores, positive: (N,). On ImageNet-O the positives are its images, the negatives those of
     ImageNet of the same classes, and the score is minus the confidence.
-    Raises ValueError without positives or negatives, or for a score that is no number.
+    Raises ValueError without positives or negatives, or for a score that is not finite.
     """
     return float(DETECTION["AUROC"](*curves(scores, positive))[0])
 
@@ -103,11 +107,13 @@ def aupr(scores: Floats, positive: NDArray[np.bool_]) -> float:
 
 
 def _ascending(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Confidences from the least, and the share of right answers among images of equal one."""
+    """Confidences in ascending order, and for each the share correct among its equals."""
     if confidence.shape != correct.shape or not len(confidence):
-        raise ValueError("calibration needs a confidence and an answer for at least one image")
+        raise ValueError("calibration needs confidence and correctness of at least one image")
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError("a confidence lies between 0 and 1")
+    # Images of equal confidence all get their common share, so that no measure depends on the order
+    # in which a sort would leave them. float64, since sums of many float32 lose digits.
     values, group, counts = np.unique(
         confidence.astype(np.float64), return_inverse=True, return_counts=True
     )
@@ -118,13 +124,14 @@ def _ascending(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[Floats, 
 def _squared_gaps(confidence: Floats, correct: NDArray[np.bool_]) -> Floats:
     """Squared gaps by bin of 100 images, weighed by the bins' shares of the images."""
     confidence, right = _ascending(confidence, correct)
+    # The last start opens the bin that takes the remainder; under 200 images it is the only one.
     starts = RMS_BIN * np.arange(max(1, len(right) // RMS_BIN))
     sizes = np.diff(starts, append=len(right))
     squared: Floats = (np.add.reduceat(confidence - right, starts) / sizes) ** 2
     return squared * sizes / len(right)
 
 
-# tp, fp: true and false positives by threshold, (R, T + 1), as `curves` has them
+# tp, fp: true and false positives by threshold, (R, T + 1), as `curves` returns them
 
 
 def _auroc(tp: Floats, fp: Floats) -> Floats:
@@ -134,13 +141,14 @@ def _auroc(tp: Floats, fp: Floats) -> Floats:
 
 
 def _fpr95(tp: Floats, fp: Floats) -> Floats:
+    # In whole numbers, since 0.95 is not exact and may miss a recall of exactly 95%.
     first = np.argmax(100 * tp >= 95 * tp[:, -1:], axis=1)
     share: Floats = fp[np.arange(len(fp)), first] / fp[:, -1]
     return share
 
 
 def _aupr(tp: Floats, fp: Floats) -> Floats:
-    positives = np.maximum((tp + fp)[:, 1:], 1)  # a resample may have none that high
+    positives = np.maximum((tp + fp)[:, 1:], 1)  # a resample may have no image that high
     precision: Floats = (np.diff(tp) * tp[:, 1:] / positives).sum(1) / tp[:, -1]
     return precision
 
@@ -150,7 +158,7 @@ DETECTION: dict[str, Callable[[Floats, Floats], Floats]] = {
     "AUROC": _auroc,
     "FPR95": _fpr95,
 }
-"""Measures (R,) of R pairs of curves, as `curves` has them."""
+"""Measures (R,) of R pairs of curves, as `curves` returns them. The published headline is first."""
 
 
 def curves(
@@ -162,12 +170,15 @@ def curves(
     default once in a single one. Raises what `auroc` does.
     """
     if scores.shape != positive.shape or not np.isfinite(scores).all():
-        raise ValueError("every image needs a score that is a number")
+        raise ValueError("every image needs a finite score")
     if positive.all() or not positive.any():
-        raise ValueError("telling images apart needs both kinds of them")
+        raise ValueError("detection needs both kinds of images, known and unknown ones")
     counts = np.ones((1, len(scores))) if counts is None else counts
+    # From the highest score down. Equal scores are one threshold, so that their order does not
+    # matter; a stable sort is the same on every machine all the same.
     order = np.argsort(-scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
+    # float64 holds whole numbers exactly, and the measures divide.
     sums = (
         np.add.reduceat((counts * kind)[:, order], starts, axis=1, dtype=np.float64)
         for kind in (positive, ~positive)

@@ -23,7 +23,11 @@ from nsbench.metrics.robustness import Floats
 from nsbench.util.errors import NsbenchError
 
 MIN_IMAGES = 20
-"""A change on fewer images than this is never called sure: a bootstrap of them means little."""
+"""A change on fewer images than this is never called significant: percentile intervals of few are
+too narrow (Hesterberg 2015). 20 is a round number; it decides verdicts, and no value."""
+
+DETECTION_CHUNK = 50
+"""Resamples of a detection at once, to keep the curves small: the results do not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ class Detection:
         The resamples depend on the numbers of images alone, so those of two models are paired.
         """
         drawn = [resampled_counts(int(kind.sum()), seed) for seed, kind in enumerate(self._kinds)]
-        parts = [self._measured(*some) for some in zip(*map(_in_chunks, drawn), strict=True)]
+        chunks = zip(*map(_in_chunks, drawn), strict=True)
+        parts = [self._measured(*chunk) for chunk in chunks]
         return {name: np.concatenate([part[name] for part in parts]) for name in DETECTION}
 
     @property
@@ -93,20 +98,20 @@ class Detection:
 
     def _measured(self, *drawn: NDArray[np.uint8]) -> dict[str, Floats]:
         counts = np.empty((len(drawn[0]), len(self.scores)), np.uint8)
-        for kind, some in zip(self._kinds, drawn, strict=True):
-            counts[:, kind] = some
+        for kind, times in zip(self._kinds, drawn, strict=True):
+            counts[:, kind] = times
         both = curves(self.scores, self.positive, counts)
         return {name: measure(*both) for name, measure in DETECTION.items()}
 
 
 def _in_chunks(counts: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """A few resamples at once, which keeps the curves small."""
-    return [counts[start : start + 50] for start in range(0, len(counts), 50)]
+    starts = range(0, len(counts), DETECTION_CHUNK)
+    return [counts[start : start + DETECTION_CHUNK] for start in starts]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionMetric(Metric):
-    """One of the measures of a detection, which is no mean over images. Scores are for pairing."""
+    """One of the measures of a detection, not a mean over images. Scores are for pairing."""
 
     detection: Detection
 
@@ -165,8 +170,10 @@ def changes(metrics: Sequence[Metric], bases: Sequence[Metric]) -> list[Change]:
 
 def _resampled(pairs: Sequence[tuple[Metric, Metric]]) -> Sequence[Floats]:
     """The differences of each pair on the resamples, (R,)."""
+    # A detection has no scores whose difference could be resampled: both models are, alike.
     if any(isinstance(metric, DetectionMetric) for metric, _ in pairs):
         return [_on_resamples(metric) - _on_resamples(base) for metric, base in pairs]
+    # All columns in one product: the resamples are most of the work.
     means = resampled_means(np.stack([metric.scores - base.scores for metric, base in pairs], 1))
     return list(means.T)
 
@@ -181,6 +188,7 @@ def _change(metric: Metric, base: Metric, resampled: Floats) -> Change:
     difference = metric.scores - base.scores
     value = metric.value - base.value
     better = (value > 0) == metric.higher_is_better
+    # Where images are right or wrong, the exact test of those that only one model gets right.
     if metric.proportion:
         p_value = mcnemar(int((difference < 0).sum()), int((difference > 0).sum()))
     else:
@@ -192,5 +200,6 @@ def _interval(metric: Metric, base: Metric, resampled: Floats) -> Interval:
     difference = metric.scores - base.scores
     if isinstance(metric, DetectionMetric) or not _is_constant(difference):
         return percentile_interval(resampled)
+    # The bounds of a difference, from those of both metrics.
     least, most = metric.bounds[0] - base.bounds[1], metric.bounds[1] - base.bounds[0]
     return constant_interval(float(difference[0]), len(difference), least, most)

@@ -26,6 +26,7 @@ def corruption_errors(errors: Errors, reference: Errors) -> dict[str, Any]:
     Both map a corruption to its errors by severity, (S,), or by severity and image, (S, N); the
     result is then a number or an array (N,). Raises KeyError if the reference lacks a corruption.
     """
+    # A ratio of sums and no mean of ratios, as in the paper: severities weigh by their errors.
     return {
         name: 100 * np.sum(row, axis=0) / np.sum(reference[name]) for name, row in errors.items()
     }
@@ -55,7 +56,8 @@ def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
 
 
 CLIPS = 2_000
-"""Clips compared at once, so that memory does not grow with their number."""
+"""Clips compared at once, so that memory does not grow with their number. The distances do not
+depend on it."""
 
 
 def top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
@@ -65,14 +67,15 @@ def top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
     over the first's top five of |i - min(q, 5)|, i and q being the ranks (from 0) in the first and
     the second. Returns (N,).
     """
-    some = [top[start : start + CLIPS] for start in range(0, len(top), CLIPS)]
-    return np.concatenate([_top5_distance(clips, noise) for clips in some or [top]])
+    chunks = [top[start : start + CLIPS] for start in range(0, len(top), CLIPS)]
+    return np.concatenate([_top5_distance(clips, noise) for clips in chunks or [top]])
 
 
 def _top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
     first = np.repeat(top[:, :1], top.shape[1] - 1, axis=1) if noise else top[:, :-1]
-    same = first[..., :, None] == top[:, 1:][..., None, :]
-    rank = np.where(same.any(-1), same.argmax(-1), 5)
+    same = first[..., :, None] == top[:, 1:][..., None, :]  # each of five with each of five
+    rank = np.where(same.any(-1), same.argmax(-1), 5)  # 5: it has left the top five
+    # A missing rank, -1, would equal that of the other frame; it has not moved.
     moved = np.where(first >= 0, np.abs(np.arange(top.shape[2]) - rank), 0)
     mean: Floats = moved.sum(-1).mean(1, dtype=np.float64)
     return mean
