@@ -39,8 +39,14 @@ from nsbench.util.files import fingerprint
 from nsbench.util.progress import say
 
 LAYOUTS = ("folder", "npy")
+"""As ImageNet-C was released, one file an image, and as CIFAR-10-C was, one array a corruption."""
+
 DIFFICULTIES = (1, 2, 3)
+"""Of the noises of ImageNet-P."""
+
 JPEG_QUALITY = 85
+"""Of the released ImageNet-C (make_imagenet_c.py). Compression changes accuracy, above all under
+noise (hendrycks/robustness#14)."""
 
 
 def make_imagenet_c(
@@ -150,7 +156,7 @@ def _corruption_cells(names: Sequence[str], severities: Sequence[int]) -> list[C
     _check_levels(severities, SEVERITIES, "severity")
     return [
         Cell(name, severity, f"{name}/{severity}", f"{name}.npy", severity - 1)
-        for name in dict.fromkeys(names)
+        for name in dict.fromkeys(names)  # each once, in the order given
         for severity in sorted(set(severities))
     ]
 
@@ -160,6 +166,7 @@ def _perturbation_cells(names: Sequence[str], difficulty: int) -> list[Cell]:
     _check_levels([difficulty], DIFFICULTIES, "difficulty")
     cells = []
     for name in dict.fromkeys(names):
+        # The other sequences have one difficulty, so that one command can make all ten.
         level = difficulty if is_noise(name) else 1
         folder = clip_folder(name, level)
         cells.append(Cell(name, level, folder, f"{folder}.npy"))
@@ -167,8 +174,8 @@ def _perturbation_cells(names: Sequence[str], difficulty: int) -> list[Cell]:
 
 
 def _check_names(names: Sequence[str], valid: Sequence[str], what: str) -> None:
-    if isinstance(names, str):
-        raise NsbenchError(f"name several of a {what} as a list: ['{names}']")
+    if isinstance(names, str):  # a sequence too, of its letters
+        raise NsbenchError(f"give the name of a {what} in a list: ['{names}']")
     for name in names:
         if name not in valid:
             raise NsbenchError(f"there is no {what} '{name}'{nearest(name, valid)}")
@@ -177,6 +184,7 @@ def _check_names(names: Sequence[str], valid: Sequence[str], what: str) -> None:
 
 
 def _check_levels(levels: Sequence[int], valid: Sequence[int], what: str) -> None:
+    # True is equal to 1.
     wrong = [level for level in levels if level not in valid or isinstance(level, bool)]
     if wrong or not levels:
         raise NsbenchError(
@@ -189,7 +197,8 @@ def _open(source: SourceSpec | str, target: Path) -> Source:
     spec = SourceSpec(source=source) if isinstance(source, str) else source
     opened = open_source(spec)
     if opened.labels is not None:
-        labels_of(opened, "nsbench make")
+        labels_of(opened, "nsbench make")  # refuses labels that name no class; arrays need none
+    # Made files would be taken for images of the source by the next command.
     if Path(opened.name).is_dir() and target.resolve().is_relative_to(Path(opened.name).resolve()):
         raise NsbenchError(
             f"the target {target} lies in the source {opened.name}: choose a folder outside"
@@ -199,11 +208,13 @@ def _open(source: SourceSpec | str, target: Path) -> Source:
 
 def _size(source: Source, image_size: int | None, resize_size: int | None) -> _Size:
     if image_size is None:
+        # Images of CIFAR and Tiny ImageNet keep their size; photographs get that of ImageNet-C.
         first = source.image(0).size
         image_size = first[0] if first in ((32, 32), (64, 64)) else 224
     if image_size < MIN_SIZE:
         raise NsbenchError(f"the image size is {image_size}, but must be {MIN_SIZE} px or more")
     if resize_size is None:
+        # 256 as in make_imagenet_c.py and make_imagenet_p.py; smaller images stay whole.
         resize_size = 256 if image_size == 224 else image_size
     if resize_size < image_size:
         raise NsbenchError(
@@ -213,7 +224,7 @@ def _size(source: Source, image_size: int | None, resize_size: int | None) -> _S
 
 
 def _storage(size: _Size, layout: str | None, kind: str) -> _Storage:
-    layout = layout or ("npy" if size.image == 32 else "folder")
+    layout = layout or ("npy" if size.image == 32 else "folder")  # as CIFAR-10-C
     if layout not in LAYOUTS:
         raise NsbenchError(f"there is no layout '{layout}'{nearest(layout, LAYOUTS)}")
     return _Storage(layout, "npy" if layout == "npy" else kind)
@@ -235,6 +246,7 @@ def _settings(
         "kind": kind,
         "source": source.name,
         "source_version": source.version,
+        # A hash, since a list of 50,000 names would be most of the manifest.
         "images": fingerprint([list(source.ids), labels, source.classes]),
         "image_size": size.image,
         "resize_size": size.resize,
@@ -287,6 +299,7 @@ def _encode_image(pixels: Pixels, cell: Cell, *, lossless: bool) -> bytes:
     if lossless:
         image.save(file, "PNG")
     else:
+        # As make_imagenet_c.py; `optimize` makes files smaller and changes no pixel.
         image.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return file.getvalue()
 

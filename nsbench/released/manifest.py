@@ -26,6 +26,7 @@ def only_writer(target: Path) -> Iterator[None]:
         raise NsbenchError(f"{target} is a file: name a folder to write to")
     new = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
+    # A lock on the folder itself needs no file in it, and the system lifts it when a process dies.
     handle = os.open(target, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,6 +39,7 @@ def only_writer(target: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+        # A command that was refused before its first file leaves nothing behind.
         if new and not any(target.iterdir()):
             target.rmdir()
 
@@ -105,6 +107,7 @@ def _refuse_other(
     target: Path, manifest: dict[str, Any], settings: dict[str, Any], same_images: bool
 ) -> None:
     way_out = "choose another folder, or repeat the settings in its " + MANIFEST
+    # Files made by different settings in one folder could not be told apart later.
     for key, value in settings.items():
         if key in RECORDED or manifest.get(key) == value:
             continue

@@ -29,23 +29,27 @@ def encode_clip(frames: NDArray[np.uint8], *, noise: bool, lossless: bool) -> by
         lossless: whether to keep RGB bit for bit; not every player shows such a file.
 
     """
+    # yuv444p is what ffmpeg chooses for RGB frames where nothing is asked, as ImageNet-P's command
+    # does not; it keeps colour at full resolution.
     codec, pixels = ("libx264rgb", "rgb24") if lossless else ("libx264", "yuv444p")
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=1, options=_options(noise, lossless))
-        assert isinstance(stream, VideoStream)
+        assert isinstance(stream, VideoStream)  # for mypy: add_stream may return other kinds
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixels
+        # Clips are shared out to processes already, and x264's bytes depend on its threads.
         stream.codec_context.thread_count = 1
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+        container.mux(stream.encode())  # what the encoder still holds back
     return file.getvalue()
 
 
 def _options(noise: bool, lossless: bool) -> dict[str, str]:
     if lossless:
-        return {"preset": "veryslow", "qp": "0"}
+        return {"preset": "veryslow", "qp": "0"}  # x264's lossless mode
+    # The options of make_imagenet_p.py: `-tune grain` for the noises, else `-crf 20`.
     quality = {"tune": "grain"} if noise else {"crf": "20"}
     return {"preset": "veryslow"} | quality | _REPEATABLE
 

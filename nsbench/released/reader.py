@@ -25,12 +25,15 @@ from nsbench.util.files import fingerprint, read_json, sha256
 from nsbench.util.randomness import stable_hash
 
 MANIFEST = "nsbench.json"
-ENDINGS = ("JPEG", "jpeg", "jpg", "png")
-SAMPLE = 50  # images of a cell that tell whether the files are others
+ENDINGS = ("JPEG", "jpeg", "jpg", "png")  # the released one first, as each is tried for each image
 
-# What Windows or Linux refuse, or what hides a file or leads out of its folder.
+# Images of a cell that are looked at to find out whether files have changed. Another number changes
+# the identity of all files without a manifest, whose predictions would be made again.
+SAMPLE = 50
+
+# What Windows or Linux refuse in names, what hides a file or leads out of its folder.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]|^\.+|[. ]+$')
-_LONGEST = 200  # bytes, which leaves room for endings below the usual 255
+_LONGEST = 200  # bytes: leaves room for endings and temporary names below the usual limit of 255
 
 
 def file_names(source: Source, indices: Iterable[int]) -> list[str]:
@@ -42,6 +45,7 @@ def file_names(source: Source, indices: Iterable[int]) -> list[str]:
     Raises NsbenchError for a source without labels, or if two images share a name.
     """
     labels = labels_of(source, "naming files by class")
+    # Refused here and not where a file is written: two images in one file would be found too late.
     taken: dict[str, str] = {}
     for index in map(int, indices):
         label = int(labels[index])
@@ -65,8 +69,9 @@ def _safe(text: str) -> str:
     changed = _UNSAFE.sub("_", text)
     if text and changed == text and len(text.encode()) <= _LONGEST:
         return text
-    kept = changed.encode()[: _LONGEST // 2].decode(errors="ignore")
-    return f"{kept}-{stable_hash(text):032x}"
+    # Cut short enough for the hash to fit behind it; a letter that the cut divides is dropped.
+    beginning = changed.encode()[: _LONGEST // 2].decode(errors="ignore")
+    return f"{beginning}-{stable_hash(text):032x}"
 
 
 class _Files:
@@ -102,7 +107,7 @@ class _Files:
                 f"there is no folder {self._root}: nsbench make {self.command} "
                 f"{self._source.name} {self._root} makes it"
             )
-        names = part_names(self._root)
+        names = part_names(self._root)  # at most 30 of them, to keep the error readable
         raise NsbenchError(
             f"{self._root} has no folder or file for '{name}'; it has "
             f"{', '.join(names[:30]) or 'none'}: let nsbench make {self.command} add it, or fetch "
@@ -111,17 +116,20 @@ class _Files:
 
     def _check_classes(self, folder: Tree) -> None:
         wanted = {name.split("/")[0] for name in self._names}
-        there = folders(folder)
-        if there.isdisjoint(wanted):
+        present = folders(folder)
+        # One class in common is enough: a set may hold fewer classes than the source, and files
+        # that are missing are named when they are read.
+        if present.isdisjoint(wanted):
             raise NsbenchError(
                 f"{folder} has no folder for any class of {self._source.name} (such as "
-                f"{min(wanted)}); it has {', '.join(sorted(there)[:3]) or 'none'}: name the source "
-                "that these files were made from"
+                f"{min(wanted)}); it has {', '.join(sorted(present)[:3]) or 'none'}: name the "
+                "source that these files were made from"
             )
 
     def _check_array(
         self, array: NDArray[np.uint8], path: Tree, shape: Sequence[int | str]
     ) -> None:
+        # `shape` has letters for sizes that may be any; other numbers of dimensions fail below.
         pairs = list(zip(array.shape, shape, strict=False))
         wrong = [size for size, wanted in pairs if isinstance(wanted, int) and size != wanted]
         if array.dtype != np.uint8 or array.ndim != len(shape) or wrong:
@@ -136,7 +144,9 @@ class _Files:
         if self._source.labels is None or not path.is_file():
             return
         stored, own = np.asarray(mapped(path)).tolist(), self._source.labels.tolist() * copies
-        pairs = len(set(zip(stored, own, strict=False)))  # classes may be numbered otherwise
+        # Classes may be numbered differently in the two: what counts is that each number on one
+        # side always meets the same one on the other.
+        pairs = len(set(zip(stored, own, strict=False)))
         if len(stored) != len(own) or not pairs == len(set(stored)) == len(set(own)):
             raise NsbenchError(
                 f"the labels in {path} are not those of {self._source.name}: name the source it "
@@ -160,6 +170,7 @@ class _Files:
     def _sample(self, cell: str) -> list[object]:
         name, *severity = cell.split("/")
         tree, count = self._tree(name), len(self._source)
+        # Of files the sizes, which cost no reading; of an array, whose size says nothing, bytes.
         chosen = range(0, count, max(1, count // SAMPLE))
         if tree.is_dir():
             folder = tree / severity[0] if severity else tree
@@ -172,6 +183,7 @@ class _Files:
     def _file_size(self, folder: Tree, name: str) -> int:
         paths = (folder / f"{name}.{ending}" for ending in self._endings)
         sizes = (size_of(path) for path in paths)
+        # -1 for a missing file: reading it is what raises an error.
         return next((size for size in sizes if size is not None), -1)
 
     def _missing(self, path: Tree) -> NsbenchError:
@@ -240,6 +252,7 @@ class CorruptedFiles(_Files):
         return array[(severity - 1) * count : severity * count]
 
     def _decode(self, folder: Tree, name: str) -> NDArray[np.uint8]:
+        # Opened without asking first whether it exists: on a network disk that costs as much.
         for ending in self._endings:
             path = folder / f"{name}.{ending}"
             try:
@@ -247,11 +260,12 @@ class CorruptedFiles(_Files):
                     pixels = np.asarray(image.convert("RGB"), dtype=np.uint8)
             except FileNotFoundError:
                 continue
+            # What Pillow's plugins raise for damaged files; SyntaxError is PNG's.
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 reason = "it is no image" if isinstance(error, UnidentifiedImageError) else error
                 raise self._unreadable(path, reason) from error
             if ending != self._endings[0]:  # the other files are likely to end so too
-                self._endings = sorted(self._endings, key=lambda other: other != ending)
+                self._endings = sorted(self._endings, key=lambda candidate: candidate != ending)
             return np.ascontiguousarray(pixels.transpose(2, 0, 1))
         raise self._missing(folder / f"{name}.{self._endings[0]}")
 

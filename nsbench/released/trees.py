@@ -7,7 +7,9 @@ from nsbench.data.tar_index import Index, TarPath, index_of
 Tree = Path | TarPath
 """A file or folder, on disk or in a tar."""
 
+# The archives of ImageNet-C: unpacking one may leave its folder above those of its corruptions.
 GROUPS = ("", "noise", "blur", "weather", "digital", "extra")
+# Which archive holds a name that does not say it; the rest is digital.
 _HELD_OUT = {"speckle_noise", "gaussian_blur", "spatter", "saturate"}
 _WEATHER = {"snow", "frost", "fog", "brightness"}
 
@@ -22,6 +24,7 @@ def find_part(root: Path, name: str) -> Tree | None:
     present = [path for path in paths if (path.is_file() if path.suffix else path.is_dir())]
     if present:
         return present[0]
+    # A generator, so that archives after the one that has it are not indexed.
     inside = (_inside(index_of(archive), name) for archive in _archives(root, name))
     return next(filter(None, inside), None)
 
@@ -31,12 +34,13 @@ def _archives(root: Path, name: str) -> list[Path]:
     if root.is_file():
         return [root]
     likely = (name, *_groups(name))
+    # The outer sort is stable: by name among the likely ones and among the others.
     return sorted(sorted(root.glob("*.tar")), key=lambda archive: archive.stem not in likely)
 
 
 def _groups(name: str) -> list[str]:
     """The group of a corruption or perturbation, as far as its name tells."""
-    if name in _HELD_OUT:
+    if name in _HELD_OUT:  # first, as two of these are noises and blurs by name
         return ["extra"]
     if name in _WEATHER:
         return ["weather"]
@@ -66,6 +70,7 @@ def _names_inside(index: Index) -> set[str]:
     """The folders above severities and classes, or above classes for clips, and the arrays."""
     names = set()
     for path in map(PurePosixPath, index.names):
+        # NAME/class/clip.mp4, but NAME/severity/class/image.JPEG.
         depth = 2 if path.suffix == ".mp4" else 3
         if path.suffix == ".npy":
             names.add(path.stem)

@@ -1,4 +1,4 @@
-"""Made images into files: one a image, or one NumPy array a corruption, each whole or not there."""
+"""Write made images as files: one an image, or one NumPy array a corruption, each written whole."""
 
 import os
 import time
@@ -23,7 +23,9 @@ from nsbench.util.files import is_temporary, write_bytes, written_whole
 from nsbench.util.parallel import run_tasks
 from nsbench.util.progress import say, stage
 
-BATCH = 8  # images a task: many of them, since each is made at all levels of all corruptions
+# Images of a task: few, since each is made at all levels of all corruptions, so that processes end
+# together and a killed run loses little. Files do not depend on it.
+BATCH = 8
 
 SMALLEST = 32  # pixels of an image's side, as the corruptions need
 
@@ -47,7 +49,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Product:
-    """What is made of a source, and how.
+    """The files to make of a source, and how.
 
     clean: RGB image to uint8 (3, H, W). change: uint8 (B, 3, H, W), the cell and B ids to uint8
     (B, S, S, 3), or (B, F, S, S, 3) for clips. encode: one of these as the content of a file.
@@ -70,7 +72,8 @@ class Product:
         return [f"{name}.{self.ending}" for name in names]
 
     def made(self, rows: Rows) -> Iterator[tuple[Rows, torch.Tensor]]:
-        """The clean images of some rows, decoded, in _batches of one shape."""
+        """The clean images of some rows, decoded, in batches of one shape."""
+        # Crops are all alike; whole photographs, which the sequences move, are not.
         shapes: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
         for row in rows.tolist():
             image = self._clean(row)
@@ -137,10 +140,11 @@ def make(product: Product, settings: dict[str, Any], workers: int | None) -> dic
 def _settled(product: Product, settings: dict[str, Any]) -> _Work:
     """What is missing, once it is sure that the target is this product's."""
     cells = [cell.folder for cell in product.cells]
-    if settings["layout"] == "npy":
+    if settings["layout"] == "npy":  # an array needs all images, so these must be the same ones
         write_or_extend(product.target, settings, cells)
         _remove_temporaries(product.target)
         return _array_work(product)
+    # Files of a folder stand for themselves: images may be added to the source, but none left out.
     check(product.target, settings, same_images=False)
     work = _file_work(product)  # refuses files of other images
     write_or_extend(product.target, settings, cells, same_images=False)
@@ -152,6 +156,7 @@ def _do(work: _Work, product: Product, kind: str, workers: int) -> None:
         say(f"{product.target} is complete: nothing left to do")
         return
     counts = run_tasks(work.tasks, work.do, workers)
+    # `closing` stops the processes also where the loop is left by an error or Ctrl-C.
     with closing(counts), stage(kind, work.units, work.unit) as advance:
         for count in counts:
             advance(count)
@@ -159,6 +164,7 @@ def _do(work: _Work, product: Product, kind: str, workers: int) -> None:
 
 def _file_work(product: Product) -> _Work:
     missing = _missing_files(product)
+    # A task for each batch that lacks a file in any cell: it decodes an image once for all cells.
     absent = np.stack(list(missing.values()))
     tasks = [rows for rows in _batches(len(product.source)) if absent[:, rows].any()]
     count = int(absent.sum())
@@ -178,7 +184,7 @@ def _array_work(product: Product) -> _Work:
 
 
 def _batches(count: int) -> list[Rows]:
-    """The rows of a source in _batches."""
+    """The rows of a source in batches."""
     return [np.arange(first, min(first + BATCH, count)) for first in range(0, count, BATCH)]
 
 
@@ -186,10 +192,12 @@ def _missing_files(product: Product) -> dict[Cell, NDArray[np.bool_]]:
     """Whether each image's file is missing, for each cell; what a killed run left is removed."""
     missing, own = {}, set(product.names)
     for cell in product.cells:
-        there = _files_below(product.target / cell.folder)
-        if not there <= own and (product.target / MANIFEST).is_file():
-            raise other_images(product.target, f"such as {min(there - own)}", product.source.name)
-        missing[cell] = np.array([name not in there for name in product.names])
+        # One listing of each folder: 50,000 questions for single files take far longer.
+        present = _files_below(product.target / cell.folder)
+        if not present <= own and (product.target / MANIFEST).is_file():
+            foreign = f"such as {min(present - own)}"
+            raise other_images(product.target, foreign, product.source.name)
+        missing[cell] = np.array([name not in present for name in product.names])
     return missing
 
 
@@ -201,9 +209,10 @@ def _files_below(folder: Path) -> set[str]:
 def _remove_temporaries(folder: Path) -> list[str]:
     """Remove what a killed run left half-written in a folder; returns the other files in it.
 
-    Empty files, which a crash of the machine may leave, are none.
+    Empty files, which a crash of the machine may leave, count as missing.
     """
     names = []
+    # scandir knows names and kinds without a question for each file.
     for entry in os.scandir(folder) if folder.is_dir() else []:
         if is_temporary(entry.name):
             Path(entry.path).unlink(missing_ok=True)
@@ -219,13 +228,14 @@ def _write_files(
     wanted = np.stack([absent[rows] for absent in missing.values()]).any(0)
     for group, images in product.made(rows[wanted]):
         for cell, absent in missing.items():
-            todo = absent[group]
-            chosen = group[todo]
+            lacking = absent[group]
+            chosen = group[lacking]
             if not len(chosen):
                 continue
-            changed = product.changed(images[torch.from_numpy(todo)], cell, chosen)
+            changed = product.changed(images[torch.from_numpy(lacking)], cell, chosen)
             for row, pixels in zip(chosen.tolist(), changed, strict=True):
                 path = product.target / cell.folder / product.names[row]
+                # No fsync for millions of files: those that a crash leaves empty are made again.
                 write_bytes(path, product.encode(pixels, cell), sync=False)
                 yield 1
 
@@ -233,6 +243,7 @@ def _write_files(
 def _write_array(product: Product, array: str) -> Iterator[int]:
     """Write one .npy file whole, never holding more than a batch; yields 1 for each image."""
     chunks = _chunks(product, [cell for cell in product.cells if cell.array == array])
+    # The first chunk tells the shape of the array, which its header needs.
     first = next(chunks)
     shape = (product.copies * len(product.source), *first[1].shape[1:])
     with written_whole(product.target / array) as file:
@@ -259,6 +270,6 @@ def _write_labels(product: Product) -> None:
     path, labels = product.target / "labels.npy", product.source.labels
     if labels is None or path.is_file():
         return
-    kind = np.uint8 if labels.max() < 256 else np.int64
+    kind = np.uint8 if labels.max() < 256 else np.int64  # uint8 as in CIFAR-10-C
     with written_whole(path) as file:
         np.save(file, np.tile(labels.astype(kind), product.copies))
