@@ -15,7 +15,10 @@ from nsbench.util.config import Config, nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError
 
 VARIABLE = "NSBENCH_DATA"
+"""The environment variable of the data roots, separated as in PATH."""
+
 PREFIX = "data:"
+"""What a source of the catalog begins with, which no path does."""
 
 
 class Archive(Config):
@@ -28,7 +31,7 @@ class Archive(Config):
     @property
     def name(self) -> str:
         """The file's name."""
-        return PurePosixPath(urlsplit(self.url).path).name
+        return PurePosixPath(urlsplit(self.url).path).name  # without a query such as Zenodo's
 
 
 class Location(SourceSpec):
@@ -60,6 +63,7 @@ class DataSet(Config):
         return sum(size for size in sizes if size) if sizes and all(sizes) else None
 
 
+# What --data named, for the whole process: sources are resolved deep in readers and suites.
 _roots: list[Path] | None = None
 
 
@@ -73,6 +77,7 @@ def roots() -> list[Path]:
     """The folders that data sets are sought in, in order."""
     if _roots is not None:
         return list(_roots)
+    # Read at each call, since a program may set it after the import; "" splits into one empty name.
     named = os.environ.get(VARIABLE, "").split(os.pathsep)
     return [Path(path).expanduser() for path in named if path]
 
@@ -93,7 +98,7 @@ def data_set(name: str) -> DataSet:
 
 
 def find(name: str) -> Path | None:
-    """Where a data set lies, the first of its places in the first data root that has one."""
+    """Where a data set lies: its first location in the first data root that has one."""
     spec = _locate(name)
     return Path(spec.source) if spec else None
 
@@ -122,6 +127,7 @@ def resolve(spec: SourceSpec) -> SourceSpec:
             f"{name} holds changed images of {entry.changed_from}: a suite names "
             f'{PREFIX}{entry.changed_from} as its source and "{spec.source}" as its files'
         )
+    # Only keys that the user wrote, and not defaults, replace those of the location.
     own = {key: getattr(spec, key) for key in spec.model_fields_set - {"source"}}
     return _require(name).model_copy(update=own)
 
@@ -153,8 +159,8 @@ def _require(name: str) -> SourceSpec:
         return spec
     if not roots():
         raise NsbenchError(
-            f"the data set {name} cannot be sought: name the folders of your data by --data or in "
-            f"the environment variable {VARIABLE}"
+            f"the data set {name} cannot be looked for: name the folders of your data by --data or "
+            f"in the environment variable {VARIABLE}"
         )
     raise NsbenchError(
         f"the data set {name} is not in {_sought()} (tried {_tried(name)}); to get it: "
@@ -178,6 +184,7 @@ def _locations(name: str) -> list[Location]:
 
 def _locate(name: str) -> SourceSpec | None:
     labels = data_set(name).labels
+    # All locations of a root before the next root: the order of roots is the user's.
     for root in roots():
         for location in _locations(name):
             if _is_there(root, location):
@@ -185,7 +192,7 @@ def _locate(name: str) -> SourceSpec | None:
                 spec["source"] = str(root / location.source)
                 if location.labels:
                     spec["labels"] = str(root / location.labels)
-                if labels:
+                if labels:  # of the entry, such as ReaL's: they replace those of the location
                     spec |= {"labels": labels, "label_space": "names"}
                 return SourceSpec.model_validate(spec)
     return None
@@ -196,6 +203,7 @@ def _is_there(root: Path, location: Location) -> bool:
         return False
     path = root / location.source
     if is_pattern(str(path)):
+        # The folder first: without it every shard would be asked for.
         return path.parent.is_dir() and _has_shards(str(path))
     if location.holds:
         return path.is_dir() and any(any(path.glob(pattern)) for pattern in location.holds)

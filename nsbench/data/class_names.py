@@ -15,10 +15,12 @@ def by_name(names: Sequence[str], label_space: str, where: str) -> Labels:
     """Classes and int64 labels (N,) of images from the name of each one's class.
 
     Classes are sorted by name. In the label space `indices` the names are the labels, and there are
-    no classes; raises NsbenchError naming `where` if one is no number.
+    no classes; raises NsbenchError naming `where` if one is not a whole number.
     """
+    # Sorted, as torchvision's ImageFolder numbers folders, which released code counts on.
     classes = tuple(sorted(set(names)))
     if label_space == "indices":
+        # isascii, because int() would read the digits of other scripts too.
         wrong = [name for name in classes if not (name.isascii() and name.isdecimal())]
         if wrong:
             raise NsbenchError(
@@ -49,6 +51,7 @@ def listed_classes(
     if not present or label_space == "indices" or labels is None:
         return None
     classes = tuple(present[0].read_text(encoding="utf-8").splitlines())
+    # A name that is listed twice could not be matched with a model's class.
     if labels.max() >= len(classes) or len(set(classes)) < len(classes):
         raise NsbenchError(
             f"{present[0]} lists {len(set(classes))} different classes, but the labels beside it "

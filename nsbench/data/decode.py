@@ -8,11 +8,13 @@ from PIL import Image, UnidentifiedImageError
 
 from nsbench.util.errors import NsbenchError, first_line
 
+# Those that Pillow reads and data sets of photographs come in; a file of another name in a class
+# folder, such as a text file, is passed over.
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this name should be an image; hidden files, as macOS adds, are none."""
+    """Whether a file of this name should be an image; hidden files, as macOS adds, should not."""
     path = PurePath(name)
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
@@ -20,6 +22,7 @@ def is_image(name: str) -> bool:
 def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
     """RGB image of 8 bits. Raises NsbenchError that calls it `name` if it cannot be read."""
     try:
+        # Read whole before it is decoded, so that an empty file is called empty.
         content = io.BytesIO(file.read_bytes()) if isinstance(file, Path) else file
         if not content.getbuffer().nbytes:
             raise ValueError("it is empty")
@@ -37,4 +40,4 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"its pixels are of the unsupported type {image.mode}")
-    return image.convert("RGB")
+    return image.convert("RGB")  # as torchvision's loader: palettes and CMYK too, alpha is dropped

@@ -18,8 +18,13 @@ from nsbench.util.files import written_whole
 from nsbench.util.progress import Advance, say, stage
 
 CHUNK = 2**20
+"""Bytes read and written at once: of a download, what an interruption can lose."""
+
 TIMEOUT = 60.0
+"""Seconds without any byte after which a server is given up; the whole download may take days."""
+
 MEGA = 1_000_000
+"""Bytes of a megabyte, as disks and browsers count."""
 
 
 def fetch_data_set(name: str) -> list[Path]:
@@ -47,6 +52,7 @@ def fetch_data_set(name: str) -> list[Path]:
 def _ready(archive: Archive, folder: Path) -> Path:
     packed = folder / archive.name
     plain = packed.with_suffix("") if packed.name.endswith(".tar.gz") else packed
+    # The name alone: an MD5 of 20 GB at every command would take longer than the command.
     if plain.is_file():
         say(f"{plain} is there already")
         return plain
@@ -62,9 +68,9 @@ def _unpack(packed: Path, plain: Path) -> None:
         with gzip.open(packed) as source, written_whole(plain) as target:
             shutil.copyfileobj(source, target, CHUNK)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        packed.unlink()
+        packed.unlink()  # else the next command would find it, and fail again
         raise NsbenchError(
-            f"{packed} is no whole gzip file and was removed: repeat the command"
+            f"{packed} is not a whole gzip file and was removed: repeat the command"
         ) from error
     packed.unlink()
 
@@ -80,6 +86,7 @@ def fetch(archive: Archive, target: Path) -> None:
         say(f"{target} is there already")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Under its own name only once it is whole and checked.
     part = target.with_name(f"{target.name}.part")
     _download(archive.url, part)
     _check(archive, part)
@@ -89,41 +96,44 @@ def fetch(archive: Archive, target: Path) -> None:
 def _download(url: str, part: Path) -> None:
     start = part.stat().st_size if part.is_file() else 0
     with _explained(url, part):
-        answer = _request(url, start)
-        if answer is None:
+        response = _request(url, start)
+        if response is None:
             return
-        with answer:
-            start, total = _extent(answer, start)
+        with response:
+            start, total = _extent(response, start)
             _check_room(part, total - start)
-            _receive(answer, part, start, total)
+            _receive(response, part, start, total)
+        # A connection that breaks off looks to `read` like the end of the file.
         size = part.stat().st_size
         if size < total:
             raise EOFError(f"the connection ended after {size:,} of {total:,} bytes")
 
 
 def _request(url: str, start: int) -> HTTPResponse | None:
-    """The server's answer from a byte on, or None if the file ends there."""
+    """The server's response from a byte on, or None if the file ends there."""
+    # A name of our own, since some servers refuse urllib's.
     headers = {"User-Agent": "nsbench"} | ({"Range": f"bytes={start}-"} if start else {})
     request = urllib.request.Request(url, headers=headers)
     try:
-        answer: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+        response: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if not start or error.code != 416:
+        if not start or error.code != 416:  # 416: the range lies outside the file
             raise
+        # Either the part is the whole file, or it is longer and of another: then from the start.
         whole = error.headers.get("Content-Range") == f"bytes */{start}"
         return None if whole else _request(url, 0)
-    return answer
+    return response
 
 
-def _extent(answer: HTTPResponse, start: int) -> tuple[int, int]:
-    """Where the server's answer starts in the file, and how long the file is, 0 if unknown."""
-    length = int(answer.headers.get("Content-Length") or 0)
-    if answer.status != 206:
+def _extent(response: HTTPResponse, start: int) -> tuple[int, int]:
+    """Where the server's response starts in the file, and how long the file is, 0 if unknown."""
+    length = int(response.headers.get("Content-Length") or 0)
+    if response.status != 206:  # 206: partial content; servers may ignore a range and send all
         if start:
             say("the server sends the file from its start only: the download begins again")
         return 0, length
-    if not (answer.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
-        raise EOFError("the server sent another part than it was asked for")
+    if not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
+        raise EOFError("the server sent a different part than it was asked for")
     return start, start + length
 
 
@@ -136,16 +146,18 @@ def _check_room(part: Path, needed: int) -> None:
         )
 
 
-def _receive(answer: HTTPResponse, part: Path, start: int, total: int) -> None:
+def _receive(response: HTTPResponse, part: Path, start: int, total: int) -> None:
     name, done = part.name.removesuffix(".part"), start
+    # r+b and a seek, and not ab: what lies beyond the start is overwritten.
     with part.open("r+b" if start else "wb") as file, _megabytes(name, start, total) as advance:
         file.seek(start)
-        while chunk := answer.read(CHUNK):
+        while chunk := response.read(CHUNK):
             file.write(chunk)
+            # Whole megabytes that were passed, so that roundings do not add up.
             advance((done + len(chunk)) // MEGA - done // MEGA)
             done += len(chunk)
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(file.fileno())  # the part is renamed next: after a crash it must not be empty
 
 
 @contextmanager
@@ -166,6 +178,8 @@ def _explained(url: str, part: Path) -> Iterator[None]:
             f"{url} answers {error.code} {error.reason}: look for the file where the data set is "
             f"published, and put it as {_final(part)}"
         ) from error
+    # urllib's own errors are OSErrors; HTTPException is of broken responses, EOFError of this
+    # module.
     except (OSError, HTTPException, EOFError) as error:
         reason = getattr(error, "reason", None) or first_line(error)
         raise NsbenchError(

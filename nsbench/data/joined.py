@@ -26,7 +26,7 @@ class JoinedSource:
     def __init__(self, sources: Sequence[Source], *, labeled: bool) -> None:
         self.name = " and ".join(source.name for source in sources)
         self._sources = tuple(sources)
-        self._ends = np.cumsum([len(source) for source in sources])
+        self._ends = np.cumsum([len(source) for source in sources])  # where each part ends
         self.ids = _Ids(self)
         self.classes: tuple[str, ...] | None = None
         self.labels: NDArray[np.int64] | None = None
@@ -51,6 +51,7 @@ class JoinedSource:
         """The number of the part that has an image, and its index there. Raises IndexError."""
         if not 0 <= index < len(self):
             raise IndexError(index)
+        # right: an index that equals an end is the first of the next part that has images.
         part = int(np.searchsorted(self._ends, index, side="right"))
         return part, index - int(self._ends[part]) + len(self._sources[part])
 
@@ -89,11 +90,11 @@ def _refuse_other_classes(first: Source, other: Source) -> None:
             'label_space = "indices" for both, if the same numbers are the same classes'
         )
     pairs = enumerate(zip_longest(first.classes, other.classes))
-    number, (one, two) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
+    number, (mine, theirs) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
     raise NsbenchError(
         f"{first.name} and {other.name} cannot be joined, as their classes differ: class {number} "
-        f"is {_shown(one)} in the first and {_shown(two)} in the second; rename or remove what is "
-        "not in both"
+        f"is {_shown(mine)} in the first and {_shown(theirs)} in the second; rename or remove what "
+        "is not in both"
     )
 
 

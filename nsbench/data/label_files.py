@@ -16,6 +16,8 @@ from nsbench.util.files import fingerprint, read_json
 REAL = "real"
 VALIDATION_IMAGES = 50_000
 """Of ImageNet-1k."""
+
+# Anywhere in an id, whose folders and ending differ from copy to copy; eight digits and no ninth.
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})(?!\d)")
 
 
@@ -38,6 +40,7 @@ class RelabeledSource:
         self.label_sets = label_sets
         self._source, self._rows = source, rows
         self.ids = [source.ids[row] for row in rows.tolist()]
+        # Other labels are another version, whose predictions are not taken for those of the source.
         listed = label_sets or labels.tolist()
         self.version = fingerprint([source.version, listed, classes])
 
@@ -79,7 +82,7 @@ def labels_of(source: Source, purpose: str) -> NDArray[np.int64]:
 
 
 def of_classes(source: Source, classes: tuple[str, ...]) -> RelabeledSource:
-    """The images of some classes, by name, labeled by the place of their class among these.
+    """The images of some classes, by name, labeled by the index of their class among these.
 
     A source without class names is taken to have the numbers of ImageNet-1k as labels.
     Raises NsbenchError if it is unlabeled, or has no image of one of the classes.
@@ -88,7 +91,7 @@ def of_classes(source: Source, classes: tuple[str, ...]) -> RelabeledSource:
     known = source.classes or imagenet_classes()
     if np.max(labels, initial=0) >= len(known):
         raise NsbenchError(f"{source.name} has labels beyond the {len(known)} of ImageNet-1k")
-    labels = match_classes(known, classes)[labels]
+    labels = match_classes(known, classes)[labels]  # -1 for images of other classes
     missing = sorted(set(range(len(classes))) - set(labels.tolist()))
     if missing:
         raise NsbenchError(
@@ -113,6 +116,7 @@ def relabeled(source: Source, labels: str, label_space: str) -> RelabeledSource:
         return _with_sets(source, labels, label_space)
     path = Path(labels).expanduser()
     listed = _listed(path)
+    # By stems, since lists name files with and without endings and folders.
     stems = [PurePosixPath(name).stem for name in source.ids]
     unknown = [name for name, stem in zip(source.ids, stems, strict=True) if stem not in listed]
     if unknown:
@@ -143,18 +147,20 @@ def _with_sets(source: Source, labels: str, label_space: str) -> RelabeledSource
     if numbers and max(numbers) > len(sets):
         raise NsbenchError(f"{labels} has {len(sets)} entries, but {source.name} has image "
                            f"{max(numbers)}: these labels are of other images")  # fmt: skip
+    # Images without any label, 3,163 of ReaL's, are left out, as its authors do.
     rows = [row for row, number in enumerate(numbers) if sets[number - 1]]
     if not rows:
         raise NsbenchError(f"{labels} has no label for any image of {source.name}")
     chosen = tuple(tuple(sets[numbers[row] - 1]) for row in rows)
-    first = np.array([labels[0] for labels in chosen], dtype=np.int64)
+    # The first of a set stands for it where one label is asked for, as in lists of classes.
+    first = np.array([entry[0] for entry in chosen], dtype=np.int64)
     classes = imagenet_classes() if label_space == "names" else None
     return RelabeledSource(source, np.array(rows, dtype=np.int64), classes, first, chosen)
 
 
 def _number(name: str, where: str) -> int:
     match = _NUMBER.search(name)
-    if not match or not int(match[1]):
+    if not match or not int(match[1]):  # images count from 1
         raise NsbenchError(
             f"labels by number need images named ILSVRC2012_val_00000001 and so on, but {where} "
             f"has {name}"
@@ -182,4 +188,5 @@ def _shipped_real() -> list[list[int]]:
 
 
 def _is_set(entry: Any) -> bool:
+    # type and not isinstance, as true is an int; 1000 classes of ImageNet-1k.
     return isinstance(entry, list) and all(type(c) is int and 0 <= c < 1000 for c in entry)

@@ -49,6 +49,7 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
     images with the source of its own ones, so that they are read once; see `origin`.
     """
     spec, opened = catalog.resolve(spec), {} if opened is None else opened
+    # The same images with their own labels, as the key under which they are opened once.
     bare = SourceSpec.model_validate(
         spec.model_dump() | {"labels": None, "label_space": _own_space(spec)}
     )
@@ -62,6 +63,7 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
 
 
 def _open(spec: SourceSpec) -> Source:
+    # Names that are no paths come first.
     if spec.source == "digits":
         return DigitsSource(spec.split or "test")
     if spec.streaming:
@@ -91,6 +93,7 @@ def _open_file(path: Path, spec: SourceSpec) -> Source:
         return SvhnSource(path, _own_space(spec))
     if path.suffix == ".npy":
         return ArraySource(path, _own_space(spec))
+    # All suffixes, so that a .tar.gz gets the error that says what to do about it.
     if {".tar", ".tgz"} & set(path.suffixes):
         return TarSource(path, _own_space(spec), spec.split)
     raise NsbenchError(
@@ -99,6 +102,8 @@ def _open_file(path: Path, spec: SourceSpec) -> Source:
 
 
 def _open_folder(path: Path, spec: SourceSpec) -> Source:
+    # By the files in it, the special kinds first. Of those a split is a file or a part of a table,
+    # of the others a folder below.
     if any(path.glob("*.parquet")):
         return TableSource(spec, str(path))
     if any(path.glob(f"*{SVHN}")):
@@ -108,6 +113,7 @@ def _open_folder(path: Path, spec: SourceSpec) -> Source:
     path = path / spec.split if spec.split else path
     if (path / "images.npy").is_file():
         return ArraySource(path / "images.npy", _own_space(spec))
+    # Tars beside class folders, as left by unpacking, are not the data.
     if path.is_dir() and any(path.glob("*.tar")) and not class_folders(path):
         return ShardSource(str(path), shard_files(str(path)), _own_space(spec))
     return FolderSource(path, _own_space(spec))

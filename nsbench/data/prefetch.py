@@ -32,18 +32,21 @@ def clean_crops(
 def prefetch_map(work: Callable[[T], R], items: Iterable[T], ahead: int = 256) -> Iterator[R]:
     """The results of `work` in the order of the items; a thread a core works ahead.
 
-    More would only pass the interpreter around: reading from a disk that is far away is for
-    processes to hide.
+    More threads would only pass the interpreter around: hiding the latency of a distant disk is for
+    processes to do. ahead: items begun and not yet taken, a batch or two, for memory; the results
+    do not depend on it.
     """
     with ThreadPoolExecutor(_cores()) as pool:
-        todo = iter(items)
-        started = deque(pool.submit(work, item) for item in islice(todo, ahead))
+        remaining = iter(items)
+        started = deque(pool.submit(work, item) for item in islice(remaining, ahead))
         try:
             while started:
                 done = started.popleft().result()
-                started.extend(pool.submit(work, item) for item in islice(todo, 1))
+                # One in for one out: the queue stays as long, and items may come from a generator.
+                started.extend(pool.submit(work, item) for item in islice(remaining, 1))
                 yield done
         finally:
+            # Where the caller stops early, what has not begun is dropped, and the pool ends soon.
             for task in started:
                 task.cancel()
 

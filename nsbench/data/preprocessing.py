@@ -7,6 +7,7 @@ from pydantic import Field
 
 from nsbench.util.config import Config
 
+# Of the training images of ImageNet-1k in [0, 1], as torchvision and timm have them.
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]

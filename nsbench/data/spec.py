@@ -11,6 +11,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer, model_vali
 from nsbench.util.config import Config
 
 HUB = "hf:"
+# Keys that came later, which hashes of old suites do not have.
 _NEWER = ("labels", "subset", "streaming")
 
 
@@ -58,7 +59,7 @@ class SourceSpec(Config):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # suites are known by a hash of this, which a key they do not use must not change
+        # Suites are known by a hash of this, which a key they do not use must not change.
         table: dict[str, Any] = dump(self)
         return {
             k: value for k, value in table.items() if k not in _NEWER or value not in (None, False)

@@ -18,6 +18,7 @@ def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np
     Raises NsbenchError if the source has no labels or a class has fewer images than asked.
     """
     labels = labels_of(source, purpose)
+    # By hash and not by position, so that the order in which a source lists images does not matter.
     chosen: list[int] = []
     for label in range(int(np.max(labels)) + 1):
         of_class = np.flatnonzero(labels == label).tolist()
@@ -34,9 +35,9 @@ def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np
 def sample(
     source: Source, indices: NDArray[np.int64], count: int, *, by_class: bool
 ) -> NDArray[np.int64]:
-    """At most `count` of some images, chosen by hash of their file names: the same everywhere.
+    """At most `count` of these images, chosen by hash of their file names: the same everywhere.
 
-    by_class: the same number of each class, but for classes that have fewer.
+    by_class: equally many of each class, but for classes that have fewer.
     """
     if len(indices) <= count:
         return indices
@@ -44,13 +45,14 @@ def sample(
     if not by_class or source.labels is None:
         return np.array(sorted(ranked[:count]))
     labels = source.labels
-    each = max(1, count // len(set(labels[indices].tolist())))
+    quota = max(1, count // len(set(labels[indices].tolist())))
     taken: Counter[int] = Counter()
     chosen = []
     for index in ranked:
         taken[int(labels[index])] += 1
-        if taken[int(labels[index])] <= each:
+        if taken[int(labels[index])] <= quota:
             chosen.append(index)
+    # A quota of at least 1 may choose too many, where there are more classes than `count`.
     return np.array(sorted(chosen[:count]))
 
 

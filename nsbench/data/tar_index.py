@@ -20,7 +20,8 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import cached_while_unchanged
 from nsbench.util.progress import say
 
-LARGE = 2**30  # bytes; to read the list of members of such an archive takes a while
+# Bytes above which a line says what takes so long: reading the headers of a large archive.
+LARGE = 2**30
 _PACKED = {".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"}
 
 
@@ -61,6 +62,7 @@ def read_at(archive: Path, offset: int, size: int) -> bytes:
     Raises NsbenchError if they are not there.
     """
     try:
+        # Opened for each read, as an open file could not be shared with forked processes.
         with archive.open("rb", buffering=0) as file:
             content = os.pread(file.fileno(), size, offset)
     except OSError as error:
@@ -78,7 +80,7 @@ def index_of(archive: Path) -> Index:
         raise NsbenchError(f"cannot read {archive}: {error.strerror}") from error
 
 
-@cached_while_unchanged(16)
+@cached_while_unchanged(16)  # more archives than any released set has
 def _kept_index(archive: Path) -> Index:
     return read_index(archive)
 
@@ -103,6 +105,7 @@ def read_index(archive: Path) -> Index:
         numbers.extend(where)
     offsets, sizes, times = np.array(numbers, dtype=np.int64).reshape(-1, 3).T
     index = Index(archive, names, offsets, sizes, times)
+    # tar itself lets the later one win; here that would hide a damaged or doctored archive.
     if len(index.rows) < len(names):
         twice = next(name for row, name in enumerate(names) if index.rows[name] != row)
         raise NsbenchError(f"{archive} holds '{twice}' twice: fetch the released one")
@@ -112,17 +115,19 @@ def read_index(archive: Path) -> Index:
 def _members(archive: Path) -> Iterator[tuple[str, int, int, int]]:
     """Name, offset, size and time in ns of each file."""
     try:
-        with tarfile.open(archive, "r:") as tar:
+        with tarfile.open(archive, "r:") as tar:  # "r:" refuses compression
             while member := tar.next():
                 if not member.isdir():
                     _refuse_special(member, archive)
+                    # In the range of int64 as nanoseconds, whatever a header says; 2^33 s is 2242.
                     time = int(min(max(member.mtime, 0), 2**33) * 1_000_000_000)
                     yield member.name, member.offset_data, member.size, time
                 tar.members.clear()  # type: ignore[attr-defined]  # a million would stay in memory
             end = tar.offset
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise _broken(archive, str(error)) from error
-    # to tarfile a broken header in the middle is the end
+    # To tarfile a broken header in the middle is the end; a real end is a block of zeros, or the
+    # end of the file.
     left = max(archive.stat().st_size - end, 0)
     if read_at(archive, end, min(left, tarfile.BLOCKSIZE)).strip(b"\0"):
         raise _broken(archive, f"the header at byte {end} is damaged")
@@ -141,7 +146,7 @@ def _refuse_special(member: tarfile.TarInfo, archive: Path) -> None:
 
 
 def _path(name: str, archive: Path) -> str:
-    path = PurePosixPath(name)
+    path = PurePosixPath(name)  # which also drops the "./" that many archives begin names with
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise NsbenchError(
             f"{archive} holds '{name}', a path that leads out of the archive: do not trust it; "
@@ -197,5 +202,5 @@ class TarPath:
         return read_at(self.archive, *self.span())
 
     def open(self, _: str = "rb") -> io.BytesIO:
-        """The content of a file, to read. Raises FileNotFoundError."""
+        """The content of a file, as a stream in memory. Raises FileNotFoundError."""
         return io.BytesIO(self.read_bytes())

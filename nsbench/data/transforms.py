@@ -19,12 +19,15 @@ from nsbench.data.preprocessing import Preprocessing
 def center_crop(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Resize and centre-crop an RGB image to uint8 (3, S, S), as timm and torchvision do."""
     side = preprocessing.resize_size
+    # An image that is its own crop, such as those of released sets, needs no calls of torchvision.
     if image.size == (side, side) and side == preprocessing.image_size:
         return to_array(image)
     if preprocessing.crop_mode == "border":
         kept = ResizeKeepRatio(side, longest=1.0, interpolation=preprocessing.interpolation)(image)
+        # timm's fill: the mean, which is about 0 after normalisation.
         fill = tuple(round(255 * value) for value in preprocessing.mean)
         return to_array(CenterCropOrPad(preprocessing.image_size, fill=fill)(kept))
+    # One side given is the shorter one, to torchvision.
     sides = [side, side] if preprocessing.crop_mode == "squash" else [side]
     whole = F.resize(image, sides, InterpolationMode(preprocessing.interpolation))
     return to_array(F.center_crop(whole, [preprocessing.image_size]))

@@ -178,7 +178,7 @@ def test_a_data_set_of_packed_archives(
         assert fetch_data_set("b") == [tmp_path / "sub" / "b.tar"]
     assert (tmp_path / "sub" / "b.tar").read_bytes() == CONTENT
     assert f"now look at it: {tmp_path / 'sub'}" in capfd.readouterr().err
-    with pytest.raises(NsbenchError, match=r"c\.tar\.gz is no whole gzip file and was removed"):
+    with pytest.raises(NsbenchError, match=r"c\.tar\.gz is not a whole gzip file and was removed"):
         fetch_data_set("c")
     assert names(tmp_path) == ["b.tar", "sub"]
     assert len(place.server.asked) == 2

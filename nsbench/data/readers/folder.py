@@ -26,16 +26,18 @@ class FolderSource:
         self.name = str(path)
         self.classes: tuple[str, ...] | None = None
         self.labels: NDArray[np.int64] | None = None
+        # Sorted folder by folder, as by torchvision's ImageFolder; a file system's order is chance.
         self._files = [file for folder in folders or [path] for file in _images_in(folder)]
         self.ids = [_utf8(file.relative_to(path).as_posix(), path) for file in self._files]
         if not self._files:
             raise NsbenchError(f"{path} holds no images: expected one folder a class with images")
+        # Sizes and times instead of contents, which would have to be read.
         stats = [(name, file.stat()) for name, file in zip(self.ids, self._files, strict=True)]
         self.version = fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
         if folders:
             filled = {file.parent for file in self._files}
             empty = [folder for folder in folders if folder not in filled]
-            if empty:
+            if empty:  # its class would be missing, and shift the numbers of those after it
                 raise NsbenchError(f"the class folder {empty[0]} is empty: fill or remove it")
             names = [file.parent.name for file in self._files]
             self.classes, self.labels = by_name(names, label_space, str(path))
@@ -61,6 +63,8 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _utf8(name: str, path: Path) -> str:
+    # Python reads bytes that are not UTF-8 as lone surrogates, which no Parquet or JSON file can
+    # hold.
     if any("\ud800" <= letter <= "\udfff" for letter in name):
         shown = name.encode(errors="surrogateescape").decode(errors="replace")
         raise NsbenchError(f"the file name {shown} in {path} is not UTF-8: rename it")

@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from datasets import Features, IterableDataset
 
 VARIABLE = "NSBENCH_CACHE"
+"""The environment variable of the folder that streams are kept in."""
+
 ROWS = 256
-"""Images of a row group, all that is in memory at once: some 30 MB of ImageNet's."""
+"""Images of a row group, all that is in memory at once: some 30 MB of ImageNet's. What a source
+yields does not depend on it."""
 
 
 def cache_file(spec: SourceSpec) -> Path:
     """The file of a streamed source, in NSBENCH_CACHE or else in ~/.cache/nsbench/streams."""
     folder = Path(os.environ.get(VARIABLE) or "~/.cache/nsbench/streams").expanduser()
     split = spec.split or "train"
+    # A name to recognise, and a hash of all that decides the content.
     name = re.sub(r"[^A-Za-z0-9._]+", "-", f"{spec.source.removeprefix(HUB)}-{split}")
     what = [spec.source, spec.subset, split, spec.image_column, spec.label_column]
     return folder / f"{name}-{fingerprint(what)[:16]}.parquet"
@@ -41,7 +45,7 @@ def streamed(spec: SourceSpec) -> Path:
     """The Parquet file with the images and labels of a source, streamed if it is not there.
 
     Under torchrun the first process of each machine streams, and all wait for it.
-    Raises NsbenchError if the data set, the split or the image column cannot be had.
+    Raises NsbenchError if the data set, the split or the image column is not available.
     """
     path = cache_file(spec)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -50,6 +54,7 @@ def streamed(spec: SourceSpec) -> Path:
         return path
     from nsbench.util import distributed  # with torch, which a single process need not load
 
+    # A size of 1 under torchrun: the processes have not joined yet, and cannot wait for each other.
     mine = distributed.size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
     if mine and not path.is_file():
         _stream(spec, path)
@@ -58,7 +63,7 @@ def streamed(spec: SourceSpec) -> Path:
 
 
 def _stream(spec: SourceSpec, path: Path) -> None:
-    import pyarrow.parquet as pq
+    import pyarrow.parquet as pq  # slow to import, and needed by few commands
 
     stream, features = _opened(spec)
     count = 0
@@ -87,6 +92,7 @@ def _opened(spec: SourceSpec) -> tuple["IterableDataset", "Features"]:
             split=spec.split or "train",
             streaming=True,
         )
+        # A data set without a card says nothing of its columns: the first row does.
         known = stream.features or datasets.Dataset.from_list(list(stream.take(1))).features
     except Exception as error:  # every library under load_dataset raises errors of its own
         raise _failed(spec, error) from error
@@ -95,12 +101,14 @@ def _opened(spec: SourceSpec) -> tuple["IterableDataset", "Features"]:
             f"{spec} has no column '{spec.image_column}'{nearest(spec.image_column, known)}; set "
             "image_column"
         )
-    kept = {name: known[name] for name in (spec.image_column, spec.label_column) if name in known}
-    kept[spec.image_column] = datasets.Image(decode=False)
-    stream = stream.select_columns(list(kept))
+    columns = (spec.image_column, spec.label_column)
+    features = {name: known[name] for name in columns if name in known}
+    # Encoded bytes as they are: decoding and encoding again would cost time, and change JPEGs.
+    features[spec.image_column] = datasets.Image(decode=False)
+    stream = stream.select_columns(list(features))
     if stream.features:
-        stream = stream.cast_column(spec.image_column, kept[spec.image_column])
-    return stream, datasets.Features(kept)
+        stream = stream.cast_column(spec.image_column, features[spec.image_column])
+    return stream, datasets.Features(features)
 
 
 def _length(stream: "IterableDataset", spec: SourceSpec) -> int | None:
@@ -121,12 +129,13 @@ def _tables(
     while True:
         # only what comes from the network is tried here, and not the writing of it
         try:
-            some = list(islice(rows, ROWS))
-            if not some:
+            group = list(islice(rows, ROWS))
+            if not group:
                 return
             columns = features.encode_batch(
-                {name: [row[name] for row in some] for name in features}
+                {name: [row[name] for row in group] for name in features}
             )
+            # Images that a row names by path are read into it, for the file to stand on its own.
             table = embed_table_storage(pa.table(columns, schema=features.arrow_schema))
         except Exception as error:  # the network and every format raise errors of their own
             raise _failed(spec, error) from error

@@ -28,13 +28,17 @@ def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
         ) from error
 
 
+# 64 files: 19 corruptions and labels of three sets. A map takes no memory by itself.
 @cached_while_unchanged(64)
 def _mapped(path: Path) -> NDArray[np.uint8]:
     return _filled(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
+# The archive comes first, as the file whose changes matter.
 @cached_while_unchanged(64)
 def _mapped_inside(archive: Path, path: TarPath) -> NDArray[np.uint8]:
+    # np.load maps whole files only; this reads the header inside the archive, and maps what
+    # follows.
     start, size = path.span()
     with archive.open("rb") as file:
         file.seek(start)
@@ -47,10 +51,12 @@ def _mapped_inside(archive: Path, path: TarPath) -> NDArray[np.uint8]:
     if kind.hasobject or offset + kind.itemsize * np.prod(shape, dtype=np.int64) > start + size:
         raise ValueError("it holds pickled objects, or ends too early")
     order = "F" if fortran else "C"
+    # Ignored, since NumPy's stubs want the order as a literal.
     return _filled(np.memmap(archive, kind, "r", offset, shape, order))  # type: ignore[call-overload]
 
 
 def _filled(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    # An empty array is a file that was begun and not filled; labels of it would have no maximum.
     if not array.size:
         raise ValueError("it is empty")
     return array
@@ -82,7 +88,7 @@ class ArraySource:
 
     def image(self, index: int) -> Image.Image:
         """RGB image as stored."""
-        return Image.fromarray(np.array(mapped(self._path)[index]))
+        return Image.fromarray(np.array(mapped(self._path)[index]))  # a copy off the disk
 
 
 def _labels_beside(path: Path, count: int) -> NDArray[np.int64] | None:

@@ -44,14 +44,15 @@ class TableSource:
 
 
 def _load_table(spec: SourceSpec, path: str) -> "Dataset":
-    import datasets
+    import datasets  # slow to import, and not needed for other sources
     import huggingface_hub
 
+    # Commands show progress of their own.
     datasets.disable_progress_bars()
     huggingface_hub.logging.set_verbosity_error()
     split = spec.split or "train"
     try:
-        if path.endswith(".parquet"):
+        if path.endswith(".parquet"):  # a single file has one part, which `datasets` calls train
             table = datasets.load_dataset("parquet", data_files=path, split="train")
         else:
             table = datasets.load_dataset(path, spec.subset, split=split)
@@ -64,10 +65,13 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
             f"{spec} has no column '{spec.image_column}'"
             f"{nearest(spec.image_column, table.column_names)}; set image_column"
         )
+    # Not decoded by `datasets`, so that `decode` treats all sources' images alike.
     return table.cast_column(spec.image_column, datasets.Image(decode=False))
 
 
 def _table_ids(table: "Dataset", spec: SourceSpec) -> Sequence[str]:
+    # File names are better ids than numbers, since they survive another order: where all images
+    # have one, and no two the same. The images themselves are not read for it.
     names = table.select_columns([spec.image_column]).flatten()
     column = f"{spec.image_column}.path"
     paths = names[column][:] if column in names.column_names else []
@@ -84,7 +88,7 @@ def _table_labels(
         return None, None
     feature = table.features[spec.label_column]
     values = table[spec.label_column][:]
-    kinds = {type(value) for value in values}
+    kinds = {type(value) for value in values}  # NoneType too, for rows without a label
     if kinds == {str}:
         texts = tuple(sorted(set(values)))
         position = {text: index for index, text in enumerate(texts)}

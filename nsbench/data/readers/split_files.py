@@ -7,21 +7,22 @@ from nsbench.util.files import fingerprint
 
 
 def file_of_split(folder: Path, split: str | None, ending: str) -> Path:
-    """The file of a split, `SPLIT` and the ending. Raises NsbenchError: which splits there are."""
-    there = sorted(path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
-    if split not in there:
+    """The file of a split, `SPLIT` and the ending. Raises NsbenchError listing the splits."""
+    splits = sorted(path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
+    if split not in splits:
         wrong = f"has no {split}{ending}" if split else "holds several splits"
-        raise NsbenchError(f"{folder} {wrong}: set split to one of {', '.join(there)}")
+        raise NsbenchError(f"{folder} {wrong}: set split to one of {', '.join(splits)}")
     return folder / f"{split}{ending}"
 
 
 def numbered_ids(path: Path, ending: str, count: int) -> list[str]:
     """Ids of the images of a file: `train-00000000` and so on."""
+    # .mat for files that are named directly and do not end as released.
     stem = path.name.removesuffix(ending).removesuffix(".mat")
     return [f"{stem}-{index:08d}" for index in range(count)]
 
 
 def file_version(path: Path) -> str:
     """A hash that changes with the file, without reading it."""
-    stat = path.stat()
+    stat = path.stat()  # a file that was copied again has another time, and is taken for another
     return fingerprint([path.name, stat.st_size, stat.st_mtime_ns])

@@ -11,7 +11,7 @@ from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import cached_while_unchanged, fingerprint
 
 STL10 = "_X.bin"
-STL10_SHAPE = (3, 96, 96)  # channels, columns, rows
+STL10_SHAPE = (3, 96, 96)  # channels, columns, rows: by column, as MATLAB wrote them
 
 
 class Stl10Source:
@@ -35,7 +35,7 @@ class Stl10Source:
             self.classes = names if label_space == "names" else None
             self.labels = _stl10_labels(beside, len(self.ids), len(names))
             versions.append(file_version(beside))
-        elif not path.name.startswith("unlabeled"):
+        elif not path.name.startswith("unlabeled"):  # the released split without labels
             raise NsbenchError(f"{path} has no labels {beside.name} beside it: fetch them too")
         self.version = fingerprint(versions)
 
@@ -44,10 +44,11 @@ class Stl10Source:
 
     def image(self, index: int) -> Image.Image:
         """RGB image as stored."""
+        # To rows, columns, channels; contiguous, as Pillow takes it.
         return Image.fromarray(np.ascontiguousarray(_stl10(self._path)[index].transpose(2, 1, 0)))
 
 
-@cached_while_unchanged(3)
+@cached_while_unchanged(3)  # the three splits
 def _stl10(path: Path) -> NDArray[np.uint8]:
     """Images (N, 3, columns, rows)."""
     size, each = path.stat().st_size, int(np.prod(STL10_SHAPE))
@@ -59,6 +60,7 @@ def _stl10(path: Path) -> NDArray[np.uint8]:
 
 
 def _stl10_labels(path: Path, count: int, classes: int) -> NDArray[np.int64]:
+    # int64 before the subtraction: a wrong 0 becomes -1 and not 255.
     labels = np.frombuffer(path.read_bytes(), np.uint8).astype(np.int64) - 1
     if len(labels) != count or labels.min() < 0 or labels.max() >= classes:
         raise NsbenchError(

@@ -21,7 +21,7 @@ class SvhnSource:
     It is a MATLAB 5 file of `X`, uint8 (32, 32, 3, N), and `y`, (N, 1), in which 10 is the digit 0.
     Labels are the digits, which are the names of the classes too. Ids are `train-00000000` and so
     on. All images are in memory once, 1.6 GB of the 531,131 extra ones.
-    Raises NsbenchError if the file is no such one.
+    Raises NsbenchError if the file is not one of these.
     """
 
     def __init__(self, path: Path, label_space: str = "names") -> None:
@@ -41,10 +41,10 @@ class SvhnSource:
         return Image.fromarray(np.ascontiguousarray(images[index]))
 
 
-@cached_while_unchanged(3)
+@cached_while_unchanged(3)  # train, test and extra
 def _svhn(path: Path) -> tuple[Pixels, NDArray[np.int64]]:
     """Images (N, 32, 32, 3), each of which is one piece of memory, and digits (N,)."""
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # slow to import, and not needed for other sources
 
     try:
         held: dict[str, Any] = loadmat(path, variable_names=["X", "y"])
@@ -64,7 +64,8 @@ def _svhn(path: Path) -> tuple[Pixels, NDArray[np.int64]]:
             f"{path} holds {_shown(labels)} as y, but its {count} images need as many labels from "
             "1 to 10: fetch the released file"
         )
-    # MATLAB has the last index slowest, so that this moves nothing
+    # MATLAB has the last index slowest, so that this moves nothing. % 10: the digit 0 is stored as
+    # 10.
     return images.transpose(3, 0, 1, 2), labels.ravel().astype(np.int64) % 10
 
 

@@ -1,8 +1,4 @@
-"""Tar archives read in place: an index of their members, and the bytes of one at a time.
-
-Nothing is ever extracted. Archives with members that could lead out of a folder are refused all the
-same, since they are not what they claim to be.
-"""
+"""Images in a tar archive, read in place."""
 
 import io
 from pathlib import Path, PurePosixPath
@@ -30,12 +26,14 @@ class TarSource:
         names = [name for name in index.names if is_image(name) and _below(name, split)]
         if not names:
             raise NsbenchError(f"{path} holds no images" + (f" in {split}" if split else ""))
+        # By parts, as folders are listed: as text, "a-b/x" would come before "a/x".
         paths = sorted(map(PurePosixPath, names), key=lambda path: path.parts)
         base = _only_base(paths, path)
         self.name = str(path)
         self.ids = [str(image.relative_to(base)) for image in paths]
         rows = [index.rows[str(image)] for image in paths]
         self._path, self._offsets, self._sizes = path, index.offsets[rows], index.sizes[rows]
+        # What a folder's version is made of, as the archive has it.
         stats = zip(self.ids, self._sizes.tolist(), index.times[rows].tolist(), strict=True)
         self.version = fingerprint([list(stat) for stat in stats])
         self.classes: tuple[str, ...] | None = None
@@ -62,6 +60,7 @@ def _below(name: str, folder: str | None) -> bool:
 
 def _only_base(paths: list[PurePosixPath], archive: Path) -> PurePosixPath:
     """The one folder that holds all class folders, or all images where there are none."""
+    # None for images at the top, so that they and class folders are two places.
     bases = {path.parents[1] if len(path.parts) > 1 else None for path in paths}
     base = next(iter(bases))
     if len(bases) == 1:

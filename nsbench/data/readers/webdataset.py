@@ -18,11 +18,14 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
+"""Endings that count as a sample's image; webp is that of clip-benchmark's shards."""
+
+# Bash's ranges, the one kind of pattern that shards are named by.
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 class _Sample(NamedTuple):
-    """A key, the place of its image, and its label or None."""
+    """A key, where its image lies, and its label or None."""
 
     key: str
     shard: int
@@ -45,7 +48,7 @@ def shard_files(source: str) -> list[Path]:
     if not braces:
         return sorted(Path(source).expanduser().glob("*.tar"))
     first, last = braces.groups()
-    numbers = [f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)]
+    numbers = [f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)]  # zeros as in first
     shards = [Path(_BRACES.sub(number, source, count=1)).expanduser() for number in numbers]
     missing = [shard for shard in shards if not shard.is_file()]
     if missing or not shards:
@@ -69,6 +72,7 @@ class ShardSource:
             )
         self.name, self._shards = name, shards
         self.ids = _ids(samples, shards)
+        # As arrays: a million samples as tuples would take ten times the memory.
         spans = [(sample.shard, sample.offset, sample.size) for sample in samples]
         self._spans = np.array(spans, dtype=np.int64)
         self.labels = _labels(samples, self.ids, name)
@@ -92,6 +96,7 @@ def _samples(shard: Path, number: int) -> Iterator[_Sample]:
     index = read_index(shard)
     images: dict[str, int] = {}
     labels: dict[str, int] = {}
+    # A sample's files usually follow each other, but need not here.
     for row, name in enumerate(index.names):
         key, ending = _split(name)
         if ending in IMAGES and images.setdefault(key, row) != row:
@@ -111,7 +116,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _label(index: Index, row: int) -> int:
-    text = index.read(row).decode("ascii", "replace").strip()
+    text = index.read(row).decode("ascii", "replace").strip()  # replaced letters are no digits
     if not text.isdecimal():
         raise NsbenchError(
             f"{index.names[row]} in {index.archive} holds {text[:20]!r}, which is no class number"
@@ -120,6 +125,7 @@ def _label(index: Index, row: int) -> int:
 
 
 def _ids(samples: list[_Sample], shards: list[Path]) -> list[str]:
+    # Keys alone where they differ, so that ids survive another division into shards.
     if len({sample.key for sample in samples}) == len(samples):
         return [sample.key for sample in samples]
     ids = [f"{shards[sample.shard].stem}/{sample.key}" for sample in samples]
