@@ -18,6 +18,7 @@ from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 
 RESULTS = Path("results")
+"""Where predictions of models go that have no folder of their own, below the working directory."""
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Classifier:
     """A module in evaluation mode with all it takes to use it.
 
     classes: names in the order of the outputs, None if unknown. weights_hash: SHA-256 of the
-    weights, and of whatever else decides the answers where weights alone do not (an architecture, a
+    weights, and of whatever else decides the outputs where weights alone do not (an architecture, a
     file of code). results: the folder its predictions go to. info: what a report says of it.
     differentiable: whether attacks can have gradients. channels_last: memory order of the input.
     """
@@ -44,6 +45,7 @@ class Classifier:
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Float (B, C) logits of float images (B, 3, H, W) in [0, 1], of the model's input size."""
         ready = normalize(images, self.preprocessing.mean, self.preprocessing.std)
+        # The memory order that convolutions are fastest in; it does not change the shape.
         if self.channels_last:
             ready = ready.contiguous(memory_format=torch.channels_last)
         logits: torch.Tensor = self.module(ready)
@@ -58,6 +60,8 @@ def count_parameters(module: nn.Module) -> int:
 def serialize(module: nn.Module) -> bytes:
     """The module's tensors as the content of a safetensors file."""
     state = module.state_dict().items()
+    # On the CPU and contiguous, so that the bytes, and with them the hash, depend on the values
+    # alone.
     tensors = {k: v.detach().cpu().contiguous() for k, v in state if isinstance(v, torch.Tensor)}
     storages = {tensor.untyped_storage().data_ptr() for tensor in tensors.values()}
     if len(storages) < len(tensors):  # tied weights, which safetensors refuses
@@ -72,6 +76,7 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
     Raises NsbenchError naming the first class that the model does not know.
     """
     if source.classes is None:
+        # Without names only the labels say how many classes there are.
         highest = -1 if source.labels is None else int(np.max(source.labels, initial=-1))
         if highest >= model.num_classes:
             raise NsbenchError(

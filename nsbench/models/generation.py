@@ -17,6 +17,8 @@ from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import read_json, sha256, write_bytes, write_json
 
+# Arguments of timm.create_model that a recipe's model_args may not hold: they load other weights or
+# files, change what goes in or comes out, or have a key of their own in a recipe.
 REFUSED_ARGUMENTS = {
     "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "num_classes",
     "in_chans", "features_only", "scriptable", "drop_rate", "drop_path_rate", "cache_dir",
@@ -40,7 +42,7 @@ def build(
     """
     if not timm.is_model(arch):
         raise NsbenchError(f"timm has no architecture '{arch}'{nearest(arch, timm.list_models())}")
-    arguments = dict(model_args or {})
+    arguments = dict(model_args or {})  # a copy, from which nsbench's own two are taken out
     unit_strides = arguments.pop("unit_stride_stages", [])
     stem_pool = arguments.pop("stem_pool", True)
     refused = sorted(REFUSED_ARGUMENTS & set(arguments))
@@ -62,14 +64,15 @@ def _create(arch: str, arguments: dict[str, Any], noise: dict[str, float]) -> nn
         # not every model takes both rates; where it does, its own default may not be 0
         lacking = [name for name, rate in noise.items() if not rate and f"'{name}'" in str(error)]
         if isinstance(error, TypeError) and lacking:
-            left = {name: rate for name, rate in noise.items() if name not in lacking}
-            return _create(arch, arguments, left)
+            accepted = {name: rate for name, rate in noise.items() if name not in lacking}
+            return _create(arch, arguments, accepted)
         asked = arguments | {name: rate for name, rate in noise.items() if rate}
         asked.pop("num_classes")
         raise NsbenchError(f"timm cannot build '{arch}' with {asked}: {error}") from error
 
 
 def _keep_size(model: Any, arch: str, stages: list[int]) -> None:
+    # The first block of a stage has its stride, in the depthwise convolution.
     blocks = getattr(model, "blocks", [])
     for stage in stages:
         if not 0 <= stage < len(blocks) or not hasattr(blocks[stage][0], "conv_dw"):
@@ -85,7 +88,7 @@ def _leave_out_pool(model: Any, arch: str) -> None:
         raise NsbenchError(
             f"model_args.stem_pool is false, but '{arch}' has no pooling: leave it out"
         )
-    model.maxpool = nn.Identity()
+    model.maxpool = nn.Identity()  # has no weights, so that checkpoints keep their names
 
 
 def save(folder: Path, module: nn.Module, info: dict[str, Any]) -> None:
@@ -93,6 +96,7 @@ def save(folder: Path, module: nn.Module, info: dict[str, Any]) -> None:
 
     info: arch, model_args, classes, preprocessing and whatever else a report should know.
     """
+    # The weights' hash in the one file tells whether the other belongs to it.
     content = serialize(module)
     write_bytes(folder / "model.safetensors", content)
     write_json(folder / "model.json", {**info, "weights": sha256(content)})
@@ -119,6 +123,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
             results=folder / "results",
             info={key: info[key] for key in ("arch", "generation", "parameters", "seconds")},
         )
+    # RuntimeError is torch's for tensors that do not fit; what follows is for a broken model.json.
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise NsbenchError(f"cannot load {file}: {first_line(error)}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:

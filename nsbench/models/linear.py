@@ -41,6 +41,7 @@ def load_linear(name: str, device: torch.device) -> Classifier:
     source = DigitsSource("labeled")
     images = np.stack([to_array(source.image(index)) for index in range(len(source))])
     features = images.mean(1).reshape(len(images), -1) / 255
+    # Far more iterations than the fit takes (78), so that it is the converged one.
     fitted = LogisticRegression(max_iter=1000).fit(features, source.labels)
     weight = torch.tensor(fitted.coef_, dtype=torch.float32)
     bias = torch.tensor(fitted.intercept_, dtype=torch.float32)
@@ -50,6 +51,7 @@ def load_linear(name: str, device: torch.device) -> Classifier:
         module=module,
         num_classes=10,
         classes=source.classes,
+        # No normalisation: it was fitted on values in [0, 1].
         preprocessing=Preprocessing(image_size=32, mean=[0.0] * 3, std=[1.0] * 3),
         weights_hash=sha256(weight.numpy().tobytes() + bias.numpy().tobytes()),
         results=RESULTS / "linear-digits",

@@ -33,14 +33,17 @@ def load_models(
     names lead to the same model.
     """
     options = options or ModelOptions()
+    # Before anything is loaded, which may take minutes or a download.
     _check([_kind(name) for name in names if isinstance(name, str)], options)
     models = [model for name in names for model in _load(name, device, options)]
+    # By folders of results, since different names may lead to one model, which would be evaluated
+    # twice into the same files.
     folders = [model.results.resolve() for model in models]
     twice = [m.name for m, folder in zip(models, folders, strict=True) if folders.count(folder) > 1]
     if twice:
         raise NsbenchError(f"the model {twice[0]} is named twice")
     shared = [model for model in models if [m.name for m in models].count(model.name) > 1]
-    for model in shared:  # p/run and q/run
+    for model in shared:  # p/run and q/run: names that a report could not tell apart
         outside = model.results.parent == RESULTS
         model.name = model.results.name if outside else str(model.results.parent)
     return models
@@ -65,6 +68,8 @@ def _kind(name: str) -> str:
     prefix = name.partition(":")[0]
     if prefix in PREFIXES:
         return prefix
+    # A folder may end in .pt too. What is nothing known counts as a folder, whose error says all
+    # kinds.
     suffix = Path(name).suffix
     if Path(name).is_dir():
         return "folder"
@@ -73,7 +78,7 @@ def _kind(name: str) -> str:
 
 def _check(kinds: list[str], options: ModelOptions) -> None:
     """Refuse options that cannot be, concern none of the models, or leave open which one."""
-    options.preprocessing(USUAL)
+    options.preprocessing(USUAL)  # refuses values that no model could have
     if options.arch and "checkpoint" not in kinds:
         raise NsbenchError(
             f"--arch {options.arch} is the architecture of a checkpoint file, but no such file is "

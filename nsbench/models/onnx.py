@@ -1,4 +1,4 @@
-"""ONNX files by onnxruntime: answers, but no gradients."""
+"""ONNX files by onnxruntime: outputs, but no gradients."""
 
 import hashlib
 import re
@@ -14,6 +14,7 @@ from nsbench.models.options import ModelOptions
 from nsbench.models.wrap import USUAL, short_name, wrap_module
 from nsbench.util.errors import NsbenchError, first_line, missing_extra
 
+# Inputs that images can be given as; whole numbers would need another normalisation.
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -32,10 +33,10 @@ class OnnxModule(nn.Module):
         """Logits of normalised images."""
         array = images.detach().cpu().numpy().astype(TYPES[self.input.type])
         size = self.batch or len(array)
-        parts = [self._answer(array[at : at + size], size) for at in range(0, len(array), size)]
+        parts = [self._outputs(array[at : at + size], size) for at in range(0, len(array), size)]
         return torch.from_numpy(np.concatenate(parts)).to(images.device)
 
-    def _answer(self, array: Any, size: int) -> Any:
+    def _outputs(self, array: Any, size: int) -> Any:
         filled = np.pad(array, [(0, size - len(array)), (0, 0), (0, 0), (0, 0)])
         return self.session.run(None, {self.input.name: filled})[0][: len(array)]
 
@@ -70,8 +71,8 @@ def _session(path: Path, device: torch.device) -> tuple[Any, str]:
         raise missing_extra("onnxruntime", "onnx", f"the model {path}") from error
     provider = _provider(path, device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4
+    options.intra_op_num_threads = torch.get_num_threads()  # not all cores, if torch may not either
+    options.log_severity_level = 4  # fatal only: errors are raised as well, and said once
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[provider])
     except Exception as error:  # onnxruntime has a class of error for each status
@@ -81,10 +82,10 @@ def _session(path: Path, device: torch.device) -> tuple[Any, str]:
     return session, onnxruntime.__version__
 
 
-def _provider(path: Path, device: torch.device, there: list[str]) -> tuple[str, dict[str, int]]:
+def _provider(path: Path, device: torch.device, available: list[str]) -> tuple[str, dict[str, int]]:
     if device.type == "cpu":
         return "CPUExecutionProvider", {}
-    if device.type != "cuda" or "CUDAExecutionProvider" not in there:
+    if device.type != "cuda" or "CUDAExecutionProvider" not in available:
         raise NsbenchError(
             f"the onnxruntime installed here cannot run {path} on {device}: install "
             "onnxruntime-gpu in its place, or use --device cpu"
@@ -97,7 +98,7 @@ def _side(path: Path, inputs: list[Any]) -> int | None:
     if len(inputs) != 1:
         raise NsbenchError(f"{path} has {len(inputs)} inputs, where one of images is needed")
     shape, kind = inputs[0].shape, inputs[0].type
-    fixed = [side for side in shape[2:] if isinstance(side, int)]
+    fixed = [side for side in shape[2:] if isinstance(side, int)]  # others are names or None
     images = len(shape) == 4 and (shape[1] == 3 or not isinstance(shape[1], int))
     if kind not in TYPES or not images or len(set(fixed)) > 1:
         raise NsbenchError(
@@ -121,6 +122,8 @@ def _hash(path: Path) -> str:
 
 def _tensor_files(path: Path, content: bytes) -> set[Path]:
     """Files beside an ONNX file that hold its tensors, as its protocol buffer names them."""
+    # By the bytes of a key "location" (field 1, 8 bytes) and its value (field 2, below 128 bytes),
+    # so that the package onnx is not needed. What matches by chance names no file.
     hits = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", content, re.S)
     names = {content[hit.end() : hit.end() + hit[1][0]] for hit in hits}
     files = {path.parent / name.decode(errors="replace") for name in names}

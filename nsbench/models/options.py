@@ -31,6 +31,7 @@ class ModelOptions:
     @property
     def replaced(self) -> dict[str, Any]:
         """The fields of the preprocessing that the user sets."""
+        # Into JSON's types: they are hashed into the name of the folder of results.
         values = {key: getattr(self, key) for key in ("image_size", "crop_pct", "interpolation")}
         lists = {"mean": self.mean, "std": self.std}
         values |= {key: None if value is None else list(value) for key, value in lists.items()}
@@ -56,6 +57,7 @@ class ModelOptions:
                 f"{self.classes} names {len(names)} classes, but {name} has {num_classes}: write "
                 "one name a line, in the order of the model's outputs"
             )
+        # Labels are matched by name, of which the second would never be found.
         twice = [names[index] for index in range(num_classes) if names[index] in names[:index]]
         if twice:
             raise NsbenchError(f"{self.classes} names the class '{twice[0]}' twice")

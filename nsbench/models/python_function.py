@@ -39,6 +39,7 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
         raise NsbenchError(f"the model {name} must be python:MODULE:FUNCTION")
     imported = _imported(home)
     made = _called(_function(imported, function), name)
+    # A Classifier says all itself; the command line's class names go first nevertheless.
     if isinstance(made, Classifier):
         classes = options.class_names(name, made.num_classes) or made.classes
         ready = replace(made, module=made.module.to(device).eval(), classes=classes)
@@ -46,6 +47,7 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
     if not isinstance(made, nn.Module):
         raise NsbenchError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
     of_timm = isinstance(getattr(made, "pretrained_cfg", None), dict)
+    # to_device may change the memory order too, which only timm's models are known to take.
     module = (to_device(made, device) if of_timm else made.to(device)).eval()
     return wrap_module(
         name,
@@ -61,11 +63,13 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
 
 
 def _imported(home: str) -> ModuleType:
+    # An installed command has its own folder in the path, unlike `python -m`.
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(home)
-    except (Exception, SystemExit) as error:  # the user's code
+    except (Exception, SystemExit) as error:  # the user's code, a script perhaps
+        # The module itself, or a package above it, is missing: not one that it imports.
         if isinstance(error, ModuleNotFoundError) and f"{home}.".startswith(f"{error.name}."):
             raise NsbenchError(
                 f"there is no Python module {error.name} here or among the installed packages: "

@@ -21,6 +21,7 @@ from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 
 State = dict[str, torch.Tensor]
+# Of checkpoint files as safetensors and torch.save users name them.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 # Averaged weights first, as in timm: they are what those who keep them report.
 WRAPPINGS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
@@ -63,6 +64,7 @@ def read_state(path: Path) -> tuple[State, str | None]:
         raise NsbenchError(
             f"{path} holds no state dict but {inside}: save the model's state_dict() alone"
         )
+    # DistributedDataParallel puts `module.` before all names, torch.compile `_orig_mod.`.
     return {re.sub(r"^((module|_orig_mod)\.)+", "", key): state[key] for key in state}, entry
 
 
@@ -89,6 +91,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def _explain(path: Path, error: Exception) -> str:
+    # torch names what it refused to import only in the text of the error.
     code = re.search(r"GLOBAL ([\w.]+)", str(error))
     if isinstance(error, pickle.UnpicklingError) and code:
         return (
@@ -106,6 +109,8 @@ def _filled(state: State, path: Path, arch: str, options: ModelOptions) -> nn.Mo
     module = _with_head_of(state, _create(arch, options), arch, options)
     misfit = _misfit(state, module)
     if misfit:
+        # Compared before and after: timm's rules would also resize embeddings of another image
+        # size, which makes another model than the one in the file.
         renamed = _renamed(state, module)
         module = _with_head_of(renamed, module, arch, options)
         if _misfit(renamed, module):
@@ -116,6 +121,7 @@ def _filled(state: State, path: Path, arch: str, options: ModelOptions) -> nn.Mo
         if options.image_size is None:
             _refuse_resampled(state, renamed, path, arch)
         state = renamed
+    # Not strict, because of the counters that old files lack; all else was compared above.
     module.load_state_dict(state, strict=False)
     return module
 
@@ -130,6 +136,7 @@ def _create(arch: str, options: ModelOptions, **arguments: int) -> nn.Module:
 
 def _with_head_of(state: State, module: Any, arch: str, options: ModelOptions) -> nn.Module:
     """The module, built again if the file's classifier has another number of classes."""
+    # One name, or several where an architecture has two heads of equal size.
     names = module.pretrained_cfg.get("classifier") or ()
     first = names if isinstance(names, str) else next(iter(names), "")
     head = state.get(f"{first}.weight")
@@ -159,6 +166,7 @@ def _renamed(state: State, module: nn.Module) -> State:
 
 
 def _refuse_resampled(state: State, renamed: State, path: Path, arch: str) -> None:
+    # Renaming and reshaping keep the number of values; resizing an embedding does not.
     for key in state.keys() & renamed.keys():
         if state[key].numel() != renamed[key].numel():
             raise NsbenchError(

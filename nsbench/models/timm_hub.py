@@ -41,6 +41,7 @@ def load_timm(name: str, device: torch.device, options: ModelOptions) -> Classif
         preprocessing=timm_preprocessing(module, name),
         info={"arch": arch, "parameters": count_parameters(module)},
     )
+    # Its name says all then, and the folder needs no hash.
     if not options.replaced:
         model.results = RESULTS / name.replace(":", "-").replace("/", "-")
     return model
@@ -48,7 +49,7 @@ def load_timm(name: str, device: torch.device, options: ModelOptions) -> Classif
 
 def check_arch(arch: str) -> None:
     """Raises NsbenchError for what timm does not know, with the nearest name."""
-    if not timm.is_model(arch.split(".")[0]):
+    if not timm.is_model(arch.split(".")[0]):  # without the tag, which timm checks itself
         raise NsbenchError(
             f"timm has no model '{arch}'{nearest(arch, timm.list_models(pretrained=True))}"
         )

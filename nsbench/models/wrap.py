@@ -17,6 +17,7 @@ from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import fingerprint
 
 USUAL = Preprocessing(image_size=224, crop_pct=0.875)
+"""What most models of ImageNet are evaluated with: a short side of 256 px, and its centre."""
 
 
 def wrap_module(
@@ -42,7 +43,7 @@ def wrap_module(
     model = Classifier(
         name=name,
         module=module,
-        num_classes=0,
+        num_classes=0,  # until the outputs are counted
         classes=None,
         preprocessing=options.preprocessing(preprocessing),
         weights_hash=weights_hash,
@@ -80,35 +81,39 @@ def short_name(path: Path) -> str:
 
 
 def _results(label: str, weights_hash: str, options: ModelOptions) -> Path:
-    # The hash keeps apart what a report would otherwise take for one model.
+    # The hash keeps apart what a report would otherwise take for one model; 8 hex digits do so
+    # among the results of one folder.
     plain = re.sub(r"[^A-Za-z0-9_.=+]+", "-", label).strip("-.")
     return RESULTS / f"{plain}-{fingerprint([weights_hash, options.replaced])[:8]}"
 
 
 def _count_outputs(model: Classifier, device: torch.device) -> int:
-    """Number of logits for one black image. Raises NsbenchError for other answers."""
+    """Number of logits for one black image. Raises NsbenchError for other outputs."""
     size = model.preprocessing.image_size
     try:
         with torch.inference_mode():
-            answer: Any = model.logits(torch.zeros(1, 3, size, size, device=device))
+            output: Any = model.logits(torch.zeros(1, 3, size, size, device=device))
     except Exception as error:  # foreign modules raise errors of all kinds
         raise NsbenchError(
             f"{model.name} cannot take an image of {size} px: {first_line(error)}"
         ) from error
-    if not isinstance(answer, torch.Tensor):
+    if not isinstance(output, torch.Tensor):
         raise NsbenchError(
-            f"{model.name} answers with a {type(answer).__name__}: wrap it in a module that "
-            "returns a tensor of logits"
+            f"{model.name} returns a {type(output).__name__}: wrap it in a module that returns a "
+            "tensor of logits"
         )
-    if answer.ndim != 2 or len(answer) != 1 or not answer.is_floating_point():
+    if output.ndim != 2 or len(output) != 1 or not output.is_floating_point():
         raise NsbenchError(
-            f"{model.name} answers one image with a {answer.dtype} tensor of shape "
-            f"{tuple(answer.shape)}: it must be float logits of shape (1, classes)"
+            f"{model.name} returns a {output.dtype} tensor of shape {tuple(output.shape)} for one "
+            "image: it must return float logits of shape (1, classes)"
         )
-    if answer.min() >= 0 and abs(float(answer.float().sum()) - 1) < 1e-3:
+    # Logits that are all positive and sum to 1 would be chance; 1e-3 leaves room for the rounding
+    # of 1,000 probabilities in half precision. Only a warning, as predictions are right all the
+    # same.
+    if output.min() >= 0 and abs(float(output.float().sum()) - 1) < 1e-3:
         warnings.warn(
-            f"{model.name} seems to answer with probabilities, not logits: leave out its softmax, "
-            "or its confidence and calibration will be wrong",
+            f"{model.name} seems to return probabilities, not logits: leave out its softmax, or "
+            "its confidence and calibration will be wrong",
             stacklevel=2,
         )
-    return answer.shape[1]
+    return output.shape[1]
