@@ -50,6 +50,7 @@ def _table(rows: Predictions, clips: slice, frames: int) -> pa.Table:
     first, count = clips.start * frames, len(repeated)
     top = rows.top[first : first + count].reshape(-1)
     confidence = pa.array(rows.confidence[first : first + count], pa.float32())
+    # Five classes a row, without an offset for each, as lists of any length would have.
     ranked = pa.FixedSizeListArray.from_arrays(pa.array(top, pa.int32()), TOP)
     return pa.table([ids.take(repeated), labels.take(repeated), ranked, confidence], schema=SCHEMA)
 
@@ -106,6 +107,7 @@ def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
     try:
         with pq.ParquetFile(path) as file:
             return _read(file, id_step)
+    # KeyError and the others: a Parquet file of other columns or types.
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise NsbenchError(
             f"cannot read {path} ({error!s:.80}): delete it and evaluate again"

@@ -108,10 +108,8 @@ def corrupt(
             f"{images.shape[-1]} x {images.shape[-2]}"
         )
     shape = (images.shape[-2], images.shape[-1])
-    # Only a warning: the images are corrupted all right, but how strongly is not what the
-    # benchmark's authors chose for their size.
     if nearest_size(*shape) != min(shape):
-        warnings.warn(
+        warnings.warn(  # no error: it is only the strength that no generator chose for this size
             f"images of {shape[1]} x {shape[0]} px get the constants of {nearest_size(*shape)} px",
             stacklevel=2,
         )

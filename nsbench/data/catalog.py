@@ -74,7 +74,7 @@ def set_roots(paths: Sequence[Path | str] | None) -> None:
 
 
 def roots() -> list[Path]:
-    """The folders that data sets are sought in, in order."""
+    """The folders that data sets are looked for in, in order."""
     if _roots is not None:
         return list(_roots)
     # Read at each call, since a program may set it after the import; "" splits into one empty name.
@@ -104,7 +104,7 @@ def find(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """Where a data set lies. Raises NsbenchError: where it was sought, and how to get it."""
+    """Where a data set lies. Raises NsbenchError saying what was tried, and how to get it."""
     return Path(_require(name).source)
 
 
@@ -145,6 +145,7 @@ def files_root(files: str) -> Path:
 def how_to_get(name: str) -> str:
     """How to get a data set, and what can be done instead, as a clause."""
     entry = data_set(name)
+    # A clause, as it ends sentences of errors and lines of tables.
     fetch = f"nsbench data fetch {name}" if entry.archives else ""
     ways = " and then ".join(filter(None, [fetch, entry.get]))
     if not entry.make:

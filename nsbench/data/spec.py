@@ -22,7 +22,7 @@ class SourceSpec(Config):
         folder of them; `hf:OWNER/NAME`; WebDataset shards, as a folder of `.tar` files or
         `NAME-{000..003}.tar`; a `.npy` file of images or a folder with `images.npy`; a folder of
         SVHN's `train_32x32.mat` and so on, or one of these files; a folder of STL-10's
-        `train_X.bin` and so on; or `data:NAME`, a data set of the catalog that is sought in the
+        `train_X.bin` and so on; or `data:NAME`, a data set of the catalog, found in the
         data roots. Paths count from the working directory.
     split: `test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set, such
         as `extra` of SVHN; a folder below the folder or inside the tar.

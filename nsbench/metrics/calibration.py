@@ -31,6 +31,7 @@ def calibration_percent(confidence: Floats, correct: NDArray[np.bool_]) -> dict[
         "RMS, released code": released_rms_calibration_error,
         "AURRA": aurra,
     }
+    # There it has a single bin, the one that it leaves out.
     if len(confidence) < 2 * RMS_BIN:
         del measures["RMS, released code"]
     return {name: 100 * measure(confidence, correct) for name, measure in measures.items()}
@@ -135,6 +136,7 @@ def _squared_gaps(confidence: Floats, correct: NDArray[np.bool_]) -> Floats:
 
 
 def _auroc(tp: Floats, fp: Floats) -> Floats:
+    # Straight lines between the points, which is what gives ties half.
     trapezia = np.diff(fp) * (tp[:, 1:] + tp[:, :-1]) / 2
     area: Floats = trapezia.sum(1) / (tp[:, -1] * fp[:, -1])
     return area
@@ -174,7 +176,8 @@ def curves(
     if positive.all() or not positive.any():
         raise ValueError("detection needs both kinds of images, known and unknown ones")
     counts = np.ones((1, len(scores))) if counts is None else counts
-    # From the highest score down. Equal scores are one threshold, so that their order does not
+    # Thresholds are those of the whole sample, on all resamples: so these need no sort of their
+    # own. From the highest score down. Equal scores are one threshold, so that their order does not
     # matter; a stable sort is the same on every machine all the same.
     order = np.argsort(-scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))

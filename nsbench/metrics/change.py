@@ -53,6 +53,7 @@ class Metric:
     @cached_property
     def interval(self) -> Interval:
         """Its 95% interval over images."""
+        # A bootstrap of a share near 0 or 100% is too narrow, and without width at either end.
         if self.proportion:
             low, high = wilson(int(np.count_nonzero(self.scores)), len(self.scores))
             return Interval(100 * low, 100 * high)
@@ -65,6 +66,7 @@ def _is_constant(scores: Floats) -> bool:
     return bool((scores == scores[:1]).all())
 
 
+# eq: arrays have no single truth value; cached properties need no comparison.
 @dataclass(frozen=True, eq=False)
 class Detection:
     """Scores of images of unknown classes, which are `positive`, and of known ones, (N,) each.
@@ -87,6 +89,7 @@ class Detection:
 
         The resamples depend on the numbers of images alone, so those of two models are paired.
         """
+        # The number of the group as the seed: groups of equal size are drawn independently.
         drawn = [resampled_counts(int(kind.sum()), seed) for seed, kind in enumerate(self._kinds)]
         chunks = zip(*map(_in_chunks, drawn), strict=True)
         parts = [self._measured(*chunk) for chunk in chunks]

@@ -83,7 +83,7 @@ def constant_interval(score: float, images: int, low: float, high: float) -> Int
 
 def percentile_interval(values: NDArray[np.float64]) -> Interval:
     """The middle 95% of a statistic's values on the resamples, (R,)."""
-    low, high = np.quantile(values, [0.025, 0.975])
+    low, high = np.quantile(values, [0.025, 0.975])  # 2.5% beyond either end
     return Interval(float(low), float(high))
 
 
@@ -141,11 +141,13 @@ def _kept(images: int, seed: int) -> IO[bytes]:
 
 def _rows(images: int) -> list[int]:
     """How many resamples each chunk has."""
-    rows = max(1, CHUNK // images)
+    rows = max(1, CHUNK // images)  # at least one resample, of however many images
     return [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
 
 
 def _draw(images: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    # Chunks take their draws one after the other from one generator, so that their size is of no
+    # effect.
     rng = np.random.default_rng(seed)
     for rows in _rows(images):
         shape = (rows, images)

@@ -39,6 +39,7 @@ def mce(errors: Errors, reference: Errors) -> Any:
 
 def relative_mce(errors: Errors, clean: Any, reference: Errors, reference_clean: float) -> Any:
     """Relative mCE in percent: as mCE, of errors over the clean error, a number or (N,)."""
+    # As the paper: differences to the clean error on both sides of the ratio.
     above = {name: np.asarray(row) - clean for name, row in errors.items()}
     base = {name: np.asarray(reference[name]) - reference_clean for name in errors}
     return mce(above, base)
@@ -50,6 +51,7 @@ def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
     predictions: (N, F) classes. Noise sequences compare with the first frame, the others with the
     frame before. Returns float64 (N,).
     """
+    # Frames of noise are all made from the clean first one; the others follow from each other.
     before = predictions[:, :1] if noise else predictions[:, :-1]
     flips: Floats = (predictions[:, 1:] != before).mean(1, dtype=np.float64)
     return flips

@@ -37,7 +37,7 @@ class Judged:
 def judge(changes: Sequence[Change]) -> list[Judged]:
     """All changes of a table, in their order, each judged with the others in mind.
 
-    A reader looks for what stands out, and of twenty changes that are none one stands out by
+    A reader looks for what stands out, and of twenty changes that are not real one stands out by
     chance; so p-values are adjusted over the whole table.
     """
     adjusted = benjamini_hochberg(np.array([change.p_value for change in changes]))

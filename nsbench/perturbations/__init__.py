@@ -94,7 +94,6 @@ def frames(
     count = frame_count(name, side)
     setting = _setting(name, side, difficulty)
     key = f"sequence/{name}/{difficulty}"
-    # One generator for each chunk; a frame of the batch is the next of every generator.
     limit = CHUNK if images.device.type == "cpu" else DEVICE_CHUNK
     chunks = slices(len(images), limit // (3 * side * side), images.device)
     parts = {
@@ -113,6 +112,7 @@ def _joined(
     size: int,
     count: int,
 ) -> Iterator[torch.Tensor]:
+    # A frame of the batch is the next one of every part. New memory each time: callers keep frames.
     for _ in range(count):
         out = images.new_empty((len(images), 3, size, size))
 

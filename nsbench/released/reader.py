@@ -40,7 +40,7 @@ def file_names(source: Source, indices: Iterable[int]) -> list[str]:
     """The path without ending, `class/stem`, of each image in a set of files.
 
     The stem is the file name of the image's id without an image ending. A class or stem that no
-    file system should get is changed, and gets a hash of what it was.
+    file system should get is changed, and ends in a hash of the original.
 
     Raises NsbenchError for a source without labels, or if two images share a name.
     """
