@@ -1,18 +1,16 @@
 """Speed against a reference: both sides in one run, on the user's own machine."""
 
-import statistics
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from nsbench.bench.rates import rates
 from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from nsbench.data.transforms import normalize
 from nsbench.evaluation.fgsm import fgsm_logits
 from nsbench.models import build, resolve_device
-from nsbench.util.progress import stage
 from nsbench.util.provenance import environment
-from nsbench.util.timing import timed
 
 EPSILONS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
@@ -36,25 +34,19 @@ def bench_attack(
         "foolbox": _foolbox_side(model, images, labels, target),
         "forward": _forward_side(model, images),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    with stage("bench attack", 3 * (rounds + 1), "runs") as advance:
-        for index in range(rounds + 1):
-            for name, side in sides.items():
-                taken = timed(side, target)
-                if index:  # the first round warms up
-                    seconds[name].append(taken)
-                advance()
-    median = {name: statistics.median(times) for name, times in seconds.items()}
+    measured = rates(
+        "bench attack", {name: (run, batch_size) for name, run in sides.items()}, rounds, target
+    )
     return {
         "arch": arch,
         "image_size": image_size,
         "batch_size": batch_size,
         "epsilons": list(EPSILONS),
         "rounds": rounds,
-        "nsbench_images_per_second": batch_size / median["nsbench"],
-        "foolbox_images_per_second": batch_size / median["foolbox"],
-        "speedup": median["foolbox"] / median["nsbench"],
-        "fraction_of_peak": median["forward"] / median["nsbench"],
+        "nsbench_images_per_second": measured["nsbench"],
+        "foolbox_images_per_second": measured["foolbox"],
+        "speedup": measured["nsbench"] / measured["foolbox"],
+        "fraction_of_peak": measured["nsbench"] / measured["forward"],
         "environment": environment(str(target)),
     }
 
@@ -65,8 +57,8 @@ def _nsbench_side(
     scaled = [epsilon / 255 for epsilon in EPSILONS]
 
     def logits(batch: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = model(normalize(batch, IMAGENET_MEAN, IMAGENET_STD))
-        return answer
+        outputs: torch.Tensor = model(normalize(batch, IMAGENET_MEAN, IMAGENET_STD))
+        return outputs
 
     return lambda: [x.argmax(1) == labels for x in fgsm_logits(logits, images, labels, scaled)]
 
@@ -84,7 +76,7 @@ def _foolbox_side(
 
 
 def _forward_side(model: torch.nn.Module, images: torch.Tensor) -> Callable[[], object]:
-    """One forward pass an epsilon: what the answers alone cost."""
+    """One forward pass an epsilon: what the predictions alone cost."""
 
     def run() -> None:
         with torch.inference_mode():

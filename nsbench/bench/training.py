@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import shutil
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from nsbench.augment.pipeline import Augmentation
 from nsbench.augment.randaugment import parse_randaugment
 from nsbench.augment.timm_transforms import training_transform
 from nsbench.bench.photographs import photographs
+from nsbench.bench.rates import Side, rates
 from nsbench.data.open import Source, SourceSpec, open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import normalize
@@ -33,9 +33,7 @@ from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings, TrainStep
 from nsbench.util.config import parse
 from nsbench.util.device import autocast
-from nsbench.util.progress import stage
 from nsbench.util.provenance import environment
-from nsbench.util.timing import timed
 
 CLASSES = 1000
 TIMM = "rand-m9-n2-p1.0"
@@ -84,50 +82,47 @@ def bench_train(
         "steps": steps * (rounds + 1),
     }
     generation = parse(Generation, settings, "bench train")
-    total = batch_size + generation.unlabeled_batch
     with tempfile.TemporaryDirectory() as folder, _pool(image_size) as pool:
-        source = _source(Path(folder), image_size)
-        store = Path(folder) / "labels"
-        teacher = _teacher(generation, store, target)
-        labeled = PseudoLabeledSet(source, _labeled(teacher, source, store, target), _rows())
         sides = {
-            "train": (_train_side(generation, source, labeled, steps, target), steps * total),
-            "bare": (_bare_side(generation, total, steps, target), steps * total),
-            "labeling": (
-                _labeling_side(teacher, source, Path(folder) / "timed", precision, target),
-                LABELED,
-            ),
-            "forward": (_forward_side(teacher, precision, target), LABELED),
+            **_model_sides(generation, Path(folder), steps, target),
             "randaugment": (_batched_side(image_size, target), IMAGES),
             "timm_randaugment": (_timm_side(pool), IMAGES),
         }
-        rates = _rates(sides, rounds, target)
+        measured = rates("bench train", sides, rounds, target)
     return {
         "arch": arch,
         "image_size": image_size,
-        "images_a_step": total,
+        "images_a_step": _images_a_step(generation),
         "precision": precision,
-        **{f"{name}_images_per_second": rate for name, rate in rates.items()},
-        "fraction_of_peak": rates["train"] / rates["bare"],
-        "labeling_fraction_of_peak": rates["labeling"] / rates["forward"],
-        "randaugment_speedup": rates["randaugment"] / rates["timm_randaugment"],
+        **{f"{name}_images_per_second": rate for name, rate in measured.items()},
+        "fraction_of_peak": measured["train"] / measured["bare"],
+        "labeling_fraction_of_peak": measured["labeling"] / measured["forward"],
+        "randaugment_speedup": measured["randaugment"] / measured["timm_randaugment"],
         "environment": environment(str(target)),
     }
 
 
-Side = tuple[Callable[[], object], int]
+def _images_a_step(generation: Generation) -> int:
+    return generation.batch_size + generation.unlabeled_batch
 
 
-def _rates(sides: dict[str, Side], rounds: int, device: torch.device) -> dict[str, float]:
-    """Images a second of each side: the median of its rounds, the first not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    with stage("bench train", len(sides) * (rounds + 1), "runs") as advance:
-        for _ in range(rounds + 1):
-            for name, (side, _images) in sides.items():
-                seconds[name].append(timed(side, device))
-                advance()
+def _model_sides(
+    generation: Generation, folder: Path, steps: int, device: torch.device
+) -> dict[str, Side]:
+    """A student's steps and a teacher's labeling, each with the bare passes beside it."""
+    source = _source(folder, generation.image_size)
+    teacher = _teacher(generation, folder / "labels", device)
+    labels = predict(
+        LabelingJob(source, _rows(), device, PseudoLabels(top_k=20)), teacher, folder / "labels"
+    )
+    pseudo = PseudoLabeledSet(source, labels, _rows())
+    images, precision = steps * _images_a_step(generation), generation.precision
+    labeling = _labeling_side(teacher, source, folder / "timed", precision, device)
     return {
-        name: images / statistics.median(seconds[name][1:]) for name, (_, images) in sides.items()
+        "train": (_train_side(generation, source, pseudo, steps, device), images),
+        "bare": (_bare_side(generation, _images_a_step(generation), steps, device), images),
+        "labeling": (labeling, LABELED),
+        "forward": (_forward_side(teacher, precision, device), LABELED),
     }
 
 
@@ -152,10 +147,6 @@ def _teacher(generation: Generation, store: Path, device: torch.device) -> Class
 
 def _rows() -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.arange(IMAGES)
-
-
-def _labeled(teacher: Classifier, source: Source, store: Path, device: torch.device) -> Any:
-    return predict(LabelingJob(source, _rows(), device, PseudoLabels(top_k=20)), teacher, store)
 
 
 def _train_side(
