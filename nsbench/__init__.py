@@ -25,7 +25,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    # torch and timm take seconds to import: only when a function that needs them is asked for
+    # torch and timm take seconds to import, which commands such as `nsbench --help` do not need.
     if name not in _HOME:
         raise AttributeError(f"module 'nsbench' has no attribute '{name}'")
     from importlib import import_module

@@ -13,6 +13,8 @@ from nsbench.models import build, resolve_device
 from nsbench.util.provenance import environment
 
 EPSILONS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""In units of 1/255: those of the suite imagenet-fgsm, so that the curve timed is the one users
+run."""
 
 
 def bench_attack(
@@ -25,6 +27,7 @@ def bench_attack(
     nsbench is to the bare forward passes that a curve cannot do without (`fraction_of_peak`).
     """
     target = resolve_device(device)
+    # Untrained: the speed does not depend on the weights.
     torch.manual_seed(0)
     model = build(arch, 1000).to(target).eval()
     images = torch.rand(batch_size, 3, image_size, image_size, device=target)
@@ -66,6 +69,7 @@ def _nsbench_side(
 def _foolbox_side(
     model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, device: torch.device
 ) -> Callable[[], object]:
+    # Slow to import, and only needed here.
     import foolbox
 
     preprocessing = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "axis": -3}

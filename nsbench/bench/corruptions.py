@@ -22,6 +22,7 @@ from nsbench.util.timing import synchronize, timed
 
 Side = Callable[[str, int], None]
 COPY_BYTES = 2**28
+"""256 MiB, more than any cache holds, so that the copy measures memory."""
 
 
 def bench_corruptions(
@@ -61,7 +62,7 @@ def bench_corruptions(
         "images_per_second": batch_size * len(cells) / sum(_taken(figures, "nsbench")),
         "slowest_ratio": min(_by_name(figures).values()),
         "bandwidth_gigabytes_per_second": bandwidth / 1e9,
-        "bandwidth_share": 2
+        "bandwidth_share": 2  # a byte read and a byte written
         * images.numel()
         * len(cells)
         / (sum(_taken(figures, "nsbench")) * bandwidth),
@@ -90,6 +91,7 @@ def _package_side(images: torch.Tensor) -> Iterator[Side]:
     package.load()
     shared, workers = images.clone().share_memory_(), torch.get_num_threads()
     parts = [slice(first, None, workers) for first in range(workers)]
+    # fork, so that workers have the package imported already and share the images.
     context = multiprocessing.get_context("fork")
     with context.Pool(workers, _receive, (shared.numpy(),)) as pool:
 
@@ -132,16 +134,16 @@ def _measure(
 def _cell(
     cell: tuple[str, int], seconds: dict[tuple[str, str, int], list[float]], images: int
 ) -> dict[str, Any]:
-    own = statistics.median(seconds["nsbench", *cell])
-    other = statistics.median(seconds["imagecorruptions", *cell])
+    ours = statistics.median(seconds["nsbench", *cell])
+    theirs = statistics.median(seconds["imagecorruptions", *cell])
     return {
         "corruption": cell[0],
         "severity": cell[1],
-        "nsbench_images_per_second": images / own,
-        "imagecorruptions_images_per_second": images / other,
-        "ratio": other / own,
-        "nsbench_seconds": own,
-        "imagecorruptions_seconds": other,
+        "nsbench_images_per_second": images / ours,
+        "imagecorruptions_images_per_second": images / theirs,
+        "ratio": theirs / ours,
+        "nsbench_seconds": ours,
+        "imagecorruptions_seconds": theirs,
     }
 
 
@@ -162,7 +164,9 @@ def _copy_bandwidth(device: torch.device) -> float:
     """Bytes a second that a copy in the device's memory reads and writes."""
     source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
+    # The fastest of five is the nearest to the limit; the first finds cold pages.
     times = [timed(lambda: target.copy_(source), device) for _ in range(5)]
+    # Each byte is read and written.
     return 2 * COPY_BYTES / min(times)
 
 
@@ -177,4 +181,5 @@ def _memory_copies(images: torch.Tensor, cells: list[tuple[str, int]]) -> float 
         corrupt(images, name, severity, ids=list(range(len(images))))
         synchronize(images.device)
         largest = max(largest, torch.cuda.max_memory_allocated(images.device) - before)
+    # A float32 has 4 bytes.
     return largest / (4 * images.numel())

@@ -28,7 +28,10 @@ from nsbench.util.provenance import environment
 from nsbench.util.timing import timed
 
 SIZE = 224
+"""Pixels of ImageNet-C."""
+
 JPEGS = 200
+"""Files whose reading is timed: several seconds of work for one core."""
 
 
 def bench_eval(
@@ -59,7 +62,7 @@ def bench_eval(
         sides = _sides(plan, options)
         cells = [cell for cell in plan.suite.cells() if cell != "clean"]
         for side in sides.values():
-            side(cells[0])  # warms up
+            side(cells[0])  # compiles kernels and fills caches, which is not to count
         with stage("bench eval", len(cells), "cells") as advance:
             for cell in cells:
                 for name, side in sides.items():
@@ -116,6 +119,7 @@ def _sides(plan: SuitePlan, options: Options) -> dict[str, Callable[[str], objec
 
     def evaluation(cell: str) -> None:
         for run in runs:
+            # A run computes what it lacks: this way the same cell can be timed again.
             run.missing = [cell]
         passes.run(plan, runs, options, lambda count=1, note="": None)
 
@@ -153,6 +157,7 @@ def _decoding(folder: Path) -> dict[str, float]:
         wall = time.perf_counter() - start
     return {
         "decoding_images_per_second": len(source) / wall,
+        # 1 is every core busy all the time: reading is then limited by the cores alone.
         "decoding_share_of_cores": used[0] / (wall * len(os.sched_getaffinity(0))),
     }
 

@@ -36,13 +36,18 @@ from nsbench.util.device import autocast
 from nsbench.util.provenance import environment
 
 CLASSES = 1000
+"""ImageNet-1k's, since the size of the head is part of what a step costs."""
 TIMM = "rand-m9-n2-p1.0"
+"""timm's setting for two operations an image, always applied (p1.0), as the paper has them."""
+
 PAPER = "paper-m9-n2"
+"""The same number of operations and the same magnitude as TIMM, so that the ratio is of the
+two implementations only."""
 IMAGES = 1024
 """Different images that are gone through again and again."""
 
 LABELED = 4 * IMAGES
-"""Images that a teacher labels in one measurement."""
+"""Images that a teacher labels in one measurement: enough that its start hardly counts."""
 
 
 def bench_train(
@@ -77,8 +82,9 @@ def bench_train(
         "crop": "pad",
         "randaugment": "paper",
         "optimizer": "rmsproptf",
-        "lr": 1e-4,
+        "lr": 1e-4,  # small, so that no step diverges; the speed does not depend on it
         "precision": precision,
+        # One round more than is counted, the one that warms up.
         "steps": steps * (rounds + 1),
     }
     generation = parse(Generation, settings, "bench train")
@@ -133,6 +139,7 @@ def _source(folder: Path, size: int) -> Source:
 
 
 def _teacher(generation: Generation, store: Path, device: torch.device) -> Classifier:
+    # Untrained: the speed does not depend on the weights.
     torch.manual_seed(0)
     return Classifier(
         name=generation.arch,
@@ -178,6 +185,7 @@ def _bare_side(
     model = to_device(build(generation.arch, CLASSES), device).train()
     optimizer = TrainingState(model, generation, IMAGES).optimizer
     shape = (total, 3, generation.image_size, generation.image_size)
+    # In channels-last order, as a full step has its images: the faster one for convolutions.
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (total,), device=device)
 
@@ -185,6 +193,7 @@ def _bare_side(
         for _ in range(steps):
             with autocast(device, generation.precision):
                 logits = model(images)
+            # As in a full step: no memory is filled with zeros.
             optimizer.zero_grad(set_to_none=True)
             cross_entropy(logits.float(), labels).backward()
             optimizer.step()
@@ -199,6 +208,7 @@ def _labeling_side(
     job = LabelingJob(source, rows, device, PseudoLabels(top_k=20), precision=precision)
 
     def run() -> None:
+        # A finished store would be read instead of made again.
         shutil.rmtree(store, ignore_errors=True)
         predict(job, teacher, store)
 
@@ -231,17 +241,20 @@ def _batched_side(size: int, device: torch.device) -> Callable[[], object]:
 def _pool(size: int) -> Iterator[Any]:
     """Processes that hold the photographs as Pillow images, one a core."""
     cores = len(os.sched_getaffinity(0))
+    # spawn and not fork: a process with CUDA or running threads cannot be forked safely.
     context = multiprocessing.get_context("spawn")
     with context.Pool(cores, initializer=_hold, initargs=(size,)) as pool:
         yield pool
 
 
+# Of a worker process: sending images to it would be timed too.
 _held: list[Image.Image] = []
 _transform: Any = None
 
 
 def _hold(size: int) -> None:
     global _held, _transform
+    # A process a core is all the cores: more threads would compete for them.
     torch.set_num_threads(1)
     pixels = photographs(size, IMAGES).permute(0, 2, 3, 1).numpy()
     _held = [Image.fromarray(picture) for picture in pixels]
@@ -253,5 +266,6 @@ def _augment(rows: range) -> int:
 
 
 def _timm_side(pool: Any) -> Callable[[], object]:
+    # In parts of 64, so that the processes finish at about the same time.
     parts = [range(start, start + 64) for start in range(0, IMAGES, 64)]
     return lambda: pool.map(_augment, parts, chunksize=1)

@@ -18,7 +18,7 @@ from nsbench.commands.train import TRAIN_EXAMPLES, train
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # errors of users are one sentence, others plain tracebacks
     rich_markup_mode="markdown",
     help="Train Noisy Student generations, measure their robustness, report what each gained.",
 )

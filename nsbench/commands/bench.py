@@ -40,7 +40,7 @@ def attack(
 def bench_the_evaluation(
     arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet50",
     models: Annotated[int, typer.Option(min=1, help="Evaluated together.")] = 1,
-    images: Annotated[int, typer.Option(min=1, help="Of each of the 75 cells.")] = 8,
+    images: Annotated[int, typer.Option(min=1, help="Images of each of the 75 cells.")] = 8,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 8,
     precision: Precision = "float32",
     device: Device = None,

@@ -1,4 +1,4 @@
-"""`nsbench data`: what of the known data sets is there, and their download."""
+"""`nsbench data`: which of the known data sets were found, and their download."""
 
 from pathlib import Path
 from typing import Annotated
@@ -45,8 +45,8 @@ def fetch(
 
     if data:
         set_roots([data])
-    for each in name:
-        data_set(each)  # refuse a wrong name before hours of downloading
-    for each in name:
-        for path in fetch_data_set(each):
-            say(f"{each}: {path}")
+    for data_set_name in name:
+        data_set(data_set_name)  # refuses a wrong name before hours of downloading
+    for data_set_name in name:
+        for path in fetch_data_set(data_set_name):
+            say(f"{data_set_name}: {path}")

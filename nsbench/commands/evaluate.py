@@ -55,15 +55,15 @@ def evaluate(
 
     Repeat the command after an interruption, or with more models or suites: only what is missing
     is computed. Under `torchrun --nproc-per-node N -m nsbench eval …` the processes share the work.
-    Options of models hold for all models that they can concern, and replace what those say
-    themselves.
+    Options about models, such as --mean, hold for every model and replace what its files say.
     """
     from nsbench.data.catalog import set_roots
     from nsbench.evaluation.options import make_options
     from nsbench.models import ModelOptions, load_models
     from nsbench.suites.load import load_suite
 
-    suites = [load_suite(name) for name in suite]  # a wrong name is told before weights are fetched
+    # Suites before models, so that a wrong name is reported before weights are downloaded.
+    suites = [load_suite(name) for name in suite]
     set_roots(data)
     options = make_options(
         device=device, batch_size=batch_size, precision=precision, channels_last=channels_last,
@@ -101,6 +101,8 @@ def _evaluate(
     from nsbench.util import distributed
 
     folders = evaluate_with(models, suites, options)
+    # Asked before the group of processes is dissolved, after which every process would be alone.
+    # Only one of them prints and writes.
     main_process = distributed.is_main()
     distributed.stop()
     if main_process:

@@ -31,6 +31,7 @@ class WithVariants(ManyValues):
 
 def _filled(args: list[str], bare: dict[str, str]) -> list[str]:
     filled: list[str] = []
+    # "-" stands for the end, where a bare option may be too.
     for arg, following in pairwise([*args, "-"]):
         filled.append(arg)
         if arg in bare and following.startswith("-"):
@@ -40,9 +41,11 @@ def _filled(args: list[str], bare: dict[str, str]) -> list[str]:
 
 def _spread(args: list[str], many: set[str]) -> list[str]:
     spread: list[str] = []
+    # `current` is the repeatable option that the next words belong to, `fresh` whether it still
+    # waits for its first one.
     current, fresh = "", False
     for arg in args:
-        if arg.startswith("-") and len(arg) > 1:
+        if arg.startswith("-") and len(arg) > 1:  # "-" alone is a value
             current, fresh = (arg if arg in many else ""), True
         elif current and not fresh:
             spread.append(current)
@@ -66,7 +69,7 @@ Data = Annotated[
     list[Path] | None,
     typer.Option("--data", help="Folders of data sets; by default those in NSBENCH_DATA."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what it would take.")]
 
 # What is evaluated
 Models = Annotated[
@@ -83,9 +86,10 @@ SomeSuites = Annotated[
     list[str] | None, typer.Option(help="Names of suites; by default all that both have.")
 ]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="Only 5,000 images of a suite, the same everywhere.")
+    bool,
+    typer.Option("--quick", help="At most 5,000 images of a suite, the same everywhere."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only so many images.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most this many images of a suite.")]
 
 # What models do not say themselves
 Arch = Annotated[str | None, typer.Option(help="timm architecture of checkpoint files.")]

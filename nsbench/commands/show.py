@@ -1,4 +1,4 @@
-"""`nsbench show`: what is done to images, and what became of pseudo-labels."""
+"""`nsbench show`: contact sheets of corruptions and perturbations, and the balance of labels."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from nsbench.util.progress import say
 
 show_app = typer.Typer(
     no_args_is_help=True,
-    help="Contact sheets of what is done to images, and what became of pseudo-labels.",
+    help="Contact sheets of corruptions and perturbations, and the balance of pseudo-labels.",
 )
 
 Picture = Annotated[Path, typer.Argument(help="A picture of any size.")]

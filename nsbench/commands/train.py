@@ -26,7 +26,7 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder, by default runs/NAME.")] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="A run folder to go on with, by the recipe in it.")
+        Path | None, typer.Option(help="A run folder to continue, by the recipe in it.")
     ] = None,
     dry_run: DryRun = False,
     devices: Annotated[int, typer.Option(min=1, help="Devices that --dry-run counts on.")] = 1,
@@ -50,19 +50,20 @@ def train(
     from nsbench.util import distributed
 
     set_roots(data)
-    asked = variants or None
+    requested = variants or None
     if dry_run:
         from nsbench.reporting.run_tables import training_estimate_table
         from nsbench.training.estimate import estimate
 
         rows = estimate(
-            recipe, set_ or [], devices=devices, device=device, resume=resume, variants=asked
+            recipe, set_ or [], devices=devices, device=device, resume=resume, variants=requested
         )
         print_table(training_estimate_table(rows, devices), json)
         return
     folder = nsbench.train(
-        recipe, out, settings=set_ or [], device=device, resume=resume, variants=asked
+        recipe, out, settings=set_ or [], device=device, resume=resume, variants=requested
     )
+    # Asked before the group of processes is dissolved, after which every process would be alone.
     main_process = distributed.is_main()
     distributed.stop()
     if main_process:

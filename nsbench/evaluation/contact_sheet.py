@@ -101,5 +101,5 @@ def _write(out: Path, rows: list[Row], heads: list[str]) -> None:
     try:
         sheet.save(buffer, Image.registered_extensions()[out.suffix.lower()])
     except (KeyError, OSError, ValueError) as error:
-        raise NsbenchError(f"{out} is no name of a picture: end it with .png") from error
+        raise NsbenchError(f"{out} is not the name of a picture: end it with .png") from error
     write_bytes(out, buffer.getvalue())

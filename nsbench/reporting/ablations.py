@@ -52,36 +52,39 @@ class Ablation:
 
 
 def ablations(paths: Sequence[Path], entries: Sequence[Entry]) -> list[Ablation]:
-    """What there is to tell of the variants in run folders, a generation at a time.
+    """The evaluated variants in run folders, one ablation for each generation.
 
     entries: the models of the report, among them the runs' own generations.
     """
     by_folder: dict[Path, Ablation] = {}
-    own = {entry.folder: entry for entry in entries if entry.folder}
+    by_path = {entry.folder: entry for entry in entries if entry.folder}
     for run in filter(is_run, paths):
         for folder in variant_folders(run):
             changed = read_json(folder / VARIANT)["set"]
             for generation in generation_folders(folder):
-                base = own.get(run / generation.name)
+                base = by_path.get(run / generation.name)
+                # A variant may have more generations than were trained of the run itself so far.
                 if base and base.folder:
                     row = _beside(base, generation), changed
                     by_folder.setdefault(base.folder, Ablation(base, [])).rows.append(row)
     return [
-        by_folder[folder] for folder in own if folder in by_folder and _evaluated(by_folder[folder])
+        by_folder[folder]
+        for folder in by_path
+        if folder in by_folder and _evaluated(by_folder[folder])
     ]
 
 
 def _beside(base: Entry, generation: Path) -> Entry:
     """A variant's generation under the variant's name, without scores that do not compare."""
     entry = generation_entry(generation)
-    other = {
+    incomparable = {
         name
         for name, scores in entry.scores.items()
         if name in base.scores and not comparable(scores, base.scores[name])
     }
-    scores = {name: scores for name, scores in entry.scores.items() if name not in other}
+    scores = {name: scores for name, scores in entry.scores.items() if name not in incomparable}
     name = generation.parent.name
-    return replace(entry, name=name, scores=scores, outdated=tuple(sorted(other)))
+    return replace(entry, name=name, scores=scores, outdated=tuple(sorted(incomparable)))
 
 
 def _evaluated(ablation: Ablation) -> bool:

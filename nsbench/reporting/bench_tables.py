@@ -17,11 +17,12 @@ def corruptions_table(result: dict[str, Any]) -> Table:
     for name, ratio in result["ratios"].items():
         cells = [cell for cell in result["cells"] if cell["corruption"] == name]
         taken = [
+            # The harmonic mean, which is the rate over all severities together.
             len(cells) / sum(1 / cell[f"{side}_images_per_second"] for cell in cells)
             for side in ("nsbench", "imagecorruptions")
         ]
-        each = [f"{cell['ratio']:.1f}" for cell in cells]
-        rows.append([name, *(f"{speed:,.0f}" for speed in taken), f"{ratio:.2f}", *each])
+        ratios = [f"{cell['ratio']:.1f}" for cell in cells]
+        rows.append([name, *(f"{speed:,.0f}" for speed in taken), f"{ratio:.2f}", *ratios])
     severities = [str(severity) for severity in range(1, 6)]
     columns = ["images/s", "nsbench", "package", "ratio", *severities]
     return Table("nsbench beside imagecorruptions", columns, rows, result)

@@ -110,6 +110,7 @@ def compare(a: Path, b: Path, suites: Sequence[str] | None = None) -> Comparison
     for path in (a, b):
         _check_one_model(path)
     first, second = collect([a, b])
+    # Two runs have a generation 2 each, and are told apart by their paths.
     names = (first.name, second.name) if first.name != second.name else (str(a), str(b))
     chosen, notes = _choose(list(zip(names, (first, second), strict=True)), suites)
     pairs = [(first.scores[suite], second.scores[suite]) for suite in chosen]
@@ -129,21 +130,23 @@ def _check_one_model(path: Path) -> None:
 def _choose(
     models: Sequence[tuple[str, Entry]], suites: Sequence[str] | None
 ) -> tuple[list[str], list[str]]:
-    """The suites to compare on, and a sentence for each that cannot be."""
+    """The suites to compare on, and a sentence for each that cannot be compared."""
     outdated = {suite for _, entry in models for suite in entry.outdated}  # not `comparable`
     known = [*suite_names([entry for _, entry in models]), *sorted(outdated)]
-    asked = list(dict.fromkeys(suites or known))
+    requested = list(dict.fromkeys(suites or known))
     lacking = {
         suite: f"{name} was not evaluated on {suite}"
-        for suite in asked
+        for suite in requested
         for name, entry in models
         if suite not in entry.scores and suite not in outdated
     }
-    if lacking and (suites or len(lacking) == len(asked)):
+    # A suite that was named must be compared; of all suites, one that a model lacks is only noted,
+    # as long as others remain.
+    if lacking and (suites or len(lacking) == len(requested)):
         raise NsbenchError(f"{next(iter(lacking.values()))}: run nsbench eval first")
     notes = [f"{sentence}." for sentence in lacking.values()]
-    notes += [f"{suite} {REFUSED}" for suite in asked if suite in outdated]
-    return [suite for suite in asked if suite not in {*lacking, *outdated}], notes
+    notes += [f"{suite} {REFUSED}" for suite in requested if suite in outdated]
+    return [suite for suite in requested if suite not in {*lacking, *outdated}], notes
 
 
 def _headlines(pairs: Sequence[tuple[SuiteScores, SuiteScores]]) -> list[Row]:
@@ -162,6 +165,7 @@ def _kappa(a: SuiteScores, b: SuiteScores) -> Estimate | None:
 
 
 def _parts(a: SuiteScores, b: SuiteScores) -> list[Row]:
+    # One family of tests a table: p-values are adjusted for the rows that are read together.
     judged = judge(changes(list(b.parts.values()), list(a.parts.values())))
     rows = zip(a.parts, judged, strict=True)
     return [Row(a.suite.name, name, a.parts[name], b.parts[name], j) for name, j in rows]

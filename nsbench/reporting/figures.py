@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 
+# Before pyplot is imported, which would otherwise look for a window system.
 mpl.use("svg")
 
 import matplotlib.pyplot as plt
@@ -21,16 +22,17 @@ from nsbench.reporting.results import Entry
 from nsbench.util.errors import NsbenchError
 
 STYLE: Any = {
-    "svg.fonttype": "none",
+    "svg.fonttype": "none",  # text stays text: smaller, searchable, read by screen readers
     "font.family": "sans-serif",
     "font.size": 11,
-    "text.parse_math": False,
+    "text.parse_math": False,  # names with $ are names, not formulas
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#e5e7eb",
-    "axes.axisbelow": True,
+    "axes.axisbelow": True,  # the grid behind the bars
     "legend.frameon": False,
+    # Grey for the first model, which is the one others are compared with.
     "axes.prop_cycle": cycler(
         color=["#9ca3af", "#56a3d9", "#1d4ed8", "#d97706", "#059669", "#be185d", "#111827"]
     ),
@@ -40,12 +42,15 @@ STYLE: Any = {
 def svg(figure: Figure, name: str) -> Markup:
     """The figure as an SVG element whose ids no other figure of the page has."""
     buffer = io.StringIO()
+    # A fixed salt and no date: the same report has the same bytes.
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    # pyplot keeps every figure until it is closed.
     plt.close(figure)
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
+    text = text[text.index("<svg") :]  # without the XML head, which HTML has no place for
     prefix = re.sub(r"\W+", "-", name)  # names of folders can hold anything
+    # Ids are of the whole page: two figures with the same id would show one clip path twice.
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
     label = f'<svg role="img" aria-label="{Markup.escape(name.replace("-", " "))}"'
     return Markup(text.replace("<svg", label, 1))
@@ -54,7 +59,7 @@ def svg(figure: Figure, name: str) -> Markup:
 def picture(figure: Figure, path: Path) -> bytes:
     """The figure as the content of a file of this name, such as .png, .pdf or .svg.
 
-    Raises NsbenchError for a name that is no picture's.
+    Raises NsbenchError for an ending that is not a picture's.
     """
     buffer = io.BytesIO()
     try:
@@ -62,14 +67,14 @@ def picture(figure: Figure, path: Path) -> bytes:
             kind = path.suffix.lower().removeprefix(".") or "none"
             figure.savefig(buffer, format=kind, bbox_inches="tight", dpi=150)
     except ValueError as error:
-        raise NsbenchError(f"{path} is no name of a picture: end it with .png") from error
+        raise NsbenchError(f"{path} is not the name of a picture: end it with .png") from error
     finally:
         plt.close(figure)
     return buffer.getvalue()
 
 
 def empty_axes(width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:
-    """A figure of so many inches, with one pair of axes."""
+    """A figure of this many inches, with one pair of axes."""
     with mpl.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(width, height))
     return figure, axes
@@ -105,12 +110,13 @@ def bars(
     tables = _tables(entries, suite, table)
     rows = list(next(iter(tables.values())))
     figure, axes = empty_axes(9.6, 3.9)
-    width = 0.82 / len(tables)
+    width = 0.82 / len(tables)  # the rest is the gap between groups
     for index, (name, values) in enumerate(tables.items()):
         offset = (index - (len(tables) - 1) / 2) * width
         heights = [float(np.mean(values[row])) for row in rows]
         axes.bar(np.arange(len(rows)) + offset, heights, width, label=name)
     if reference:
+        # The reference model is at 100 by definition.
         axes.axhline(100, color="#6b7280", linewidth=1, linestyle="--")
     labels = [row.replace("_", " ") for row in rows]
     axes.set_xticks(np.arange(len(rows)), labels, rotation=40, ha="right")
@@ -129,10 +135,13 @@ def attack_curve(entries: Sequence[Entry], suite: str) -> Markup:
         value, low, high = np.array(list(table.values())).T
         axes.plot(epsilons, value, marker="o", label=name)
         axes.fill_between(epsilons, low, high, alpha=0.15, linewidth=0)
+    # Epsilons double from one to the next, and 0 is among them: linear up to 1, then logarithmic.
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
     axes.minorticks_off()
-    axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))
+    axes.set(
+        xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101)
+    )  # so that a curve at 100% is not cut in half
     legend_above(axes)
     return svg(figure, f"{suite}-curve")
 
@@ -144,10 +153,12 @@ def training_curves(logs: dict[str, list[dict[str, float]]]) -> Markup:
             1, len(logs), figsize=(3.4 * len(logs), 2.9), sharey=True, squeeze=False
         )
     for axes, (name, rows) in zip(panels[0], logs.items(), strict=True):
+        # The log has lines without losses too, such as those of validation.
         rows = [row for row in rows if "loss" in row]
         steps = [row["step"] for row in rows]
         for key, color in (("labeled_loss", "#1d4ed8"), ("unlabeled_loss", "#d97706")):
             values = [row[key] for row in rows]
+            # A teacher has no pseudo-labeled images.
             if values and values[0] is not None:
                 axes.plot(steps, values, label=key.replace("_", " "), color=color)
         axes.set(title=name, xlabel="step")

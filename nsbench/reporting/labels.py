@@ -1,4 +1,4 @@
-"""What became of a teacher's pseudo-labels, class by class: a table and a figure."""
+"""The balance of a teacher's pseudo-labels, class by class: a table and a figure."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_json, write_bytes
 
 FEW = 40
-"""Classes that a terminal has room for, and a figure for the names of."""
+"""The most classes that a terminal shows as rows, and that a figure shows by name."""
 
 COLUMNS = {
     "class": "class",
@@ -40,6 +40,7 @@ def read_labels(path: Path) -> tuple[str, Summary]:
 
     Raises NsbenchError if it has no pseudo-labels.
     """
+    # The newest first; the teacher of a run has no pseudo-labels.
     folders = generation_folders(path)[::-1] if is_run(path) else [path]
     for folder in folders:
         if (folder / "selection.json").is_file():
@@ -59,7 +60,7 @@ def class_records(summary: Summary) -> list[dict[str, Any]]:
 
 
 def labels_table(name: str, summary: Summary) -> Table:
-    """A row a class; of many classes those with the fewest images, the data having all."""
+    """A row a class: of many, those with the fewest images; the data hold all of them."""
     records = class_records(summary)
     shown = records
     images, confident, unique, selected = (
@@ -99,7 +100,7 @@ def labels_svg(name: str, summary: Summary) -> Markup:
 
 
 def write_labels_picture(summary: Summary, out: Path) -> None:
-    """The same figure as a picture file. Raises NsbenchError for a name that is no picture's."""
+    """The same figure as a picture file. Raises NsbenchError as `picture` does."""
     write_bytes(out, picture(_figure(summary), out))
 
 
@@ -120,7 +121,7 @@ def _bars(axes: Axes, records: list[dict[str, Any]]) -> None:
         heights = [row[key] for row in records]
         axes.bar(positions + (number - 1) * width, heights, width, label=label)
     names = [str(row["class"]) for row in records]
-    turned = len(records) * max(map(len, names)) > 70
+    turned = len(records) * max(map(len, names)) > 70  # letters that fit below the axis
     axes.set_xticks(positions, names, rotation=40 * turned, ha="right" if turned else "center")
     axes.grid(axis="x", visible=False)
 
@@ -129,9 +130,10 @@ def _curves(axes: Axes, records: list[dict[str, Any]]) -> None:
     ranked = sorted(records, key=lambda row: -int(row["confident"]))
     ranks = np.arange(1, len(ranked) + 1)
     for (key, label), width in zip(SERIES.items(), (5, 2.5, 1.5), strict=True):
-        # the first is the widest, to be seen under what equals it
+        # The first is the widest, to be seen below the ones that equal it.
         axes.plot(ranks, [row[key] for row in ranked], label=label, linewidth=width)
     lowest = min(row[key] for row in records for key in SERIES)
+    # Rare classes differ from frequent ones by orders of magnitude, and may have no image.
     axes.set_yscale("symlog", linthresh=1)
     axes.set(xlabel="classes, from the most frequent to the rarest", xlim=(1, len(ranks)))
     axes.set_ylim(bottom=10 ** np.floor(np.log10(lowest)) if lowest else 0)

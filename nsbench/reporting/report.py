@@ -72,7 +72,7 @@ def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
         "columns": COLUMNS,
         "few": FEW,
         "runs": [_run(path) for path in paths if is_run(path)],
-        "made": environment("none"),
+        "made": environment("none"),  # a report needs no device
     }
 
 
@@ -80,6 +80,7 @@ def _first(entries: list[Entry], attribute: str) -> dict[str, Any]:
     """An attribute of each suite's scores, from the first model that has them."""
     return {
         name: getattr(scores, attribute)
+        # The first model is written last, and so wins.
         for entry in reversed(entries)
         for name, scores in entry.scores.items()
     }
@@ -101,7 +102,7 @@ def _pseudo_labels(entries: list[Entry]) -> list[dict[str, Any]]:
         path = entry.folder / "selection.json" if entry.folder else None
         if path and path.is_file():
             summary = read_json(path)
-            # the number keeps the ids of two runs of one name apart
+            # The number keeps the ids of two runs of one name apart.
             figure = labels_svg(f"{entry.name} {number}", summary)
             records = class_records(summary)
             about = {"name": entry.name, "summary": summary}

@@ -39,7 +39,8 @@ def collect(paths: Sequence[Path]) -> list[Entry]:
     entries = _one_each([entry for path in paths for entry in _entries(path)])
     if len(paths) > 1:
         entries = [_with_run(entry) for entry in entries]
-    if len({entry.name for entry in entries}) < len(entries):  # p/run and q/run
+    # Two runs may have one name, as p/run and q/run do.
+    if len({entry.name for entry in entries}) < len(entries):
         entries = [replace(e, name=str(e.folder or e.results or e.name)) for e in entries]
     entries = _one_version(entries)
     if not any(entry.scores for entry in entries):
@@ -69,9 +70,9 @@ def _one_each(entries: list[Entry]) -> list[Entry]:
     """One entry for a model whose suites lie in several folders of results."""
     kept: list[Entry] = []
     for entry in entries:
-        for index, other in enumerate(kept):
-            if _same_model(entry, other) and entry.scores.keys().isdisjoint(other.scores):
-                kept[index] = replace(other, scores=other.scores | entry.scores)
+        for index, known in enumerate(kept):
+            if _same_model(entry, known) and entry.scores.keys().isdisjoint(known.scores):
+                kept[index] = replace(known, scores=known.scores | entry.scores)
                 break
         else:
             kept.append(entry)
@@ -79,6 +80,7 @@ def _one_each(entries: list[Entry]) -> list[Entry]:
 
 
 def _same_model(one: Entry, other: Entry) -> bool:
+    # Names are not enough: the same name may stand for weights that were trained again.
     hashes = [
         {scores.manifest["identity"].get("weights") for scores in entry.scores.values()}
         for entry in (one, other)
@@ -89,6 +91,8 @@ def _same_model(one: Entry, other: Entry) -> bool:
 
 def _one_version(entries: list[Entry]) -> list[Entry]:
     """Only scores that compare with the newest evaluation of their suite; the others are named."""
+    # Two models are only compared on the same version of a suite. The newest decides, as it is the
+    # one that users changed a suite to.
     newest: dict[str, SuiteScores] = {}
     for scores in (scores for entry in entries for scores in entry.scores.values()):
         known = newest.setdefault(scores.suite.name, scores)
@@ -96,9 +100,9 @@ def _one_version(entries: list[Entry]) -> list[Entry]:
             newest[scores.suite.name] = scores
     kept = []
     for entry in entries:
-        good = {n: s for n, s in entry.scores.items() if comparable(s, newest[n])}
-        outdated = tuple(name for name in entry.scores if name not in good)
-        kept.append(replace(entry, scores=good, outdated=outdated))
+        current = {n: s for n, s in entry.scores.items() if comparable(s, newest[n])}
+        outdated = tuple(name for name in entry.scores if name not in current)
+        kept.append(replace(entry, scores=current, outdated=outdated))
     return kept
 
 
@@ -150,7 +154,7 @@ def headline(scores: SuiteScores) -> Metric:
 def change_from(base: Entry, entry: Entry, suite: str, metric: str) -> Change | None:
     """The change of a metric against the base model, None where either was not evaluated.
 
-    Clean images beside a suite are not everywhere the same, or there.
+    None too where the images differ: the clean images beside a suite need not be the same.
     """
     if suite not in base.scores or suite not in entry.scores or base is entry:
         return None
@@ -173,6 +177,6 @@ def headline_changes(base: Entry, entries: Sequence[Entry]) -> list[dict[str, Ju
     ]
     rows: list[dict[str, Judged]] = [{} for _ in entries]
     judged = judge([difference for _, _, difference in shown])
-    for (number, name, _), one in zip(shown, judged, strict=True):
-        rows[number][name] = one
+    for (number, name, _), verdict in zip(shown, judged, strict=True):
+        rows[number][name] = verdict
     return rows

@@ -15,6 +15,7 @@ def training_table(run: Path) -> Table:
     """The generations of a run and of its variants."""
     folders = [f for one in (run, *variant_folders(run)) for f in generation_folders(one)]
     infos = [read_json(folder / "model.json") for folder in folders]
+    # The name of the run's own generations is empty: they lie in the run folder itself.
     variants = [folder.parent.relative_to(run).name for folder in folders]
     names = [f"{v} {info['generation']}".strip() for v, info in zip(variants, infos, strict=True)]
     columns = ["generation", "architecture", "parameters", "steps", "seconds", "validation top-1"]
@@ -53,7 +54,7 @@ def estimate_table(rows: Sequence[dict[str, Any]]) -> Table:
         sum(row[key] for row in rows) for key in ("forward_passes", "seconds", "bytes")
     )
     cells.append(["all", "", "", "", f"{passes:,}", duration(seconds), size_text(size)])
-    # decoded once for all models
+    # Images are decoded once for all models, and suites come one after the other.
     decoded = max((row["decoded_bytes"] for row in rows), default=0)
     note = f"Decoded images take about {size_text(decoded)} meanwhile; the time is an estimate."
     return Table("dry run", columns, cells, list(rows), notes=[note])
@@ -71,6 +72,7 @@ def recipes_table() -> Table:
 
 
 def _facts(name: str) -> dict[str, Any]:
+    # The first line of a recipe is the comment that describes it.
     first = shipped()[name].read_text(encoding="utf-8").splitlines()[0]
     return {
         "name": name,

@@ -19,7 +19,7 @@ from nsbench.util.progress import counted
 
 
 def metric_text(metric: Metric) -> str:
-    """`96.1 [94.7, 97.1]`."""
+    """`96.1 [94.7, 97.1]`; z in the format, so that what rounds to zero has no minus sign."""
     low, high = metric.interval
     return f"{metric.value:z.1f} [{low:z.1f}, {high:z.1f}]"
 
@@ -72,13 +72,14 @@ def evaluation_records(evaluated: Sequence[SuiteScores]) -> list[dict[str, Any]]
 
 
 def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
-    # the headline of an attack suite is one of its epsilons, which need not stand twice
+    # By displayed name: the headline of an attack suite is one of its epsilons, and is shown once.
     metrics = {metric.name: key for s in scores for key, metric in s.metrics.items()}
     rows = [
         [s.model, *(metric_text(s.metrics[key]) for key in metrics.values()), *_calibration(s)]
         for s in scores
     ]
     table = [["", *metrics, *scores[0].tables.get("calibration", {})], *rows]
+    # Wide tables are turned, to fit 80 columns: there are fewer models than metrics.
     if len(table[0]) > 5:
         table = [list(column) for column in zip(*table, strict=True)]
     data = {
@@ -101,7 +102,7 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
 
 
 def _image_notes(scores: SuiteScores) -> list[str]:
-    """What a reader must know of the images that were counted."""
+    """Sentences on the images: by another generator, only some of them, or unreadable ones."""
     manifest, notes = scores.manifest, []
     if (manifest["reference"] or {}).get("protocol") == PUBLISHED:
         made = manifest["identity"]["generator"]
@@ -110,10 +111,10 @@ def _image_notes(scores: SuiteScores) -> list[str]:
     if manifest.get("chosen"):
         notes.append(f"{manifest['images']:,} images, chosen by {manifest['chosen']}.")
     if manifest.get("unreadable"):
-        lost = sorted(manifest["unreadable"])
+        unreadable = sorted(manifest["unreadable"])
         notes.append(
-            f"{counted(len(lost), 'image')} cannot be read, which counts as errors: "
-            f"{', '.join(lost[:5])}" + (" …" if len(lost) > 5 else ".")
+            f"{counted(len(unreadable), 'image')} cannot be read, which counts as errors: "
+            f"{', '.join(unreadable[:5])}" + (" …" if len(unreadable) > 5 else ".")
         )
     return notes
 

@@ -50,7 +50,7 @@ def suite_table(name: str) -> Table:
 
 
 def _left(rows: list[list[str]]) -> list[list[str]]:
-    """Without the repeats of a row's title."""
+    """Rows with a title that repeats the one above left blank."""
     titles = ["", *(title for title, _ in rows)]
     return [
         ["" if title == above else title, text]
@@ -96,19 +96,19 @@ def _normaliser(suite: Suite, reference: dict[str, Any] | None) -> str | None:
 
 
 def _count(suite: Suite, reference: dict[str, Any] | None) -> int | None:
-    """Images of the source that are evaluated, None where that cannot be told."""
+    """Images of the source that are evaluated, None where the source is not found."""
     if (ids := suite.chosen_ids(reference)) is not None:
         return len(ids)
-    each = suite.images_per_class
+    per_class = suite.images_per_class
     if suite.source.source.startswith(PREFIX):
         entry = data_set(suite.source.source.removeprefix(PREFIX))
-        return entry.classes * each if each else entry.images
+        return entry.classes * per_class if per_class else entry.images
     try:
         source = open_source(suite.source)
     except NsbenchError:
         return None
-    if each and source.labels is not None:
-        return len(set(source.labels.tolist())) * each
+    if per_class and source.labels is not None:
+        return len(set(source.labels.tolist())) * per_class
     return len(source)
 
 
@@ -126,6 +126,7 @@ def _use(suite: Suite, role: str, name: str) -> dict[str, Any]:
     }  # fmt: skip
     if not name.startswith(PREFIX):
         path = Path(name).expanduser()
+        # Neither a hub's data set nor a pattern is a path on this disk.
         elsewhere = name == "digits" or name.startswith("hf:") or "{" in name
         return use | {"path": str(path) if path.exists() else None,
                       "missing": not elsewhere and not path.exists(),

@@ -45,9 +45,11 @@ def print_tables(tables: Sequence[Table], json: Path | None = None) -> None:
         for index, column in enumerate(table.columns):
             side: Any = "right" if index and not table.prose else "left"
             whole = table.names and not index
+            # fold, so that no text is lost where a terminal is narrow.
             shown.add_column(column, justify=side, overflow="fold", no_wrap=whole)
         for row in table.rows:
             shown.add_row(*row)
+        # No markup: names of models and files may hold [brackets].
         console.print(shown, markup=False)
         for note in table.notes:
             console.print(note, markup=False, highlight=False)
@@ -68,13 +70,16 @@ def _markdown(table: Table) -> str:
 
 
 def _markdown_line(cells: Sequence[str]) -> str:
-    # a cell is one line, and a bar would end it
+    # A cell is one line, and a bar would end it.
     plain = [" ".join(cell.replace("|", "\\|").split()) for cell in cells]
     return f"| {' | '.join(plain)} |"
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """Records of the same keys as CSV, a column a key; None is an empty cell, no record no text."""
+    """Records of the same keys as CSV, a column a key; None is an empty cell.
+
+    Without records the text is empty.
+    """
     if not records:
         return ""
     text = io.StringIO()
@@ -95,6 +100,7 @@ def count_text(count: float) -> str:
 
 
 def _scaled(count: float, units: Sequence[str]) -> str:
+    # By the number of digits, as a logarithm is inexact at powers of ten.
     power = min(len(str(int(count))) - 1, 3 * len(units) - 1) // 3
     return f"{count / 1000**power:.3g} {units[power]}"
 

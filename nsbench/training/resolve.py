@@ -61,7 +61,7 @@ def resolve(
             )
         beside = _of_recipe(recipe, settings, variants)
     if recipe is None:
-        raise NsbenchError("name a recipe, or a run folder to go on with by --resume")
+        raise NsbenchError("name a recipe, or a run folder to continue by --resume")
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, settings)
     return Resolved(recipe, Path(out) if out else Path("runs") / recipe.name, beside)

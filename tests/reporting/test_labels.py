@@ -86,6 +86,6 @@ def test_what_has_no_labels_or_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(NsbenchError, match="generation-0 has no pseudo-labels"):
         read_labels(tmp_path / "run" / "generation-0")
     for name in ("labels.xyz", "labels"):
-        with pytest.raises(NsbenchError, match=f"{name} is no name of a picture"):
+        with pytest.raises(NsbenchError, match=f"{name} is not the name of a picture"):
             write_labels_picture(summary, tmp_path / name)
         assert not (tmp_path / name).exists()
