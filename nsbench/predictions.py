@@ -64,7 +64,8 @@ class Store:
 
     def __init__(self, results: Path, suite: str, identity: dict[str, Any]) -> None:
         self.identity = identity
-        # 16 of 64 hex digits, 64 bits: short enough for a path, and no two identities ever meet.
+        # 16 of 64 hex digits, 64 bits: short enough for a path, and enough to keep identities
+        # apart.
         self.folder = results / suite / fingerprint(identity)[:16]
 
     def path(self, cell: str) -> Path:

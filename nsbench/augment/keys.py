@@ -19,8 +19,8 @@ Keys = NDArray[np.uint64]
 class Purpose(IntEnum):
     """What the numbers are drawn for. Layers of RandAugment add multiples of 4 to the last four."""
 
-    # Any numbers would do, as long as no two meet; others give other draws, so that runs of before
-    # could not be repeated.
+    # Any numbers would do, as long as no two meet; but others give other draws, so that earlier
+    # runs could not be repeated.
     FLIP = 0
     CROP_TOP = 1
     CROP_LEFT = 2

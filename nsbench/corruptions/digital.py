@@ -104,7 +104,7 @@ def affine_grid(shape: torch.Size, moves: torch.Tensor) -> torch.Tensor:
     points = centre + third * np.array([[1, 1], [1, -1], [-1, -1]])
     there = torch.from_numpy(np.column_stack((points, np.ones(3))))
     here = torch.cat((torch.from_numpy(points) + moves, torch.ones(len(moves), 3, 1)), 2)
-    # From where points come, as a sampler asks, and not whereto they go.
+    # The inverse map, from a pixel to its source, as grid_sample needs.
     back = torch.linalg.solve(here, there.expand_as(here).contiguous())  # rows: (x, y, 1) @ back
     # grid_sample's coordinates: -1 and 1 are the centres of the outermost pixels.
     parts = back[:, :, :2] * 2 / torch.tensor([width - 1, height - 1])

@@ -68,8 +68,8 @@ def _kind(name: str) -> str:
     prefix = name.partition(":")[0]
     if prefix in PREFIXES:
         return prefix
-    # A folder may end in .pt too. What is nothing known counts as a folder, whose error says all
-    # kinds.
+    # A folder may end in .pt too. A name of no known kind counts as a folder, whose error
+    # lists all kinds.
     suffix = Path(name).suffix
     if Path(name).is_dir():
         return "folder"

@@ -100,6 +100,6 @@ def run_down(liquid: torch.Tensor, flow: tuple[float, ...]) -> torch.Tensor:
     height, above = liquid.shape[-2], len(flow) // 2
     padded = pad(liquid, (0, 0, above, len(flow) - 1 - above))
     total = torch.zeros_like(liquid)
-    for row, weight in enumerate(reversed(flow)):  # a convolution turns its kernel round
+    for row, weight in enumerate(reversed(flow)):  # a convolution flips its kernel
         total += padded.narrow(-2, row, height) * weight
     return total

@@ -49,8 +49,8 @@ def motion_blur(
     padded = pad(images, (margin,) * 4, mode="replicate")
     if len(set(angles)) == 1:
         return _shifted(padded, margin, motion_kernel(radius, sigma, angles[0]))
-    # One angle an image: slices are fastest on a CPU, and one gather for all images where starting
-    # an operation costs more than doing it. The sums are exact, so the results are the same.
+    # One angle for each image: slices on a CPU, and on other devices one gather for all images, so
+    # that the number of operations does not grow with the batch. Both sums are exact, and equal.
     kernels = [motion_kernel(radius, sigma, angle) for angle in angles]
     if images.device.type == "cpu":
         pairs = zip(padded.split(1), kernels, strict=True)
