@@ -25,6 +25,9 @@ PERTURBATIONS = (
 EXTRA_PERTURBATIONS = ("speckle_noise", "gaussian_blur", "spatter", "shear")
 """The four validation sequences, which mFR leaves out."""
 
+DIFFICULTIES = (1, 2, 3)
+"""Of the three noises of ImageNet-P; the other sequences have the first only."""
+
 PERTURBATION_SIZES = (224, 64, 32)
 """Sizes in pixels that the sequences have settings for: ImageNet-P, Tiny-ImageNet-P, CIFAR-10-P."""
 

@@ -4,7 +4,6 @@ All take uint8 (B, 3, H, W) on any device and uint64 keys (B,) on the host, and 
 the same shape.
 """
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -24,7 +23,7 @@ def flip(images: torch.Tensor, keys: Keys, probability: float) -> torch.Tensor:
     # host knows all sizes, so that it does not wait for the device.
     sources = np.arange(len(images))
     sources[chosen] = len(images) + np.arange(len(chosen))
-    picked, mirrored = _on_device(images.device, sources, chosen)
+    picked, mirrored = (on_device(indices, images.device) for indices in (sources, chosen))
     flipped = images.index_select(0, mirrored).flip(-1)
     return torch.cat((images, flipped)).index_select(0, picked)
 
@@ -86,7 +85,7 @@ def _picked(
     images: torch.Tensor, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> torch.Tensor:
     """Rows, int64 (B, H), and columns, int64 (B, W), of each image."""
-    row_indices, column_indices = _on_device(images.device, rows, columns)
+    row_indices, column_indices = (on_device(part, images.device) for part in (rows, columns))
     # whole rows first: copying them costs a CPU a fifth of picking values one by one
     lines = images.flatten(0, 2)
     first = torch.arange(0, len(lines), images.shape[2], device=images.device)
@@ -94,5 +93,6 @@ def _picked(
     return picked.view(images.shape).gather(3, column_indices[:, None, None].expand(images.shape))
 
 
-def _on_device(device: torch.device, *indices: NDArray[np.int64]) -> Iterator[torch.Tensor]:
-    return (torch.from_numpy(values).to(device, non_blocking=True) for values in indices)
+def on_device(indices: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    """Indices of the host, on the device that indexes by them; the host does not wait."""
+    return torch.from_numpy(indices).to(device, non_blocking=True)

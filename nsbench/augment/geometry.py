@@ -15,9 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from nsbench.augment.color import FILL
-
-Shape = tuple[int, int]
-"""Height and width in pixels."""
+from nsbench.pixels.convert import Shape
 
 Affine = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f): the source of (x, y) is (a x + b y + c, d x + e y + f)."""

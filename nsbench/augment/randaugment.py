@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from nsbench.augment import color, geometry
-from nsbench.augment.geometry import Affine, Shape
+from nsbench.augment.crops import on_device
+from nsbench.augment.geometry import Affine
 from nsbench.augment.keys import Keys, Purpose, integers
+from nsbench.pixels.convert import Shape
 from nsbench.pixels.threads import run_in_threads
 from nsbench.util.errors import NsbenchError
 
@@ -96,7 +98,7 @@ class RandAugment:
             order = np.argsort(kinds, kind="stable")
             positions = positions[order]
             images = self._applied(images, order, kinds[order], keys[positions], layer)
-        return images.index_select(0, _on_device(np.argsort(positions), images.device))
+        return images.index_select(0, on_device(np.argsort(positions), images.device))
 
     def drawn(self, keys: Keys, layer: int) -> NDArray[np.int64]:
         """The operation of a layer for each key, as its index in OPERATIONS: int64 (B,)."""
@@ -116,7 +118,7 @@ class RandAugment:
         layer: int,
     ) -> torch.Tensor:
         """The images in this order, in which the kinds are sorted, each after its operation."""
-        rows = _on_device(order, images.device)
+        rows = on_device(order, images.device)
         results = [images[:0]]  # an empty batch has no runs, and cat needs one part
         for run in _runs(kinds):
             # contiguous, since some operations view a batch as one line.
@@ -142,10 +144,6 @@ def _slices(images: torch.Tensor) -> list[slice]:
     else:
         size = max(1, DEVICE_CHUNK // values)
     return [slice(start, start + size) for start in range(0, len(images), size)]
-
-
-def _on_device(order: NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(order).to(device, non_blocking=True)
 
 
 def _runs(kinds: NDArray[np.int64]) -> Iterator[slice]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
+from nsbench.names import DIFFICULTIES, frame_count, is_noise
 from nsbench.names import EXTRA_PERTURBATIONS as EXTRA_NAMES
 from nsbench.names import PERTURBATION_SIZES as SIZES
 from nsbench.names import PERTURBATIONS as NAMES
-from nsbench.names import frame_count, is_noise
 from nsbench.perturbations import blur, geometry, noise, weather
 from nsbench.perturbations._batch import Batch
-from nsbench.perturbations._settings import DIFFICULTIES, TABLES
+from nsbench.perturbations._settings import TABLES
 from nsbench.pixels.checks import checked_ids
 from nsbench.pixels.draws import Key, is_whole
 from nsbench.pixels.threads import run_in_threads, slices

@@ -15,9 +15,6 @@ from typing import Any
 from nsbench.perturbations.blur import Motion, Smoothing
 from nsbench.perturbations.weather import Snow, Spatter
 
-DIFFICULTIES = (1, 2, 3)
-"""Of the three noises; the other sequences have the first only."""
-
 # by difficulty: std
 _GAUSSIAN_NOISE = {224: (0.03, 0.05, 0.08), 64: (0.025, 0.05, 0.075), 32: (0.02, 0.04, 0.06)}
 # by difficulty: expected count of a white pixel

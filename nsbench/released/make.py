@@ -22,6 +22,7 @@ from nsbench.data.preprocessing import fixed_crop
 from nsbench.data.transforms import center_crop, resized
 from nsbench.names import (
     CORRUPTIONS,
+    DIFFICULTIES,
     EXTRA_CORRUPTIONS,
     EXTRA_PERTURBATIONS,
     PERTURBATION_SIZES,
@@ -40,9 +41,6 @@ from nsbench.util.progress import say
 
 LAYOUTS = ("folder", "npy")
 """As ImageNet-C was released, one file an image, and as CIFAR-10-C was, one array a corruption."""
-
-DIFFICULTIES = (1, 2, 3)
-"""Of the noises of ImageNet-P."""
 
 JPEG_QUALITY = 85
 """Of the released ImageNet-C (make_imagenet_c.py). Compression changes accuracy, above all under

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from nsbench.corruptions import MIN_SIZE
 from nsbench.data.open import Source
 from nsbench.released.manifest import check, only_writer, other_images, write_or_extend
 from nsbench.released.reader import MANIFEST, file_names
@@ -27,7 +28,6 @@ from nsbench.util.progress import say, stage
 # together and a killed run loses little. Files do not depend on it.
 BATCH = 8
 
-SMALLEST = 32  # pixels of an image's side, as the corruptions need
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -84,10 +84,10 @@ class Product:
 
     def _clean(self, row: int) -> Pixels:
         image = self.source.image(row)
-        if min(image.size) < SMALLEST:
+        if min(image.size) < MIN_SIZE:
             raise NsbenchError(
                 f"the image {self.source.ids[row]} of {self.source.name} is {image.width} x "
-                f"{image.height} px, but must be {SMALLEST} px or more: replace or remove it"
+                f"{image.height} px, but must be {MIN_SIZE} px or more: replace or remove it"
             )
         return self.clean(image)
 

@@ -139,9 +139,8 @@ def attack_curve(entries: Sequence[Entry], suite: str) -> Markup:
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
     axes.minorticks_off()
-    axes.set(
-        xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101)
-    )  # so that a curve at 100% is not cut in half
+    # Up to 101, so that a line at 100% is not cut in half.
+    axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))
     legend_above(axes)
     return svg(figure, f"{suite}-curve")
 
