@@ -1,0 +1,67 @@
+"""Where the time of a corrupted batch goes."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as profiling
+
+from nsbench.bench.doctor_steps.machine import Machine
+from nsbench.bench.doctor_steps.samples import ids_of, pictures
+from nsbench.corruptions import corrupt, jpeg
+from nsbench.util.timing import synchronize
+
+CELLS = (
+    ("elastic_transform", 3),
+    ("glass_blur", 5),
+    ("fog", 3),
+    ("defocus_blur", 3),
+    ("gaussian_noise", 3),
+    ("motion_blur", 5),
+)
+"""Cells of every family: with transforms, loops, tables, draws and little else."""
+
+LONGEST = 4
+"""Kernels that are told: those with the most time."""
+
+NAME = 50
+"""Characters of a kernel's name that are told: the templates behind it fill pages."""
+
+
+def profile(machine: Machine) -> dict[str, Any]:
+    """Time on the device, time on the host and launches of a batch of some cells and of JPEG."""
+    images = pictures(224, machine.pick(256, 4)).to(machine.device)
+    works: dict[str, Callable[[], torch.Tensor]] = {
+        f"{name}/{severity}": partial(corrupt, images, name, severity, ids=ids_of(images))
+        for name, severity in CELLS
+    }
+    works["jpeg"] = partial(jpeg, images, 85)
+    return {name: _profiled(machine, work) for name, work in works.items()}
+
+
+def _profiled(machine: Machine, work: Callable[[], torch.Tensor]) -> dict[str, Any]:
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if machine.on_gpu else [])]
+    work()  # tables and plans that later batches find ready
+    synchronize(machine.device)
+    with profiling(activities=kinds) as profiler:
+        start = time.perf_counter()
+        work()
+        synchronize(machine.device)
+        wall = time.perf_counter() - start
+    rows = profiler.key_averages()
+    # rows of the host's calls have the time of the kernels that they launched once more
+    kernels = [row for row in rows if row.device_type.name == "CUDA"]
+    longest = sorted(kernels, key=_device_milliseconds, reverse=True)[:LONGEST]
+    return {
+        "profiled_milliseconds": 1e3 * wall,
+        "device_milliseconds": sum(map(_device_milliseconds, kernels)),
+        "launches": sum(row.count for row in rows if "LaunchKernel" in row.key),
+        "longest_milliseconds": {row.key[:NAME]: _device_milliseconds(row) for row in longest},
+    }
+
+
+def _device_milliseconds(row: Any) -> float:
+    return float(row.self_device_time_total) / 1e3

