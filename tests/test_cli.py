@@ -147,7 +147,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
      ["reference"], ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"],
      ["bench", "corruptions"], ["bench", "eval"], ["show", "corruptions"],
      ["show", "perturbations"],
-     ["data"], ["data", "fetch"]],
+     ["data"], ["data", "fetch"], ["doctor"]],
 )  # fmt: skip
 def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert call(*command, "--help") == 0

@@ -5,6 +5,7 @@ import typer
 from nsbench.commands.bench import bench_app
 from nsbench.commands.compare import COMPARE_EXAMPLES, compare
 from nsbench.commands.data import data_app
+from nsbench.commands.doctor import DOCTOR_EXAMPLES, doctor
 from nsbench.commands.evaluate import EVAL_EXAMPLES, REFERENCE_EXAMPLE, evaluate, reference
 from nsbench.commands.make import make_app
 from nsbench.commands.options import ManyValues, WithVariants
@@ -34,3 +35,4 @@ app.command(cls=ManyValues, epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=QUICKSTART_EXAMPLE)(quickstart)
 app.command(epilog=SUITES_EXAMPLES)(suites)
 app.command(cls=ManyValues, epilog=REFERENCE_EXAMPLE)(reference)
+app.command(cls=ManyValues, epilog=DOCTOR_EXAMPLES)(doctor)
