@@ -50,20 +50,12 @@ def run_doctor(
 
     """
     chosen, start = _chosen(steps, only), time.monotonic()
-    records: list[dict[str, Any]] = []
     # the folder outlives the worker, which may be killed and then cleans up nothing
     with tempfile.TemporaryDirectory(prefix="nsbench-", ignore_cleanup_errors=True) as scratch:
         worker = Worker(device, tiny, out / "worker.log", Path(scratch))
         try:
             worker.start()
-            (out / "doctor.json").unlink(missing_ok=True)  # an earlier one is not of these steps
-            for step in chosen:
-                left = start + seconds - time.monotonic()
-                record = _do(worker, step, LEAST_TINY if tiny else step.least, left)
-                say(f"{step.name}: {record.outcome}, {record.seconds:.1f} s")
-                records.append(asdict(record))
-                lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in records]
-                write_text(out / "steps.jsonl", "".join(lines))
+            records = _records(worker, chosen, start + seconds, tiny, out)
             worker.stop(gently=True)
         finally:
             worker.stop()
@@ -85,8 +77,21 @@ def _chosen(steps: Sequence[Step], only: Sequence[str] | None) -> list[Step]:
     return [step for step in steps if not only or step.name in only]
 
 
-def _do(worker: Worker, step: Step, least: float, left: float) -> Record:
-    if left < least:
-        reason = f"{max(0.0, left):.0f} s are left, and it takes {least:.0f} s or more"
-        return Record(step.name, 0.0, f"skipped: {reason}")
-    return worker.do(step, min(step.limit, left))
+def _records(
+    worker: Worker, steps: Sequence[Step], end: float, tiny: bool, out: Path
+) -> list[dict[str, Any]]:
+    """What came of each step, written to steps.jsonl as it comes. end: by the monotonic clock."""
+    (out / "doctor.json").unlink(missing_ok=True)  # an earlier one is not of these steps
+    records: list[dict[str, Any]] = []
+    for step in steps:
+        left, least = max(0.0, end - time.monotonic()), LEAST_TINY if tiny else step.least
+        if left < least:
+            reason = f"{left:.0f} s are left, and it takes {least:.0f} s or more"
+            record = Record(step.name, 0.0, f"skipped: {reason}")
+        else:
+            record = worker.do(step, min(step.limit, left))
+        say(f"{step.name}: {record.outcome}, {record.seconds:.1f} s")
+        records.append(asdict(record))
+        lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in records]
+        write_text(out / "steps.jsonl", "".join(lines))
+    return records

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from nsbench.bench.doctor_steps.machine import Machine, attempt, checked
-from nsbench.bench.doctor_steps.samples import FAR, difference, ids_of, pictures
+from nsbench.bench.doctor_steps.pictures import FAR, difference, ids_of, pictures
 from nsbench.corruptions import apply, corrupt, draw, jpeg
 from nsbench.corruptions.digital import Elastic
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES

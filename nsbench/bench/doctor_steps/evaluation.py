@@ -2,13 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from nsbench.bench.doctor_steps.machine import Machine, Skipped
-from nsbench.bench.doctor_steps.samples import pictures, run_of, untrained
+from nsbench.bench.doctor_steps.models import untrained
+from nsbench.bench.doctor_steps.pictures import pictures
 from nsbench.evaluation.forward import logits_of
+from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
 from nsbench.evaluation.runner import ready
+from nsbench.models import Classifier
+from nsbench.predictions import Store
 from nsbench.util.timing import timed
 
 TOO_MANY = 512
@@ -16,6 +21,12 @@ TOO_MANY = 512
 
 ROOM = 2.5e9
 """Bytes left to a batch that is meant not to fit: a half or a quarter of it does."""
+
+
+def run_of(model: Classifier) -> ModelRun:
+    """A model on a suite that has no cells, as `logits_of` wants it."""
+    store = Store(model.results, "doctor", {})
+    return ModelRun(model, store, np.arange(model.num_classes), None, [])
 
 
 def evaluation_speed(machine: Machine) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from nsbench.bench.doctor_steps.machine import Machine, attempt
-from nsbench.bench.doctor_steps.samples import CLASSES, pictures, untrained
+from nsbench.bench.doctor_steps.models import CLASSES, untrained
+from nsbench.bench.doctor_steps.pictures import pictures
 from nsbench.evaluation.fgsm import fgsm_images
 from nsbench.models import Classifier
 from nsbench.util.device import autocast

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from nsbench.bench.doctor_steps.machine import Machine, attempt, checked
-from nsbench.bench.doctor_steps.samples import FAR, difference, ids_of, pictures
+from nsbench.bench.doctor_steps.pictures import FAR, difference, ids_of, pictures
 from nsbench.names import EXTRA_PERTURBATIONS, PERTURBATIONS
 from nsbench.perturbations import frames
 from nsbench.util.timing import timed

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiling
 
 from nsbench.bench.doctor_steps.machine import Machine
-from nsbench.bench.doctor_steps.samples import ids_of, pictures
+from nsbench.bench.doctor_steps.pictures import ids_of, pictures
 from nsbench.corruptions import corrupt, jpeg
 from nsbench.util.timing import synchronize
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
+from nsbench.bench.doctor_steps.evaluation import run_of
 from nsbench.bench.doctor_steps.machine import Machine
-from nsbench.bench.doctor_steps.samples import ids_of, pictures, run_of, untrained
+from nsbench.bench.doctor_steps.models import untrained
+from nsbench.bench.doctor_steps.pictures import ids_of, pictures
 from nsbench.bench.doctor_steps.training import student
 from nsbench.corruptions import corrupt, jpeg
 from nsbench.evaluation.fgsm import fgsm_logits

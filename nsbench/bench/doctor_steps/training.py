@@ -14,7 +14,8 @@ from nsbench.augment.keys import image_keys
 from nsbench.augment.pipeline import Augmentation
 from nsbench.augment.randaugment import parse_randaugment
 from nsbench.bench.doctor_steps.machine import Machine
-from nsbench.bench.doctor_steps.samples import CLASSES, difference, pictures, untrained
+from nsbench.bench.doctor_steps.models import CLASSES, untrained
+from nsbench.bench.doctor_steps.pictures import difference, pictures
 from nsbench.data.open import Source, SourceSpec, open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models import build, to_device

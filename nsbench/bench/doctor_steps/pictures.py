@@ -1,19 +1,7 @@
-"""What steps work on: pictures, untrained models, and how far two batches of images are apart."""
-
-from pathlib import Path
-from typing import Any
+"""The pictures that steps work on, and how far two batches of images are apart."""
 
 import numpy as np
 import torch
-
-from nsbench.bench.doctor_steps.machine import Machine
-from nsbench.data.preprocessing import Preprocessing
-from nsbench.evaluation.model_run import ModelRun
-from nsbench.models import Classifier, build, to_device
-from nsbench.predictions import Store
-
-CLASSES = 1000
-"""Outputs of the untrained models, as many as ImageNet's."""
 
 FAR = 2
 """Levels of 255 that a pixel may be away from the CPU's: sums in another order round differently,
@@ -60,26 +48,3 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> dict[str, float]:
         "mean": float(apart.double().mean()),
         "share": float((apart > 0).double().mean()),
     }
-
-
-def untrained(machine: Machine, arch: str, size: int) -> Classifier:
-    """A model of timm's with random weights, always the same ones, on the machine's device.
-
-    size: pixels of its input. Raises NsbenchError for an unknown architecture.
-    """
-    torch.manual_seed(0)
-    return Classifier(
-        name=arch,
-        module=to_device(build(arch, CLASSES), machine.device).eval(),
-        num_classes=CLASSES,
-        classes=None,
-        preprocessing=Preprocessing(image_size=size),
-        weights_hash="untrained",
-        results=Path("results"),  # named only: no step writes predictions
-    )
-
-
-def run_of(model: Classifier) -> ModelRun:
-    """A model on a suite that has no cells, as `logits_of` wants it."""
-    identity: dict[str, Any] = {}
-    return ModelRun(model, Store(model.results, "doctor", identity), np.arange(CLASSES), None, [])
