@@ -94,10 +94,10 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
 
 PRECISIONS: dict[str, torch.dtype] = {
     "float32": torch.float32,
-    """Of forward passes by autocast; weights, losses and optimisers stay in float32."""
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+"""Of forward passes by autocast; weights, losses and optimisers stay in float32."""
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

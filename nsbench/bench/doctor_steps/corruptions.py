@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from nsbench.bench.doctor_steps.difference import FAR, difference, ids_of
 from nsbench.bench.doctor_steps.machine import Machine, attempt, checked
-from nsbench.bench.doctor_steps.pictures import FAR, difference, ids_of, pictures
+from nsbench.bench.photographs import photographs
 from nsbench.corruptions import apply, corrupt, draw, jpeg
 from nsbench.corruptions.digital import Elastic
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
@@ -28,7 +29,7 @@ def corruptions_right(machine: Machine) -> dict[str, Any]:
     """
     cells: dict[str, dict[str, Any]] = {}
     for size, count in ((224, machine.pick(6, 2)), (32, machine.pick(16, 2))):
-        images = pictures(size, count)
+        images = photographs(size, count)
         for name, severity in product(ALL_NAMES, machine.pick(SEVERITIES, (5,))):
             cells[f"{name}/{severity} at {size} px"] = attempt(
                 lambda n=name, s=severity, i=images: _cell(machine, n, s, i)  # type: ignore[misc]
@@ -82,7 +83,7 @@ def corruptions_speed(machine: Machine) -> dict[str, Any]:
     The mean is over the 75 cells of ImageNet-C, of which each gives as many images.
     """
     count = machine.pick(256, 4)
-    images = pictures(224, count).to(machine.device)
+    images = photographs(224, count).to(machine.device)
     cells = {
         f"{name}/{severity}": attempt(
             lambda n=name, s=severity: _speed(machine, n, s, images)  # type: ignore[misc]

@@ -9,7 +9,7 @@ import torch
 from nsbench.bench.doctor_steps.machine import Machine
 from nsbench.util import provenance
 
-OPTIONAL = ("foolbox", "imagecorruptions", "mlxtend", "sklearn", "av", "cv2", "pytest", "xdist")
+OPTIONAL = ("imagecorruptions", "mlxtend", "sklearn", "av", "cv2", "pytest", "xdist")
 """Modules without which some step, or some part of one, cannot be done."""
 
 LAUNCHES, COPIES = 2000, 200

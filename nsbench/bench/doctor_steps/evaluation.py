@@ -7,7 +7,7 @@ import torch
 
 from nsbench.bench.doctor_steps.machine import Machine, Skipped
 from nsbench.bench.doctor_steps.models import untrained
-from nsbench.bench.doctor_steps.pictures import pictures
+from nsbench.bench.photographs import photographs
 from nsbench.evaluation.forward import logits_of
 from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
@@ -54,7 +54,7 @@ def _forward(machine: Machine, *, compile: bool) -> dict[str, float]:
     size = machine.pick(224, 32)
     options = Options(machine.device, machine.pick(250, 3), "bfloat16", compile=compile)
     run = run_of(ready(untrained(machine, machine.pick("resnet50", "test_resnet"), size), options))
-    images = pictures(size, options.batch_size).to(machine.device)
+    images = photographs(size, options.batch_size).to(machine.device)
     odd = images[: machine.pick(77, 1)]
     first = timed(lambda: logits_of(run, images, options), machine.device)
     usual = machine.seconds(lambda: logits_of(run, images, options), 5)
@@ -74,7 +74,7 @@ def out_of_memory(machine: Machine) -> dict[str, Any]:
     if not machine.on_gpu:
         raise Skipped("only the memory of a GPU can be limited")
     run = run_of(untrained(machine, "resnet50", 224))
-    images = pictures(224, TOO_MANY).to(machine.device)
+    images = photographs(224, TOO_MANY).to(machine.device)
     options = Options(machine.device, TOO_MANY)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(machine.device).total_memory

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from nsbench.bench.doctor_steps.difference import FAR, difference, ids_of
 from nsbench.bench.doctor_steps.machine import Machine, attempt, checked
-from nsbench.bench.doctor_steps.pictures import FAR, difference, ids_of, pictures
+from nsbench.bench.photographs import photographs
 from nsbench.names import EXTRA_PERTURBATIONS, PERTURBATIONS
 from nsbench.perturbations import frames
 from nsbench.util.timing import timed
@@ -30,12 +31,12 @@ def perturbations_right(machine: Machine) -> dict[str, Any]:
     Fails where a pixel is more than FAR levels away or another batch gives other bytes.
     """
     side, size = machine.pick(256, 40), machine.pick(224, 32)
-    images = pictures(side, machine.pick(4, 2))
+    images = photographs(side, machine.pick(4, 2))
     sequences = {
         name: attempt(lambda n=name: _sequence(machine, n, images, size))  # type: ignore[misc]
         for name in PERTURBATIONS + EXTRA_PERTURBATIONS
     }
-    batch = pictures(side, machine.pick(250, 2)).to(machine.device)
+    batch = photographs(side, machine.pick(250, 2)).to(machine.device)
     speeds = {name: _speed(machine, name, batch, size) for name in machine.pick(TIMED, TIMED[:1])}
     return checked(sequences, {"sequences": sequences, "frames_per_second": speeds})
 

@@ -9,8 +9,9 @@ import torch
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiling
 
+from nsbench.bench.doctor_steps.difference import ids_of
 from nsbench.bench.doctor_steps.machine import Machine
-from nsbench.bench.doctor_steps.pictures import ids_of, pictures
+from nsbench.bench.photographs import photographs
 from nsbench.corruptions import corrupt, jpeg
 from nsbench.util.timing import synchronize
 
@@ -33,7 +34,7 @@ NAME = 50
 
 def profile(machine: Machine) -> dict[str, Any]:
     """Time on the device, time on the host and launches of a batch of some cells and of JPEG."""
-    images = pictures(224, machine.pick(256, 4)).to(machine.device)
+    images = photographs(224, machine.pick(256, 4)).to(machine.device)
     works: dict[str, Callable[[], torch.Tensor]] = {
         f"{name}/{severity}": partial(corrupt, images, name, severity, ids=ids_of(images))
         for name, severity in CELLS

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from nsbench.bench.doctor_steps.difference import ids_of
 from nsbench.bench.doctor_steps.evaluation import run_of
 from nsbench.bench.doctor_steps.machine import Machine
 from nsbench.bench.doctor_steps.models import untrained
-from nsbench.bench.doctor_steps.pictures import ids_of, pictures
 from nsbench.bench.doctor_steps.training import student
+from nsbench.bench.photographs import photographs
 from nsbench.corruptions import corrupt, jpeg
 from nsbench.evaluation.fgsm import fgsm_logits
 from nsbench.evaluation.forward import logits_of
@@ -53,7 +54,7 @@ def synchronisations(machine: Machine) -> dict[str, Any]:
 
 
 def _works(machine: Machine) -> dict[str, Callable[[], object]]:
-    images = pictures(224, machine.pick(64, 2)).to(machine.device)
+    images = photographs(224, machine.pick(64, 2)).to(machine.device)
     run = run_of(untrained(machine, machine.pick("resnet18", "test_resnet"), 224))
     options = Options(machine.device, len(images), "bfloat16")
     labels = torch.zeros(len(images), dtype=torch.int64, device=machine.device)

@@ -13,9 +13,10 @@ from torch.nn.functional import cross_entropy
 from nsbench.augment.keys import image_keys
 from nsbench.augment.pipeline import Augmentation
 from nsbench.augment.randaugment import parse_randaugment
+from nsbench.bench.doctor_steps.difference import difference
 from nsbench.bench.doctor_steps.machine import Machine
 from nsbench.bench.doctor_steps.models import CLASSES, untrained
-from nsbench.bench.doctor_steps.pictures import difference, pictures
+from nsbench.bench.photographs import photographs
 from nsbench.data.open import Source, SourceSpec, open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models import build, to_device
@@ -101,7 +102,7 @@ def _plan(machine: Machine, generation: Generation) -> BatchPlan:
 
 
 def _source(folder: Path, size: int, count: int) -> Source:
-    np.save(folder / "images.npy", pictures(size, count).permute(0, 2, 3, 1).numpy())
+    np.save(folder / "images.npy", photographs(size, count).permute(0, 2, 3, 1).numpy())
     np.save(folder / "labels.npy", np.arange(count) % CLASSES)
     return open_source(SourceSpec(source=str(folder / "images.npy"), label_space="indices"))
 
@@ -154,7 +155,7 @@ def _step_speed(machine: Machine, precision: str) -> dict[str, Any]:
 
 def _randaugment(machine: Machine) -> dict[str, Any]:
     size = machine.pick(224, 32)
-    images = pictures(size, machine.pick(1024, 8)).to(machine.device)
+    images = photographs(size, machine.pick(1024, 8)).to(machine.device)
     augment, keys = (
         parse_randaugment("paper-m9-n2", size),
         image_keys(0, "x", np.arange(len(images))),
