@@ -16,9 +16,10 @@ class AttackPasses(Passes[AttackSuite]):
     """All missing epsilons of a batch at once."""
 
     def forward_passes(self, run: ModelRun) -> float:
-        """Of an attacked image; a gradient is worth three.
+        """Forward passes that an attacked image is worth, counting a gradient as three.
 
-        One serves all epsilons of FGSM. PGD takes one a step, and foolbox looks at the result.
+        A backward pass takes about two forward passes, after its own. One gradient serves all
+        epsilons of FGSM. PGD takes one a step; foolbox checks its result, and so do we.
         """
         steps = self.suite.steps
         return 2.0 + 3 * steps if steps else 1 + 3 / max(1, len(run.missing))

@@ -17,7 +17,11 @@ from nsbench.util.files import write_bytes
 from nsbench.util.progress import say, stage
 
 COLUMNS = 5
+"""Frames shown of a sequence, as many as there are severities."""
+
 LABEL, HEAD, GAP = 150, 26, 4
+"""Pixels of the column of names, of the row of heads, and between pictures."""
+
 Row = tuple[str, list[torch.Tensor]]
 
 
@@ -50,6 +54,7 @@ def show_perturbations(image: Path, out: Path, *, image_size: int = 224, seed: i
     if image_size not in perturbations.SIZES:
         sizes = ", ".join(map(str, perturbations.SIZES))
         raise NsbenchError(f"the image size is {image_size}, but sequences are of {sizes} px")
+    # 256 px, as ImageNet-P was made: sequences that move the image see what lies beside the crop.
     resized = _resized(image, 256 if image_size == 224 else image_size)
     names = perturbations.NAMES + perturbations.EXTRA_NAMES
     rows: list[Row] = []
@@ -86,7 +91,7 @@ def _centre(images: torch.Tensor, size: int) -> torch.Tensor:
 
 def _write(out: Path, rows: list[Row], heads: list[str]) -> None:
     side = rows[0][1][0].shape[-1]
-    step = max(side, 96) + GAP
+    step = max(side, 96) + GAP  # heads need 96 px, also above pictures of 32
     sheet = Image.new("RGB", (LABEL + step * len(heads), HEAD + step * len(rows)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for column, head in enumerate(heads):

@@ -77,7 +77,8 @@ class CorruptionPasses(Passes[CorruptionSuite]):
     ) -> Iterator[Batch]:
         """Every batch of every cell, in order: read, by the package, or made on the device.
 
-        crops: of these ids, None where files are read. What can be done ahead is.
+        crops: the clean images of these ids, None where files are read. Reading and generating run
+        ahead of the models.
         """
         slices = row_slices(len(ids), options.batch_size)
         wanted = [CellRows(cell, rows) for cell in cells for rows in slices]
@@ -116,7 +117,7 @@ def _by_package(
     suite: CorruptionSuite, crops: DecodedImages, ids: list[str], wanted: list[CellRows]
 ) -> Iterator[torch.Tensor]:
     """Ahead of their use, by worker processes, as the package does one image at a time."""
-    # compiled once, before the workers are forked from this process
+    # Numba compiles glass blur once here, before the workers are forked from this process.
     package.corrupt(np.zeros((3, 32, 32), np.uint8), "glass_blur", 1, "warm-up")
     yield from DataLoader(
         _PackageBatches(suite, crops, ids, wanted),

@@ -20,10 +20,12 @@ View = Preprocessing | int
 """A centre crop, or the short side in pixels of a whole image."""
 
 WIDE = 1.6
-"""A whole photograph has about this many times the pixels of the square of its short side."""
+"""A whole photograph has about this many times the pixels of the square of its short side. It
+decides only where decoded images are kept."""
 
 FEW_LOST, LOST_SHARE = 10, 0.01
-"""More unreadable images than both of these stop the command: something is wrong with the data."""
+"""More unreadable images than 10, and than 1% of all, stop the command: a number on the rest of
+such data would mislead."""
 
 
 def load_images(
@@ -54,7 +56,9 @@ def load_images(
 
 
 def _key(source: Source, indices: NDArray[np.int64], view: View) -> str:
-    size = view if isinstance(view, int) else view.model_dump(exclude={"std"})
+    size = (
+        view if isinstance(view, int) else view.model_dump(exclude={"std"})
+    )  # std has no part in the pixels
     return fingerprint([source.version, indices.tolist(), size])[:16]
 
 
@@ -66,7 +70,7 @@ def bytes_of(view: View) -> int:
 def _decode(
     source: Source, indices: NDArray[np.int64], views: list[View], writers: list[DecodedWriter]
 ) -> None:
-    def made(index: int) -> list[Array] | str:
+    def views_of(index: int) -> list[Array] | str:
         try:
             image = source.image(index)
         except NsbenchError as error:
@@ -74,7 +78,7 @@ def _decode(
         return [_view(image, view) for view in views]
 
     with stage(f"images of {source.name}", len(indices)) as advance:
-        for images in prefetch_map(made, indices.tolist()):
+        for images in prefetch_map(views_of, indices.tolist()):
             for number, (view, writer) in enumerate(zip(views, writers, strict=True)):
                 if isinstance(images, str):
                     writer.add(_black(view), images)
@@ -93,7 +97,7 @@ def _black(view: View) -> Array:
 
 
 def _check(source: Source, indices: NDArray[np.int64], views: list[DecodedImages]) -> None:
-    """Tell of unreadable images. Raises NsbenchError if they are too many."""
+    """Report unreadable images. Raises NsbenchError if they are too many."""
     reasons = [reason for pixels in views[:1] for reason in pixels.unreadable.values()]
     if not reasons:
         return

@@ -105,7 +105,7 @@ class DecodedWriter:
     def done(self) -> DecodedImages:
         """The images; they are kept from now on."""
         if self._kept and self._temporary:
-            os.chmod(self._temporary, 0o644)
+            os.chmod(self._temporary, 0o644)  # mkstemp makes files for their owner alone
             os.replace(self._temporary, self._kept)
             lost = {str(row): reason for row, reason in self._lost.items()}
             write_json(_index(self._kept), {"shapes": _runs(self._shapes), "unreadable": lost})
@@ -122,8 +122,10 @@ def _open(expected: int, kept: Path | None) -> tuple[int, str | None]:
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         return tempfile.mkstemp(prefix=f".{kept.name}.", dir=kept.parent)
+    # A file in memory, where the system has such: read as any other, and shared by forked workers.
     if hasattr(os, "memfd_create") and expected < free_memory(CPU) / 2:
         return os.memfd_create("nsbench"), None
+    # Without a name on disk, so that nothing is left when the process is killed.
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno()), None
 
@@ -138,7 +140,7 @@ def cached(kept: Path) -> DecodedImages | None:
             return None
         return _pixels(os.open(kept, os.O_RDONLY), shapes, lost)
     except (OSError, NsbenchError, KeyError, TypeError, ValueError, AttributeError):
-        return None  # it is made anew, and replaced
+        return None  # it is decoded again, and replaced
 
 
 def _pixels(file: int, shapes: list[tuple[int, ...]], lost: dict[int, str]) -> DecodedImages:

@@ -17,13 +17,13 @@ from nsbench.suites.base import Suite
 from nsbench.util.timing import synchronize
 
 ROW_BYTES = 30
-"""About what a row of predictions takes on disk."""
+"""Bytes that a row of predictions takes on disk, about, once it is compressed."""
 
 SAMPLE = 8
-"""Images that are made to time their making."""
+"""Images that are generated to time their generation."""
 
 SECONDS = 0.2
-"""How long a measurement takes; the clock of a shared machine is no better in a longer one."""
+"""Seconds that a measurement takes: a dry run of many models must stay quick."""
 
 
 def estimate(
@@ -55,7 +55,8 @@ def _row(
     if passes and key not in forward:
         forward[key] = _forward_seconds(run, options)
     seconds = passes * plan.passes.forward_passes(run) * forward.get(key, 0.0)
-    if run is next((other for other in plan.runs if other.missing), None):
+    # Images are generated once for all models; the first one that needs them is charged with it.
+    if run is next((candidate for candidate in plan.runs if candidate.missing), None):
         seconds += sum(
             plan.image_count(cell) * _making_seconds(plan, cell, options, making)
             for cell in run.missing

@@ -31,7 +31,7 @@ def fgsm_logits(
     """For each epsilon the logits (B, C) of the attacked images. Arguments as for fgsm_images."""
     clean, sign = _clean_pass(logits, images, labels)
     for epsilon in epsilons:
-        if epsilon == 0:
+        if epsilon == 0:  # the pass that gave the gradient has these logits already
             yield clean
         else:
             with torch.inference_mode():
@@ -45,6 +45,7 @@ def _clean_pass(
     with torch.enable_grad():
         start = images.clone().requires_grad_()
         clean = logits(start)
+        # The sum, as in foolbox: an image's gradient does not depend on how many others there are.
         loss = cross_entropy(clean, labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, start)
     return clean.detach(), gradient.sign()
@@ -52,7 +53,7 @@ def _clean_pass(
 
 def _move(images: torch.Tensor, sign: torch.Tensor, epsilon: float) -> torch.Tensor:
     moved = (images + epsilon * sign).clamp(0, 1)
-    # foolbox projects onto the ball once more, which changes the last bits
+    # foolbox projects onto the ball once more, which changes the last bits.
     return images + (moved - images).clamp(-epsilon, epsilon)
 
 
@@ -70,7 +71,7 @@ def pgd_logits(
     the image itself, so that nothing is random. The other arguments are as for fgsm_images.
     Gradients reach parameters too, unless they are `frozen`.
     """
-    import foolbox  # it takes a second, which other suites need not wait
+    import foolbox  # takes a second to import, which other suites do not need
 
     attack = foolbox.attacks.LinfPGD(rel_stepsize=relative_step, steps=steps, random_start=False)
     model = foolbox.PyTorchModel(_Module(logits).eval(), bounds=(0, 1), device=images.device)

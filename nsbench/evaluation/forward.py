@@ -23,7 +23,7 @@ def _logits(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tens
     with torch.inference_mode(), options.autocast(), compiling():
         pixels = images / 255
         if pixels.shape[-1] != size:
-            # bicubic overshoots: back into [0, 1], as an image file would be
+            # Bicubic overshoots: back into [0, 1], as an image file would be.
             pixels = interpolate(pixels, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
         return masked(run)(pixels)
 

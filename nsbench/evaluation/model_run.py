@@ -24,7 +24,7 @@ class SuiteImages:
     """The images of a suite, of which this process sees some.
 
     indices: of all of them in the source, int64 (N,). rows: of `indices`, those of this process.
-    unknown_classes: whether they are of no class among the outputs. decoded: those rows by view,
+    unknown_classes: whether their classes are not among the outputs. decoded: those rows by view,
     once they are read.
     """
 
@@ -97,6 +97,7 @@ class ModelRun:
     def add(self, cell: str, logits: torch.Tensor) -> None:
         """Keep the top classes and the confidence of a batch, on its device."""
         confidence, top = logits.float().softmax(1).topk(min(TOP, logits.shape[1]))
+        # Fewer than five classes leave ranks empty, which are -1.
         ranks = torch.nn.functional.pad(top, (0, TOP - top.shape[1]), value=-1)
         self.rows.setdefault(cell, []).append((ranks.int(), confidence[:, 0]))
 
@@ -113,8 +114,9 @@ class ModelRun:
         Raises NsbenchError for outputs that are not finite.
         """
         top, confidence = self._taken(cell)
-        lost = [row for row in images.unreadable if row < len(top)]
-        top[lost], confidence[lost] = -1, 0
+        # Class -1 is no label, so that an unreadable image counts as an error everywhere.
+        unreadable = [row for row in images.unreadable if row < len(top)]
+        top[unreadable], confidence[unreadable] = -1, 0
         shares = distributed.gather((images.rows, top, confidence))
         if shares:
             rows = self._merged(images, shares)
@@ -128,8 +130,8 @@ class ModelRun:
         top, confidence = (torch.cat(part).cpu().numpy() for part in zip(*batches, strict=True))
         if not np.isfinite(confidence).all():
             raise NsbenchError(
-                f"{self.model.name} answers with nan in the cell {cell}: look at its "
-                "weights, or try --precision float32"
+                f"{self.model.name} gives outputs that are not finite in the cell {cell}: check "
+                "its weights, or try --precision float32"
             )
         return top, confidence
 
@@ -141,19 +143,19 @@ class ModelRun:
         if len(shares) > 1:
             filled = [share for share in shares if len(share[0])]
             rows, top, confidence = (np.concatenate(part) for part in zip(*filled, strict=True))
-            order = np.argsort(rows)
+            order = np.argsort(rows)  # processes took batches in turns
             top, confidence = top[order], confidence[order]
         labels = self._right_labels(images, top).astype(np.int32)
         return Predictions(images.ids, labels, top.reshape(-1, TOP), confidence.reshape(-1))
 
     def _right_labels(self, images: SuiteImages, top: Top) -> NDArray[np.int64]:
-        """Each image's label; of several right ones that which is ranked first; -1 for none."""
+        """Each image's label; of several correct ones the one ranked highest; -1 for none."""
         if images.unknown_classes:
             return np.full(len(images.indices), -1)
         labels, sets = self.labels(images), label_sets(images.source)
         if sets is None or top.ndim == 3:  # clips have the one label of their image
             return labels
         for row, index in enumerate(images.indices.tolist()):
-            right = set(self.classes[list(sets[index])].tolist())
-            labels[row] = next((rank for rank in top[row].tolist() if rank in right), labels[row])
+            correct = set(self.classes[list(sets[index])].tolist())
+            labels[row] = next((rank for rank in top[row].tolist() if rank in correct), labels[row])
         return labels

@@ -14,6 +14,7 @@ from nsbench.util.device import PRECISIONS, AdaptiveBatchSize, autocast
 from nsbench.util.errors import NsbenchError
 
 BATCH = 250
+"""Images of a forward pass by default: 50,000 and 10,000 are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Options:
     device: where models and corruptions run. batch_size: images; halved where memory is short.
     precision: of the forward pass, by autocast. channels_last: the order of values in memory.
     compile: whether torch.compile makes the models faster first. cache: a folder that keeps decoded
-    images. quick: only 5,000 images, the same everywhere. limit: only so many images.
+    images. quick: at most 5,000 images, the same everywhere. limit: at most this many.
     """
 
     device: torch.device
@@ -38,12 +39,12 @@ class Options:
 
     @property
     def numerics(self) -> str:
-        """What may change the last digits of an answer."""
+        """What may change the last digits of the outputs."""
         layout = "channels last" if self.channels_last else "channels first"
         return f"{self.precision}, {layout}" + (", compiled" if self.compile else "")
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context that models answer in."""
+        """The context of forward passes."""
         return autocast(self.device, self.precision)
 
 

@@ -75,8 +75,8 @@ class PerturbationPasses(Passes[PerturbationSuite]):
             if wholes is not None:
                 yield self._frames(name, wholes, rows, ids, options.device)
             elif self._files:
-                for some in row_slices(rows.stop - rows.start, self._files.clips_at_once(name)):
-                    part = slice(rows.start + some.start, rows.start + some.stop)
+                for clips in row_slices(rows.stop - rows.start, self._files.clips_at_once(name)):
+                    part = slice(rows.start + clips.start, rows.start + clips.stop)
                     yield (frame.to(options.device) for frame in self._files.frames(name, part))
 
     def _frames(

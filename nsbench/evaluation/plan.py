@@ -1,4 +1,4 @@
-"""What there is to do: a suite's images, and each model's store and missing cells."""
+"""What an evaluation has to do: a suite's images, and each model's store and missing cells."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -127,10 +127,10 @@ def make_plan(
     """A suite's image list, and each model's missing cells.
 
     clean_source: of the suite's clean images, where that is another one. Raises NsbenchError for
-    images that cannot serve the suite, or a class no model knows.
+    images that cannot serve the suite, or a class that no model knows.
     """
     suite: Suite = passes.suite
-    _tell_missing_classes(suite, labels_of(source, suite.name), source.name)
+    _warn_of_missing_classes(suite, labels_of(source, suite.name), source.name)
     images = clean = _images(source, _indices(suite, source, options), options)
     if clean_source:
         clean = _clean_images(suite, source, clean_source, options)
@@ -148,14 +148,14 @@ def make_plan(
     return SuitePlan(passes, images, runs, clean)
 
 
-def _tell_missing_classes(suite: Suite, labels: NDArray[np.int64], where: str) -> None:
+def _warn_of_missing_classes(suite: Suite, labels: NDArray[np.int64], where: str) -> None:
     """A released set without all of its classes gives other numbers, above all under a mask."""
     if not suite.source.source.startswith(PREFIX):
         return
     wanted = data_set(suite.source.source.removeprefix(PREFIX)).classes
     present = len(np.unique(labels))
     if present != wanted:
-        masked = ", and only these can be answered" if suite.mask else ""
+        masked = ", and only their logits count" if suite.mask else ""
         say(f"{suite.name}: {where} has images of {present} classes, not of {wanted}{masked}")
 
 
@@ -217,7 +217,7 @@ def _model_run(
     """`shared` is that part of the identity which is the same for all models."""
     if suite.needs_gradients and not model.differentiable:
         raise NsbenchError(
-            f"{suite.name} needs gradients, which {model.name} has none of: leave the suite out"
+            f"{suite.name} needs gradients, which {model.name} does not give: leave the suite out"
         )
     outputs = class_indices(model, images.source)
     if suite.mask and images.source.classes is None:
@@ -232,7 +232,7 @@ def _model_run(
         **shared,
     }
     store = Store(model.results, suite.name, identity)
-    # one process looks, so that all agree
+    # One process looks, so that all agree.
     missing = distributed.broadcast([cell for cell in suite.cells() if not store.has(cell)])
     return ModelRun(model, store, classes, columns, missing)
 
@@ -283,6 +283,6 @@ def _share(
     if where is not source:
         return
     rows = np.searchsorted(indices, own)
-    # a process may have no image at all
+    # With more processes than batches, a process has no image at all.
     if not len(own) or (rows.max() < len(indices) and (indices[rows] == own).all()):
         images.decoded = {key: decoded.take(rows) for key, decoded in by_view.items()}

@@ -50,12 +50,14 @@ class ReleasedCorruptions:
         _check_manifest(self._suite, manifest)
         if manifest and str(manifest.get("storage")).startswith("jpeg"):
             _check_key(self._suite, manifest, "storage", f"jpeg-{self._suite.jpeg_quality}")
-        return f"the files {self._files.identity(cells)[:16]}"
+        identity = self._files.identity(f"{name}/{severity}" for name, severity in cells)
+        return f"the files {identity[:16]}"
 
     @property
     def _quality(self) -> int:
         """The quality of the JPEG that the suite wants and exact files of nsbench have not had."""
         manifest = self._files.manifest
+        # Pixels that were stored exactly go through JPEG here, as those made on the fly do.
         exact = manifest is not None and manifest.get("storage") in ("png", "npy")
         return self._suite.jpeg_quality if exact else 0
 
@@ -101,7 +103,7 @@ class ReleasedClips:
         return f"the files {self._files.identity(folders)[:16]}"
 
     def clips_at_once(self, name: str) -> int:
-        """As many clips as 256 MiB hold."""
+        """How many clips 256 MiB hold, at least one."""
         clip_bytes = 3 * self._suite.frame_count(name) * self._suite.image_size**2
         return max(1, CLIP_BYTES // clip_bytes)
 

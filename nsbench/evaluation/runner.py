@@ -68,10 +68,10 @@ def make_plans(
 
 
 def ready(model: Classifier, options: Options) -> Classifier:
-    """A model as the options want it. Raises NsbenchError where it cannot be."""
+    """A model prepared as the options say. Raises NsbenchError where it cannot be."""
     if not model.differentiable and (options.compile or options.precision != "float32"):
         raise NsbenchError(
-            f"{model.name} is no torch model: leave out --compile and --precision, or "
+            f"{model.name} is not a torch model: leave out --compile and --precision, or "
             "evaluate it by itself"
         )
     if not options.channels_last:
@@ -111,7 +111,7 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
 
 
 def _unreadable(plan: SuitePlan) -> dict[str, str]:
-    """Images that could not be read, and why, of all processes."""
+    """Images that could not be read by any process, and why."""
     own = {
         images.own_ids[row]: why
         for images in dict.fromkeys((plan.images, plan.clean))
@@ -140,6 +140,7 @@ def _write_manifest(
         "environment": environment(str(options.device)),
         "seconds": round(seconds, 1) if seconds else None,
     }
+    # The environment and the time are those of the computation, not of a repeated command.
     if seconds is None and written.is_file():
         manifest = read_json(written)
     reference = load_reference(plan.suite)

@@ -17,7 +17,7 @@ from nsbench.util.errors import NsbenchError
 def load_filter(
     settings: PseudoLabels, classes: tuple[str, ...], device: torch.device
 ) -> Classifier | None:
-    """The model that chooses the images, answering in the classes of the recipe; None without one.
+    """The model that chooses the images, with outputs for the recipe's classes; None without one.
 
     Its other classes are left out before the softmax. Raises NsbenchError if it cannot be loaded,
     or does not know a class.
@@ -35,8 +35,9 @@ def load_filter(
 
 def _columns(model: Classifier, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """The model's output for each class of the recipe."""
+    # Sources in the label space `indices` have numbers for names, which are the model's outputs.
     if classes == tuple(map(str, range(model.num_classes))):
-        return np.arange(model.num_classes)  # labels are bare indices
+        return np.arange(model.num_classes)
     if model.classes is None:
         raise NsbenchError(
             f"pseudo_labels.filter is {model.name}, the names of whose {model.num_classes} classes "

@@ -50,8 +50,8 @@ class PseudoLabeledSet:
 def pseudo_label(job: LabelingJob, teacher: Classifier, folder: Path) -> PseudoLabeledSet:
     """Label the job's images, and choose those to train on.
 
-    Every process calls this. The labels go to `folder`/labels, and what was chosen is told in
-    `folder`/selection.json. With a filter model, its labels and its choice are made once in the
+    Every process calls this. The labels go to `folder`/labels, and the choice is described
+    in `folder`/selection.json. With a filter model, its labels and its choice are made once in the
     run's folder `filter-labels`, and the teacher labels the chosen images only. What is finished is
     kept. Raises NsbenchError as `predict`, `select` and `load_filter` do.
     """
@@ -59,6 +59,7 @@ def pseudo_label(job: LabelingJob, teacher: Classifier, folder: Path) -> PseudoL
     if filter_model:
         return _chosen_by_filter(job, filter_model, teacher, folder)
     store = predict(job, teacher, folder / "labels")
+    # One process chooses, since the choice takes seconds, and the others read it.
     if distributed.is_main():
         select(store, job.settings, job.classes, job.seed, folder)
     distributed.barrier()
@@ -71,7 +72,7 @@ def _chosen_by_filter(
     """The same where the filter's labels choose the images, and the teacher's are the targets."""
     assert job.run_folder
     filter_folder = job.run_folder / "filter-labels"
-    # only the top class and its confidence decide, of images without noise
+    # Only the top class and its confidence decide, and the filter sees images without noise.
     settings = job.settings.model_copy(update={"top_k": 1})
     candidates = predict(replace(job, settings=settings, noise=None), filter_model, filter_folder)
     if distributed.is_main():
@@ -97,11 +98,13 @@ def _renumber(store: LabelStore, folder: Path) -> None:
         npy_appender(folder / "rows.npy", rows.dtype) as append_row,
     ):
         for start in range(0, len(rows), CHUNK):
-            some = rows[start : start + CHUNK].astype(np.int64)
-            fresh = np.diff(some, prepend=before) > 0
-            append_index(store.indices(some[fresh]))
-            append_row(count - 1 + np.cumsum(fresh))
-            count, before = count + int(fresh.sum()), int(some[-1])
+            chunk = rows[start : start + CHUNK].astype(np.int64)
+            # Positions ascend, so that an image taken several times stands in a row: the first of
+            # each gets the next number. -1 and `before` join the chunks.
+            first = np.diff(chunk, prepend=before) > 0
+            append_index(store.indices(chunk[first]))
+            append_row(count - 1 + np.cumsum(first))
+            count, before = count + int(first.sum()), int(chunk[-1])
 
 
 def _mapped(path: Path) -> NDArray[Any]:

@@ -32,7 +32,8 @@ from nsbench.util.progress import Advance, counted, say, stage
 from nsbench.util.randomness import stable_hash
 
 PART = 32
-"""Images that a thread reads at once: enough that handing them over costs nothing."""
+"""Images that a thread reads at once, so that handing them over hardly counts. The labels do not
+depend on it."""
 
 Indices = NDArray[np.int64]
 
@@ -63,6 +64,7 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
     if distributed.is_main():
         prepare_store(folder, manifest)
     distributed.barrier()
+    # Batches end where shards do, so that a shard depends on nothing that another process does.
     unfinished, size = _unfinished(folder, len(job.indices)), job.batch_size
     spans = [
         slice(start, min(start + size, rows.stop))
@@ -85,14 +87,15 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
 def _home(job: LabelingJob, manifest: dict[str, Any], folder: Path) -> Path:
     """Where the labels lie or will lie: in the base if it has the very same."""
     if job.base and job.run_folder:
-        other = job.base / folder.relative_to(job.run_folder)
-        if is_store_of(other, manifest):
-            return other
+        of_base = job.base / folder.relative_to(job.run_folder)
+        if is_store_of(of_base, manifest):
+            return of_base
     return folder
 
 
 def _unfinished(folder: Path, count: int) -> list[tuple[int, slice]]:
     """Number and images of each shard that is this process's to make."""
+    # Shards are dealt out in turns, so that all processes have as many, to within one.
     own = list(enumerate(shard_rows(count)))[distributed.rank() :: distributed.size()]
     unfinished = [
         (number, rows)
@@ -116,22 +119,24 @@ def _batches(
             return noise(source.image(index), stable_hash(job.seed, "teacher noise", index))
         return center_crop(source.image(index), teacher.preprocessing)
 
-    def read(some: Indices) -> NDArray[np.uint8]:
-        return np.stack([crop(index) for index in some.tolist()])
+    def read(indices: Indices) -> NDArray[np.uint8]:
+        return np.stack([crop(index) for index in indices.tolist()])
 
-    some = (
+    parts = (
         job.indices[start : min(start + PART, span.stop)]
         for span in spans
         for start in range(span.start, span.stop, PART)
     )
-    # training transforms draw from generators that threads would share
-    parts = map(read, some) if noise else prefetch_map(read, some, ahead=2 * _parts(spans[:1]))
+    # Training transforms draw from global generators, which threads would share. Otherwise threads
+    # read two batches ahead: one that waits, and one that is being read.
+    crops = map(read, parts) if noise else prefetch_map(read, parts, ahead=2 * _parts(spans[:1]))
     for span in spans:
-        images = np.concatenate([next(parts) for _ in range(_parts([span]))])
+        images = np.concatenate([next(crops) for _ in range(_parts([span]))])
         yield job.indices[span], torch.from_numpy(images)
 
 
 def _parts(spans: list[slice]) -> int:
+    """How many parts the images of these spans are read in."""
     return sum(len(range(span.start, span.stop, PART)) for span in spans)
 
 
@@ -145,21 +150,23 @@ class _Labeler:
         self._batch_size = AdaptiveBatchSize()
 
     def top_classes(self, batches: Iterator[tuple[Indices, torch.Tensor]]) -> Iterator[Top]:
-        """Those of each batch, once the device has begun with the next one."""
-        before: Top | None = None
+        """The classes of each batch, given out when the device has begun with the next one."""
+        pending: Top | None = None
         for index, images in batches:
-            now = Top(index, *self._top(index, images))
-            if before:
-                yield before
-            before = now
-        if before:
-            yield before
+            # Launched before the last batch is read back, so that the device never waits.
+            launched = Top(index, *self._top(index, images))
+            if pending:
+                yield pending
+            pending = launched
+        if pending:
+            yield pending
 
     def _top(self, index: Indices, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self._device.type == "cuda":
-            images = images.pin_memory()  # or the copy would wait for the last batch
+            images = images.pin_memory()  # a copy from pageable memory waits for the device
         with torch.inference_mode(), autocast(self._device, self._precision), self._noise(index):
             logits = self._batch_size.in_parts(lambda rows: self._logits(images[rows]), len(images))
+            # A softmax in half precision would round confidences to steps that the filter can see.
             probabilities, ids = logits.float().softmax(1).topk(self._most)
         return ids, probabilities
 
@@ -173,6 +180,8 @@ class _Labeler:
             return
         module, cuda = self._teacher.module, self._device.type == "cuda"
         with torch.random.fork_rng([self._device] if cuda else []):
+            # By the first image of the batch: another run, or another number of processes, draws
+            # the same. manual_seed takes 63 bits without a sign.
             torch.manual_seed(stable_hash(self._noise_seed, "teacher noise", index[0]) % 2**63)
             try:
                 _train_but_for_batch_norm(module)
@@ -182,6 +191,8 @@ class _Labeler:
 
 
 def _train_but_for_batch_norm(module: nn.Module) -> None:
+    # Table 6 noises the teacher by dropout and stochastic depth; statistics of a batch would make
+    # a label depend on the images beside it, and would be kept in the teacher.
     module.train()
     for part in module.modules():
         if isinstance(part, _BatchNorm):
@@ -191,18 +202,18 @@ def _train_but_for_batch_norm(module: nn.Module) -> None:
 def _checked(
     batches: Iterator[Top], teacher: Classifier, source: Source, advance: Advance
 ) -> Iterator[Top]:
-    """The batches in host memory. Raises NsbenchError for a probability that is not a number."""
+    """The batches in host memory. Raises NsbenchError for a probability that is not finite."""
     for top in batches:
-        here = Top(top.images, top.ids.cpu(), top.probabilities.cpu())
-        lost = here.probabilities.isnan().any(1).nonzero()
-        if len(lost):
-            name = source.ids[int(top.images[int(lost[0])])]
+        on_host = Top(top.images, top.ids.cpu(), top.probabilities.cpu())
+        invalid = on_host.probabilities.isnan().any(1).nonzero()
+        if len(invalid):
+            name = source.ids[int(top.images[int(invalid[0])])]
             raise NsbenchError(
                 f"the probabilities that {teacher.name} gives the image {name} of {source.name} "
-                "are no numbers: use another teacher, or float32 if the precision is float16"
+                "are not finite: use another teacher, or float32 if the precision is float16"
             )
-        advance(len(here.ids))
-        yield here
+        advance(len(on_host.ids))
+        yield on_host
 
 
 def _joined(tops: list[Top]) -> tuple[Indices, NDArray[np.int64], NDArray[np.float32]]:

@@ -21,13 +21,13 @@ from nsbench.util.progress import stage
 from nsbench.util.randomness import INCREMENT, splitmix64, stable_hash
 
 EDGES = np.arange(101) / 100
-"""Lower edges of the bins that confidences are counted in."""
+"""Lower edges of the bins that confidences are counted in: the hundredths of filter_unlabel.py."""
 
 Counts = NDArray[np.int64]
 
 
 class Rows(NamedTuple):
-    """Some rows of a store: position, index in the source, class and bin of the confident ones."""
+    """The confident rows of a shard: position in the store, index in the source, class and bin."""
 
     positions: Counts
     images: Counts
@@ -74,6 +74,7 @@ def select(
         return finished
     labeled, counts = _count(store, settings.min_confidence)
     _check(counts, settings, classes)
+    # By default the student sees as many images as there were before the filter.
     quota = settings.per_class or max(1, round(len(store) / len(classes)))
     plan = _plan(counts, settings, quota)
     taken = _choose(store, settings, plan, seed, folder)
@@ -134,9 +135,10 @@ def _confident(
     ids: NDArray[np.unsignedinteger], confidence: NDArray[np.float32], least: float
 ) -> tuple[Counts, Counts, Counts]:
     """Rows of the images that are confident enough, their classes, and the bins they fall into."""
-    exact = confidence.astype(np.float64)  # as the official code compares
+    # float64, as the official code compares: 0.3 in float32 is a little more than in float64.
+    exact = confidence.astype(np.float64)
     rows = np.flatnonzero(exact >= least)
-    bins = np.searchsorted(EDGES, exact[rows], side="right") - 1
+    bins = np.searchsorted(EDGES, exact[rows], side="right") - 1  # 1.0 has a bin of its own
     return rows, ids[rows, 0].astype(np.int64), bins
 
 
@@ -161,16 +163,19 @@ def _plan(counts: Counts, settings: PseudoLabels, quota: int) -> Plan:
     from_top = counts[:, ::-1].cumsum(1)[:, ::-1]  # images in a bin and all above it
     lowest = int(np.searchsorted(EDGES, settings.min_confidence, side="right")) - 1
     full = (from_top >= quota) & (bins >= lowest) if settings.balance else counts < 0
-    # the highest bin that fills the quota, or the one of min_confidence
+    # The highest bin that fills the quota, or the one of min_confidence.
     last = np.where(full.any(1), len(EDGES) - 1 - full[:, ::-1].argmax(1), lowest)[:, None]
     thresholds = np.maximum(EDGES[last[:, 0]], settings.min_confidence)
+    # What a class has above its threshold: it is repeated as often as fits into the quota whole,
+    # and the rest is drawn.
     kept = np.take_along_axis(from_top, last, 1)
     taken = bins >= last
     if not settings.balance:
         return Plan(taken.astype(np.int64), taken & False, 0 * kept[:, 0], kept[:, 0], thresholds)
     base, extra, wanted, among = taken * (quota // kept), taken, quota % kept, kept
     if settings.quota == "exact":
-        # of too many images, all above the last bin, and as many of that as are missing then
+        # Of a class with too many images, all above the last bin are taken, and of that bin as many
+        # as are still missing.
         over, above = kept > quota, kept - np.take_along_axis(counts, last, 1)
         base = np.where(over, bins > last, base).astype(np.int64)
         extra = np.where(over, bins == last, taken)
@@ -183,7 +188,7 @@ Draw = Callable[[Counts, NDArray[np.float64]], NDArray[np.bool_]]
 
 def _bernoulli(plan: Plan) -> Draw:
     """Each image by itself, with the same probability in a class."""
-    share = plan.wanted / np.maximum(plan.among, 1)
+    share = plan.wanted / np.maximum(plan.among, 1)  # a class without images draws for none
     return lambda labels, uniform: uniform < share[labels]
 
 
@@ -210,9 +215,10 @@ def _sequential(plan: Plan) -> Draw:
 def uniform_draws(images: Counts, seed: int) -> NDArray[np.float64]:
     """Numbers in [0, 1) that follow from the seed and each image's index in the source.
 
-    SplitMix64 (Steele, Lea and Flood 2014) at the place of the index in its stream.
+    SplitMix64 (Steele, Lea and Flood 2014) at the position of the index in its stream.
     """
     state = images.astype(np.uint64) * INCREMENT + np.uint64(stable_hash(seed, "balance") % 2**64)
+    # 53 of 64 bits, which a float64 holds exactly.
     return (splitmix64(state) >> np.uint64(11)) / 2.0**53
 
 
@@ -231,7 +237,8 @@ def _choose(
     store: LabelStore, settings: PseudoLabels, plan: Plan, seed: int, folder: Path
 ) -> Taken:
     """Write the positions. Raises NsbenchError if the draws left none."""
-    (folder / "selection.json").unlink(missing_ok=True)  # of what was there before
+    # It vouches for selection.npy, which is about to be written anew.
+    (folder / "selection.json").unlink(missing_ok=True)
     draw = _sequential(plan) if settings.quota == "exact" else _bernoulli(plan)
     unique, selected = np.zeros((2, len(plan.base)), np.int64)
     most = 0
@@ -241,6 +248,7 @@ def _choose(
             extra = np.flatnonzero(plan.extra[rows.labels, rows.bins])
             copies[extra] += draw(rows.labels[extra], uniform_draws(rows.images[extra], seed))
             append(np.repeat(rows.positions, copies))
+            # An image counts once as unique, and as often as it is taken as selected.
             unique += np.bincount(rows.labels[copies > 0], minlength=len(unique))
             selected += np.bincount(rows.labels, copies, len(unique)).astype(np.int64)
             most = max(most, int(copies.max(initial=0)))

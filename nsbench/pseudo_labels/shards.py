@@ -15,11 +15,18 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import cached_while_unchanged, written_whole
 
 SHARD_SIZE = 8192
-"""Images of a shard; the last one of a store may have fewer."""
+"""Images of a shard; the last one of a store may have fewer. It is part of a store's manifest, as
+shards of another size cannot be completed."""
 
 MAX_TOP_K = 20
+"""Classes kept of an image by default at most: with them, an image takes about 100 bytes."""
+
 KEPT_MASS, KEPT_IMAGES = 0.999, 0.99
-OPEN_SHARDS = 256  # each is a file descriptor, of which 1,024 is a common limit
+"""The mass that the kept classes of this share of a shard's images must hold."""
+
+OPEN_SHARDS = 256
+"""Shards kept mapped: each is a file descriptor, of which 1,024 is a common limit."""
+
 COLUMNS = ("image", "confidence", "ids", "probabilities", "rest")
 
 
@@ -54,8 +61,10 @@ def make_shard(
     return Shard(
         images,
         probabilities[:, 0].copy(),
+        # 16 bits hold the classes of ImageNet-21k too; more classes take 32.
         ids[:, :k].astype(np.uint16 if num_classes <= 2**16 else np.uint32),
         kept.astype(np.float16),
+        # clip: a softmax in float32 may sum to a trace more than 1.
         (1 - kept.sum(1, dtype=np.float64)).clip(0, 1).astype(np.float16),
     )
 
@@ -81,7 +90,7 @@ def write_shard(path: Path, shard: Shard) -> None:
 
 
 def is_whole(path: Path, count: int) -> bool:
-    """Whether the file of a shard holds so many images."""
+    """Whether the file of a shard can be read and holds this many images."""
     try:
         return len(_mapped(path).images) == count
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError):
@@ -103,7 +112,7 @@ def read_shard(path: Path, count: int) -> Shard:
 
 
 def held_shard(path: Path, count: int) -> Shard:
-    """As `read_shard`, but kept mapped for later calls, like the 255 others last asked for."""
+    """As `read_shard`, but kept mapped for later calls, as the last 256 shards are."""
     try:
         return _held(path, count)
     except OSError as error:
@@ -114,7 +123,7 @@ _held = cached_while_unchanged(OPEN_SHARDS)(read_shard)
 
 
 def _mapped(path: Path) -> Shard:
-    # no threads: forked processes would wait for those of their parent
+    # No threads: forked processes would wait for those of their parent.
     options = pa.ipc.IpcReadOptions(use_threads=False)
     batch = pa.ipc.open_file(pa.memory_map(str(path)), options=options).get_batch(0)
     ids, probabilities = (batch.column(name) for name in COLUMNS[2:4])

@@ -16,7 +16,8 @@ from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import is_temporary, read_json, write_json
 
-MATTERS = {  # and what to call a difference
+# Names and the like do not count: a teacher that was moved has labeled the same.
+DECIDING_KEYS = {
     "teacher_weights": "another teacher",
     "preprocessing": "a teacher that sees its images otherwise",
     "source_version": "another source",
@@ -29,11 +30,12 @@ MATTERS = {  # and what to call a difference
     "precision": "a teacher in another precision",
     "noise_seed": "a teacher with other noise",
 }
+"""Keys of a manifest that decide the labels, and what to call stores that differ in one."""
 
 
 def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
     """Everything that a store's labels depend on, and names for people."""
-    indices = np.ascontiguousarray(job.indices, "<i8")
+    indices = np.ascontiguousarray(job.indices, "<i8")  # the same bytes on every machine
     return {
         "teacher": teacher.name,
         "teacher_weights": teacher.weights_hash,
@@ -54,7 +56,7 @@ def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
 def prepare_store(folder: Path, manifest: dict[str, Any]) -> None:
     """Make a folder the store that a manifest describes, and remove what killed processes left.
 
-    Raises NsbenchError if it holds labels that differ in anything that matters.
+    Raises NsbenchError if it holds labels that differ in a key that decides labels.
     """
     path = folder / "manifest.json"
     if path.exists():
@@ -65,22 +67,24 @@ def prepare_store(folder: Path, manifest: dict[str, Any]) -> None:
         )
     else:
         write_json(path, manifest)
-    for left in folder.iterdir():
-        if is_temporary(left.name):
-            left.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if is_temporary(path.name):
+            path.unlink(missing_ok=True)
 
 
 def is_store_of(folder: Path, manifest: dict[str, Any]) -> bool:
     """Whether a folder is the store of a manifest, finished or not."""
     path = folder / "manifest.json"
     stored = read_json(path) if path.is_file() else None
-    return isinstance(stored, dict) and all(stored.get(key) == manifest[key] for key in MATTERS)
+    return isinstance(stored, dict) and all(
+        stored.get(key) == manifest[key] for key in DECIDING_KEYS
+    )
 
 
 def check_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Raises NsbenchError naming the first thing that matters in which a store differs."""
+    """Raise NsbenchError naming the first deciding key in which a store differs."""
     stored = read_json(folder / "manifest.json")
-    for key, what in MATTERS.items():
+    for key, what in DECIDING_KEYS.items():
         if not isinstance(stored, dict) or key not in stored:
             raise NsbenchError(f"{folder}/manifest.json lacks {key}: delete the folder")
         if stored[key] != manifest[key]:
@@ -112,17 +116,19 @@ class LabelStore:
 
     Shards are mapped into memory when they are asked for, the 256 last ones at a time, so that
     neither memory nor open files grow with the number of images.
-    manifest: as `store_manifest` made it. Raises NsbenchError for a folder that is no whole store.
+    manifest: as `store_manifest` made it. Raises NsbenchError for a store that is not whole.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest: dict[str, Any] = read_json(folder / "manifest.json")
         self._count = int(self.manifest["images"])
-        lost = [path for number, _ in self._numbered() if not (path := self.path(number)).is_file()]
-        if lost:
+        missing = [
+            path for number, _ in self._numbered() if not (path := self.path(number)).is_file()
+        ]
+        if missing:
             raise NsbenchError(
-                f"{folder} lacks {lost[0].name}: repeat the command that labels its images"
+                f"{folder} lacks {missing[0].name}: repeat the command that labels its images"
             )
 
     def __len__(self) -> int:
@@ -179,8 +185,9 @@ class LabelStore:
     def _parts(
         self, positions: NDArray[np.integer]
     ) -> Iterator[tuple[NDArray[np.int64], Shard, NDArray[np.int64]]]:
-        """For each shard: places in `positions`, the shard, and their rows in it."""
+        """For each shard: indices into `positions`, the shard, and their rows in it."""
         numbers, rows = np.divmod(np.asarray(positions, np.int64), SHARD_SIZE)
+        # Each shard is read once, whatever the order of the positions.
         order = np.argsort(numbers, kind="stable")
         chosen, starts = np.unique(numbers[order], return_index=True)
         for number, where in zip(chosen.tolist(), np.split(order, starts[1:]), strict=False):

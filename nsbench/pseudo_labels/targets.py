@@ -26,9 +26,10 @@ def dense(targets: SparseTargets, num_classes: int, temperature: float = 1.0) ->
     """
     ids, probabilities, rest = targets
     listed = probabilities > 0
+    # min=1: where all classes are listed there is nothing to spread.
     others = (num_classes - listed.sum(1)).clamp(min=1)
     spread = (rest / others)[:, None].repeat(1, num_classes + 1)
-    # the padding goes into a column of its own, which is cut off
+    # The padding goes into a column of its own, which is cut off.
     filled = spread.scatter_(1, ids.where(listed, num_classes), probabilities)[:, :num_classes]
     if temperature != 1:
         filled = filled.pow(1 / temperature)

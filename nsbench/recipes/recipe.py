@@ -26,6 +26,7 @@ def _one_or_more(value: Any) -> Any:
     return _SOURCES.validate_python(value)
 
 
+# A union tried by pydantic would name both members in an error: the type is chosen by hand.
 _SOURCES = TypeAdapter(list[SourceSpec])
 Sources = Annotated[SourceSpec | list[SourceSpec], BeforeValidator(_one_or_more)]
 
@@ -187,6 +188,8 @@ class Generation(Config):
 
     def preprocessing(self, data: Data) -> Preprocessing:
         """The evaluation preprocessing of this generation's model."""
+        # The usual 224 of 256 px: random-resized crops show objects larger than a centre crop of
+        # the whole image does (Touvron et al. 2019). Padded crops do not.
         default = 0.875 if self.crop == "random-resized" else 1.0
         return Preprocessing(
             image_size=self.image_size,
@@ -273,6 +276,7 @@ def _load(
     recipe, variants = _resolved(deepcopy(table), str(path)), {}
     for variant in listed:
         where = f"{path}, variant '{variant.name}'"
+        # Each from the untouched table, as defaults must reach the settings of a variant, too.
         variants[variant.name] = variant, _resolved(varied(table, variant, where), where)
     return recipe, variants
 

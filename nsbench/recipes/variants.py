@@ -11,6 +11,7 @@ from nsbench.util.config import Config, apply_settings, nearest, parse
 from nsbench.util.errors import NsbenchError
 
 ALL = "all"
+"""The name that stands for every variant."""
 
 
 class Variant(Config):
@@ -38,15 +39,15 @@ def take_variants(table: dict[str, Any], where: str) -> list[Variant]:
     """
     listed = {"variants": table.pop("variants")} if "variants" in table else {}
     variants = parse(_Variants, listed, where).variants
-    # the names are folders, and not every file system tells cases apart
-    twice = [n for n, count in Counter(v.name.lower() for v in variants).items() if count > 1]
-    if twice:
-        raise NsbenchError(f"{where}: two variants are named '{twice[0]}': rename one of them")
+    # The names are folders, and some file systems hold `A` and `a` for one.
+    repeated = [n for n, count in Counter(v.name.lower() for v in variants).items() if count > 1]
+    if repeated:
+        raise NsbenchError(f"{where}: two variants are named '{repeated[0]}': rename one of them")
     return variants
 
 
 def varied(table: dict[str, Any], variant: Variant, where: str) -> dict[str, Any]:
-    """The raw table of a variant of a recipe. Raises NsbenchError for a setting of no place."""
+    """The raw table of a variant of a recipe. Raises NsbenchError for a wrong setting."""
     changed = deepcopy(table)
     try:
         apply_settings(changed, variant.set)

@@ -159,8 +159,11 @@ class _Files:
         path = self._root / MANIFEST
         return dict(read_json(path)) if path.is_file() else None
 
-    def _identity(self, cells: Iterable[str]) -> str:
-        """Of the manifest, or of a sample of every cell's files."""
+    def identity(self, cells: Iterable[str]) -> str:
+        """A hash that changes with the files: of the manifest, or of a sample of each cell.
+
+        cells: such as `fog/3`, or the folder of a sequence.
+        """
         if self.manifest:
             growing = ("source", "source_version", "cells")  # what later commands may change
             content = self.manifest
@@ -230,10 +233,6 @@ class CorruptedFiles(_Files):
             )
         self._check_classes(tree / str(severity))
 
-    def identity(self, cells: list[tuple[str, int]]) -> str:
-        """A hash that changes with the files: of the manifest, or of a sample of each cell."""
-        return self._identity(f"{name}/{severity}" for name, severity in cells)
-
     def read(self, corruption: str, severity: int, index: int) -> NDArray[np.uint8]:
         """Image `index` of the source, corrupted: uint8 (3, S, S), as stored.
 
@@ -290,10 +289,6 @@ class ClipFiles(_Files):
             else:
                 self._rows(tree)
                 self._check_labels(tree, 1)
-
-    def identity(self, perturbations: list[str]) -> str:
-        """A hash that changes with the files: of the manifest, or of a sample of each sequence."""
-        return self._identity(perturbations)
 
     def read(self, perturbation: str, index: int) -> NDArray[np.uint8]:
         """The frames of image `index` of the source: uint8 (F, 3, S, S), as stored.

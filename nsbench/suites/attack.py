@@ -34,7 +34,7 @@ class AttackSuite(Suite):
     @classmethod
     def _positive(cls, epsilons: list[float]) -> list[float]:
         if min(epsilons) < 0 or sorted(set(epsilons)) != epsilons:
-            raise ValueError("epsilons are different, rise, and are not negative")
+            raise ValueError("epsilons must be in ascending order, different and not negative")
         return epsilons
 
     @model_validator(mode="after")
@@ -63,6 +63,7 @@ class AttackSuite(Suite):
             for epsilon in self.epsilons
         }
         metrics = {f"{self.attack}_{self.headline:g}": curve[self.headline]}
+        # The headline keeps its position as the first key.
         metrics |= {f"{self.attack}_{epsilon:g}": metric for epsilon, metric in curve.items()}
         rows = {f"{e:g}": [metric.value, *metric.interval] for e, metric in curve.items()}
         return Scored(metrics, {"accuracy": rows}, {})

@@ -64,7 +64,7 @@ class Suite(Config, ABC):
     """
 
     ORDER: ClassVar[int] = 100
-    """Reports show the kinds of the lowest order first."""
+    """Reports show the kinds of the lowest order first; those from outside come last."""
 
     NOT_PROTOCOL: ClassVar[tuple[str, ...]] = ("description", "reference")
     """Keys that change no number of the suite's own metrics, or are hashed elsewhere."""
@@ -99,6 +99,7 @@ class Suite(Config, ABC):
 
     def protocol(self) -> str:
         """Hash of all that defines the numbers, but for the model and the images themselves."""
+        # A hash with a key that earlier versions did not have would disown their predictions.
         unused = {key for key in self.ADDED_LATER if getattr(self, key) is None}
         return fingerprint(self.model_dump(exclude={*self.NOT_PROTOCOL, *unused}))
 
@@ -131,7 +132,7 @@ class Suite(Config, ABC):
 
     @property
     def has_unknown_classes(self) -> bool:
-        """Whether the images are of no class that a model can answer."""
+        """Whether the images are of classes that no model was trained on."""
         return False
 
     @property
@@ -141,7 +142,7 @@ class Suite(Config, ABC):
 
     @property
     def compares_errors(self) -> bool:
-        """Whether a comparison of two models tells if they err on the same images (kappa)."""
+        """Whether a comparison of two models gives their error consistency (kappa)."""
         return False
 
     @property
@@ -207,7 +208,7 @@ class Suite(Config, ABC):
         return {}
 
     def reference_entry(self, folder: Path) -> dict[str, Any]:
-        """Constants from a model's predictions, which are a folder of `without_reference`."""
+        """Constants from a model's predictions on the suite of `without_reference`."""
         return {}
 
     def without_reference(self) -> Self:
@@ -306,7 +307,7 @@ def error_parts(ids: tuple[str, ...], name: str, rows: Mapping[str, Floats]) -> 
 
 
 def check_known(names: list[str], valid: tuple[str, ...], what: str) -> None:
-    """Raise ValueError for a name that is unknown, or that stands there twice."""
+    """Raise ValueError for a name that is unknown or repeated."""
     for name in names:
         if name not in valid:
             raise ValueError(f"there is no {what} '{name}'{nearest(name, valid)}")

@@ -61,7 +61,7 @@ class CorruptionSuite(SizedSuite):
     @classmethod
     def _in_range(cls, severities: list[int]) -> list[int]:
         if not set(severities) <= set(SEVERITIES) or len(set(severities)) < len(severities):
-            raise ValueError("severities are different whole numbers from 1 to 5")
+            raise ValueError("severities must be different whole numbers from 1 to 5")
         return severities
 
     def cells(self) -> list[str]:
@@ -73,7 +73,8 @@ class CorruptionSuite(SizedSuite):
         return [parse_cell(cell) for cell in self.cells() if cell != "clean"]
 
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
-        """MCE and relative mCE if there is a reference, the mean error, and the clean top-1."""
+        """The mCE and relative mCE if there is a reference, the mean error, and the clean top-1."""
+        # As booleans, read cell by cell: of 75 cells, an image takes 75 bytes.
         errors = {name: self._errors(folder, name) for name in self.corruptions}
         clean_rows = read_cell(folder, "clean")
         clean_errors = (~correct(clean_rows)).astype(float)
@@ -151,6 +152,7 @@ class CorruptionSuite(SizedSuite):
         scored = self.score(folder, None)
         errors = scored.tables["error"]
         return {
+            # Six places tell errors of any set up to a million images apart.
             "clean": round(1 - scored.metrics["clean_top1"].value / 100, 6),
             "errors": {name: [round(e / 100, 6) for e in row] for name, row in errors.items()},
         }
@@ -172,7 +174,9 @@ def mce_name(corruptions: Sequence[str]) -> str:
 def _check_folder_names(names: list[str]) -> None:
     wrong = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)]
     if wrong or len(set(names)) < len(names):
-        raise ValueError(f"corruptions are different names of folders, unlike '{wrong or names}'")
+        raise ValueError(
+            f"corruptions must be different names of folders, unlike '{wrong or names}'"
+        )
 
 
 def _normalised(
@@ -181,17 +185,20 @@ def _normalised(
     ids: tuple[str, ...],
     reference: Mapping[str, Any],
 ) -> dict[str, Metric]:
-    """MCE, and relative mCE where the reference suffers; their bounds are to be always wrong."""
+    """The mCE, and the relative mCE over corruptions that raise the reference's error.
+
+    Their bounds are the values of a model that is always wrong.
+    """
     base, clean_base = reference["errors"], reference["clean"]
     always = {name: np.ones(len(row)) for name, row in errors.items()}
     bounds = (0.0, float(mce(always, base)))
     metrics = {"mce": Metric(mce_name(list(errors)), ids, mce(errors, base), False, bounds=bounds)}
     rising = [name for name in errors if np.mean(base[name]) - clean_base >= MIN_RISE]
     if rising:
-        some = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
+        part = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
         values = relative_mce({name: errors[name] for name in rising}, clean, base, clean_base)
         most = float(relative_mce({name: always[name] for name in rising}, 0, base, clean_base))
         metrics["relative_mce"] = Metric(
-            f"relative mCE{some}", ids, values, False, bounds=(-most, most)
+            f"relative mCE{part}", ids, values, False, bounds=(-most, most)
         )
     return metrics

@@ -1,4 +1,4 @@
-"""Telling images of unknown classes, as ImageNet-O: AUPR, AUROC and FPR95."""
+"""Detection of images of unknown classes, as ImageNet-O: AUPR, AUROC and FPR95."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from nsbench.suites.base import Scored, Suite, accuracy_metric
 
 
 class DetectionSuite(Suite):
-    """Telling images of unknown classes by low confidence: AUPR, AUROC and FPR95, as ImageNet-O.
+    """Detection of unknown classes by low confidence, as ImageNet-O: AUPR, AUROC and FPR95.
 
     source: the images of unknown classes, in folders named by the classes that they are taken for.
     clean: a source whose images of these classes, by name, are the known ones. Confidence is the
@@ -39,12 +39,15 @@ class DetectionSuite(Suite):
         An image's score is minus its confidence; one that could not be read has the worst score.
         """
         unknown, known = read_cell(folder, "images"), read_cell(folder, "clean")
-        lost = unknown.top[:, 0] < 0
-        confidence = np.concatenate([np.where(lost, 1, unknown.confidence), known.confidence])
+        unreadable = unknown.top[:, 0] < 0
+        confidence = np.concatenate([np.where(unreadable, 1, unknown.confidence), known.confidence])
+        # Minus: the less confident a model is, the likelier the class is unknown (Hendrycks and
+        # Gimpel 2017).
         scores: Floats = -confidence.astype(np.float64)
-        detection = Detection(scores, np.arange(len(scores)) < len(lost))
+        detection = Detection(scores, np.arange(len(scores)) < len(unreadable))
         ids = (*unknown.ids, *known.ids)
         metrics: dict[str, Metric] = {
+            # A share of false positives is the only one of the three that is better when lower.
             name.lower(): DetectionMetric(name, ids, scores, name != "FPR95", detection=detection)
             for name in DETECTION
         }

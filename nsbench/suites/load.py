@@ -34,7 +34,7 @@ def add_kind(kind: str, suite_class: type[Suite]) -> None:
 
 @cache
 def _own_kinds() -> dict[str, type[Suite]]:
-    # found by looking, so that a new file is all that a new kind needs here
+    # Found by looking, so that a new file is all that a new kind needs here.
     modules = [import_module(f"{suites.__name__}.{m.name}") for m in iter_modules(suites.__path__)]
     classes = [value for module in modules for value in vars(module).values()]
     return {
@@ -49,7 +49,7 @@ def folder() -> Path:
     """Where the shipped suites and references lie: `nsbench.suites.shipped`, or the checkout's."""
     if find_spec(f"{suites.__name__}.shipped"):
         return Path(str(resources.files(f"{suites.__name__}.shipped")))
-    # a bare checkout on sys.path has them at its top, where pyproject.toml takes them from
+    # A bare checkout on sys.path has them at its top, from where pyproject.toml installs them.
     return Path(__file__).parents[2] / "suites"
 
 
@@ -61,7 +61,7 @@ def shipped() -> dict[str, Path]:
 def load_suite(name: str) -> Suite:
     """A suite from a TOML file, or by the name of a shipped one.
 
-    A reference named in it is sought beside the file, then among the shipped ones. Raises
+    A reference named in it is looked up beside the file, then among the shipped ones. Raises
     NsbenchError naming the file and the first key that is unknown or wrong.
     """
     path = Path(name)
@@ -73,6 +73,7 @@ def load_suite(name: str) -> Suite:
     suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))
     if suite.reference:
         candidates = [path.parent / suite.reference, folder() / suite.reference]
+        # The first candidate where neither exists: the error then names the file beside the suite.
         reference = next(filter(Path.exists, candidates), candidates[0])
         return suite.model_copy(update={"reference": str(reference)})
     if suite.reference_needed_by:
@@ -85,5 +86,7 @@ def parse_suite(table: Mapping[str, Any], where: str) -> Suite:
     kind = table.get("kind")
     if not isinstance(kind, str) or kind not in kinds():
         near = nearest(str(kind), kinds())
-        raise NsbenchError(f"{where}: the key 'kind' is {kind!r}, which is no kind of suite{near}")
+        raise NsbenchError(
+            f"{where}: the key 'kind' is {kind!r}, which is not a kind of suite{near}"
+        )
     return parse(kinds()[kind], table, where)

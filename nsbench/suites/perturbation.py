@@ -51,15 +51,16 @@ class PerturbationSuite(SizedSuite):
         return frame_count(cell, self.image_size)
 
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
-        """MFR and mT5D if there is a reference, and the mean flip probability."""
+        """The mFR and mT5D if there is a reference, and the mean flip probability."""
         flips, distances = {}, {}
         for name in self.cells():
             frames = self.frame_count(name)
+            # Ids of each clip's first frame only, as those of the others are equal.
             rows = read_cell(folder, name, id_step=frames)
             top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
-            lost = (top[..., 0] < 0).all(1)  # a clip that could not be read counts as the worst
-            flips[name] = np.where(lost, 1.0, flip_probability(top[..., 0], noise))
-            distances[name] = np.where(lost, WORST_DISTANCE, top5_distance(top, noise))
+            unreadable = (top[..., 0] < 0).all(1)  # such a clip counts as the worst there can be
+            flips[name] = np.where(unreadable, 1.0, flip_probability(top[..., 0], noise))
+            distances[name] = np.where(unreadable, WORST_DISTANCE, top5_distance(top, noise))
             ids = tuple(rows.ids)
         metrics = {}
         if reference:

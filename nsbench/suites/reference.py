@@ -9,6 +9,7 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_json
 
 PUBLISHED = "published"
+"""The protocol of constants from the literature, which belong to no suite of ours."""
 
 
 class Reference(Config):
@@ -20,17 +21,17 @@ class Reference(Config):
 
 
 def load_reference(suite: Suite) -> dict[str, Any] | None:
-    """What the suite's reference says of it: errors, flip rates or misclassified ids.
+    """The suite's entry in its reference: errors, flip rates or misclassified ids.
 
-    Of published constants only those that the suite needs. Which of the images are evaluated does
-    not matter to them. Raises NsbenchError if the file does not cover the suite, was made for
+    Of published constants only those that the suite needs; they serve any subset of the images.
+    Raises NsbenchError if the file does not cover the suite, was made for
     another definition, or lacks a constant.
     """
     if not suite.reference:
         return None
     content = read_json(Path(suite.reference))
     if not isinstance(content, dict):
-        raise NsbenchError(f"{suite.reference} is no reference: run nsbench reference")
+        raise NsbenchError(f"{suite.reference} is not a reference: run nsbench reference")
     reference = parse(Reference, content, suite.reference)
     entry = reference.suites.get(suite.name) or _published(reference, suite)
     if entry is None:
@@ -56,6 +57,7 @@ def _published(reference: Reference, suite: Suite) -> ReferenceEntry | None:
 
 def _check_constants(entry: ReferenceEntry, suite: Suite) -> None:
     """Refuse a reference that lacks a constant of the suite, or whose constant is zero."""
+    # `not value > 0` and not `value <= 0`, so that nan is refused too.
     unusable = [name for name, value in suite.constants(entry).items() if not value > 0]
     if unusable:
         raise NsbenchError(

@@ -30,6 +30,7 @@ def score(folder: Path) -> SuiteScores:
             reference=normaliser,
             parts=scored.parts,
         )
+    # What damaged or foreign files raise once they are parsed; one sentence names the folder.
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NsbenchError(
             f"the predictions in {folder} are broken ({error!r}): delete the folder and evaluate "

@@ -23,7 +23,8 @@ from nsbench.util.progress import stage
 from nsbench.util.randomness import feistel_permutation, stable_hash
 
 RESIDENT_SHARE = 0.5
-"""Of the device's free memory that images may fill."""
+"""The share of the device's free memory that images may fill; the other half is for the model's
+activations. The batches are the same either way."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,12 @@ class ShuffledSampler:
         """The rows at some positions of the walk."""
         epochs, offsets = np.divmod(positions, len(self.examples))
         rows = np.empty_like(offsets)
+        # A step may reach over the end of an epoch, and takes rows of two orders then.
         for epoch in np.unique(epochs).tolist():
-            here = epochs == epoch
-            rows[here] = feistel_permutation(
-                offsets[here], len(self.examples), seed, self.name, epoch
+            in_epoch = epochs == epoch
+            # Computed for the offsets alone: no order of all rows is held in memory.
+            rows[in_epoch] = feistel_permutation(
+                offsets[in_epoch], len(self.examples), seed, self.name, epoch
             )
         return rows
 
@@ -142,6 +145,7 @@ def training_batches(
     The batches are the same wherever the images come from. Raises the NsbenchError of a bad image.
     """
     items = range(steps.start * plan.parts, steps.stop * plan.parts)
+    # Fixed: reading gives the same pixels every time, so that once is enough.
     if augmentation.fixed and _fits(plan, augmentation, device):
         return _resident_batches(plan, augmentation, items, device)
     return _read_batches(plan, augmentation, items, workers, device)
@@ -161,6 +165,7 @@ class _Resident:
     ) -> None:
         self._examples = sampler.examples
         rows = np.arange(len(sampler.examples))
+        # An image that is taken several times is held once.
         self._indices = np.unique(sampler.examples.images(rows))
         side = augmentation.image_size
         held = torch.empty(len(self._indices), 3, side, side, dtype=torch.uint8)
@@ -185,7 +190,7 @@ def _resident_batches(
     held = [_Resident(sampler, augmentation, device) for sampler in plan.samplers]
     for item in items:
         rows = plan.rows(item)
-        images = [resident.images(some) for resident, some in zip(held, rows, strict=True)]
+        images = [resident.images(part) for resident, part in zip(held, rows, strict=True)]
         yield plan.batch(item, rows, torch.cat(images))
 
 
@@ -204,8 +209,8 @@ class _Reads(Dataset[TrainingBatch | NsbenchError]):
         try:
             images = [
                 image
-                for sampler, some in zip(plan.samplers, rows, strict=True)
-                for image in self._images(sampler, some, item)
+                for sampler, part in zip(plan.samplers, rows, strict=True)
+                for image in self._images(sampler, part, item)
             ]
         except NsbenchError as error:  # raised in the main process, where the sentence survives
             return error
@@ -226,11 +231,11 @@ def _read_batches(
 ) -> Iterator[TrainingBatch]:
     loader = DataLoader(
         _Reads(plan, augmentation, items),
-        batch_size=None,
+        batch_size=None,  # items are whole batches already
         collate_fn=_as_it_is,
         num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        pin_memory=device.type == "cuda",
+        prefetch_factor=4 if workers else None,  # evens out images of different sizes
+        pin_memory=device.type == "cuda",  # so that the copy need not wait for the device
         worker_init_fn=_ignore_ctrl_c,
     )
     for batch in loader:
@@ -240,9 +245,10 @@ def _read_batches(
 
 
 def _ignore_ctrl_c(_: int) -> None:
-    # the main process finishes its step, for which it needs them
+    # The main process finishes its step, for which it needs the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:
+    """Instead of the default, which would turn labels and keys into tensors of its own."""
     return batch

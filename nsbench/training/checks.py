@@ -1,4 +1,4 @@
-"""What can be found wrong with a recipe before anything is spent."""
+"""What can be found wrong with a recipe before any time is spent on it."""
 
 from pathlib import Path
 
@@ -25,11 +25,11 @@ from nsbench.util.progress import say
 def check(
     recipe: Recipe, num_classes: int, labeled_images: int, device: torch.device, processes: int
 ) -> None:
-    """Raises NsbenchError for what would stop a generation later.
+    """Raise NsbenchError for what would stop a generation later.
 
-    Unknown architectures, sizes and arguments that they do not take, wrong augmentation strings,
-    optimisers and schedules, students that are smaller than their teachers, steps that `processes`
-    processes cannot share, missing packages.
+    That is unknown architectures, sizes and arguments that they do not take, wrong augmentation
+    strings, optimisers and schedules, students smaller than their teachers, steps that `processes`
+    processes cannot share, and missing packages.
     """
     check_writers(recipe)
     sizes = []
@@ -39,6 +39,7 @@ def check(
         sizes.append(_try_out(generation, num_classes, _at_once(generation, unlabeled, processes)))
         Augmentation(generation, generation.preprocessing(recipe.data))
         _check_device(generation, device)
+        # Made and thrown away: what timm refuses it refuses here. 10 steps are any number.
         schedule_for(optimizer_for(nn.Linear(1, 1), generation), generation, 10, labeled_images)
         _warn_of_warmup(generation, index, labeled_images)
         if generation.fine_tune:
@@ -51,7 +52,7 @@ def check(
 
 
 def check_steps(recipe: Recipe, num_classes: int, device: torch.device) -> None:
-    """Raises NsbenchError where the device has far too little memory for a generation's steps."""
+    """Raise NsbenchError where the device has far too little memory for a generation's steps."""
     for index, generation in enumerate(recipe.generations):
         unlabeled = generation.unlabeled_batch if index else 0
         check_memory(generation, num_classes, generation.batch_size + unlabeled, device)
@@ -70,6 +71,7 @@ def _check_shares(generation: Generation, index: int, unlabeled: int, processes:
     shares = generation.accumulate * processes
     sharing = "1 process" if processes == 1 else f"{processes} processes"
     for kind, count in (("labeled", generation.batch_size), ("pseudo-labeled", unlabeled)):
+        # Uneven shares would weigh the images of one process more than those of another.
         if count % shares:
             raise NsbenchError(
                 f"a step of generation {index} has {count} {kind} images, which {sharing} with "
@@ -79,7 +81,7 @@ def _check_shares(generation: Generation, index: int, unlabeled: int, processes:
 
 
 def check_unlabeled(recipe: Recipe, data: TrainingData) -> None:
-    """Raises NsbenchError where there is nothing to label, or no filter model to choose by."""
+    """Raise NsbenchError where there is nothing to label, or no filter model to choose by."""
     settings = recipe.pseudo_labels
     if settings.distill or len(recipe.generations) == 1:
         return
@@ -133,6 +135,7 @@ def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_bloc
     with torch.device("meta"):  # shapes without numbers: quick for any size
         module = build(generation.arch, num_classes, generation.model_args, **noise).eval()
         try:
+            # Two images, as one could hide a batch dimension that is lost.
             shape = tuple(module(torch.empty(2, 3, side, side)).shape)
         except (RuntimeError, AssertionError, ValueError, TypeError) as error:
             raise NsbenchError(
@@ -140,7 +143,7 @@ def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_bloc
                 "image_size, or the size in model_args"
             ) from error
     if shape != (2, num_classes):
-        raise NsbenchError(f"'{generation.arch}' is no classifier: its answer has shape {shape}")
+        raise NsbenchError(f"'{generation.arch}' is not a classifier: its output has shape {shape}")
     if generation.checkpoint_activations and not hasattr(module, "set_grad_checkpointing"):
         raise NsbenchError(
             f"timm cannot compute the activations of '{generation.arch}' twice: set "
@@ -153,7 +156,7 @@ def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_bloc
 
 
 def _try_one(module: nn.Module, generation: Generation) -> None:
-    """Raises NsbenchError where one image alone becomes one value that batch norm cannot scale."""
+    """Raise NsbenchError where one image alone becomes one value that batch norm cannot scale."""
     side = generation.image_size
     try:
         module(torch.empty(1, 3, side, side, device="meta"))
@@ -172,6 +175,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> None:
     """
     text = recipe.to_toml()
     path = folder / "recipe.toml"
+    # Until a generation is finished nothing depends on the recipe, which may still be corrected.
     if is_run(folder) and generation_folders(folder):
         if _identity(parse(Recipe, read_toml(path), str(path))) != _identity(recipe):
             raise NsbenchError(
@@ -180,7 +184,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> None:
             )
         return
     if not is_run(folder) and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise NsbenchError(f"{folder} exists and is no run folder: choose another with --out")
+        raise NsbenchError(f"{folder} exists and is not a run folder: choose another with --out")
     write_text(path, text)
 
 

@@ -1,4 +1,4 @@
-"""What a model costs: operations and memory, found out without numbers."""
+"""What a model costs: operations and memory, found on the meta device, which computes nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,13 @@ from nsbench.util import distributed
 from nsbench.util.device import total_memory
 from nsbench.util.errors import NsbenchError
 
-SURELY = 1.2
-"""An estimate of so many times the device's memory is beyond doubt."""
+REFUSED_FROM = 1.2
+"""Estimates this many times the device's memory are refused. Below it they may be wrong, as kernels
+share memory in ways that cannot be foreseen, and the step itself is tried."""
 
 
 def meta_model(generation: Generation, classes: int) -> Any:
-    """The model without numbers, which costs nothing for any size."""
+    """The model on the meta device, which has shapes but no values: free for any size."""
     with torch.device("meta"):
         model: Any = build(generation.arch, classes, generation.model_args)
     if generation.checkpoint_activations:
@@ -58,6 +59,7 @@ def _state_copies(generation: Generation) -> int:
     optimizer = optimizer_for(weight, generation)
     weight(torch.ones(1, 8)).sum().backward()
     optimizer.step()
+    # Only what has a value for each of the 64 weights; counters are a number each.
     kept = optimizer.state_dict()["state"].get(0, {}).values()
     return sum(isinstance(value, torch.Tensor) and value.numel() == 64 for value in kept)
 
@@ -69,6 +71,7 @@ def _activations(module: nn.Module, generation: Generation) -> int:
         side = generation.image_size
         module.train()(torch.empty(2, 3, side, side)).sum()
     sizes = [size for storage, size in kept.items() if storage not in weights]
+    # Of two images, since batch norm refuses one in training; autocast in 16 bits keeps half.
     half = generation.precision != "float32"
     return sum(sizes) // (4 if half else 2)
 
@@ -77,7 +80,7 @@ def _activations(module: nn.Module, generation: Generation) -> int:
 def _kept() -> Iterator[dict[int, int]]:
     """Sizes in bytes of what autograd keeps, by storage."""
     sizes: dict[int, int] = {}
-    held: list[torch.Tensor] = []  # or storages would be given to others
+    held: list[torch.Tensor] = []  # a storage that is freed could come again as another one
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         held.append(tensor)
@@ -90,17 +93,18 @@ def _kept() -> Iterator[dict[int, int]]:
 
 
 def check_memory(generation: Generation, classes: int, a_step: int, device: torch.device) -> None:
-    """Raises NsbenchError where a step's images cannot fit, before the machine is brought down.
+    """Raise NsbenchError where a step's images cannot fit into the device's memory.
 
-    a_step: images of all processes together. What is only a little too much shows in the step.
+    Without it the operating system would kill whatever it chooses. a_step: images of all processes
+    together. What is only a little too much fails in the step.
     """
     shares = distributed.size() * generation.accumulate
     at_once = -(-a_step // shares)
-    needed, there = memory_of(generation, classes, at_once), total_memory(device)
-    if needed > SURELY * there:
+    needed, available = memory_of(generation, classes, at_once), total_memory(device)
+    if needed > REFUSED_FROM * available:
         raise NsbenchError(
             f"{at_once:,} images of {generation.image_size} px at once take {generation.arch} "
-            f"about {needed / 1e9:,.0f} GB, and the device has {there / 1e9:,.0f}: raise "
+            f"about {needed / 1e9:,.0f} GB, and the device has {available / 1e9:,.0f}: raise "
             f"accumulate (now {generation.accumulate}), lower batch_size, or set "
             "checkpoint_activations = true"
         )

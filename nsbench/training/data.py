@@ -20,8 +20,10 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.randomness import stable_hash
 
 BATCH = 256
+"""Images of a forward pass on the validation images; the accuracy does not depend on it."""
+
 FEW_BYTES = 2**30
-"""Validation images that take less are read once."""
+"""Validation images that take less than this, 1 GiB, are decoded once and kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDAr
     for label in np.unique(source.labels[kept]):
         members = sorted(
             kept[source.labels[kept] == label].tolist(),
+            # By hash of the id, so that the same images are held out whatever the order of the
+            # source is.
             key=lambda index: stable_hash("validation", source.ids[index]),
         )
         if len(members) <= per_class:
@@ -106,9 +110,9 @@ def validator(
         correct, done = 0, 0
         for batch in held if held is not None else _batches(data, preprocessing):
             images = normalize(batch.to(device) / 255, preprocessing.mean, preprocessing.std)
-            guess = model(images).argmax(1).cpu().numpy()
-            correct += int((guess == labels[done : done + len(guess)]).sum())
-            done += len(guess)
+            predicted = model(images).argmax(1).cpu().numpy()
+            correct += int((predicted == labels[done : done + len(predicted)]).sum())
+            done += len(predicted)
         return correct / done
 
     return accuracy
@@ -117,5 +121,5 @@ def validator(
 def _batches(data: TrainingData, preprocessing: Preprocessing) -> Iterator[torch.Tensor]:
     """The crops of the validation images, uint8 (B, 3, S, S)."""
     crops = clean_crops(data.labeled, data.validation, preprocessing)
-    while some := list(islice(crops, BATCH)):
-        yield torch.from_numpy(np.stack(some))
+    while batch := list(islice(crops, BATCH)):
+        yield torch.from_numpy(np.stack(batch))

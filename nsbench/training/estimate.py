@@ -20,13 +20,15 @@ from nsbench.util.progress import stage
 from nsbench.util.timing import timed
 
 MEASURED_FLOPS = 2e10
-"""A forward pass with more, for an image, is measured on smaller images and scaled."""
+"""A forward pass of an image that takes more operations than this is measured on smaller images and
+scaled, since a CPU would take minutes for it."""
 
 SMALL = 128
-"""Side of those images in pixels."""
+"""Side of those smaller images in pixels."""
 
 LABEL_BYTES = 14
-"""Of an image's label beside its classes: index, confidence, remaining mass; 4 for each class."""
+"""Bytes of a label beside its classes: index (8), confidence (4), remaining mass (2). A class takes
+4 more: its number and its probability."""
 
 
 def estimate(
@@ -44,7 +46,7 @@ def estimate(
     image's forward pass), steps, images (of all steps, and those that the teacher labels before),
     memory_bytes (of one of `devices`, in a step), label_bytes and model_bytes (on disk) and seconds
     (of all passes on so many devices, by a measurement on this one).
-    variants: whose students are reckoned in too, as if each made labels of its own.
+    variants: their students are counted too, as if each made labels of its own.
     Raises NsbenchError as `train` does before it begins.
     """
     resolved = resolve(recipe, settings=settings, resume=resume, variants=variants)
@@ -125,7 +127,10 @@ def _row(
         "steps": steps,
         "images": steps * a_step + to_label,
         "memory_bytes": memory_of(
-            generation, classes, -(-a_step // (devices * generation.accumulate))
+            # Rounded up: the device with the most images decides.
+            generation,
+            classes,
+            -(-a_step // (devices * generation.accumulate)),
         ),
         "label_bytes": to_label * (LABEL_BYTES + 4 * kept),
         "model_bytes": bytes_of(module),
@@ -141,7 +146,7 @@ class _Clock:
         self._known: dict[str, float] = {}
 
     def seconds(self, generation: Generation, flops: int, *, backward: bool) -> float:
-        """Of an image's forward pass, and backward pass if wanted."""
+        """Seconds of an image's forward pass, and of its backward pass if wanted."""
         what = (generation.arch, generation.model_args, generation.image_size, backward)
         key = repr((*what, generation.precision))
         if key not in self._known:
@@ -149,11 +154,12 @@ class _Clock:
         return self._known[key]
 
     def _measure(self, generation: Generation, flops: int, backward: bool) -> float:
-        """The second of two runs."""
+        """Seconds of the second of two runs, for an image."""
         size, share, device = generation.image_size, 1.0, self._device
         if flops > MEASURED_FLOPS and size > SMALL and device.type == "cpu":
             size = SMALL
             share = flops / flops_of(meta_model(generation, self._classes), size)
+        # A GPU needs a batch to be filled; a CPU is filled by large images one at a time.
         count = 2 if device.type == "cpu" and flops > 1e9 else 32
         model = build(generation.arch, self._classes, generation.model_args).to(device)
         model = model.to(memory_format=torch.channels_last).train(backward)
@@ -162,10 +168,11 @@ class _Clock:
 
         def passes() -> None:
             with torch.set_grad_enabled(backward), autocast(device, generation.precision):
-                answer = model(images)
+                logits = model(images)
             if backward:
                 model.zero_grad(set_to_none=True)
-                answer.float().logsumexp(1).sum().backward()
+                logits.float().logsumexp(1).sum().backward()
 
+        # The first run allocates memory and chooses kernels.
         timed(passes, device)
         return share * timed(passes, device) / count

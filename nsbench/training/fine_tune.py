@@ -11,7 +11,8 @@ from nsbench.training.schedule import is_norm, schedule_for, steps_of
 from nsbench.util.errors import NsbenchError
 
 LEAST_SHARE = 1e-3
-"""A schedule that ends at less of its peak than this leaves no rate to go on with."""
+"""A schedule that ends below this share of its peak leaves no learning rate to continue with, as a
+cosine does, which ends near zero."""
 
 
 def fine_tuning(generation: Generation, labeled_images: int) -> Generation:
@@ -48,6 +49,7 @@ def fine_tuning(generation: Generation, labeled_images: int) -> Generation:
 
 
 def _last_rate(generation: Generation, labeled_images: int) -> float:
+    # A schedule sets the rate of an optimiser: any one will do to read the rate from.
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=generation.lr)
     steps = steps_of(generation, labeled_images)
     schedule_for(optimizer, generation, steps, labeled_images).step_update(steps - 1)
@@ -73,7 +75,7 @@ def freeze(model: nn.Module, blocks: int) -> None:
         model.get_parameter(name).requires_grad_(False)
         owner = model.get_submodule(name.rpartition(".")[0])
         if is_norm(owner):
-            owner.eval()
+            owner.eval()  # its statistics belong to the frozen layers too
 
 
 def _shallow(model: Any, blocks: int) -> list[str]:

@@ -25,13 +25,15 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say, stage
 
 LOG_EVERY = 100
-"""Steps between two rows of the log, at most; a hundredth of all steps where those are fewer."""
+"""Steps between two rows of the log, at most; a hundredth of all steps where that is less. Each row
+waits for the device once."""
 
 VALIDATIONS = 10
 """How often a generation is validated: often enough to see the curve, without costing much."""
 
 DIVERGED = 100.0
-"""A loss of so many times the first one will not come back."""
+"""A loss of this many times the first one (which counts as 1 at least) has diverged. Cross-entropy
+starts near the logarithm of the number of classes, 7 for 1,000."""
 
 Validate = Callable[[nn.Module], float]
 
@@ -63,6 +65,7 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
     Raises NsbenchError if the loss diverges, memory runs out, or an image cannot be read.
     """
     augmentation = Augmentation(job.settings.generation, job.settings.preprocessing)
+    # After train(), which would set frozen batch norm back to training.
     freeze(state.model.train(), job.frozen_blocks)
     if job.checkpoint.exists():
         state.load(job.checkpoint, job.identity)
@@ -83,11 +86,11 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
         for _ in steps:
             loss = train_step(batches)
             guard.watch(loss)
-            last, row = state.step == state.steps, dict[str, Any]()
-            if last or state.step % log_every == 0:
+            is_last, row = state.step == state.steps, dict[str, Any]()
+            if is_last or state.step % log_every == 0:
                 guard.check()
                 row |= _row(loss, state, clock)
-            if job.validate and (last or state.step % validate_every == 0):
+            if job.validate and (is_last or state.step % validate_every == 0):
                 accuracy = job.validate(state.average.model)
                 row |= {"step": state.step, "validation_accuracy": accuracy}
             if row:
@@ -126,7 +129,7 @@ def _note(row: dict[str, Any]) -> str:
 
 
 class Clock:
-    """Training time, with that before a resume."""
+    """Training time, including the time before a resume."""
 
     def __init__(self, job: TrainingJob, state: TrainingState) -> None:
         self._state, self._before, self._first = state, state.seconds, state.step
@@ -134,11 +137,11 @@ class Clock:
         self._start = time.monotonic()
 
     def seconds(self) -> float:
-        """Of all steps so far."""
+        """Seconds of all steps so far."""
         return self._before + time.monotonic() - self._start
 
     def images_per_second(self) -> float:
-        """Of all processes together, since this one began."""
+        """Images of all processes together, since this one began."""
         steps = self._state.step - self._first
         return self._images * steps / (time.monotonic() - self._start)
 
@@ -159,7 +162,7 @@ class DivergenceGuard:
         self._unseen.append(loss.total)
 
     def check(self) -> None:
-        """Raises NsbenchError at the first step since the last look whose loss diverges."""
+        """Raise NsbenchError at the first step since the last look whose loss diverges."""
         losses = torch.stack(self._unseen).tolist() if self._unseen else []
         self._unseen = []
         for step, loss in enumerate(losses, start=self._state.step - len(losses) + 1):
@@ -169,13 +172,17 @@ class DivergenceGuard:
                 self._limit = DIVERGED * max(loss, 1.0)
 
     def check_weights(self) -> None:
-        """Raises NsbenchError if a weight is not finite, as after a good loss it may be."""
+        """Raise NsbenchError if a weight is not finite.
+
+        The update that follows the last good loss may have made it so.
+        """
         state = self._state
         if not all(weight.isfinite().all() for weight in state.model.parameters()):
             raise NsbenchError(self._sentence(state.step, math.nan))
 
     def _sentence(self, step: int, loss: float) -> str:
         job, state = self._job, self._state
+        # So that the sentence names the learning rate that step had.
         state.scheduler.step_update(step - 1)
         kept = "no earlier state was kept"
         if job.checkpoint.exists():
@@ -187,7 +194,7 @@ class DivergenceGuard:
 
 
 class Checkpointer:
-    """Writes the training state every so many minutes or steps."""
+    """Writes the training state at intervals of minutes or steps, as the recipe says."""
 
     def __init__(
         self, job: TrainingJob, state: TrainingState, guard: DivergenceGuard, clock: Clock
@@ -196,7 +203,7 @@ class Checkpointer:
         self._last = time.monotonic()
 
     def write_if_due(self) -> None:
-        """Write the state if it is time, and not at the end, where the model itself is written."""
+        """Write the state if it is due, but not at the end, where the model itself is written."""
         recipe, state = self._job.recipe, self._state
         minutes = (time.monotonic() - self._last) / 60
         due = minutes >= recipe.checkpoint_minutes or (
@@ -227,12 +234,12 @@ def _stops() -> Iterator[list[int]]:
 
     def catch(number: int, _: object) -> None:
         caught.append(number)
-        signal.signal(number, before[signal.Signals(number)])
+        signal.signal(number, before[signal.Signals(number)])  # the second one stops at once
 
     try:
         for number in (signal.SIGINT, signal.SIGTERM) if distributed.size() == 1 else ():
             before[number] = signal.signal(number, catch)
-    except ValueError:  # not the main thread, which alone is told of signals
+    except ValueError:  # not the main thread, the only one that may handle signals
         pass
     try:
         yield caught

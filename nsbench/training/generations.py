@@ -56,7 +56,7 @@ class Run:
         return home / f"generation-{index}{ending}"
 
     def title(self, folder: Path) -> str:
-        """What progress calls a generation."""
+        """The name of a generation in the progress display."""
         name = folder.name.replace("-", " ")
         variant = (self.folder / VARIANT).is_file() and folder.parent == self.folder
         return f"{self.folder.name}, {name}" if variant else name
@@ -75,7 +75,7 @@ def train(
 
     recipe: a TOML file, the name of a shipped recipe, or a Recipe. Finished generations of the
     same recipe in the folder are kept, and one that was interrupted goes on from its last
-    checkpoint, so that the command can be repeated. resume: instead, a run folder to go on with, by
+    checkpoint, so that the command can be repeated. resume: instead, a run folder to continue, by
     the recipe in it. variants: names of variants of the recipe's file, or `all`, to train after it
     in the run's folder `variants`; where they have its teacher or labels, they take those. Under
     torchrun the processes train together.
@@ -90,7 +90,8 @@ def train(
         _ready(variant.recipe, folder / "variants" / variant.name, target, base)
         for variant in resolved.variants
     ]
-    if distributed.is_main():  # others would find the folder half made
+    # One process claims all folders before any other looks: it would find them half made.
+    if distributed.is_main():
         for run in (base, *others):
             claim_run_folder(run.folder, run.recipe)
     distributed.barrier()
@@ -150,6 +151,8 @@ def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     start = time.monotonic()
     pseudo = _pseudo_labeled(run, index, teacher, folder) if teacher else None
     labeling_seconds = time.monotonic() - start
+    # By the number of the generation: each starts from weights of its own, whether its teacher was
+    # trained in this process or read. manual_seed takes 63 bits without a sign.
     torch.manual_seed(stable_hash(run.recipe.seed, index, "weights") % 2**63)
     module = _built(generation, len(run.data.classes))
     if generation.warm_start and teacher:
@@ -162,7 +165,7 @@ def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
 
 
 def _fine_tuned(run: Run, index: int, model: Classifier) -> Classifier:
-    """The generation's weights after a short training at a larger size."""
+    """The generation after a short training at a larger size."""
     folder = run.folder_of(index, FINE_TUNED)
     if (folder / "model.json").exists():
         return _finished(run, folder, model)
@@ -207,13 +210,16 @@ def _trained(run: Run, student: Student) -> Classifier:
         _save(run, student, averaged, state.seconds, log.rows)
         job.checkpoint.unlink(missing_ok=True)
     distributed.barrier()
+    # Read back rather than kept: the next generation learns from exactly what is on disk.
     return load_checkpoint(student.folder, run.device)
 
 
 def _job(run: Run, student: Student) -> TrainingJob:
     recipe, data, generation = run.recipe, run.data, student.generation
     preprocessing = generation.preprocessing(recipe.data)
+    # Of the text "generation 1" and the like, with spaces: another would give other draws.
     seed = stable_hash(recipe.seed, student.folder.name.replace("-", " "))
+    # One process validates, since all have the same averaged weights.
     validate = validator(data, preprocessing, run.device) if distributed.is_main() else None
     return TrainingJob(
         name=run.title(student.folder),
@@ -243,7 +249,7 @@ def _batch_plan(data: TrainingData, student: Student, seed: int) -> BatchPlan:
 def _save(
     run: Run, student: Student, averaged: nn.Module, seconds: float, rows: list[dict[str, Any]]
 ) -> None:
-    """Write the weights, and what model.json tells of them."""
+    """Write the weights and model.json."""
     data, generation = run.data, student.generation
     from_unlabeled = student.pseudo and not run.recipe.pseudo_labels.distill
     record = generation_record(
@@ -275,6 +281,7 @@ def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> 
     recipe, data = run.recipe, run.data
     settings, distill = recipe.pseudo_labels, recipe.pseudo_labels.distill
     if distill:
+        # Distillation teaches the labeled images, all of them and none twice.
         none_dropped = {"min_confidence": 0.0, "balance": False, "filter": None}
         settings = settings.model_copy(update=none_dropped)
     generation = recipe.generations[index]

@@ -21,7 +21,7 @@ def identity(
     pseudo: PseudoLabeledSet | None,
     lineage: dict[str, Any],
 ) -> str:
-    """Hash of what a generation's weights follow from: its state goes on with these alone."""
+    """Hash of all that a generation's weights depend on; checkpoints of others are refused."""
     return fingerprint(
         [
             recipe.seed,
@@ -45,7 +45,7 @@ def generation_record(
     unlabeled_images: int,
     rows: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """What model.json tells of a trained generation, but for its teacher, time and machine."""
+    """The content of model.json, but for the teacher, the time taken and the environment."""
     accuracies = [r["validation_accuracy"] for r in rows if "validation_accuracy" in r]
     return {
         "generation": index,

@@ -26,6 +26,7 @@ class TrainingLog:
     def begin(self, step: int) -> None:
         """Keep the rows up to a step that training goes on from, and drop later ones."""
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        # A line that was cut short by a kill is of a later step than any checkpoint.
         rows = [json.loads(line) for line in lines if line.endswith("}")]
         kept = [row for row in rows if row["step"] <= step]
         self.rows = [{k: v for k, v in row.items() if k != "generation"} for row in kept]
@@ -43,13 +44,14 @@ class TrainingLog:
             writer.add(row)
 
     def close(self) -> None:
-        """Finish what other writers hold back."""
+        """Flush what other writers have not written yet."""
         for writer in self._writers:
             writer.close()
 
 
 class _TensorBoard:
     def __init__(self, folder: Path) -> None:
+        # Optional packages, and slow to import.
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder / "tensorboard"))
@@ -72,7 +74,7 @@ class _Wandb:
             name=f"{recipe.name}, generation {generation}",
             dir=str(folder),
             config=recipe.model_dump(),
-            reinit=True,
+            reinit=True,  # one process logs several generations, a run each
         )
 
     def add(self, row: dict[str, Any]) -> None:

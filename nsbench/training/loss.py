@@ -37,11 +37,11 @@ def noisy_student_loss(
     labeled = cross_entropy(logits[: len(labels)], labels, label_smoothing=label_smoothing)
     if not len(targets):
         return Loss(labeled, labeled.detach(), labeled.new_tensor(float("nan")))
-    rest = logits[len(labels) :]
+    pseudo = logits[len(labels) :]
     if hard:
-        unlabeled = cross_entropy(rest, targets.argmax(1), label_smoothing=label_smoothing)
+        unlabeled = cross_entropy(pseudo, targets.argmax(1), label_smoothing=label_smoothing)
     else:
-        unlabeled = student_temperature**2 * cross_entropy(rest / student_temperature, targets)
+        unlabeled = student_temperature**2 * cross_entropy(pseudo / student_temperature, targets)
     ratio = len(targets) / len(labels)
     total = {
         "sum": labeled + ratio * unlabeled,

@@ -14,8 +14,12 @@ from nsbench.recipes.recipe import Generation
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
 
-FUSED = ("adam", "adamw", "momentum", "sgd")  # one kernel for all weights, in torch
+FUSED = ("adam", "adamw", "momentum", "sgd")
+"""Optimisers that torch can run as one kernel for all weights, which is faster."""
+
 SCHEDULES = ("cosine", "poly", "tanh", "step", "staircase", "constant")
+"""The first four are timm's; `plateau` is left out, as it depends on measurements."""
+
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -68,7 +72,7 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def steps_of(generation: Generation, labeled_images: int) -> int:
-    """How many updates a generation takes."""
+    """How many updates a generation takes; the last one may reach into another epoch."""
     return generation.steps or math.ceil(generation.epochs * labeled_images / generation.batch_size)
 
 
@@ -84,7 +88,7 @@ def schedule_for(
 ) -> Scheduler:
     """The recipe's schedule over `steps` updates, with a linear warm-up from zero.
 
-    TrainStep n, counted from 0, is made with the rate of `step_update(n)`. Raises NsbenchError.
+    Step n, counted from 0, is made with the rate of `step_update(n)`. Raises NsbenchError.
     """
     if generation.schedule not in SCHEDULES:
         near = nearest(generation.schedule, SCHEDULES)
@@ -99,14 +103,14 @@ def schedule_for(
             decay_rate=generation.decay_rate if staircase else 1.0,
             warmup_t=warmup,
             warmup_lr_init=0.0,
-            warmup_prefix=False,
+            warmup_prefix=False,  # the staircase counts from step 0, as in the official code
             t_in_epochs=False,
         )
     scheduler, _ = create_scheduler_v2(
         optimizer,
         sched=generation.schedule,
         num_epochs=steps,
-        decay_epochs=max(1, steps // 3),
+        decay_epochs=max(1, steps // 3),  # `step` falls twice: after a third and two thirds
         warmup_epochs=warmup,
         warmup_lr=0.0,
         step_on_epochs=False,
@@ -136,7 +140,8 @@ class WeightAverage:
         averages, values = self.model.state_dict().values(), model.state_dict().values()
         pairs = list(zip(averages, values, strict=True))
         moving = [pair for pair in pairs if pair[0].is_floating_point()]
+        # One call for all weights: on a GPU, a launch for each would take longer than the sums.
         torch._foreach_lerp_([a for a, _ in moving], [v for _, v in moving], 1 - decay)
         for average, value in pairs:
-            if not average.is_floating_point():
+            if not average.is_floating_point():  # counters such as num_batches_tracked
                 average.copy_(value)

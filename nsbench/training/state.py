@@ -68,6 +68,7 @@ class TrainingState:
             "optimizer": numbers,
         }
         with written_whole(path) as file:
+            # JSON beside the tensors: a checkpoint is one file, without pickles.
             file.write(safetensors.torch.save(tensors, {"nsbench": json.dumps(about)}))
 
     def _values(self) -> Iterator[tuple[str, Any]]:
@@ -83,7 +84,7 @@ class TrainingState:
                 yield f"counter.{number}.{name}", group[name]
 
     def load(self, path: Path, identity: str) -> None:
-        """Go on from a checkpoint.
+        """Continue from a checkpoint.
 
         Raises NsbenchError if it is broken, or of another model, data or settings.
         """
@@ -123,8 +124,10 @@ def _laid_out(value: Any, weight: torch.Tensor) -> Any:
 
 
 def _fill(module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> None:
-    own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-    module.load_state_dict(own)
+    values = {
+        name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)
+    }
+    module.load_state_dict(values)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -49,11 +49,13 @@ class TrainStep:
         generation = settings.generation
         self._parallel = distributed.parallel(state.model)
         self._forward: Any = self._parallel
-        if generation.compile:  # with the means over processes, which then overlap with the rest
+        # Compiled around DistributedDataParallel: torch then splits the graph at its buckets, whose
+        # exchange overlaps with the backward pass.
+        if generation.compile:
             self._forward = torch.compile(self._parallel)
 
     def __call__(self, passes: Iterator[TrainingBatch]) -> Loss:
-        """TrainStep the weights once. passes: the update's images, in `accumulate` parts.
+        """Update the weights once. passes: the images of the update, in `accumulate` parts.
 
         Returns the loss of this process's images. Raises NsbenchError where memory runs out.
         """
@@ -62,7 +64,7 @@ class TrainStep:
         state.optimizer.zero_grad(set_to_none=True)
         losses: list[Loss] = []
         for part in range(generation.accumulate):
-            batch = next(passes)  # before the seed: a DataLoader that begins draws one itself
+            batch = next(passes)  # before the seed, as a DataLoader draws from it when it starts
             self._seed(part)
             with self._unsynchronized(part + 1 < generation.accumulate), self._enough(batch):
                 losses.append(self._backward(batch))
@@ -73,11 +75,12 @@ class TrainStep:
         return Loss(*(torch.stack(values).mean() for values in zip(*losses, strict=True)))
 
     def _seed(self, part: int) -> None:
-        # dropout and stochastic depth: by step, so that a resumed run draws the same
+        # For dropout and stochastic depth: by step, so that a resumed run draws the same.
         keys = (self._settings.seed, "model noise", self._state.step, part, distributed.rank())
         torch.manual_seed(stable_hash(*keys) % 2**63)
 
     def _unsynchronized(self, more: bool) -> AbstractContextManager[Any]:
+        # Gradients are exchanged once, with the last part of a step.
         if more and isinstance(self._parallel, DistributedDataParallel):
             return self._parallel.no_sync()
         return nullcontext()
@@ -95,7 +98,7 @@ class TrainStep:
         """Raises NsbenchError where memory runs out."""
         try:
             yield
-        except RuntimeError as error:  # of which running out of memory is one
+        except RuntimeError as error:  # torch has no class of its own for memory on a CPU
             if not is_short_of_memory(error):
                 raise
             raise NsbenchError(self._too_large(batch)) from error
@@ -111,6 +114,7 @@ class TrainStep:
     def _loss(self, batch: TrainingBatch) -> Loss:
         generation, wanted = self._settings.generation, self._settings.pseudo_labels
         with autocast(self._device, generation.precision), compiling():
+            # A loss in half precision would lose the small probabilities of soft targets.
             logits = self._forward(self._images(batch)).float()
         targets = logits.new_empty(0, 0)
         if batch.targets:
@@ -127,9 +131,9 @@ class TrainStep:
         )
 
     def _images(self, batch: TrainingBatch) -> torch.Tensor:
-        size = self._settings.preprocessing
+        preprocessing = self._settings.preprocessing
         images = self._augmentation.on_device(batch.images, batch.keys)
-        images = normalize(images / 255, size.mean, size.std)
+        images = normalize(images / 255, preprocessing.mean, preprocessing.std)
         if self._settings.generation.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images
@@ -137,7 +141,7 @@ class TrainStep:
     def _step(self) -> None:
         state, clip = self._state, self._settings.generation.clip_norm
         if clip:
-            state.scaler.unscale_(state.optimizer)
+            state.scaler.unscale_(state.optimizer)  # the norm is that of the true gradients
             nn.utils.clip_grad_norm_(state.model.parameters(), clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()

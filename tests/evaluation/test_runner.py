@@ -352,7 +352,7 @@ def test_nan_logits_are_refused(
     monkeypatch.setattr(
         accuracy, "logits_of", lambda run, images, _: torch.full((len(images), 10), torch.nan)
     )
-    with pytest.raises(NsbenchError, match="run/generation-0 answers with nan in the cell images"):
+    with pytest.raises(NsbenchError, match="run/generation-0 gives outputs that are not finite"):
         evaluate([str(tiny_run)], [suite], device="cpu")
 
 

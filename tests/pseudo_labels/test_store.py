@@ -17,7 +17,7 @@ from nsbench.pseudo_labels.shards import (
     write_shard,
 )
 from nsbench.pseudo_labels.store import (
-    MATTERS,
+    DECIDING_KEYS,
     LabelStore,
     check_manifest,
     prepare_store,
@@ -176,7 +176,7 @@ def test_labels_that_differ_in_what_matters_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "labels"
     prepare_store(folder, manifest)
     prepare_store(folder, manifest | {"teacher": "renamed", "source": "moved"})
-    for key in MATTERS:
+    for key in DECIDING_KEYS:
         with pytest.raises(NsbenchError, match="delete the folder to label again"):
             check_manifest(folder, manifest | {key: ["other"]})
     other = store_manifest(LabelingJob(source, np.arange(4), CPU), linear_teacher(seed=1))

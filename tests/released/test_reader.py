@@ -118,13 +118,13 @@ def test_files_of_other_classes_are_refused(image_folder: Path, tmp_path: Path) 
 
 def test_identity_notices_other_files(small_folder: Path, tmp_path: Path) -> None:
     source = FolderSource(small_folder)
-    first = CorruptedFiles(released(tmp_path / "c"), source).identity(CELL)
-    assert CorruptedFiles(released(tmp_path / "d"), source).identity(CELL) == first
-    assert CorruptedFiles(released(tmp_path / "e", size=64), source).identity(CELL) != first
+    first = CorruptedFiles(released(tmp_path / "c"), source).identity(["fog/2"])
+    assert CorruptedFiles(released(tmp_path / "d"), source).identity(["fog/2"]) == first
+    assert CorruptedFiles(released(tmp_path / "e", size=64), source).identity(["fog/2"]) != first
     arrays = []
     for value in (1, 2):
         np.save(tmp_path / "fog.npy", np.full((50, 32, 32, 3), value, np.uint8))
-        arrays.append(CorruptedFiles(tmp_path, source).identity(CELL))
+        arrays.append(CorruptedFiles(tmp_path, source).identity(["fog/2"]))
     assert len({first, *arrays}) == 3
 
 
@@ -215,12 +215,12 @@ def test_released_tars_are_read_without_unpacking(
 ) -> None:
     source = FolderSource(small_folder)
     unpacked = CorruptedFiles(released(tmp_path / "c"), source)
-    identity = unpacked.identity(CELL)
+    identity = unpacked.identity(["fog/2"])
     packed(tmp_path / "c", tmp_path / "tars" / "weather.tar", below)
     write_tar(tmp_path / "tars" / "blur.tar", {"zoom_blur/1/cat/0.JPEG": b"broken"})
     files = CorruptedFiles(tmp_path / "tars", source)
     files.check(CELL)
-    assert files.identity(CELL) == identity
+    assert files.identity(["fog/2"]) == identity
     for index in (0, 3, 7):
         assert (files.read("fog", 2, index) == 20 * index).all()
     assert len(pickle.dumps(files)) < 5000
@@ -250,11 +250,11 @@ def test_arrays_inside_a_tar(small_folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "c" / "fog.npy", array)
     np.save(tmp_path / "c" / "labels.npy", np.tile(np.repeat([0, 1], 5), 5))
     np.save(tmp_path / "c" / "frost.npy", np.array([{}] * 50), allow_pickle=True)
-    identity = CorruptedFiles(tmp_path / "c", source).identity(CELL)
+    identity = CorruptedFiles(tmp_path / "c", source).identity(["fog/2"])
     tar = packed(tmp_path / "c", tmp_path / "CIFAR-10-C.tar", "CIFAR-10-C")
     files = CorruptedFiles(tar, source)
     files.check(CELL)
-    assert files.identity(CELL) == identity
+    assert files.identity(["fog/2"]) == identity
     assert (files.read("fog", 2, 3) == array[13].transpose(2, 0, 1)).all()
     with pytest.raises(NsbenchError, match=r"CIFAR-10-C/frost\.npy cannot be read"):
         files.check([("frost", 1)])

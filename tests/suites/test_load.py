@@ -51,7 +51,7 @@ def test_corruption_defaults_are_those_of_imagenet_c(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('kind = "corrupt"\n', "which is no kind of suite; did you mean 'corruption'?"),
+        ('kind = "corrupt"\n', "which is not a kind of suite; did you mean 'corruption'?"),
         ("", "the key 'kind' is None"),
         (CORRUPTION + "severitys = [1]\n", "unknown key 'severitys'; did you mean 'severities'?"),
         (CORRUPTION + 'corruptions = ["fogg"]\n', "no corruption 'fogg'; did you mean 'fog'?"),
@@ -67,7 +67,7 @@ def test_corruption_defaults_are_those_of_imagenet_c(tmp_path: Path) -> None:
         (CORRUPTION + 'generator = "none"\n', "makes no images: name the key 'files'"),
         (
             CORRUPTION + 'generator = "none"\nfiles = "f"\ncorruptions = ["../x"]\n',
-            "corruptions are different names of folders",
+            "corruptions must be different names of folders",
         ),
         (
             'kind = "accuracy"\nsource = "a"\nmisclassified = true\nclean = "b"\n',

@@ -50,3 +50,27 @@ def test_leftovers_are_told_from_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert not any(
         map(files.is_temporary, ("cat.JPEG", ".DS_Store", ".env.template", "nsbench.json", ".."))
     )
+
+
+def test_what_is_made_of_a_file_is_kept_until_it_changes(tmp_path: Path) -> None:
+    path, calls = tmp_path / "f", []
+
+    @files.cached_while_unchanged(2)
+    def content(path: Path, ending: str) -> str:
+        calls.append(path)
+        return path.read_text() + ending
+
+    path.write_text("a")
+    assert [content(path, "!"), content(path, "!"), content(path, "?")] == ["a!", "a!", "a?"]
+    assert len(calls) == 2
+    path.write_text("bb")
+    assert content(path, "!") == "bb!"
+    os.utime(path, ns=(0, 0))  # the same size, another time
+    assert content(path, "!") == "bb!"
+    assert len(calls) == 4
+    content.cache_clear()  # type: ignore[attr-defined]
+    assert content(path, "!") == "bb!"
+    assert len(calls) == 5
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        content(path, "!")

@@ -1,0 +1,51 @@
+"""Class names, from folders and lists, and the same class under two numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from timm.data import ImageNetInfo
+
+from nsbench.data.class_names import by_name, imagenet_classes, listed_classes, match_classes
+from nsbench.util.errors import NsbenchError
+
+
+def test_folders_are_numbered_by_name() -> None:
+    classes, labels = by_name(["b", "a", "b", "c"], "names", "here")
+    assert classes == ("a", "b", "c")
+    assert labels.tolist() == [1, 0, 1, 2]
+
+
+def test_folders_may_be_numbers() -> None:
+    classes, labels = by_name(["10", "2", "2"], "indices", "here")
+    assert classes is None
+    assert labels.tolist() == [10, 2, 2]
+    # Arabic-Indic digits are decimal to Python; as the name of a folder they are a mistake.
+    for name in ("-1", "two", "٣", ""):
+        with pytest.raises(NsbenchError, match="the folders of here are not named by class index"):
+            by_name(["1", name], "indices", "here")
+
+
+def test_classes_are_matched_by_name() -> None:
+    matched = match_classes(["b", "x", "a"], ["a", "b", "c"])
+    assert matched.tolist() == [1, -1, 0]
+    assert matched.dtype == np.int64
+    assert match_classes([], ["a"]).tolist() == []
+
+
+def test_the_classes_of_imagenet_are_those_of_timm() -> None:
+    classes = imagenet_classes()
+    assert (len(set(classes)), classes[0], classes[-1]) == (1000, "n01440764", "n15075141")
+    assert list(classes) == sorted(classes) == ImageNetInfo().label_names()
+
+
+def test_listed_names_must_reach_the_labels_and_differ(tmp_path: Path) -> None:
+    labels = np.array([0, 2])
+    assert listed_classes(tmp_path, labels, "names") is None
+    (tmp_path / "classnames.txt").write_text("cat\ndog\nfox\n", "utf-8")
+    assert listed_classes(tmp_path, labels, "names") == ("cat", "dog", "fox")
+    assert listed_classes(tmp_path, labels, "indices") is None
+    for text in ("cat\ndog\n", "cat\ndog\ncat\n"):
+        (tmp_path / "classnames.txt").write_text(text, "utf-8")
+        with pytest.raises(NsbenchError, match="lists 2 different classes, .* go up to 2"):
+            listed_classes(tmp_path, labels, "names")
