@@ -13,6 +13,7 @@ test: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --durations=5
+	$(BIN)/python -m tests.house
 
 # imagecorruptions depends on OpenCV's GUI build, which needs libGL; the headless build, laid over
 # it, needs nothing.

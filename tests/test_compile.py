@@ -75,6 +75,6 @@ def test_without_a_compiler(
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     settings = [*SETTINGS, "defaults.compile=true", "defaults.model_args.embed_dim=32"]
-    with pytest.raises(NsbenchError, match="torch.compile fails here .*on the CPU a C") as caught:
+    with pytest.raises(NsbenchError, match="torch.compile fails here .*C") as caught:
         train(str(tiny_recipe), tmp_path / "run", settings=settings, device="cpu")
     assert "\n" not in str(caught.value)

@@ -1,5 +1,6 @@
 """A kind of suite from outside: two classes and one call of `register`."""
 
+import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -73,22 +74,25 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_kind_from_outside_is_evaluated_compared_and_reported(
     mirror: str, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = estimate([str(tiny_run)], [mirror], make_options(device="cpu"))
+    # The fixture's own folder may have results of other tests.
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("results"))
+    rows = estimate([str(run)], [mirror], make_options(device="cpu"))
     assert {row["forward_passes"] for row in rows} == {30}
     plain = write_suite(
         tmp_path / "plain.toml", 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 3\n'
     )
-    app(["eval", str(tiny_run), "--suite", mirror, plain], standalone_mode=False)
+    app(["eval", str(run), "--suite", mirror, plain], standalone_mode=False)
     assert "mirrored top-1" in capsys.readouterr().out
-    folders = evaluate([str(tiny_run)], [mirror, plain], device="cpu")
+    folders = evaluate([str(run)], [mirror, plain], device="cpu")
     mirrored = read_cell(folders[0], "mirrored")
     assert len(mirrored.ids) == 30
     assert (mirrored.top != read_cell(folders[2], "images").top).any()  # they were mirrored
 
-    comparison = compare(tiny_run / "generation-0", tiny_run / "generation-1")
+    comparison = compare(run / "generation-0", run / "generation-1")
     assert [row.suite for row in comparison.headlines] == ["plain", "mirror"]
     assert [row.kappa is None for row in comparison.headlines] == [False, True]
-    write_report(tiny_run, tmp_path / "report.html")
+    write_report(run, tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
     assert '<h2 id="mirror">mirror</h2>' in html
     assert "mirrored top-1 ↑" in html

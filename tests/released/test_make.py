@@ -208,11 +208,11 @@ def test_a_repeated_command_completes_what_is_missing(
 
 def test_more_corruptions_and_severities_may_be_added(small_folder: Path, tmp_path: Path) -> None:
     make_imagenet_c(str(small_folder), tmp_path / "c", **FEW | {"severities": [1]})
-    identity = CorruptedFiles(tmp_path / "c", FolderSource(small_folder)).identity([("fog", 1)])
+    identity = CorruptedFiles(tmp_path / "c", FolderSource(small_folder)).identity(["fog/1"])
     make_imagenet_c(str(small_folder), tmp_path / "c", **FEW | {"corruptions": ["fog", "saturate"]})
     files = CorruptedFiles(tmp_path / "c", FolderSource(small_folder))
     files.check([("fog", 1), ("fog", 4), ("saturate", 4), ("gaussian_noise", 1)])
-    assert files.identity([("fog", 1)]) == identity
+    assert files.identity(["fog/1"]) == identity
     with pytest.raises(NsbenchError, match="has no severity 4; it has 1: let nsbench make"):
         files.check([("gaussian_noise", 4)])
 

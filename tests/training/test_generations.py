@@ -111,7 +111,7 @@ def test_a_folder_of_another_recipe_is_refused_and_left_alone(
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("precious")
-    with pytest.raises(NsbenchError, match="no run folder"):
+    with pytest.raises(NsbenchError, match="not a run folder"):
         train(str(tiny_recipe), other)
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
 

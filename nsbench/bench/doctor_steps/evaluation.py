@@ -7,6 +7,7 @@ import torch
 
 from nsbench.bench.doctor_steps.machine import Machine, Skipped
 from nsbench.bench.doctor_steps.models import untrained
+from nsbench.bench.evaluation import bench_eval
 from nsbench.bench.photographs import photographs
 from nsbench.evaluation.forward import logits_of
 from nsbench.evaluation.model_run import ModelRun
@@ -31,8 +32,6 @@ def run_of(model: Classifier) -> ModelRun:
 
 def evaluation_speed(machine: Machine) -> dict[str, Any]:
     """Do `nsbench bench eval` with ResNet-50 in bfloat16: how near it is to bare forward passes."""
-    from nsbench.bench.evaluation import bench_eval  # it needs foolbox, the other steps here do not
-
     return bench_eval(
         machine.pick("resnet50", "test_resnet"),
         images=machine.pick(500, 2),

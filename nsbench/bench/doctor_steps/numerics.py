@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from nsbench.bench.attack import bench_attack
 from nsbench.bench.doctor_steps.machine import Machine, attempt
 from nsbench.bench.doctor_steps.models import CLASSES, untrained
 from nsbench.bench.photographs import photographs
@@ -76,8 +77,6 @@ def _signs(machine: Machine, model: Classifier, images: torch.Tensor) -> dict[st
 
 
 def _attack(machine: Machine, arch: str, size: int) -> dict[str, float]:
-    from nsbench.bench.attack import bench_attack  # it needs foolbox
-
     found = bench_attack(arch, size, machine.pick(64, 4), ROUNDS, device=str(machine.device))
     return {name: value for name, value in found.items() if isinstance(value, float)}
 
