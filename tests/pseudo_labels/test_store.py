@@ -2,18 +2,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.shards import (
-    SHARD_SIZE,
-    held_shard,
     is_whole,
     make_shard,
-    read_shard,
-    smallest_k,
     write_shard,
 )
 from nsbench.pseudo_labels.store import (
@@ -36,25 +31,6 @@ from tests.pseudo_labels.label_stores import (
 CPU = torch.device("cpu")
 
 
-def test_a_full_shard_of_a_thousand_classes_takes_100_bytes_an_image(tmp_path: Path) -> None:
-    probabilities = distributions(SHARD_SIZE, 1000, sharpness=1)  # flat: as large as shards get
-    store = written_store(tmp_path, probabilities)
-    used = sum(path.stat().st_size for path in tmp_path.iterdir())
-    assert next(store.shards()).ids.shape == (SHARD_SIZE, 20)
-    assert used <= 100 * SHARD_SIZE
-
-
-def test_the_fewest_classes_that_hold_the_mass_are_kept() -> None:
-    rows = np.tile(np.array([0.9, 0.0995, 0.0005], np.float32), (100, 1))
-    assert smallest_k(rows) == 2
-    rows[0] = [0.5, 0.3, 0.2]  # one of 100 may lose more
-    assert smallest_k(rows) == 2
-    rows[1] = [0.5, 0.3, 0.2]
-    assert smallest_k(rows) == 3
-    assert smallest_k(np.full((10, 30), 1 / 1000, np.float32)) == 20
-    assert smallest_k(np.full((10, 2), 0.4, np.float32)) == 2
-
-
 def test_rows_come_back_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_shards(monkeypatch, 7)
     probabilities = distributions(40, 12)
@@ -75,42 +51,6 @@ def test_rows_come_back_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (full.argmax(1) == probabilities[positions].argmax(1)).all()
     confidence = np.concatenate([shard.confidence for shard in store.shards()])
     assert (confidence == probabilities.max(1)).all()
-
-
-def test_the_remaining_mass_is_spread_over_the_other_classes() -> None:
-    targets = SparseTargets(
-        torch.tensor([[3, 1], [2, 0], [0, 0]]),
-        torch.tensor([[0.5, 0.25], [1.0, 0.0], [0.0, 0.0]]),
-        torch.tensor([0.25, 0.0, 1.0]),
-    )
-    expected = [[0.125, 0.25, 0.125, 0.5], [0, 0, 1, 0], [0.25] * 4]
-    assert dense(targets, 4).tolist() == expected
-    cooled = dense(targets, 4, temperature=0.5)[0].tolist()
-    squares = [0.125**2, 0.25**2, 0.125**2, 0.5**2]
-    assert cooled == pytest.approx([value / sum(squares) for value in squares])
-
-
-def test_rows_sum_to_one_though_halves_are_rounded(tmp_path: Path) -> None:
-    store = written_store(tmp_path, distributions(500, 100, sharpness=2))
-    full = dense(store.rows(np.arange(500)), 100)
-    assert full.dtype == torch.float32
-    torch.testing.assert_close(full.sum(1), torch.ones(500), atol=1e-6, rtol=0)
-
-
-def test_the_columns_of_a_shard_are_mapped_without_a_copy(tmp_path: Path) -> None:
-    written_store(tmp_path, distributions(100, 10))
-    path = tmp_path / "shard-00000.arrow"
-    before = pa.total_allocated_bytes()
-    shard = read_shard(path, 100)
-    assert pa.total_allocated_bytes() == before
-    assert not any(column.flags.owndata or column.flags.writeable for column in shard)
-
-
-def test_many_class_ids_are_kept_whole() -> None:
-    ids = np.array([[70_000, 3]])
-    shard = make_shard(np.array([0]), ids, np.array([[0.7, 0.3]], np.float32), 100_000)
-    assert shard.ids.dtype == np.uint32
-    assert shard.ids.tolist() == [[70_000, 3]]
 
 
 @pytest.mark.parametrize("keep", [0, 100, 0.5, -1])
@@ -138,15 +78,6 @@ def test_a_renewed_shard_is_read_anew(tmp_path: Path) -> None:
     written_store(tmp_path, second)
     os.utime(store.path(0), ns=(1, 1))
     np.testing.assert_allclose(dense(store.rows(np.arange(10)), 3), second, atol=2e-3)
-
-
-def test_few_shards_are_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small_shards(monkeypatch, 1)
-    store = written_store(tmp_path, distributions(300, 3))
-    held_shard.__globals__["_held"].cache_clear()
-    before = len(os.listdir("/proc/self/fd"))
-    assert len(store.rows(np.arange(300)).ids) == 300
-    assert len(os.listdir("/proc/self/fd")) - before <= 257
 
 
 def test_a_forked_process_reads_what_its_parent_has_open(tmp_path: Path) -> None:

@@ -76,16 +76,6 @@ def test_class_names_beside_shards_and_arrays(image_folder: Path, tmp_path: Path
     assert len(open_source(spec(tmp_path / "wds", split="test", label_space="indices"))) == 6
 
 
-def test_shards_that_share_keys(tmp_path: Path) -> None:
-    for number in range(2):
-        write_tar(tmp_path / f"{number}.tar", {"0.PNG": png(number), "0.cls": b"7\n"})
-    source = open_source(spec(tmp_path))
-    assert source.ids == ["0/0", "1/0"]
-    assert source.labels is not None
-    assert source.labels.tolist() == [7, 7]
-    assert np.asarray(source.image(1)).max() == 1
-
-
 def test_shards_and_arrays_without_labels(image_folder: Path, tmp_path: Path) -> None:
     write_tar(tmp_path / "wds" / "0.tar", {"a.png": png(), "b.png": png()})
     arrays = arrays_of(image_folder, tmp_path / "npy")
@@ -93,49 +83,6 @@ def test_shards_and_arrays_without_labels(image_folder: Path, tmp_path: Path) ->
     for place in (tmp_path / "wds", arrays):
         source = open_source(spec(place))
         assert (source.labels, source.classes) == (None, None)
-
-
-def test_wrong_shards(tmp_path: Path) -> None:
-    def shard(**members: bytes) -> str:
-        names = {name.replace("_", "."): content for name, content in members.items()}
-        return str(write_tar(tmp_path / "x" / "0.tar", names).parent)
-
-    with pytest.raises(NsbenchError, match=r"the image b of .* has no label file \.cls"):
-        open_source(spec(shard(a_png=png(), a_cls=b"0", b_png=png())))
-    with pytest.raises(NsbenchError, match=r"a\.cls in .* holds 'cat', which is no class number"):
-        open_source(spec(shard(a_png=png(), a_cls=b"cat")))
-    with pytest.raises(NsbenchError, match="two images of the key 'a'"):
-        open_source(spec(shard(a_png=png(), a_jpg=png())))
-    with pytest.raises(NsbenchError, match="holds no images: shards have"):
-        open_source(spec(shard(a_txt=b"")))
-    with pytest.raises(NsbenchError, match=r"there is no .*x/1\.tar: fetch all shards"):
-        open_source(spec(tmp_path / "x" / "{0..1}.tar"))
-    with pytest.raises(NsbenchError, match=r"the image a in .*0\.tar cannot be read"):
-        open_source(spec(shard(a_png=b"broken", a_cls=b"1"))).image(0)
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((2, 3, 8, 8), np.uint8),
-        np.zeros((2, 8, 8, 3), np.float32),
-        np.zeros((2, 8, 8), np.uint8),
-        np.array([{}]),
-        np.zeros((0, 8, 8, 3), np.uint8),
-    ],
-)
-def test_wrong_arrays(tmp_path: Path, array: "np.typing.NDArray[np.generic]") -> None:
-    np.save(tmp_path / "images.npy", array, allow_pickle=True)
-    with pytest.raises(NsbenchError, match=r"images are uint8 \(N, H, W, 3\)|cannot be read"):
-        open_source(spec(tmp_path))
-
-
-def test_wrong_labels_of_arrays(image_folder: Path, tmp_path: Path) -> None:
-    arrays = arrays_of(image_folder, tmp_path / "npy")
-    for labels in (np.zeros(5, int), np.zeros(6), np.full(6, -1)):
-        np.save(arrays / "labels.npy", labels)
-        with pytest.raises(NsbenchError, match="need as many whole numbers from 0"):
-            open_source(spec(arrays))
 
 
 def test_threads_and_other_processes_read_the_right_images(

@@ -1,0 +1,52 @@
+"""A metric and its paired change between two models."""
+
+import numpy as np
+import pytest
+
+from nsbench.metrics.change import Metric, change, changes
+from nsbench.util.errors import NsbenchError
+
+RNG = np.random.default_rng(0)
+
+
+def test_a_change_is_paired() -> None:
+    scores = RNG.normal(50, 20, 200)
+    base = Metric("m", tuple(map(str, range(200))), scores, True)
+    better = Metric("m", base.ids, scores + RNG.normal(1, 0.5, 200), True)
+    found = change(better, base)
+    assert found.value == pytest.approx(1, abs=0.1)
+    assert found.significant
+    assert found.better
+    assert found.interval.high - found.interval.low < 0.3  # against about 5.5 unpaired
+    assert not change(base, better).better
+    assert not change(base, base).significant
+    with pytest.raises(NsbenchError, match="different images"):
+        change(better, Metric("m", tuple(map(str, range(1, 201))), scores, True))
+
+
+def test_a_change_on_a_handful_of_images_is_never_sure() -> None:
+    few = tuple(map(str, range(19)))
+    base = Metric("m", few, np.zeros(19), True)
+    assert not change(Metric("m", few, np.full(19, 100.0), True), base).significant
+    many = (*few, "19")
+    base = Metric("m", many, np.zeros(20), True)
+    assert change(Metric("m", many, np.full(20, 100.0), True), base).significant
+
+
+def test_changes_share_their_resamples() -> None:
+    ids = tuple(map(str, range(60)))
+    before = [Metric("m", ids, RNG.normal(50, 20, 60), False) for _ in range(3)]
+    after = [Metric("m", ids, RNG.normal(45, 20, 60), False) for _ in range(3)]
+    together = changes(after, before)
+    for one, other, both in zip(after, before, together, strict=True):
+        alone = change(one, other)
+        assert both.interval == pytest.approx(alone.interval)
+        assert (both.value, both.better, both.p_value) == (alone.value, True, alone.p_value)
+
+
+def test_the_p_value_of_proportions_is_mcnemars() -> None:
+    ids = tuple(map(str, range(30)))
+    before = Metric("m", ids, np.repeat([100.0, 0, 100], [2, 8, 20]), True, proportion=True)
+    after = Metric("m", ids, np.repeat([0.0, 100, 100], [2, 8, 20]), True, proportion=True)
+    assert change(after, before).p_value == pytest.approx(2 * (1 + 10 + 45) / 1024)
+    assert change(before, before).p_value == 1
