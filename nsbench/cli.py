@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> Any:
 
 def _stopped(arguments: list[str] | None) -> None:
     again = shlex.join(["nsbench", *(sys.argv[1:] if arguments is None else arguments)])
-    say(f"nsbench: stopped; what is finished is kept, this goes on: {again}")
+    say(f"nsbench: stopped; what is finished is kept; to continue: {again}")
 
 
 def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -62,5 +62,5 @@ def is_noise(name: str) -> bool:
 
 def clip_folder(name: str, difficulty: int) -> str:
     """The folder of a sequence in the layout of ImageNet-P: `shot_noise_2` for a difficulty."""
-    # Difficulty 2 and 3 of the others are no files: the same frames are compared 2 or 3 apart.
+    # The others have no files for difficulty 2 and 3: the same frames are compared 2 or 3 apart.
     return name if difficulty == 1 or not is_noise(name) else f"{name}_{difficulty}"

@@ -81,7 +81,7 @@ class Worker:
         self._starts += 1
         self._running = process, pipe
         try:
-            problem = self._answer(START)
+            problem = self._reply(START)
             if problem:
                 raise NsbenchError(problem)
         except NsbenchError:
@@ -96,9 +96,9 @@ class Worker:
                 self.start()
                 start = time.monotonic()
             assert self._running
-            with suppress(OSError):  # the process has ended, which the missing answer tells
+            with suppress(OSError):  # the process has ended, as the missing reply shows
                 self._running[1].send((step, limit))
-            record, usable = self._answer(limit + GRACE)
+            record, usable = self._reply(limit + GRACE)
         except NsbenchError as error:
             self.stop()
             return Record(step.name, time.monotonic() - start, f"error: {error}")
@@ -107,7 +107,7 @@ class Worker:
         assert isinstance(record, Record)
         return record
 
-    def _answer(self, seconds: float) -> Any:
+    def _reply(self, seconds: float) -> Any:
         """What the process says. Raises NsbenchError where it ends first, or says nothing."""
         assert self._running
         process, pipe = self._running
@@ -153,7 +153,7 @@ class _TimeUp(BaseException):
 def serve(device: str, tiny: bool, log: Path, scratch: Path, starts: int, pipe: Connection) -> None:
     """Do the steps that come through the pipe, until it is closed: what a worker process runs.
 
-    The first answer is None, or a sentence that says why no step can be done. starts: how many
+    The first reply is None, or a sentence that says why no step can be done. starts: how many
     processes there were before; the first one begins the log anew.
     """
     os.setsid()  # so that it can be killed with what it starts, and Ctrl-C is its parent's alone

@@ -19,7 +19,7 @@ def compare(
     csv: CsvFile = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Tell on which suites model B is better than model A, by how much, and how surely.
+    """Compare two models: where B is better than A, by how much, and how certain that is.
 
     Reads stored predictions, as `nsbench report` does.
     """

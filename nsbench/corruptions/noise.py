@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from nsbench.pixels.convert import Shape, truncate
 from nsbench.pixels.draws import Draws
 
-# At least so many bits of a Poisson draw choose a column of the alias table, and the others decide
-# within it. More make larger tables and other draws; 7 are 128 columns, 64 KB of outcomes.
+# At least this many bits of a Poisson draw choose a column of the alias table, and the others
+# decide within it. More make larger tables and other draws; 7 are 128 columns, 64 KB of outcomes.
 BITS = 7
 
 

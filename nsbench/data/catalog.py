@@ -116,7 +116,7 @@ def is_missing(named: str) -> bool:
 def resolve(spec: SourceSpec) -> SourceSpec:
     """A source `data:NAME` as the source that was found; what `spec` itself says goes first.
 
-    Raises NsbenchError if it is not found, or holds changed images and is no source.
+    Raises NsbenchError if it is not found, or holds changed images and is not a source.
     """
     if not spec.source.startswith(PREFIX):
         return spec
@@ -164,12 +164,12 @@ def _require(name: str) -> SourceSpec:
             f"in the environment variable {VARIABLE}"
         )
     raise NsbenchError(
-        f"the data set {name} is not in {_sought()} (tried {_tried(name)}); to get it: "
+        f"the data set {name} is not in {_searched()} (tried {_tried(name)}); to get it: "
         f"{how_to_get(name)}"
     )
 
 
-def _sought() -> str:
+def _searched() -> str:
     missing = " (no such folder)"
     return ", ".join(f"{root}{'' if root.is_dir() else missing}" for root in roots())
 

@@ -29,7 +29,7 @@ def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
         with Image.open(content) as image:
             return _rgb(image)
     except Exception as error:  # every codec under Image.open raises errors of its own
-        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else None
+        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else None
         raise NsbenchError(
             f"the image {name} cannot be read ({reason or first_line(error)}): replace or remove it"
         ) from error

@@ -175,8 +175,8 @@ def _explained(url: str, part: Path) -> Iterator[None]:
         yield
     except urllib.error.HTTPError as error:
         raise NsbenchError(
-            f"{url} answers {error.code} {error.reason}: look for the file where the data set is "
-            f"published, and put it as {_final(part)}"
+            f"{url} responds with {error.code} {error.reason}: look for the file where the data "
+            f"set is published, and put it as {_final(part)}"
         ) from error
     # urllib's own errors are OSErrors; HTTPException is of broken responses, EOFError of this
     # module.

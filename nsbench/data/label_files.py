@@ -174,7 +174,9 @@ def _sets(labels: str) -> list[list[int]]:
     path = Path(labels).expanduser()
     sets = read_json(path)
     if not isinstance(sets, list) or not all(_is_set(entry) for entry in sets):
-        raise NsbenchError(f"{path} is no list of lists of ImageNet-1k class numbers, as ReaL's is")
+        raise NsbenchError(
+            f"{path} is not a list of lists of ImageNet-1k class numbers, as ReaL's is"
+        )
     return sets
 
 

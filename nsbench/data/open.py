@@ -63,7 +63,7 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
 
 
 def _open(spec: SourceSpec) -> Source:
-    # Names that are no paths come first.
+    # Names that are not paths come first.
     if spec.source == "digits":
         return DigitsSource(spec.split or "test")
     if spec.streaming:
@@ -97,7 +97,8 @@ def _open_file(path: Path, spec: SourceSpec) -> Source:
     if {".tar", ".tgz"} & set(path.suffixes):
         return TarSource(path, _own_space(spec), spec.split)
     raise NsbenchError(
-        f"{path} is no source: name a folder, a .parquet, .tar, .npy or .mat file, or hf:OWNER/NAME"
+        f"{path} is not a source: name a folder, a .parquet, .tar, .npy or .mat file, or "
+        "hf:OWNER/NAME"
     )
 
 

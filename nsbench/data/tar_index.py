@@ -88,7 +88,7 @@ def _kept_index(archive: Path) -> Index:
 def read_index(archive: Path) -> Index:
     """List the files of a plain tar archive by reading its headers only.
 
-    Raises NsbenchError for a file that is no tar, is compressed or cut off, and for members that
+    Raises NsbenchError for a file that is not a tar, is compressed or cut off, and for members that
     are links, devices or sparse, are named twice, or have absolute paths or `..`.
     """
     if archive.suffix.lower() in _PACKED:
@@ -134,13 +134,13 @@ def _members(archive: Path) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _broken(archive: Path, reason: str) -> NsbenchError:
-    return NsbenchError(f"{archive} is no whole tar archive ({reason}): fetch it again")
+    return NsbenchError(f"{archive} is not a whole tar archive ({reason}): fetch it again")
 
 
 def _refuse_special(member: tarfile.TarInfo, archive: Path) -> None:
     if not member.isreg() or member.issparse() or member.size < 0:
         raise NsbenchError(
-            f"{archive} holds '{member.name}', which is no plain file but a link, a device or "
+            f"{archive} holds '{member.name}', which is not a plain file but a link, a device or "
             "sparse: nsbench reads archives of plain files only; fetch the released one"
         )
 

@@ -28,7 +28,7 @@ class Judged:
     @property
     def verdict(self) -> str:
         """`better` or `worse`; `undecided` unless interval and adjusted p-value both say so."""
-        # Both, because intervals are not adjusted for many rows, and McNemar's test is no interval.
+        # Both, because intervals are not adjusted for many rows, and McNemar's test has none.
         if not self.change.significant or self.adjusted_p >= LEVEL:
             return "undecided"
         return "better" if self.change.better else "worse"

@@ -38,7 +38,7 @@ def wrap_module(
     label: what the folder of its results is named after, beside a hash. preprocessing: the
     model's own, before the options. The outputs are counted by a forward pass; 1,000 are taken
     for ImageNet-1k in the usual order, unless the options name the classes.
-    Raises NsbenchError for options that do not fit, or a module that is no classifier of images.
+    Raises NsbenchError for options that do not fit, or a module that does not classify images.
     """
     model = Classifier(
         name=name,

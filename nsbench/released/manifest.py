@@ -89,7 +89,7 @@ def check(target: Path, settings: dict[str, Any], *, same_images: bool = True) -
 def _read(path: Path) -> dict[str, Any]:
     manifest = read_json(path)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("cells"), list):
-        raise NsbenchError(f"{path} is no manifest of nsbench make: choose another folder")
+        raise NsbenchError(f"{path} is not a manifest of nsbench make: choose another folder")
     return manifest
 
 

@@ -261,7 +261,9 @@ class CorruptedFiles(_Files):
                 continue
             # What Pillow's plugins raise for damaged files; SyntaxError is PNG's.
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                reason = "it is no image" if isinstance(error, UnidentifiedImageError) else error
+                reason = (
+                    "it is not an image" if isinstance(error, UnidentifiedImageError) else error
+                )
                 raise self._unreadable(path, reason) from error
             if ending != self._endings[0]:  # the other files are likely to end so too
                 self._endings = sorted(self._endings, key=lambda candidate: candidate != ending)

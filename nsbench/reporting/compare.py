@@ -1,4 +1,4 @@
-"""Two models side by side: where the second is better, by how much, and how surely."""
+"""Two models side by side: where the second is better, by how much, and how certain that is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,7 +110,7 @@ def compare(a: Path, b: Path, suites: Sequence[str] | None = None) -> Comparison
     for path in (a, b):
         _check_one_model(path)
     first, second = collect([a, b])
-    # Two runs have a generation 2 each, and are told apart by their paths.
+    # Two runs have a generation 2 each, and are distinguished by their paths.
     names = (first.name, second.name) if first.name != second.name else (str(a), str(b))
     chosen, notes = _choose(list(zip(names, (first, second), strict=True)), suites)
     pairs = [(first.scores[suite], second.scores[suite]) for suite in chosen]

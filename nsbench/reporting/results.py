@@ -20,7 +20,7 @@ class Entry:
     """One model of a report: its folder if it is a generation, what is known of it, its scores.
 
     outdated: suites that it was evaluated on in another version than the report's. results: where
-    its results lie, if it is no generation.
+    its results lie, if it is not a generation.
     """
 
     name: str

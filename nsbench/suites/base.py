@@ -67,7 +67,7 @@ class Suite(Config, ABC):
     """Reports show the kinds of the lowest order first; those from outside come last."""
 
     NOT_PROTOCOL: ClassVar[tuple[str, ...]] = ("description", "reference")
-    """Keys that change no number of the suite's own metrics, or are hashed elsewhere."""
+    """Keys that do not change the suite's own metrics, or are hashed elsewhere."""
 
     ADDED_LATER: ClassVar[tuple[str, ...]] = ()
     """Keys that came later: a suite without them keeps the hash, and the results, that it had."""

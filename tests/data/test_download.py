@@ -141,7 +141,7 @@ def test_without_an_md5_it_is_said(
 
 
 def test_what_is_not_there(place: Place, tmp_path: Path) -> None:
-    with pytest.raises(NsbenchError, match=r"b\.tar answers 404 .* put it as .*x/b\.tar$"):
+    with pytest.raises(NsbenchError, match=r"b\.tar responds with 404 .* put it as .*x/b\.tar$"):
         fetch(place.archive(name="b.tar"), tmp_path / "x" / "b.tar")
     place.server.shutdown()
     place.server.server_close()

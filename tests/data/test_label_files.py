@@ -58,9 +58,9 @@ def test_real_by_number_and_not_by_order(val: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("{}", "is no list of lists of ImageNet-1k class numbers"),
-        ("[[1000]]", "is no list of lists"),
-        ("[[true]]", "is no list of lists"),
+        ("{}", "is not a list of lists of ImageNet-1k class numbers"),
+        ("[[1000]]", "is not a list of lists"),
+        ("[[true]]", "is not a list of lists"),
         ("[[1]]", "has 1 entries, but .* has image 6: these labels are of other images"),
         ("[[], [], [], [], [], []]", "has no label for any image"),
         ("[", "cannot read .*real.json"),

@@ -239,7 +239,7 @@ def test_unlikely_tars_are_not_even_opened(small_folder: Path, tmp_path: Path) -
     (tmp_path / "tars" / "blur.tar").write_bytes(b"still being downloaded")
     files = CorruptedFiles(tmp_path / "tars", FolderSource(small_folder))
     files.check(CELL)
-    with pytest.raises(NsbenchError, match=r"blur\.tar is no whole tar archive"):
+    with pytest.raises(NsbenchError, match=r"blur\.tar is not a whole tar archive"):
         files.check([("zoom_blur", 1)])
 
 

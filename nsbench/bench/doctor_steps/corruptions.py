@@ -14,11 +14,11 @@ from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
 
 ALL_NAMES = CORRUPTIONS + EXTRA_CORRUPTIONS
 SLOW = 10_000
-"""Images a second: a fast GPU has ResNet-50 answer some thousand, beside which a cell should be
-little."""
+"""Images a second: on a fast GPU ResNet-50 takes some thousand, beside which making a cell should
+cost little."""
 
 HUNGRIEST = 6
-"""Cells whose memory is told: those that need the most."""
+"""Cells whose memory is reported: those that need the most."""
 
 
 def corruptions_right(machine: Machine) -> dict[str, Any]:

@@ -66,9 +66,9 @@ def _forward(machine: Machine, *, compile: bool) -> dict[str, float]:
 
 
 def out_of_memory(machine: Machine) -> dict[str, Any]:
-    """Give a model more images than fit: they are halved until they do, and the answers stay.
+    """Give a model more images than fit: the batch is halved, and the predictions stay the same.
 
-    Returns the images at once in the end, and the share of images whose top class is another.
+    Returns the batch that fits, and the share of images whose top class is another.
     """
     if not machine.on_gpu:
         raise Skipped("only the memory of a GPU can be limited")

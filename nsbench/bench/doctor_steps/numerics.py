@@ -1,4 +1,4 @@
-"""How far answers and gradients move with precision, batch, device and run."""
+"""How far outputs and gradients differ by precision, batch, device and run."""
 
 import copy
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from nsbench.models import Classifier
 from nsbench.util.device import autocast
 
 FEW = 16
-"""Images that the CPU answers too: it is slow."""
+"""Images that go through the CPU as well, which is slow."""
 
 ROUNDS = 2
 """Measurements of each side of the attack, which is timed here beside what it is checked for."""
@@ -26,7 +26,7 @@ ROUNDS = 2
 def numerics(machine: Machine) -> dict[str, Any]:
     """Answers of ResNet-50 in float32 beside other ways to them, and how signs of gradients vary.
 
-    Each way has `largest`, the largest difference as a share of the largest answer, and
+    Each way has `largest`, the largest difference as a share of the largest output, and
     `top_classes_moved`, the share of images. Then `nsbench bench attack` on the same device.
     """
     count, size = machine.pick(128, 4), machine.pick(224, 32)

@@ -26,10 +26,10 @@ CELLS = (
 """Cells of every family: with transforms, loops, tables, draws and little else."""
 
 LONGEST = 4
-"""Kernels that are told: those with the most time."""
+"""Kernels that are reported: those that take the most time."""
 
 NAME = 50
-"""Characters of a kernel's name that are told: the templates behind it fill pages."""
+"""Characters of a kernel's name that are reported: template arguments can fill pages."""
 
 
 def profile(machine: Machine) -> dict[str, Any]:

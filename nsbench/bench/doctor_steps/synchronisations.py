@@ -27,7 +27,7 @@ EPSILONS = (0.0, 2 / 255)
 """Strengths of the attack: one that needs no pass of its own, and one that does."""
 
 LINES = 12
-"""Lines that are told of a piece of work: those that wait most often."""
+"""Lines of code reported for a piece of work: those that wait most often."""
 
 
 def synchronisations(machine: Machine) -> dict[str, Any]:

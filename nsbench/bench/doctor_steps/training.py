@@ -40,7 +40,7 @@ STEPS = 40
 """Steps that a student has images for: more than are made of any."""
 
 LOSSES = 3
-"""Losses that are told, of the first steps: enough to see them fall, or become nan."""
+"""Losses that are reported, of the first steps: enough to see them fall or become nan."""
 
 COMPARED = 64
 """Images that the CPU augments too: it is slow."""

@@ -116,10 +116,11 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _label(index: Index, row: int) -> int:
-    text = index.read(row).decode("ascii", "replace").strip()  # replaced letters are no digits
+    text = index.read(row).decode("ascii", "replace").strip()  # a replaced letter is not a digit
     if not text.isdecimal():
         raise NsbenchError(
-            f"{index.names[row]} in {index.archive} holds {text[:20]!r}, which is no class number"
+            f"{index.names[row]} in {index.archive} holds {text[:20]!r}, which is not a "
+            "class number"
         )
     return int(text)
 

@@ -62,7 +62,7 @@ def test_labels_that_are_none(tmp_path: Path, labels: list[object]) -> None:
 
 
 def test_a_file_that_is_no_table(image_folder: Path) -> None:
-    with pytest.raises(NsbenchError, match="is no source"):
+    with pytest.raises(NsbenchError, match="is not a source"):
         open_source(spec(str(image_folder / "cat" / "0.png")))
 
 

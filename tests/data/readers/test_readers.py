@@ -143,7 +143,9 @@ def test_empty_images_are_said_to_be_empty(image_folder: Path, tmp_path: Path) -
         source = open_source(spec(place))
         with pytest.raises(NsbenchError, match=r"cat/1\.png.* cannot be read \(it is empty\): rep"):
             source.image(1)
-        with pytest.raises(NsbenchError, match=r"cat/2\.png.* cannot be read \(it is no image\)"):
+        with pytest.raises(
+            NsbenchError, match=r"cat/2\.png.* cannot be read \(it is not an image\)"
+        ):
             source.image(2)
 
 

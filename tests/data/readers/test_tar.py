@@ -27,7 +27,7 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
         member = tarfile.TarInfo("cat/a.png")
         member.type, member.linkname = kind, "/etc/passwd"
         tar.addfile(member)
-    with pytest.raises(NsbenchError, match=r"holds 'cat/a\.png', which is no plain file"):
+    with pytest.raises(NsbenchError, match=r"holds 'cat/a\.png', which is not a plain file"):
         open_source(spec(tmp_path / "a.tar"))
 
 
@@ -50,7 +50,7 @@ def test_archives_that_were_cut_off(tmp_path: Path, keep: float) -> None:
     tar = write_tar(tmp_path / "a.tar", {f"cat/{i}.png": png(i) * 40 for i in range(4)})
     content = tar.read_bytes().rstrip(b"\0")
     tar.write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(NsbenchError, match=r"a\.tar is no whole tar archive .*: fetch it again"):
+    with pytest.raises(NsbenchError, match=r"a\.tar is not a whole tar archive .*: fetch it again"):
         open_source(spec(tar))
 
 
@@ -65,10 +65,10 @@ def test_a_damaged_header_is_not_the_end(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_tar(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"<html>not found</html>" * 100)
-    with pytest.raises(NsbenchError, match="no whole tar archive"):
+    with pytest.raises(NsbenchError, match="not a whole tar archive"):
         open_source(spec(tmp_path / "a.tar"))
     (tmp_path / "a.tar").write_bytes(b"")
-    with pytest.raises(NsbenchError, match="no whole tar archive"):
+    with pytest.raises(NsbenchError, match="not a whole tar archive"):
         open_source(spec(tmp_path / "a.tar"))
 
 

@@ -27,7 +27,9 @@ def test_wrong_shards(tmp_path: Path) -> None:
 
     with pytest.raises(NsbenchError, match=r"the image b of .* has no label file \.cls"):
         open_source(spec(shard(a_png=png(), a_cls=b"0", b_png=png())))
-    with pytest.raises(NsbenchError, match=r"a\.cls in .* holds 'cat', which is no class number"):
+    with pytest.raises(
+        NsbenchError, match=r"a\.cls in .* holds 'cat', which is not a class number"
+    ):
         open_source(spec(shard(a_png=png(), a_cls=b"cat")))
     with pytest.raises(NsbenchError, match="two images of the key 'a'"):
         open_source(spec(shard(a_png=png(), a_jpg=png())))
