@@ -1,4 +1,4 @@
-"""The images of each step: from memory where all fit and are read but once, else by workers."""
+"""The images of each step: from memory where they fit and never change, else by workers."""
 
 import signal
 from collections.abc import Iterator
@@ -59,13 +59,14 @@ class ShuffledSampler:
     batch_size: int
 
     def rows(self, seed: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows at some positions of the walk."""
+        """The rows at the given positions of the walk."""
         epochs, offsets = np.divmod(positions, len(self.examples))
         rows = np.empty_like(offsets)
         # A step may reach over the end of an epoch, and takes rows of two orders then.
         for epoch in np.unique(epochs).tolist():
             in_epoch = epochs == epoch
-            # Computed for the offsets alone: no order of all rows is held in memory.
+            # Computed for the offsets alone: no order of all rows is held in memory. The name is
+            # among the keys, so that labeled and unlabeled images are shuffled independently.
             rows[in_epoch] = feistel_permutation(
                 offsets[in_epoch], len(self.examples), seed, self.name, epoch
             )
@@ -108,6 +109,8 @@ class BatchPlan:
     def positions(self, sampler: ShuffledSampler, item: int) -> NDArray[np.int64]:
         """The positions in a sampler of this process's `item`-th forward pass."""
         step, part = divmod(item, self.parts)
+        # Processes and parts only cut a step's images into shares, all of one size as `check` saw
+        # to: any number of them makes the same update from the same images.
         shares = self.parts * self.processes
         count = sampler.batch_size // shares
         first = step * sampler.batch_size + (self.rank * self.parts + part) * count
@@ -119,6 +122,7 @@ class BatchPlan:
 
     def keys(self, item: int) -> NDArray[np.uint64]:
         """The keys of the images of a forward pass."""
+        # By position in the walk, not by image: one that comes again is augmented differently.
         return np.concatenate(
             [image_keys(self.seed, s.name, self.positions(s, item)) for s in self.samplers]
         )
@@ -126,8 +130,9 @@ class BatchPlan:
     def batch(
         self, item: int, rows: list[NDArray[np.int64]], images: torch.Tensor
     ) -> TrainingBatch:
-        """The images of a forward pass, which are of these rows, with all that belongs to them."""
+        """A forward pass's batch: its images, which are of these rows, with keys and targets."""
         labeled, unlabeled = self.labeled.examples, self.unlabeled
+        # For the type checker: a sampler holds examples of either kind, a plan one of each.
         assert isinstance(labeled, Labeled)
         labels = torch.from_numpy(labeled.classes[rows[0]])
         targets = None
@@ -153,12 +158,13 @@ def training_batches(
 
 def _fits(plan: BatchPlan, augmentation: Augmentation, device: torch.device) -> bool:
     images = sum(len(sampler.examples) for sampler in plan.samplers)
+    # A byte a value: images stay uint8 until they are augmented and normalised.
     needed = images * 3 * augmentation.image_size**2
     return needed < RESIDENT_SHARE * free_memory(device)
 
 
 class _Resident:
-    """The images of a sampler's rows on the device, each once."""
+    """The images of a sampler's rows on the device, each held once."""
 
     def __init__(
         self, sampler: ShuffledSampler, augmentation: Augmentation, device: torch.device
@@ -169,28 +175,30 @@ class _Resident:
         self._indices = np.unique(sampler.examples.images(rows))
         side = augmentation.image_size
         held = torch.empty(len(self._indices), 3, side, side, dtype=torch.uint8)
+        # Seed 0, which has no effect: a fixed augmentation draws nothing as it reads.
         read = prefetch_map(
             lambda index: augmentation.read(sampler.source.image(index), 0), self._indices.tolist()
         )
         with stage(f"reading {sampler.name} images", len(self._indices)) as advance:
-            for position, image in enumerate(read):
-                held[position] = torch.from_numpy(image)
+            for index, image in enumerate(read):
+                held[index] = torch.from_numpy(image)
                 advance()
         self._images = held.to(device)
 
     def images(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """The images of some rows."""
-        positions = np.searchsorted(self._indices, self._examples.images(rows))
-        return self._images[torch.from_numpy(positions).to(self._images.device)]
+        """The images of the given rows."""
+        # np.unique has sorted the indices, so that a binary search finds where an image is held.
+        held_at = np.searchsorted(self._indices, self._examples.images(rows))
+        return self._images[torch.from_numpy(held_at).to(self._images.device)]
 
 
 def _resident_batches(
     plan: BatchPlan, augmentation: Augmentation, items: range, device: torch.device
 ) -> Iterator[TrainingBatch]:
-    held = [_Resident(sampler, augmentation, device) for sampler in plan.samplers]
+    residents = [_Resident(sampler, augmentation, device) for sampler in plan.samplers]
     for item in items:
         rows = plan.rows(item)
-        images = [resident.images(part) for resident, part in zip(held, rows, strict=True)]
+        images = [resident.images(part) for resident, part in zip(residents, rows, strict=True)]
         yield plan.batch(item, rows, torch.cat(images))
 
 
@@ -222,6 +230,7 @@ class _Reads(Dataset[TrainingBatch | NsbenchError]):
         indices = sampler.examples.images(rows)
         positions = self._plan.positions(sampler, item)
         for index, position in zip(indices.tolist(), positions.tolist(), strict=True):
+            # By position as well, so that it does not matter which worker reads the image.
             seed = stable_hash(self._plan.seed, sampler.name, position)
             yield self._augmentation.read(sampler.source.image(index), seed)
 
@@ -241,6 +250,7 @@ def _read_batches(
     for batch in loader:
         if isinstance(batch, NsbenchError):
             raise batch
+        # uint8 over the bus, a quarter of the bytes of float32; the rest is done on the device.
         yield batch._replace(images=batch.images.to(device, non_blocking=True))
 
 
@@ -250,5 +260,5 @@ def _ignore_ctrl_c(_: int) -> None:
 
 
 def _as_it_is(batch: Any) -> Any:
-    """Instead of the default, which would turn labels and keys into tensors of its own."""
+    """The batch itself; the default collate function would convert labels and keys to tensors."""
     return batch

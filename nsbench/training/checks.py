@@ -27,22 +27,24 @@ def check(
 ) -> None:
     """Raise NsbenchError for what would stop a generation later.
 
-    That is unknown architectures, sizes and arguments that they do not take, wrong augmentation
+    That covers unknown architectures, sizes and arguments that they do not take, wrong augmentation
     strings, optimisers and schedules, students smaller than their teachers, steps that `processes`
     processes cannot share, and missing packages.
     """
     check_writers(recipe)
     sizes = []
     for index, generation in enumerate(recipe.generations):
+        # The default ratio is a student's: the first teacher sees labeled images only.
         unlabeled = generation.unlabeled_batch if index else 0
         _check_shares(generation, index, unlabeled, processes)
         sizes.append(_try_out(generation, num_classes, _at_once(generation, unlabeled, processes)))
         Augmentation(generation, generation.preprocessing(recipe.data))
         _check_device(generation, device)
-        # Made and thrown away: what timm refuses it refuses here. 10 steps are any number.
+        # Made and thrown away: what timm refuses, it refuses here. Any number of steps would do.
         schedule_for(optimizer_for(nn.Linear(1, 1), generation), generation, 10, labeled_images)
         _warn_of_warmup(generation, index, labeled_images)
         if generation.fine_tune:
+            # A training of its own: another size, other batches, and labeled images only.
             tuned = fine_tuning(generation, labeled_images)
             _check_shares(tuned, index, 0, processes)
             at_once = _at_once(tuned, 0, processes)
@@ -90,11 +92,15 @@ def check_unlabeled(recipe: Recipe, data: TrainingData) -> None:
             f"data.labels_per_class = {recipe.data.labels_per_class} leaves no image of "
             f"{data.labeled.name} without a label for the students: lower it, or set data.unlabeled"
         )
+    # Loaded and thrown away: that a filter cannot serve would otherwise show only after the first
+    # teacher was trained.
     load_filter(settings, data.classes, torch.device("cpu"))
 
 
 def _check_student(recipe: Recipe, index: int, sizes: list[int]) -> None:
     teacher, student = recipe.generations[index - 1 : index + 1]
+    # Algorithm 1 of Xie et al. 2020 has an "equal-or-larger" student: a smaller one is what
+    # distillation is for.
     if sizes[index] < sizes[index - 1] and not recipe.allow_smaller:
         raise NsbenchError(
             f"the student of generation {index} ({student.arch}, {sizes[index]:,} parameters) is "
@@ -110,6 +116,7 @@ def _check_student(recipe: Recipe, index: int, sizes: list[int]) -> None:
 
 
 def _check_device(generation: Generation, device: torch.device) -> None:
+    # torch.nn.SyncBatchNorm refuses tensors that are not on a GPU.
     if generation.sync_batch_norm and distributed.size() > 1 and device.type != "cuda":
         raise NsbenchError(
             "the key 'sync_batch_norm' is true, but several processes can synchronise batch norm "
@@ -129,7 +136,8 @@ def _at_once(generation: Generation, unlabeled: int, processes: int) -> int:
 
 
 def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_blocks: int = 0) -> int:
-    """Parameters of a generation's model. Raises NsbenchError if it cannot be trained as asked."""
+    """Parameters of a generation's model. Raises NsbenchError if it cannot be trained this way."""
+    # With the recipe's noise, which an architecture may not have.
     noise = {"dropout": generation.dropout, "drop_path": generation.drop_path}
     side = generation.image_size
     with torch.device("meta"):  # shapes without numbers: quick for any size
@@ -137,6 +145,7 @@ def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_bloc
         try:
             # Two images, as one could hide a batch dimension that is lost.
             shape = tuple(module(torch.empty(2, 3, side, side)).shape)
+        # Architectures differ in how they refuse a size: a ViT asserts, a convolution raises.
         except (RuntimeError, AssertionError, ValueError, TypeError) as error:
             raise NsbenchError(
                 f"'{generation.arch}' does not take images of {side} px ({first_line(error)}): set "
@@ -149,6 +158,7 @@ def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_bloc
             f"timm cannot compute the activations of '{generation.arch}' twice: set "
             "checkpoint_activations = false"
         )
+    # As it will be trained: frozen batch norm uses its statistics, and so takes single images.
     freeze(module.train(), frozen_blocks)
     if at_once == 1:
         _try_one(module, generation)
@@ -156,7 +166,7 @@ def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_bloc
 
 
 def _try_one(module: nn.Module, generation: Generation) -> None:
-    """Raise NsbenchError where one image alone becomes one value that batch norm cannot scale."""
+    """Raise NsbenchError where one image leaves batch norm a single value for each channel."""
     side = generation.image_size
     try:
         module(torch.empty(1, 3, side, side, device="meta"))
@@ -169,9 +179,9 @@ def _try_one(module: nn.Module, generation: Generation) -> None:
 
 
 def claim_run_folder(folder: Path, recipe: Recipe) -> None:
-    """Make the run folder this recipe's own, for the main process to call.
+    """Write the recipe into its run folder; called by the main process.
 
-    Raises NsbenchError if it is something else's.
+    Raises NsbenchError if the folder holds anything else.
     """
     text = recipe.to_toml()
     path = folder / "recipe.toml"
@@ -189,6 +199,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> None:
 
 
 def _identity(recipe: Recipe) -> dict[str, object]:
+    # Without the keys that do not change the result: a run may go on with other ones.
     return recipe.model_dump(exclude=set(Recipe.RUNNING))
 
 

@@ -1,4 +1,4 @@
-"""What a model costs: operations and memory, found on the meta device, which computes nothing."""
+"""What a model costs in operations and memory, by the meta device, which computes nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ from nsbench.util.device import total_memory
 from nsbench.util.errors import NsbenchError
 
 REFUSED_FROM = 1.2
-"""Estimates this many times the device's memory are refused. Below it they may be wrong, as kernels
-share memory in ways that cannot be foreseen, and the step itself is tried."""
+"""Estimates of more than this many times the device's memory are refused. Below that the estimate
+may be wrong, as kernels share memory in ways that cannot be foreseen, and the step is tried."""
 
 
 def meta_model(generation: Generation, classes: int) -> Any:
@@ -31,7 +31,7 @@ def meta_model(generation: Generation, classes: int) -> Any:
 
 def flops_of(module: nn.Module, image_size: int) -> int:
     """Floating-point operations of one image's forward pass; a multiply-add is two."""
-    module = module.eval()
+    module = module.eval()  # one image may be too few for batch norm in training mode
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.empty(1, 3, image_size, image_size))
     return int(counter.get_total_flops())
@@ -54,7 +54,8 @@ def memory_of(generation: Generation, classes: int, at_once: int) -> int:
 
 
 def _state_copies(generation: Generation) -> int:
-    """How many values the optimiser keeps for a weight."""
+    """How many values the optimiser keeps for each weight."""
+    # Counted on a small layer, rather than listed by the names of timm's dozens of optimisers.
     weight = nn.Linear(8, 8, bias=False)
     optimizer = optimizer_for(weight, generation)
     weight(torch.ones(1, 8)).sum().backward()
@@ -66,6 +67,8 @@ def _state_copies(generation: Generation) -> int:
 
 def _activations(module: nn.Module, generation: Generation) -> int:
     """Bytes that one image's forward pass keeps for the backward pass."""
+    # Weights are kept for the backward pass too, but count as weights. Storages are told apart by
+    # their addresses, as the data pointers of meta tensors are all 0.
     weights = {value.untyped_storage()._cdata for value in module.state_dict().values()}
     with _kept() as kept, torch.device("meta"):
         side = generation.image_size
@@ -92,14 +95,16 @@ def _kept() -> Iterator[dict[int, int]]:
         yield sizes
 
 
-def check_memory(generation: Generation, classes: int, a_step: int, device: torch.device) -> None:
+def check_memory(
+    generation: Generation, classes: int, step_images: int, device: torch.device
+) -> None:
     """Raise NsbenchError where a step's images cannot fit into the device's memory.
 
-    Without it the operating system would kill whatever it chooses. a_step: images of all processes
-    together. What is only a little too much fails in the step.
+    Without this check a machine that runs out of memory kills processes of its own choice.
+    step_images: of all processes together. What is only a little too much fails in the step.
     """
     shares = distributed.size() * generation.accumulate
-    at_once = -(-a_step // shares)
+    at_once = -(-step_images // shares)  # rounded up: the process with the most images decides
     needed, available = memory_of(generation, classes, at_once), total_memory(device)
     if needed > REFUSED_FROM * available:
         raise NsbenchError(

@@ -45,6 +45,7 @@ def open_data(data: Data) -> TrainingData:
     kept = np.arange(len(labeled))
     if data.labels_per_class:
         kept = select_per_class(labeled, data.labels_per_class, "data.labels_per_class")
+    # Without labels for the training, and so the students' unlabeled images.
     withheld = np.setdiff1d(np.arange(len(labeled)), kept)
     validation = np.array([], dtype=np.int64)
     if data.validation_per_class:
@@ -56,6 +57,7 @@ def open_data(data: Data) -> TrainingData:
             "labeled images the unlabeled ones"
         )
     indices = np.arange(len(unlabeled)) if unlabeled else withheld
+    # Sources in the label space `indices` have no names; the largest label tells their number.
     names = labeled.classes or tuple(str(i) for i in range(int(np.max(labels)) + 1))
     return TrainingData(
         labeled, np.setdiff1d(kept, validation), validation, unlabeled or labeled, indices, names
@@ -94,21 +96,22 @@ def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDAr
 def validator(
     data: TrainingData, preprocessing: Preprocessing, device: torch.device
 ) -> Callable[[nn.Module], float] | None:
-    """The accuracy of a model on the validation images, None where there are none.
+    """A function that computes a model's accuracy on the validation images, None without any.
 
-    The images stay in memory where they are few.
+    The images stay in memory if they are few.
     """
     if not len(data.validation):
         return None
     assert data.labeled.labels is not None
     labels = data.labeled.labels[data.validation]
     few = len(labels) * 3 * preprocessing.image_size**2 < FEW_BYTES
-    held = list(_batches(data, preprocessing)) if few else None
+    held_batches = list(_batches(data, preprocessing)) if few else None
 
     @torch.inference_mode()
     def accuracy(model: nn.Module) -> float:
         correct, done = 0, 0
-        for batch in held if held is not None else _batches(data, preprocessing):
+        # Without autocast: in float32, as `nsbench eval` measures by default.
+        for batch in held_batches if held_batches is not None else _batches(data, preprocessing):
             images = normalize(batch.to(device) / 255, preprocessing.mean, preprocessing.std)
             predicted = model(images).argmax(1).cpu().numpy()
             correct += int((predicted == labels[done : done + len(predicted)]).sum())

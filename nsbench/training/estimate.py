@@ -1,4 +1,4 @@
-"""What a recipe would take, from its models, its images and a short measurement."""
+"""What a recipe would take, estimated from its models, its images and a short measurement."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def estimate(
     wanted = [("", base, False)]
     wanted += [(f"{v.name} ", v.recipe, shares_teacher(v.recipe, base)) for v in resolved.variants]
     clocks: dict[int, _Clock] = {}
-    return [row for one in wanted for row in _rows(*one, devices, target, clocks)]
+    return [row for entry in wanted for row in _rows(*entry, devices, target, clocks)]
 
 
 def _rows(
@@ -65,7 +65,7 @@ def _rows(
     device: torch.device,
     clocks: "dict[int, _Clock]",
 ) -> list[dict[str, Any]]:
-    """The rows of a recipe, but for those of its first generation where there is one already.
+    """The rows of a recipe, without those of its first generation where it takes the base's.
 
     clocks: by number of classes, so that no model is measured twice.
     """
@@ -73,7 +73,8 @@ def _rows(
     check(recipe, len(data.classes), len(data.train), device, devices)
     stages = list(_stages(recipe, len(data.train)))
     if has_teacher:
-        stages = [one for one in stages if one[0].partition(" ")[0] != "0"]
+        # "0" and "0 fine-tuned" are trained in the base and counted there.
+        stages = [entry for entry in stages if entry[0].partition(" ")[0] != "0"]
     clock = clocks.setdefault(len(data.classes), _Clock(device, len(data.classes)))
     rows = []
     with stage("dry run", len(stages), "generations") as advance:
@@ -93,6 +94,7 @@ def _stages(
         yield f"{index}", generation, teacher
         teacher = generation
         if generation.fine_tune:
+            # The next student learns from the fine-tuned model, at its larger size.
             teacher = fine_tuning(generation, labeled_images)
             yield f"{index} fine-tuned", teacher, None
 
@@ -107,16 +109,17 @@ def _row(
     clock: "_Clock",
 ) -> dict[str, Any]:
     steps = steps_of(generation, len(data.train))
-    a_step = generation.batch_size + (generation.unlabeled_batch if teacher else 0)
+    step_images = generation.batch_size + (generation.unlabeled_batch if teacher else 0)
     labeled = data.train if recipe.pseudo_labels.distill else data.unlabeled_indices
     to_label = len(labeled) if teacher else 0
     classes = len(data.classes)
     module = meta_model(generation, classes)
     flops = flops_of(module, generation.image_size)
-    seconds = steps * a_step * clock.seconds(generation, flops, backward=True)
+    seconds = steps * step_images * clock.seconds(generation, flops, backward=True)
     if teacher:
         cost = flops_of(meta_model(teacher, classes), teacher.image_size)
         seconds += to_label * clock.seconds(teacher, cost, backward=False)
+    # The number of classes that a shard keeps is known only once it is made: this is the most.
     kept = recipe.pseudo_labels.top_k or min(MAX_TOP_K, classes)
     return {
         "generation": name,
@@ -125,15 +128,16 @@ def _row(
         "parameters": count_parameters(module),
         "gflops": flops / 1e9,
         "steps": steps,
-        "images": steps * a_step + to_label,
+        "images": steps * step_images + to_label,
         "memory_bytes": memory_of(
             # Rounded up: the device with the most images decides.
             generation,
             classes,
-            -(-a_step // (devices * generation.accumulate)),
+            -(-step_images // (devices * generation.accumulate)),
         ),
         "label_bytes": to_label * (LABEL_BYTES + 4 * kept),
         "model_bytes": bytes_of(module),
+        # As if nothing were lost to the exchange of gradients: one device cannot measure it.
         "seconds": seconds / devices,
     }
 
@@ -147,14 +151,14 @@ class _Clock:
 
     def seconds(self, generation: Generation, flops: int, *, backward: bool) -> float:
         """Seconds of an image's forward pass, and of its backward pass if wanted."""
-        what = (generation.arch, generation.model_args, generation.image_size, backward)
-        key = repr((*what, generation.precision))
+        shape = (generation.arch, generation.model_args, generation.image_size, backward)
+        key = repr((*shape, generation.precision))  # text, since model_args cannot be hashed
         if key not in self._known:
             self._known[key] = self._measure(generation, flops, backward)
         return self._known[key]
 
     def _measure(self, generation: Generation, flops: int, backward: bool) -> float:
-        """Seconds of the second of two runs, for an image."""
+        """Seconds an image, by the second of two runs."""
         size, share, device = generation.image_size, 1.0, self._device
         if flops > MEASURED_FLOPS and size > SMALL and device.type == "cpu":
             size = SMALL
@@ -162,6 +166,7 @@ class _Clock:
         # A GPU needs a batch to be filled; a CPU is filled by large images one at a time.
         count = 2 if device.type == "cpu" and flops > 1e9 else 32
         model = build(generation.arch, self._classes, generation.model_args).to(device)
+        # In training mode for training only: batch norm's statistics and the noise take time.
         model = model.to(memory_format=torch.channels_last).train(backward)
         images = torch.zeros(count, 3, size, size, device=device)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -171,6 +176,7 @@ class _Clock:
                 logits = model(images)
             if backward:
                 model.zero_grad(set_to_none=True)
+                # The part of a cross-entropy that needs no labels.
                 logits.float().logsumexp(1).sum().backward()
 
         # The first run allocates memory and chooses kernels.

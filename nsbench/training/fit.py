@@ -25,8 +25,8 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say, stage
 
 LOG_EVERY = 100
-"""Steps between two rows of the log, at most; a hundredth of all steps where that is less. Each row
-waits for the device once."""
+"""Steps between two rows of the log, at most; a hundredth of all steps where that is less. Not at
+every step, since each row waits for the device."""
 
 VALIDATIONS = 10
 """How often a generation is validated: often enough to see the curve, without costing much."""
@@ -44,8 +44,8 @@ class TrainingJob:
 
     name: for people. identity: hash of all that the weights will depend on; a checkpoint of another
     identity is refused. checkpoint: the file of the training state. recipe: for the keys that do
-    not change the result. validate: the accuracy of the averaged weights; of several processes the
-    main one has it.
+    not change the result. validate: gives the accuracy of the averaged weights; None without
+    validation images, and in all processes but the main one.
     """
 
     name: str
@@ -61,7 +61,7 @@ class TrainingJob:
 def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
     """Train from the state, or from the checkpoint if there is one; returns the averaged weights.
 
-    log receives rows of step, loss parts, learning rate and images a second.
+    The log gets rows of step, parts of the loss, learning rate and images a second.
     Raises NsbenchError if the loss diverges, memory runs out, or an image cannot be read.
     """
     augmentation = Augmentation(job.settings.generation, job.settings.preprocessing)
@@ -88,18 +88,21 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
             guard.watch(loss)
             is_last, row = state.step == state.steps, dict[str, Any]()
             if is_last or state.step % log_every == 0:
+                # Together with the row, which has to wait for the device anyway.
                 guard.check()
                 row |= _row(loss, state, clock)
             if job.validate and (is_last or state.step % validate_every == 0):
+                # The averaged weights are those that are kept and teach.
                 accuracy = job.validate(state.average.model)
                 row |= {"step": state.step, "validation_accuracy": accuracy}
             if row:
                 log.add(row)
+            # After the row: a resumed run keeps the rows up to its checkpoint, and makes no others.
             checkpointer.write_if_due()
             advance(1, _note(row))
             if stopped:
                 checkpointer.write()
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt  # now the command may end as Ctrl-C ends any
     guard.check_weights()
     state.seconds = clock.seconds()
     log.close()
@@ -107,11 +110,13 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
 
 
 def _row(loss: Loss, state: TrainingState, clock: "Clock") -> dict[str, Any]:
+    # Every process is here: the mean waits for all, whichever of them writes the log.
     total, labeled, unlabeled = distributed.mean([part.item() for part in loss])
     return {
         "step": state.step,
         "loss": round(total, 6),
         "labeled_loss": round(labeled, 6),
+        # JSON has no nan, which stands for a loss without unlabeled images.
         "unlabeled_loss": None if math.isnan(unlabeled) else round(unlabeled, 6),
         "lr": state.lr,
         "images_per_second": round(clock.images_per_second(), 1),
@@ -119,7 +124,7 @@ def _row(loss: Loss, state: TrainingState, clock: "Clock") -> dict[str, Any]:
 
 
 def _note(row: dict[str, Any]) -> str:
-    """What the progress shows of a row of the log, if there is one with a loss."""
+    """What the progress display shows of a row of the log, if the row has a loss."""
     if "loss" not in row:
         return ""
     parts = f"loss {row['loss']:.3f}"
@@ -134,7 +139,7 @@ class Clock:
     def __init__(self, job: TrainingJob, state: TrainingState) -> None:
         self._state, self._before, self._first = state, state.seconds, state.step
         self._images = sum(sampler.batch_size for sampler in job.plan.samplers)
-        self._start = time.monotonic()
+        self._start = time.monotonic()  # not the wall clock, which may be set meanwhile
 
     def seconds(self) -> float:
         """Seconds of all steps so far."""
@@ -142,14 +147,15 @@ class Clock:
 
     def images_per_second(self) -> float:
         """Images of all processes together, since this one began."""
+        # Without the steps before a resume, which may have run on another machine.
         steps = self._state.step - self._first
         return self._images * steps / (time.monotonic() - self._start)
 
 
 class DivergenceGuard:
-    """Stops a training whose loss or weights are no longer good.
+    """Stops training once the loss has diverged or a weight is not finite.
 
-    Losses are collected on the device and looked at together, as each look waits for the device.
+    Losses are collected on the device and read together, as each read waits for the device.
     """
 
     def __init__(self, job: TrainingJob, state: TrainingState) -> None:
@@ -158,16 +164,17 @@ class DivergenceGuard:
         self._unseen: list[torch.Tensor] = []
 
     def watch(self, loss: Loss) -> None:
-        """Take note of a step's loss."""
+        """Keep a step's loss for the next check."""
         self._unseen.append(loss.total)
 
     def check(self) -> None:
-        """Raise NsbenchError at the first step since the last look whose loss diverges."""
+        """Raise NsbenchError at the first step since the last check whose loss diverges."""
         losses = torch.stack(self._unseen).tolist() if self._unseen else []
         self._unseen = []
         for step, loss in enumerate(losses, start=self._state.step - len(losses) + 1):
             if not math.isfinite(loss) or loss > self._limit:
                 raise NsbenchError(self._sentence(step, loss))
+            # The first loss sets the limit: how large a loss is depends on the classes.
             if math.isinf(self._limit):
                 self._limit = DIVERGED * max(loss, 1.0)
 
@@ -214,6 +221,7 @@ class Checkpointer:
 
     def write(self) -> None:
         """Write the state, which must be a good one. Raises NsbenchError as the guard does."""
+        # A diverged state must not replace the last good one, which could then not be resumed.
         self._guard.check()
         self._guard.check_weights()
         self._state.seconds = self._clock.seconds()
@@ -224,10 +232,10 @@ class Checkpointer:
 
 @contextmanager
 def _stops() -> Iterator[list[int]]:
-    """Catch Ctrl-C and SIGTERM once, so that a step can be finished and its state be kept.
+    """Catch Ctrl-C and SIGTERM once, so that the step can be finished and its state kept.
 
-    The list fills when one comes; a second one stops at once. Several processes would not all stop
-    at the same step, so they stop as they are told to.
+    The list is no longer empty once a signal came; a second signal stops at once. Where several
+    processes train, signals are not caught, as the processes would not all stop at the same step.
     """
     caught: list[int] = []
     before: dict[signal.Signals, Any] = {}
@@ -244,5 +252,5 @@ def _stops() -> Iterator[list[int]]:
     try:
         yield caught
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

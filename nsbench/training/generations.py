@@ -35,6 +35,7 @@ from nsbench.util.provenance import environment
 from nsbench.util.randomness import stable_hash
 
 FINE_TUNED = "-fine-tuned"
+"""The ending of the folder of a generation's fine-tuned form."""
 
 
 @dataclass(frozen=True)
@@ -85,25 +86,28 @@ def train(
     resolved = resolve(recipe, settings=settings, out=out, resume=resume, variants=variants)
     folder = resolved.folder
     target = distributed.start(resolve_device(device))
+    # All runs are checked before any begins: a variant's mistake would else show after the training
+    # of what comes before it.
     base = _ready(resolved.recipe, folder, target)
-    others = [
+    variant_runs = [
         _ready(variant.recipe, folder / "variants" / variant.name, target, base)
         for variant in resolved.variants
     ]
     # One process claims all folders before any other looks: it would find them half made.
     if distributed.is_main():
-        for run in (base, *others):
+        for run in (base, *variant_runs):
             claim_run_folder(run.folder, run.recipe)
     distributed.barrier()
-    for variant, run in zip(resolved.variants, others, strict=True):
+    for variant, run in zip(resolved.variants, variant_runs, strict=True):
         write_variant(run.folder, variant, shared=run.base is not None)
-    for run in (base, *others):
+    for run in (base, *variant_runs):
         _train(run)
     return folder
 
 
 def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None = None) -> Run:
     """A run, or a variant of the run `base`. Raises NsbenchError for what would stop it later."""
+    # Opened once for the variants that leave the data as they are, as it may take long.
     data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
     check(recipe, len(data.classes), len(data.train), device, distributed.size())
     check_steps(recipe, len(data.classes), device)
@@ -120,6 +124,8 @@ def _train(run: Run) -> None:
         teacher = _generation(run, index, teacher)
         if run.recipe.generations[index].fine_tune:
             teacher = _fine_tuned(run, index, teacher)
+        # After each, so that a run that was stopped has it too. A variant has no generation in
+        # its own folder as long as only the base's first one is there.
         if distributed.is_main() and generation_folders(run.folder):
             write_provenance(run.folder, run.recipe)
 
@@ -128,7 +134,7 @@ def _train(run: Run) -> None:
 class Student:
     """A model about to be trained: a generation's, or its fine-tuned form.
 
-    lineage: what model.json tells of where it comes from. labeling_seconds: spent on its
+    lineage: what model.json says about where it comes from. labeling_seconds: spent on its
     pseudo-labels, None for a model without.
     """
 
@@ -144,6 +150,7 @@ class Student:
 
 def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     """Train a student of the teacher, or the first teacher; or load what was trained before."""
+    # model.json is written last, so that a generation with one is whole.
     folder = run.folder_of(index)
     if (folder / "model.json").exists():
         return _finished(run, folder, teacher)
@@ -174,6 +181,7 @@ def _fine_tuned(run: Run, index: int, model: Classifier) -> Classifier:
     generation = fine_tuning(wanted, len(run.data.train))
     module = _built(generation, len(run.data.classes))
     module.load_state_dict(model.module.state_dict())
+    # The weights that it starts from stand where a student has its teacher's: others make it stale.
     lineage = {"teacher_weights": model.weights_hash, "fine_tuned": True}
     student = Student(
         index, generation, module, folder, lineage, frozen_blocks=wanted.fine_tune.frozen_blocks
@@ -192,6 +200,7 @@ def _built(generation: Generation, num_classes: int) -> nn.Module:
     if generation.checkpoint_activations:
         model.set_grad_checkpointing(True)
     if generation.sync_batch_norm and distributed.size() > 1:
+        # timm's, as torch's would drop the activation inside timm's BatchNormAct2d.
         model = convert_sync_batchnorm(model, distributed.gpu_group())
     module: nn.Module = model
     return module
@@ -200,6 +209,7 @@ def _built(generation: Generation, num_classes: int) -> nn.Module:
 def _trained(run: Run, student: Student) -> Classifier:
     """Train a student, write its model and read it back."""
     data, generation, module = run.data, student.generation, student.module
+    # Before the optimiser is made, which takes only the weights that require gradients.
     freeze(module, student.frozen_blocks)
     move = to_device if generation.channels_last else nn.Module.to
     state = TrainingState(move(module, run.device), generation, len(data.train))
@@ -208,6 +218,7 @@ def _trained(run: Run, student: Student) -> Classifier:
     averaged = fit(job, state, log)
     if distributed.is_main():
         _save(run, student, averaged, state.seconds, log.rows)
+        # Only now: until the model is written, the checkpoint is all there is.
         job.checkpoint.unlink(missing_ok=True)
     distributed.barrier()
     # Read back rather than kept: the next generation learns from exactly what is on disk.
@@ -217,7 +228,7 @@ def _trained(run: Run, student: Student) -> Classifier:
 def _job(run: Run, student: Student) -> TrainingJob:
     recipe, data, generation = run.recipe, run.data, student.generation
     preprocessing = generation.preprocessing(recipe.data)
-    # Of the text "generation 1" and the like, with spaces: another would give other draws.
+    # Of the text "generation 1" and the like, with spaces: any other text would give other draws.
     seed = stable_hash(recipe.seed, student.folder.name.replace("-", " "))
     # One process validates, since all have the same averaged weights.
     validate = validator(data, preprocessing, run.device) if distributed.is_main() else None
@@ -239,6 +250,7 @@ def _batch_plan(data: TrainingData, student: Student, seed: int) -> BatchPlan:
     assert data.labeled.labels is not None
     generation, pseudo = student.generation, student.pseudo
     examples = Labeled(data.train, data.labeled.labels[data.train])
+    # The samplers' names are among the keys of the draws: others would give other batches.
     labeled = ShuffledSampler("labeled", data.labeled, examples, generation.batch_size)
     unlabeled = None
     if pseudo:
@@ -261,6 +273,7 @@ def _save(
         len(data.unlabeled_indices) if from_unlabeled else 0,
         rows,
     )
+    # What a generation costs includes the teacher's pass over the unlabeled images.
     took = round(seconds + (student.labeling_seconds or 0.0), 1)
     made = {"seconds": took, "environment": environment(str(run.device))}
     save(student.folder, averaged, {**record, **student.lineage, **made})
@@ -281,10 +294,11 @@ def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> 
     recipe, data = run.recipe, run.data
     settings, distill = recipe.pseudo_labels, recipe.pseudo_labels.distill
     if distill:
-        # Distillation teaches the labeled images, all of them and none twice.
+        # Distillation uses the labeled images, all of them and none twice.
         none_dropped = {"min_confidence": 0.0, "balance": False, "filter": None}
         settings = settings.model_copy(update=none_dropped)
     generation = recipe.generations[index]
+    # Table 6's "teacher with noise": the student's augmentation, at the teacher's input size.
     noise = Augmentation(generation, teacher.preprocessing).whole
     assert data.unlabeled
     job = LabelingJob(

@@ -1,4 +1,4 @@
-"""What is written down while a generation trains."""
+"""The training log of a generation: a file of JSON lines, and the loggers of the recipe."""
 
 import importlib.util
 import json
@@ -12,10 +12,10 @@ from nsbench.util.files import write_text
 
 
 class TrainingLog:
-    """Rows of a generation's training, each written as it comes.
+    """Rows of a generation's training, each written as soon as it is there.
 
-    They go to a file of JSON lines, and to TensorBoard and Weights & Biases where the recipe says
-    so. Where several processes train, the main one writes.
+    They go to a file of JSON lines, and to TensorBoard and Weights & Biases if the recipe says so.
+    Where several processes train, the main one writes.
     """
 
     def __init__(self, path: Path, generation: int, recipe: Recipe) -> None:
@@ -24,11 +24,13 @@ class TrainingLog:
         self._writers = _writers(path.parent, generation, recipe) if distributed.is_main() else []
 
     def begin(self, step: int) -> None:
-        """Keep the rows up to a step that training goes on from, and drop later ones."""
+        """Keep the rows up to the step from which training continues, and drop later ones."""
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        # A line that was cut short by a kill is of a later step than any checkpoint.
+        # Later rows are of steps that will be made again. So is a line that a kill cut short, since
+        # a checkpoint is written after the rows before it.
         rows = [json.loads(line) for line in lines if line.endswith("}")]
         kept = [row for row in rows if row["step"] <= step]
+        # The number of the generation is for readers of the file; rows in memory are all of one.
         self.rows = [{k: v for k, v in row.items() if k != "generation"} for row in kept]
         if distributed.is_main():
             write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
@@ -38,6 +40,7 @@ class TrainingLog:
         self.rows.append(row)
         if not distributed.is_main():
             return
+        # Opened for each row, so that a killed run has all that were added.
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"generation": self._generation, **row}) + "\n")
         for writer in self._writers:
@@ -66,7 +69,7 @@ class _TensorBoard:
 
 class _Wandb:
     def __init__(self, folder: Path, generation: int, recipe: Recipe) -> None:
-        import wandb
+        import wandb  # optional and slow, as above
 
         self._run = wandb.init(
             project="nsbench",
@@ -85,6 +88,7 @@ class _Wandb:
 
 
 def _figures(row: dict[str, Any]) -> list[tuple[str, float]]:
+    # The step is the axis of a plot, and None, a loss without unlabeled images, has no point in it.
     return [(name, value) for name, value in row.items() if name != "step" and value is not None]
 
 
@@ -98,7 +102,7 @@ def _writers(folder: Path, generation: int, recipe: Recipe) -> list[_TensorBoard
 
 
 def check_writers(recipe: Recipe) -> None:
-    """Raises NsbenchError where a recipe asks for a package that is not installed."""
+    """Raise NsbenchError if the recipe asks for a package that is not installed."""
     for key in ("tensorboard", "wandb"):
         if getattr(recipe, key) and importlib.util.find_spec(key) is None:
             raise NsbenchError(

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 
 class Loss(NamedTuple):
-    """Scalars: what is minimised, and its two parts (nan where a part is absent)."""
+    """Scalars: the loss that is minimised, and its two parts (nan for a part that is absent)."""
 
     total: torch.Tensor
     labeled: torch.Tensor
@@ -34,14 +34,17 @@ def noisy_student_loss(
     student_temperature T: the student's logits for soft targets are divided by T and their term is
     multiplied by T^2 (Hinton et al. 2015, section 2); the official code leaves them alone.
     """
+    # The parts are detached as they leave here: they are for the log, and the total has the graph.
     labeled = cross_entropy(logits[: len(labels)], labels, label_smoothing=label_smoothing)
     if not len(targets):
+        # nan and not 0, which would read as a perfect fit.
         return Loss(labeled, labeled.detach(), labeled.new_tensor(float("nan")))
     pseudo = logits[len(labels) :]
     if hard:
         unlabeled = cross_entropy(pseudo, targets.argmax(1), label_smoothing=label_smoothing)
     else:
         unlabeled = student_temperature**2 * cross_entropy(pseudo / student_temperature, targets)
+    # Means times U / B are sums over B: main.py divides both sums by the labeled batch.
     ratio = len(targets) / len(labels)
     total = {
         "sum": labeled + ratio * unlabeled,

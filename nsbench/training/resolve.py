@@ -1,4 +1,4 @@
-"""Which recipe, and which variants of it, a command is about."""
+"""The recipe that a command names, and the chosen variants of it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from nsbench.util.files import read_json, write_json
 
 
 class ChosenVariant(NamedTuple):
-    """A variant to train: its position in the recipe's file, its name, its settings, its recipe."""
+    """A variant to train: its index in the recipe's file, its name, its settings, its recipe."""
 
     number: int
     name: str
@@ -43,7 +43,7 @@ def resolve(
     run folder instead. Raises NsbenchError for a recipe, setting or variant that is unknown or
     wrong, and for a folder that cannot be resumed.
     """
-    beside: list[ChosenVariant] = []
+    selected: list[ChosenVariant] = []
     if resume:
         out = Path(resume)
         if not is_run(out):
@@ -52,52 +52,55 @@ def resolve(
                 "run, or a recipe"
             )
         if variants is not None:
-            beside = _of_run(out, variants)
+            selected = _of_run(out, variants)
+        # The copy in the run folder: the file that it came from may have changed.
         recipe = str(out / "recipe.toml")
     elif variants is not None:
         if not isinstance(recipe, str):
             raise NsbenchError(
-                "variants stand in the file of a recipe: name that file, before the option"
+                "variants are part of a recipe's file: name that file, before the option"
             )
-        beside = _of_recipe(recipe, settings, variants)
+        selected = _of_recipe(recipe, settings, variants)
     if recipe is None:
         raise NsbenchError("name a recipe, or a run folder to continue by --resume")
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, settings)
-    return Resolved(recipe, Path(out) if out else Path("runs") / recipe.name, beside)
+    return Resolved(recipe, Path(out) if out else Path("runs") / recipe.name, selected)
 
 
 def _of_recipe(
     recipe: str, settings: list[str] | None, names: Sequence[str]
 ) -> list[ChosenVariant]:
-    """The variants of a recipe's file that were asked for."""
+    """The requested variants of a recipe's file."""
     listed = load_variants(recipe, settings).values()
     known = [ChosenVariant(number, v.name, v.set, r) for number, (v, r) in enumerate(listed)]
-    return _asked(known, names, recipe)
+    return _requested(known, names, recipe)
 
 
 def _of_run(run: Path, names: Sequence[str]) -> list[ChosenVariant]:
-    """The same of those that a run was begun with."""
+    """The requested ones of the variants that a run was started with."""
     known = []
     for folder in variant_folders(run):
         about, recipe = read_json(folder / VARIANT), load_recipe(str(folder / "recipe.toml"))
         known.append(ChosenVariant(about["number"], folder.name, about["set"], recipe))
-    return _asked(known, names, str(run))
+    return _requested(known, names, str(run))
 
 
-def _asked(known: list[ChosenVariant], names: Sequence[str], where: str) -> list[ChosenVariant]:
+def _requested(known: list[ChosenVariant], names: Sequence[str], where: str) -> list[ChosenVariant]:
     wanted = chosen(names, [variant.name for variant in known], where)
     return [variant for variant in known if variant.name in wanted]
 
 
 def shares_teacher(variant: Recipe, base: Recipe) -> bool:
     """Whether the first generation of a variant is that of its recipe."""
-    first, other = ((recipe.data, recipe.seed, recipe.generations[0]) for recipe in (variant, base))
-    return first == other
+    # Pseudo-labels are no part of it: the first generation learns from labeled images alone.
+    of_variant, of_base = ((r.data, r.seed, r.generations[0]) for r in (variant, base))
+    return of_variant == of_base
 
 
 def write_variant(folder: Path, variant: ChosenVariant, shared: bool) -> None:
-    """Tell in the variant's folder what it is. The teacher's path counts from that folder."""
+    """Record in the variant's folder what it is, for resuming it and for reports."""
+    # Relative to that folder, so that a run and its variants can be moved together.
     teacher = "../../generation-0" if shared else None
     about = {"number": variant.number, "set": variant.set, "teacher": teacher}
     if distributed.is_main():
@@ -108,7 +111,7 @@ def write_variant(folder: Path, variant: ChosenVariant, shared: bool) -> None:
 def base_of(folder: Path) -> Path | None:
     """The run whose teacher a run folder shares, None for a run with its own.
 
-    Raises NsbenchError if that run is not there, or has no teacher yet.
+    Raises NsbenchError if that run does not exist, or has no teacher yet.
     """
     path = folder / VARIANT
     teacher = read_json(path)["teacher"] if path.is_file() else None

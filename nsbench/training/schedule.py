@@ -21,6 +21,7 @@ SCHEDULES = ("cosine", "poly", "tanh", "step", "staircase", "constant")
 """The first four are timm's; `plateau` is left out, as it depends on measurements."""
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+"""torch's norms, of which _NormBase is the base of batch and instance norm in any dimension."""
 
 
 def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optimizer:
@@ -28,6 +29,7 @@ def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optim
 
     Raises NsbenchError if timm has none of that name, or it does not take the arguments.
     """
+    # timm takes `lookahead_` before any name, but does not list such pairs.
     name = generation.optimizer
     known = list_optimizers()
     if name.removeprefix("lookahead_") not in known:
@@ -39,6 +41,7 @@ def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optim
             opt=name,
             lr=generation.lr,
             weight_decay=generation.weight_decay,
+            # The recipe's last, so that `fused = false` can switch it off.
             **{**fused, **generation.optimizer_args},
         )
         return optimizer
@@ -50,10 +53,10 @@ def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optim
 
 
 def _weights(model: nn.Module, generation: Generation) -> nn.Module | list[dict[str, object]]:
-    """What timm is to optimise: it leaves biases without weight decay, the official code does not.
+    """What timm is to optimise: the model, or its weights in groups where biases decay too.
 
-    The official code decays all but what belongs to batch norm (main.py of
-    google-research/noisystudent).
+    Given a model, timm decays neither biases nor norms; the official code decays all variables
+    whose names lack batch_normalization (main.py of google-research/noisystudent).
     """
     if not generation.decay_biases:
         return model
@@ -63,16 +66,18 @@ def _weights(model: nn.Module, generation: Generation) -> nn.Module | list[dict[
         {"params": [p for p in weights if id(p) not in norms]},
         {"params": [p for p in weights if id(p) in norms], "weight_decay": 0.0},
     ]
+    # An architecture without norms has no second group.
     return [group for group in groups if group["params"]]
 
 
 def is_norm(module: nn.Module) -> bool:
     """Whether a module normalises, as batch norm does."""
+    # By name too, as timm's architectures define norms of their own.
     return isinstance(module, NORMS) or "norm" in type(module).__name__.lower()
 
 
 def steps_of(generation: Generation, labeled_images: int) -> int:
-    """How many updates a generation takes; the last one may reach into another epoch."""
+    """How many updates a generation takes; the last one may reach into the next epoch."""
     return generation.steps or math.ceil(generation.epochs * labeled_images / generation.batch_size)
 
 
@@ -100,12 +105,13 @@ def schedule_for(
         return StepLRScheduler(
             optimizer,
             decay_t=generation.decay_epochs * epoch,
-            decay_rate=generation.decay_rate if staircase else 1.0,
+            decay_rate=generation.decay_rate if staircase else 1.0,  # 1 is a constant
             warmup_t=warmup,
             warmup_lr_init=0.0,
             warmup_prefix=False,  # the staircase counts from step 0, as in the official code
             t_in_epochs=False,
         )
+    # One update an epoch, so that what timm counts in epochs are steps.
     scheduler, _ = create_scheduler_v2(
         optimizer,
         sched=generation.schedule,
@@ -124,7 +130,7 @@ class WeightAverage:
     """Exponential moving average of the weights and batch-norm statistics.
 
     After n updates the decay is min(decay, (1 + n) / (10 + n)), TensorFlow's ramp, which the
-    official code uses.
+    official code uses: without it the first, random weights would stay in the average for long.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -137,6 +143,8 @@ class WeightAverage:
         """Move the average towards the model's present weights."""
         self.updates += 1
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
+        # The state, not the parameters: the official code averages the moving statistics of batch
+        # norm too (utils.py).
         averages, values = self.model.state_dict().values(), model.state_dict().values()
         pairs = list(zip(averages, values, strict=True))
         moving = [pair for pair in pairs if pair[0].is_floating_point()]

@@ -17,7 +17,7 @@ from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import written_whole
 
 COUNTERS = {"step", "lookahead_step"}
-"""What some of timm's optimisers (LAMB, Adan, Lookahead) count for all weights of a group."""
+"""Counters that some of timm's optimisers (LAMB, Adan, Lookahead) keep once for a whole group."""
 
 
 class TrainingState:
@@ -34,6 +34,7 @@ class TrainingState:
             self.optimizer, generation, self.steps, labeled_images
         )
         self.average = WeightAverage(model, generation.ema_decay)
+        # Only gradients in float16 need scaling: bfloat16 has the range of float32.
         self.scaler = torch.amp.GradScaler(
             next(model.parameters()).device.type, enabled=generation.precision == "float16"
         )
@@ -47,10 +48,12 @@ class TrainingState:
 
     def save(self, path: Path, identity: str) -> None:
         """Write a checkpoint, whole or not at all. identity: of what is trained, and from what."""
+        # Some optimisers count steps in a tensor, some in a number, which goes into the JSON.
         tensors: dict[str, torch.Tensor] = {}
         numbers: dict[str, Any] = {}
         for name, value in self._values():
             if isinstance(value, torch.Tensor):
+                # safetensors takes dense tensors that share no memory.
                 tensors[name] = value.detach().cpu().contiguous().clone()
             elif isinstance(value, int | float):
                 numbers[name] = value
@@ -108,6 +111,7 @@ class TrainingState:
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
                 state.setdefault(int(index), {})[key] = _laid_out(value, weights[int(index)])
+        # The groups of this optimiser, not stored ones: the schedule sets their rate at each step.
         groups = self.optimizer.state_dict()["param_groups"]
         for name, value in values.items():
             if name.startswith("counter."):
@@ -117,7 +121,7 @@ class TrainingState:
 
 
 def _laid_out(value: Any, weight: torch.Tensor) -> Any:
-    """A value in the memory order of its weight, which fused optimisers rely on."""
+    """A value in the memory layout of its weight, which fused optimisers rely on."""
     if not isinstance(value, torch.Tensor) or value.shape != weight.shape:
         return value
     return torch.empty_like(weight, dtype=value.dtype).copy_(value)
@@ -134,6 +138,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safetensors.safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["nsbench"])
+            # keys() because the file itself cannot be iterated over.
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise NsbenchError(

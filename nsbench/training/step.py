@@ -26,7 +26,7 @@ from nsbench.util.randomness import stable_hash
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What an update depends on, beside the state and the images."""
+    """What an update depends on, apart from the state and the images."""
 
     generation: Generation
     pseudo_labels: PseudoLabels
@@ -60,6 +60,7 @@ class TrainStep:
         Returns the loss of this process's images. Raises NsbenchError where memory runs out.
         """
         state, generation = self._state, self._settings.generation
+        # Before the update: step n, counted from 0, is made with the rate of step n.
         state.scheduler.step_update(state.step)
         state.optimizer.zero_grad(set_to_none=True)
         losses: list[Loss] = []
@@ -72,6 +73,7 @@ class TrainStep:
             self._step()
         state.average.update(state.model)
         state.step += 1
+        # All parts have as many images, so that the mean of their losses is that of the step.
         return Loss(*(torch.stack(values).mean() for values in zip(*losses, strict=True)))
 
     def _seed(self, part: int) -> None:
@@ -88,14 +90,16 @@ class TrainStep:
     def _backward(self, batch: TrainingBatch) -> Loss:
         generation = self._settings.generation
         loss = self._loss(batch)
-        twice = generation.checkpoint_activations
-        with _statistics_kept(self._state.model) if twice else nullcontext():
+        # With checkpoint_activations the backward pass runs the layers forward once more.
+        recomputes = generation.checkpoint_activations
+        with _statistics_kept(self._state.model) if recomputes else nullcontext():
+            # Gradients of the parts add up: divided, they are those of the whole step's mean.
             self._state.scaler.scale(loss.total / generation.accumulate).backward()
         return Loss(loss.total.detach(), loss.labeled, loss.unlabeled)
 
     @contextmanager
     def _enough(self, batch: TrainingBatch) -> Iterator[None]:
-        """Raises NsbenchError where memory runs out."""
+        """A context that turns running out of memory into an NsbenchError."""
         try:
             yield
         except RuntimeError as error:  # torch has no class of its own for memory on a CPU
@@ -118,6 +122,7 @@ class TrainStep:
             logits = self._forward(self._images(batch)).float()
         targets = logits.new_empty(0, 0)
         if batch.targets:
+            # Dense only on the device: for 1,000 classes that is 4 KB an image.
             sparse = SparseTargets(*(t.to(self._device, non_blocking=True) for t in batch.targets))
             targets = dense(sparse, self._settings.num_classes, wanted.temperature)
         return noisy_student_loss(
@@ -127,6 +132,8 @@ class TrainStep:
             weighting=generation.loss,
             label_smoothing=generation.label_smoothing,
             hard=wanted.labels == "hard",
+            # Plain distillation softens both sides (Hinton et al. 2015), the official code the
+            # teacher's only.
             student_temperature=wanted.temperature if wanted.distill else 1.0,
         )
 
@@ -134,7 +141,7 @@ class TrainStep:
         preprocessing = self._settings.preprocessing
         images = self._augmentation.on_device(batch.images, batch.keys)
         images = normalize(images / 255, preprocessing.mean, preprocessing.std)
-        if self._settings.generation.channels_last:
+        if self._settings.generation.channels_last:  # as the model is
             images = images.contiguous(memory_format=torch.channels_last)
         return images
 
@@ -149,7 +156,11 @@ class TrainStep:
 
 @contextmanager
 def _statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Batch norm leaves its statistics alone: what is computed a second time must not count."""
+    """A context in which batch norm does not move its statistics, which have counted the batch.
+
+    The batch is still normalised by its own statistics, as in the first pass.
+    """
+    # eval() would change the outputs; a momentum of 0 keeps just the moving statistics as they are.
     norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
     momenta = [part.momentum for part in norms]
     for part in norms:

@@ -31,7 +31,7 @@ def test_what_cannot_be_resolved_is_one_sentence(tmp_path: Path) -> None:
         resolve(None)
     with pytest.raises(NsbenchError, match=r"holds no recipe\.toml"):
         resolve(None, resume=tmp_path)
-    with pytest.raises(NsbenchError, match="variants stand in the file of a recipe"):
+    with pytest.raises(NsbenchError, match="variants are part of a recipe.s file"):
         resolve(load_recipe("quickstart"), variants=["all"])
     with pytest.raises(NsbenchError, match="no-such"):
         resolve("quickstart", variants=["no-such"])
