@@ -15,7 +15,8 @@ class AccuracyPasses(Passes[Suite]):
     def run(
         self, plan: SuitePlan, runs: list[ModelRun], options: Options, advance: Advance
     ) -> None:
-        """One model after the other, as each may have a crop of its own."""
+        """One model after the other, as each may have its own crop."""
+        # Not batch by batch: the images are decoded already, and reading them again costs little.
         for cell in self.suite.cells():
             for run in runs:
                 if cell in run.missing:
@@ -30,7 +31,8 @@ def run_clean(
     options: Options,
     advance: Advance,
 ) -> None:
-    """A cell of clean images through one model."""
+    """Run a cell of clean images through one model."""
+    # Also the cell `clean` of corruption suites.
     for batch in clean_batches(images.crops(crop_for(suite, run.model)), options):
         run.add(cell, logits_of(run, batch.images, options))
         advance(len(batch.images))

@@ -13,7 +13,7 @@ from nsbench.util.progress import Advance
 
 
 class AttackPasses(Passes[AttackSuite]):
-    """All missing epsilons of a batch at once."""
+    """Attack each batch at all missing epsilons at once."""
 
     def forward_passes(self, run: ModelRun) -> float:
         """Forward passes that an attacked image is worth, counting a gradient as three.
@@ -22,15 +22,17 @@ class AttackPasses(Passes[AttackSuite]):
         epsilons of FGSM. PGD takes one a step; foolbox checks its result, and so do we.
         """
         steps = self.suite.steps
+        # FGSM's gradient is shared by the missing epsilons; PGD makes its own for each.
         return 2.0 + 3 * steps if steps else 1 + 3 / max(1, len(run.missing))
 
     def run(
         self, plan: SuitePlan, runs: list[ModelRun], options: Options, advance: Advance
     ) -> None:
-        """One model after the other, as an attack is on one model."""
+        """One model after the other, as an attack is made against one model."""
         suite, images = self.suite, plan.images
         for run in runs:
             epsilons = [e for e in suite.epsilons if epsilon_cell(e) in run.missing]
+            # The true labels, as in foolbox's untargeted attacks, in the numbers of the outputs.
             labels = torch.from_numpy(run.labels(images)[images.rows]).to(options.device)
             for batch in clean_batches(images.crops(crop_for(suite, run.model)), options):
                 with frozen(run.model.module):
@@ -55,6 +57,8 @@ class AttackPasses(Passes[AttackSuite]):
         suite, scaled = self.suite, [epsilon / 255 for epsilon in epsilons]
 
         def curve(rows: slice) -> torch.Tensor:
+            # Float pixels in [0, 1], not rounded to bytes after the attack, and before the model's
+            # normalisation.
             arguments = logits, images[rows] / 255, labels[rows], scaled
             with options.autocast():
                 if suite.steps and suite.relative_step:
@@ -63,4 +67,5 @@ class AttackPasses(Passes[AttackSuite]):
                     attacked = fgsm_logits(*arguments)
                 return torch.stack(list(attacked), 1)
 
+        # No image's attack depends on the others, so that a batch may be cut as memory allows.
         return options.batches.in_parts(curve, len(images))

@@ -10,7 +10,7 @@ from nsbench.evaluation.decoded_file import DecodedImages
 from nsbench.evaluation.options import Options
 
 AHEAD = 3
-"""Batches that lie ready in pinned memory: one is copied while the next is read."""
+"""Batches that lie ready in pinned memory: one is copied while the next ones are read."""
 
 
 class Batch(NamedTuple):
@@ -35,8 +35,10 @@ def on_device(
     crops: DecodedImages, slices: Sequence[slice], device: torch.device
 ) -> Iterator[torch.Tensor]:
     """Batches of clean images on the device; threads read the next ones meanwhile."""
+    # On the CPU there is no copy to hide, and reading ahead would take cores from the models.
     if device.type == "cpu":
         yield from map(crops.batch, slices)
         return
     for images in prefetch_map(lambda rows: crops.batch(rows).pin_memory(), slices, ahead=AHEAD):
+        # Pinned, so that the copy need not wait for the models.
         yield images.to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Contact sheets: what every corruption and sequence makes of a picture."""
+"""Contact sheets: how every corruption and sequence changes a picture."""
 
 import io
 from pathlib import Path
@@ -36,10 +36,12 @@ def show_corruptions(image: Path, out: Path, *, image_size: int = 224, seed: int
     with stage("corruptions", len(names), "rows") as advance:
         for name in names:
             try:
+                # By the file's name as image id, so that a picture always gets the same draws.
                 levels = [
                     corrupt(crop, name, s, ids=[image.name], seed=seed)[0] for s in SEVERITIES
                 ]
                 rows.append((name, [crop[0], *levels]))
+            # Frost needs a package that may be missing; the sheet of the others is useful still.
             except NsbenchError as error:
                 say(f"{name} is left out: {error}")
             advance()
@@ -79,6 +81,8 @@ def _five_frames(
 def _resized(path: Path, size: int) -> torch.Tensor:
     """The picture with its short side resized, uint8 (1, 3, H, W)."""
     image = decode(path, str(path))
+    # Bilinear, as torchvision resizes, by which the released sets were made. max: rounding must not
+    # make a side shorter than the crop.
     scale = size / min(image.size)
     sides = (max(size, round(image.width * scale)), max(size, round(image.height * scale)))
     return torch.from_numpy(to_array(image.resize(sides, Image.Resampling.BILINEAR)))[None]
@@ -102,6 +106,7 @@ def _write(out: Path, rows: list[Row], heads: list[str]) -> None:
         for column, picture in enumerate(pictures):
             pixels = Image.fromarray(picture.permute(1, 2, 0).numpy())
             sheet.paste(pixels, (LABEL + step * column, top))
+    # First into memory: a failure leaves no half of a file.
     buffer = io.BytesIO()
     try:
         sheet.save(buffer, Image.registered_extensions()[out.suffix.lower()])

@@ -41,7 +41,7 @@ class CorruptionPasses(Passes[CorruptionSuite]):
         return self._files.identity()
 
     def maker(self, cell: str, device: torch.device, count: int) -> Callable[[], object] | None:
-        """Corrupt black images."""
+        """A function that corrupts black images, to be timed."""
         if cell == "clean" or self._files:
             return None
         name, severity = parse_cell(cell)
@@ -53,6 +53,8 @@ class CorruptionPasses(Passes[CorruptionSuite]):
         self, plan: SuitePlan, runs: list[ModelRun], options: Options, advance: Advance
     ) -> None:
         """Cells are the outer loop, batches the inner one, models the innermost."""
+        # So a corrupted batch is made once, goes through every model that still needs the cell, and
+        # is dropped: the corrupted images of a cell are never all in memory.
         suite, images = self.suite, plan.images
         for run in runs:
             if "clean" in run.missing:
@@ -60,7 +62,9 @@ class CorruptionPasses(Passes[CorruptionSuite]):
         cells = [cell for cell in suite.cells() if any(cell in run.missing for run in runs)]
         if not cells:
             return
+        # Any model will do to name the crop, which a corruption suite fixes for all of them.
         crops = None if self._files else images.crops(crop_for(suite, runs[0].model))
+        # One stream over all cells, so that the next cell's first batch is made ahead, too.
         stream = self.corrupted(crops, images.own_ids, cells, options)
         batches_a_cell = len(row_slices(len(images.rows), options.batch_size))
         for cell in cells:
@@ -82,6 +86,8 @@ class CorruptionPasses(Passes[CorruptionSuite]):
         """
         slices = row_slices(len(ids), options.batch_size)
         wanted = [CellRows(cell, rows) for cell in cells for rows in slices]
+        # Files come before the generator: their authors prefer the released JPEGs to corruptions
+        # computed in memory (README of hendrycks/robustness).
         made: Iterator[torch.Tensor]
         if self._files:
             made = (images.to(options.device) for images in self._files.batches(wanted))
@@ -107,6 +113,8 @@ class CorruptionPasses(Passes[CorruptionSuite]):
         (name, severity), suite = parse_cell(cell), self.suite
 
         def change(rows: slice) -> torch.Tensor:
+            # The draws belong to the image ids, so that batches may be cut as memory allows. JPEG
+            # comes last, as the released images were saved once they were corrupted.
             changed = corrupt(images[rows], name, severity, ids=ids[rows], seed=suite.seed)
             return jpeg(changed, suite.jpeg_quality) if suite.jpeg_quality else changed
 
@@ -116,18 +124,20 @@ class CorruptionPasses(Passes[CorruptionSuite]):
 def _by_package(
     suite: CorruptionSuite, crops: DecodedImages, ids: list[str], wanted: list[CellRows]
 ) -> Iterator[torch.Tensor]:
-    """Ahead of their use, by worker processes, as the package does one image at a time."""
+    """Corrupted batches by the package, one image at a time, in worker processes that run ahead."""
     # Numba compiles glass blur once here, before the workers are forked from this process.
     package.corrupt(np.zeros((3, 32, 32), np.uint8), "glass_blur", 1, "warm-up")
     yield from DataLoader(
         _PackageBatches(suite, crops, ids, wanted),
-        batch_size=None,
+        batch_size=None,  # items are whole batches already
         num_workers=LOADERS,
-        multiprocessing_context="fork",
+        multiprocessing_context="fork",  # shares the decoded images and what Numba compiled
     )
 
 
 class _PackageBatches(Dataset[torch.Tensor]):
+    """The batches by index, whose order DataLoader keeps, whichever worker is done first."""
+
     def __init__(
         self, suite: CorruptionSuite, crops: DecodedImages, ids: list[str], wanted: list[CellRows]
     ) -> None:

@@ -34,8 +34,8 @@ def load_images(
     """The images in each view, each decoded once, by several threads.
 
     They go to memory if they fit in half of what is free, else to a temporary file; with `cache`,
-    to files in that folder, which later commands read again. An image that cannot be read is black,
-    and remembered.
+    to files in that folder, which later commands read again. An image that cannot be read is
+    replaced by a black one and listed as unreadable.
 
     Raises NsbenchError where there is no room, or where too many images cannot be read.
     """
@@ -47,6 +47,7 @@ def load_images(
         if missing:
             _decode(source, indices, [view for view, _ in missing], writers)
         made = iter([writer.done() for writer in writers])
+    # After success too, where there is nothing left to remove.
     finally:
         for writer in writers:
             writer.discard()
@@ -56,14 +57,13 @@ def load_images(
 
 
 def _key(source: Source, indices: NDArray[np.int64], view: View) -> str:
-    size = (
-        view if isinstance(view, int) else view.model_dump(exclude={"std"})
-    )  # std has no part in the pixels
+    # Without std, which has no part in the pixels; the mean fills the border of some crops.
+    size = view if isinstance(view, int) else view.model_dump(exclude={"std"})
     return fingerprint([source.version, indices.tolist(), size])[:16]
 
 
 def bytes_of(view: View) -> int:
-    """About how many bytes an image takes."""
+    """Roughly how many bytes an image takes."""
     return int(3 * WIDE * view**2) if isinstance(view, int) else 3 * view.image_size**2
 
 
@@ -71,6 +71,7 @@ def _decode(
     source: Source, indices: NDArray[np.int64], views: list[View], writers: list[DecodedWriter]
 ) -> None:
     def views_of(index: int) -> list[Array] | str:
+        # As a value: one bad file must not end the reading of all the others.
         try:
             image = source.image(index)
         except NsbenchError as error:
@@ -92,12 +93,14 @@ def _view(image: Image.Image, view: View) -> Array:
 
 
 def _black(view: View) -> Array:
+    # A placeholder, so that rows keep their numbers: the image counts as an error in any case.
     side = view if isinstance(view, int) else view.image_size
     return np.zeros((3, side, side), np.uint8)
 
 
 def _check(source: Source, indices: NDArray[np.int64], views: list[DecodedImages]) -> None:
     """Report unreadable images. Raises NsbenchError if they are too many."""
+    # By the first view: an image that cannot be read is missing from all of them.
     reasons = [reason for pixels in views[:1] for reason in pixels.unreadable.values()]
     if not reasons:
         return

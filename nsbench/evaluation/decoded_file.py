@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 class DecodedImages:
-    """Images of one view, uint8 (3, H, W) each, in an open file that is read where it is asked.
+    """Images of one view, uint8 (3, H, W) each, in an open file that is read on demand.
 
     unreadable: rows of images that could not be read, and why; they are black here.
     """
@@ -41,6 +41,7 @@ class DecodedImages:
         """Images of one shape, uint8 (B, 3, H, W)."""
         shapes, starts = self._shapes[rows], self._starts[rows]
         out = np.empty((len(shapes), *shapes[0]), np.uint8)
+        # One read where the images lie one behind the other, as they do unless `take` chose some.
         if (np.diff(starts) == out[0].size).all():
             _read(self._file, out, int(starts[0]))
         else:
@@ -51,15 +52,16 @@ class DecodedImages:
     def take(self, rows: NDArray[np.int64]) -> "DecodedImages":
         """Only some images, in this order."""
         lost = {
-            position: self.unreadable[row]
-            for position, row in enumerate(rows.tolist())
+            index: self.unreadable[row]
+            for index, row in enumerate(rows.tolist())
             if row in self.unreadable
         }
         return DecodedImages(self._file, self._shapes[rows], self._starts[rows], lost)
 
 
 def _read(file: int, out: Array, start: int) -> None:
-    # not a map, whose pages would count as this process's memory
+    # Not a map, whose pages would count as this process's memory. preadv has no file position, so
+    # that threads and forked processes can share the file, and may return less than was asked for.
     view = memoryview(out.data).cast("B")
     while view:
         count = os.preadv(file, [view], start)
@@ -69,9 +71,10 @@ def _read(file: int, out: Array, start: int) -> None:
 
 
 class DecodedWriter:
-    """Takes images one by one, and is a `DecodedImages` of them at the end.
+    """Takes images one by one, and makes `DecodedImages` of them at the end.
 
-    expected: their bytes, roughly. kept: where to keep them, None for as long as this process runs.
+    expected: their bytes, roughly. kept: the file to keep them in; None for one that ends with this
+    process.
     Raises NsbenchError where there is no room.
     """
 
@@ -90,6 +93,7 @@ class DecodedWriter:
         self._shapes.append(image.shape)
         view = memoryview(image.data).cast("B")
         try:
+            # A call may write less than it is given: Linux stops at 2 GiB.
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError as error:
@@ -106,6 +110,7 @@ class DecodedWriter:
         """The images; they are kept from now on."""
         if self._kept and self._temporary:
             os.chmod(self._temporary, 0o644)  # mkstemp makes files for their owner alone
+            # Under its name only once it is whole; the index follows, and makes it count.
             os.replace(self._temporary, self._kept)
             lost = {str(row): reason for row, reason in self._lost.items()}
             write_json(_index(self._kept), {"shapes": _runs(self._shapes), "unreadable": lost})
@@ -120,22 +125,25 @@ class DecodedWriter:
 
 def _open(expected: int, kept: Path | None) -> tuple[int, str | None]:
     if kept:
+        # In the folder of the file itself, since os.replace cannot cross file systems.
         kept.parent.mkdir(parents=True, exist_ok=True)
         return tempfile.mkstemp(prefix=f".{kept.name}.", dir=kept.parent)
     # A file in memory, where the system has such: read as any other, and shared by forked workers.
     if hasattr(os, "memfd_create") and expected < free_memory(CPU) / 2:
         return os.memfd_create("nsbench"), None
-    # Without a name on disk, so that nothing is left when the process is killed.
+    # Without a name on disk, so that nothing is left when the process is killed. dup, as closing
+    # the file object closes its own descriptor.
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno()), None
 
 
 def cached(kept: Path) -> DecodedImages | None:
-    """What an earlier command kept, if it is whole."""
+    """The images that an earlier command kept, None if they are missing or incomplete."""
     try:
         index, size = read_json(_index(kept)), kept.stat().st_size
         shapes = [tuple(shape) for count, shape in index["shapes"] for _ in range(count)]
         lost = {int(row): str(reason) for row, reason in index["unreadable"].items()}
+        # Its length tells a file that was cut short, or of another run than its index.
         if size != sum(int(np.prod(shape)) for shape in shapes):
             return None
         return _pixels(os.open(kept, os.O_RDONLY), shapes, lost)
@@ -144,13 +152,14 @@ def cached(kept: Path) -> DecodedImages | None:
 
 
 def _pixels(file: int, shapes: list[tuple[int, ...]], lost: dict[int, str]) -> DecodedImages:
+    # reshape and the slice below are for no images at all: the sums of nothing still begin with 0.
     table = np.array(shapes, np.int64).reshape(-1, 3)
     starts = np.concatenate([[0], np.cumsum(table.prod(1))[:-1]]).astype(np.int64)
     return DecodedImages(file, table, starts[: len(table)], lost)
 
 
 def _runs(shapes: list[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
-    """Equal neighbours as (count, shape)."""
+    """Runs of equal shapes as (count, shape): crops, which are all alike, take one line."""
     runs: list[tuple[int, tuple[int, ...]]] = []
     for shape in shapes:
         if runs and runs[-1][1] == shape:

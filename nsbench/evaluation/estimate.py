@@ -31,8 +31,8 @@ def estimate(
 ) -> list[dict[str, Any]]:
     """For each suite and model: missing cells, images, forward passes, seconds and bytes.
 
-    Seconds are those of the forward passes and of making images, which is counted for the first
-    model only. Nothing is written. Raises NsbenchError as `evaluate` does.
+    Seconds are those of the forward passes and of generating images, which are counted for the
+    first model only. Nothing is written. Raises NsbenchError as `evaluate` does.
     """
     forward: dict[str, float] = {}
     making: dict[str, float] = {}
@@ -50,7 +50,7 @@ def _row(
     forward: dict[str, float],
     making: dict[str, float],
 ) -> dict[str, Any]:
-    """forward, making: seconds an image, by weights and by cell, which are measured once."""
+    """forward, making: seconds an image, by weights and by cell, each measured once."""
     passes, key = plan.work(run), run.model.weights_hash
     if passes and key not in forward:
         forward[key] = _forward_seconds(run, options)
@@ -61,6 +61,7 @@ def _row(
             plan.image_count(cell) * _making_seconds(plan, cell, options, making)
             for cell in run.missing
         )
+    # Every view of an image is kept, but an image of several cells only once.
     decoded = sum(map(bytes_of, plan.passes.views(run))) if passes else 0
     needed = dict.fromkeys(map(plan.images_of, run.missing))
     return {
@@ -78,7 +79,7 @@ def _row(
 
 def _forward_seconds(run: ModelRun, options: Options) -> float:
     size = run.model.preprocessing.image_size
-    count = min(options.batch_size, 64)
+    count = min(options.batch_size, 64)  # enough to measure, and quick on a CPU
     images = torch.zeros(count, 3, size, size, dtype=torch.uint8, device=options.device)
     return _seconds(lambda: logits_of(run, images, options), options.device) / count
 
@@ -86,8 +87,9 @@ def _forward_seconds(run: ModelRun, options: Options) -> float:
 def _making_seconds(
     plan: SuitePlan, cell: str, options: Options, making: dict[str, float]
 ) -> float:
-    """Seconds to make an image of a cell; none for those that are read."""
+    """Seconds to generate an image of a cell; 0 for images that are read."""
     suite = plan.suite
+    # By kind, cell and size: suites that share them share the measurement.
     key = f"{suite.kind} {cell} {suite.crop and suite.crop.image_size}"
     if key not in making:
         make = plan.passes.maker(cell, options.device, SAMPLE)
@@ -98,9 +100,10 @@ def _making_seconds(
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
     """Seconds of one call, the first not counted."""
-    call()
+    call()  # allocates memory, chooses kernels, and compiles with --compile
     synchronize(device)
     start, calls = time.perf_counter(), 0
+    # Several short calls, whose mean is steadier, and at least one, however long it takes.
     while time.perf_counter() - start < SECONDS or not calls:
         call()
         synchronize(device)

@@ -1,6 +1,6 @@
 """The fast gradient sign method (Goodfellow et al. 2015): a whole curve from one gradient.
 
-And projected gradient descent (Madry et al. 2018), by foolbox.
+Projected gradient descent (Madry et al. 2018) too, by foolbox.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ def _clean_pass(
     logits: Logits, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits of the clean images, and the sign of the loss's gradient by their pixels."""
-    with torch.enable_grad():
+    with torch.enable_grad():  # also where the caller has switched gradients off
         start = images.clone().requires_grad_()
         clean = logits(start)
         # The sum, as in foolbox: an image's gradient does not depend on how many others there are.
@@ -53,7 +53,7 @@ def _clean_pass(
 
 def _move(images: torch.Tensor, sign: torch.Tensor, epsilon: float) -> torch.Tensor:
     moved = (images + epsilon * sign).clamp(0, 1)
-    # foolbox projects onto the ball once more, which changes the last bits.
+    # Projected onto the ball once more, as foolbox does: it changes the last bits.
     return images + (moved - images).clamp(-epsilon, epsilon)
 
 
@@ -67,8 +67,9 @@ def pgd_logits(
 ) -> Iterator[torch.Tensor]:
     """For each epsilon the logits (B, C) of the images that foolbox's LinfPGD attacked.
 
-    steps: gradients. relative_step: what a step moves a pixel, as a share of epsilon. It starts at
-    the image itself, so that nothing is random. The other arguments are as for fgsm_images.
+    steps: how many gradients are taken. relative_step: how far a step moves a pixel, as a share of
+    epsilon. PGD starts at the image itself, so that nothing is random. The other arguments are as
+    for fgsm_images.
     Gradients reach parameters too, unless they are `frozen`.
     """
     import foolbox  # takes a second to import, which other suites do not need
@@ -76,9 +77,11 @@ def pgd_logits(
     attack = foolbox.attacks.LinfPGD(rel_stepsize=relative_step, steps=steps, random_start=False)
     model = foolbox.PyTorchModel(_Module(logits).eval(), bounds=(0, 1), device=images.device)
     for epsilon in epsilons:
+        # An epsilon of 0 leaves the image as it is, which needs no gradients.
         moved = images
         if epsilon > 0:
             with torch.enable_grad():
+                # The second value: the images within epsilon, whether or not the attack succeeded.
                 _, moved, _ = attack(model, images, labels, epsilons=epsilon)
         with torch.inference_mode():
             yield logits(moved)
@@ -86,7 +89,8 @@ def pgd_logits(
 
 @contextmanager
 def frozen(module: torch.nn.Module) -> Iterator[None]:
-    """Within it parameters take no gradients, which an attack has no use for."""
+    """A context in which parameters take no gradients, which an attack has no use for."""
+    # Only those that took gradients get them back.
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
@@ -98,7 +102,7 @@ def frozen(module: torch.nn.Module) -> Iterator[None]:
 
 
 class _Module(torch.nn.Module):
-    """A function of images as the module that foolbox asks for."""
+    """A function of images as a module, which foolbox's PyTorchModel insists on."""
 
     def __init__(self, logits: Logits) -> None:
         super().__init__()

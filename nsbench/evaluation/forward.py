@@ -11,9 +11,9 @@ from nsbench.util.device import compiling
 
 
 def logits_of(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tensor:
-    """Logits (B, C) of uint8 images (B, 3, S, S), of the outputs that count.
+    """Logits (B, C) of uint8 images (B, 3, S, S), for the classes that count.
 
-    Raises NsbenchError where one image alone is too much for the device.
+    Raises NsbenchError where a single image is too much for the device.
     """
     return options.batches.in_parts(lambda rows: _logits(run, images[rows], options), len(images))
 
@@ -22,6 +22,8 @@ def _logits(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tens
     size = run.model.preprocessing.image_size
     with torch.inference_mode(), options.autocast(), compiling():
         pixels = images / 255
+        # Only in suites that fix the crop, as ImageNet-C does at 224 px. The paper too resizes its
+        # images to the size that a model was trained at.
         if pixels.shape[-1] != size:
             # Bicubic overshoots: back into [0, 1], as an image file would be.
             pixels = interpolate(pixels, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
@@ -31,6 +33,7 @@ def _logits(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tens
 def masked(run: ModelRun) -> Callable[[torch.Tensor], torch.Tensor]:
     """The model as a function of float images in [0, 1], with only the outputs that count."""
     columns = run.columns
+    # Before the softmax, as the authors of ImageNet-A and -R do: other classes take no share of it.
     if columns is None:
         return run.model.logits
     return lambda images: run.model.logits(images)[:, columns]

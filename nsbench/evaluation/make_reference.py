@@ -1,4 +1,4 @@
-"""Make the constants that normalise suites' metrics, from the predictions of any model."""
+"""Make the constants that normalise the metrics of suites, from any model's predictions."""
 
 import shlex
 from collections.abc import Sequence
@@ -23,9 +23,12 @@ def make_reference(
     for suite in chosen:
         if not suite.takes_reference:
             raise NsbenchError(f"the suite {suite.name} takes no reference: its metrics need none")
+    # Without the old reference, by which its images may be chosen or its metrics normalised.
     folders = evaluate([model], [suite.without_reference() for suite in chosen], device=device)
+    # A run folder stands for all of its generations, but constants are those of one model.
     if len(folders) > len(chosen):
         raise NsbenchError(f"{model} is several models: name one generation of it")
+    # The protocol goes with the constants: they are refused for a suite that has changed since.
     content = {
         "model": model,
         "command": shlex.join(["nsbench", "reference", *suites, "--model", model]),

@@ -1,4 +1,4 @@
-"""One model on one suite: what is missing, and the predictions until they are written."""
+"""One model on one suite: its missing cells, and its predictions until they are written."""
 
 from dataclasses import dataclass, field
 
@@ -19,13 +19,14 @@ Top = NDArray[np.int32]
 Confidence = NDArray[np.float32]
 
 
+# eq=False: they are keys of dicts, and a comparison of arrays has no single truth value.
 @dataclass(eq=False)
 class SuiteImages:
     """The images of a suite, of which this process sees some.
 
-    indices: of all of them in the source, int64 (N,). rows: of `indices`, those of this process.
-    unknown_classes: whether their classes are not among the outputs. decoded: those rows by view,
-    once they are read.
+    indices: of all of them in the source, int64 (N,). rows: this process's rows of `indices`.
+    unknown_classes: whether their classes are missing from the outputs. decoded: those rows by
+    view, once they are read.
     """
 
     source: Source
@@ -41,12 +42,12 @@ class SuiteImages:
 
     @property
     def own(self) -> NDArray[np.int64]:
-        """The images of this process in the source."""
+        """Indices in the source of this process's images."""
         return self.indices[self.rows]
 
     @property
     def origin(self) -> tuple[Source, NDArray[np.int64]]:
-        """The source that they are decoded from, and those of this process in it."""
+        """The source that the images are decoded from, and the indices of this process's in it."""
         return origin(self.source, self.own)
 
     @property
@@ -70,7 +71,7 @@ class SuiteImages:
 
     @property
     def unreadable(self) -> dict[int, str]:
-        """Images of this process that cannot be read, by position in `rows`, and why."""
+        """Images of this process that cannot be read, by index in `rows`, and why."""
         views = self.decoded.values()
         return {row: why for images in views for row, why in images.unreadable.items()}
 
@@ -91,11 +92,12 @@ class ModelRun:
     rows: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = field(default_factory=dict)
 
     def labels(self, images: SuiteImages) -> NDArray[np.int64]:
-        """All images' labels among the outputs."""
+        """The labels of all images, as indices of outputs."""
         return self.classes[images.labels]
 
     def add(self, cell: str, logits: torch.Tensor) -> None:
         """Keep the top classes and the confidence of a batch, on its device."""
+        # float32: a softmax in half precision would tie classes that the logits tell apart.
         confidence, top = logits.float().softmax(1).topk(min(TOP, logits.shape[1]))
         # Fewer than five classes leave ranks empty, which are -1.
         ranks = torch.nn.functional.pad(top, (0, TOP - top.shape[1]), value=-1)
@@ -103,13 +105,14 @@ class ModelRun:
 
     def join_clips(self, cell: str, frames: int) -> None:
         """Turn the last batch's frames, one after the other, into clips (B, F, 5) and (B, F)."""
+        # Models get one frame of all clips at a time; the store has a clip's frames together.
         batches = self.rows[cell]
         last, batches[-frames:] = batches[-frames:], []
         top, confidence = zip(*last, strict=True)
         batches.append((torch.stack(top, 1), torch.stack(confidence, 1)))
 
     def finish(self, cell: str, images: SuiteImages) -> None:
-        """Write the cell's rows, of all processes, and forget them.
+        """Write the cell's rows of all processes, and drop them from memory.
 
         Raises NsbenchError for outputs that are not finite.
         """
@@ -120,6 +123,7 @@ class ModelRun:
         shares = distributed.gather((images.rows, top, confidence))
         if shares:
             rows = self._merged(images, shares)
+            # Clips have as many rows as frames.
             self.store.write(cell, rows, len(rows.top) // len(rows.ids))
         self.missing.remove(cell)
 
@@ -127,6 +131,7 @@ class ModelRun:
         batches = self.rows.pop(cell, [])
         if not batches:  # more processes than batches
             return np.empty((0, TOP), np.int32), np.empty(0, np.float32)
+        # Checked once a cell: a look at the values of each batch would make it wait for the device.
         top, confidence = (torch.cat(part).cpu().numpy() for part in zip(*batches, strict=True))
         if not np.isfinite(confidence).all():
             raise NsbenchError(
@@ -141,15 +146,19 @@ class ModelRun:
         """All rows in order, a clip's ids and labels once."""
         rows, top, confidence = shares[0]
         if len(shares) > 1:
+            # Empty shares have the shape of images also where the others are of clips.
             filled = [share for share in shares if len(share[0])]
             rows, top, confidence = (np.concatenate(part) for part in zip(*filled, strict=True))
-            order = np.argsort(rows)  # processes took batches in turns
+            # Processes took batches in turns; the store has the order of the images, so that files
+            # are the same for any number of processes.
+            order = np.argsort(rows)
             top, confidence = top[order], confidence[order]
-        labels = self._right_labels(images, top).astype(np.int32)
+        labels = self._right_labels(images, top).astype(np.int32)  # as wide as the class ids
         return Predictions(images.ids, labels, top.reshape(-1, TOP), confidence.reshape(-1))
 
     def _right_labels(self, images: SuiteImages, top: Top) -> NDArray[np.int64]:
         """Each image's label; of several correct ones the one ranked highest; -1 for none."""
+        # A prediction on ReaL is right if it is any of the image's labels (Beyer et al. 2020).
         if images.unknown_classes:
             return np.full(len(images.indices), -1)
         labels, sets = self.labels(images), label_sets(images.source)

@@ -1,4 +1,4 @@
-"""How an evaluation runs, beside what it measures."""
+"""How an evaluation runs, as opposed to what it measures."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Options:
-    """What does not belong to a suite. Those that change numbers go into the fingerprint.
+    """The settings that do not belong to a suite. Those that change numbers are fingerprinted.
 
     device: where models and corruptions run. batch_size: images; halved where memory is short.
     precision: of the forward pass, by autocast. channels_last: the order of values in memory.
-    compile: whether torch.compile makes the models faster first. cache: a folder that keeps decoded
+    compile: whether models are compiled by torch.compile first. cache: a folder that keeps decoded
     images. quick: at most 5,000 images, the same everywhere. limit: at most this many.
     """
 
@@ -39,7 +39,8 @@ class Options:
 
     @property
     def numerics(self) -> str:
-        """What may change the last digits of the outputs."""
+        """The options that may change the last digits of the outputs, for the fingerprint."""
+        # Not the batch size, which a shortage of memory changes on its own.
         layout = "channels last" if self.channels_last else "channels first"
         return f"{self.precision}, {layout}" + (", compiled" if self.compile else "")
 

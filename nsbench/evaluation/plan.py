@@ -49,7 +49,7 @@ class Passes(ABC, Generic[S]):
     def run(
         self, plan: "SuitePlan", runs: list[ModelRun], options: Options, advance: Advance
     ) -> None:
-        """Do the missing cells of these models, and count images with `advance`."""
+        """Run the missing cells of these models, and count images with `advance`."""
 
     def open_files(self, source: Source, indices: NDArray[np.int64]) -> str:
         """Read changed images of the source from the suite's released files from now on.
@@ -60,7 +60,8 @@ class Passes(ABC, Generic[S]):
         raise NsbenchError(f"{self.suite.name} cannot read files: leave out the key 'files'")
 
     def views(self, run: ModelRun) -> list[View]:
-        """What a model needs to see of the images: by default one crop."""
+        """The views of the images that a model needs: by default one crop."""
+        # Where files are read, the source's own images are only for the cell `clean`.
         only_files = self.reads_files and "clean" not in run.missing
         return [] if only_files else [crop_for(self.suite, run.model)]
 
@@ -69,7 +70,7 @@ class Passes(ABC, Generic[S]):
         return 1.0
 
     def maker(self, cell: str, device: torch.device, count: int) -> Callable[[], object] | None:
-        """What makes `count` images of a cell, to be timed; None where they are only read."""
+        """A function that makes `count` images of a cell, to be timed; None if they are read."""
         return None
 
 
@@ -105,7 +106,7 @@ class SuitePlan:
 
 
 def without_missing(suite: Suite) -> Suite:
-    """A suite without the clean images that are only for comparison, if they are not found."""
+    """The suite, without clean images that serve comparison only and are not found."""
     spec = suite.clean_source
     if spec is None or not suite.clean_is_optional or not is_missing(spec.source):
         return suite
@@ -126,17 +127,19 @@ def make_plan(
 ) -> SuitePlan:
     """A suite's image list, and each model's missing cells.
 
-    clean_source: of the suite's clean images, where that is another one. Raises NsbenchError for
-    images that cannot serve the suite, or a class that no model knows.
+    clean_source: that of the suite's clean images, if it is a different one. Raises NsbenchError
+    for images that cannot serve the suite, and for a class that a model does not know.
     """
     suite: Suite = passes.suite
     _warn_of_missing_classes(suite, labels_of(source, suite.name), source.name)
+    # Unless the suite says otherwise, the clean images are those that are changed.
     images = clean = _images(source, _indices(suite, source, options), options)
     if clean_source:
         clean = _clean_images(suite, source, clean_source, options)
         images.unknown_classes = suite.has_unknown_classes
     if (ids := suite.chosen_ids(load_reference(suite))) is not None:
         images = _images(source, _indices_of(ids, clean, suite), options)
+    # All that can change a number goes into the identity, by which results are found or refused.
     shared = {
         "images": _images_hash(images),
         "generator": _generator(passes, images, options),
@@ -152,6 +155,7 @@ def _warn_of_missing_classes(suite: Suite, labels: NDArray[np.int64], where: str
     """A released set without all of its classes gives other numbers, above all under a mask."""
     if not suite.source.source.startswith(PREFIX):
         return
+    # Only data sets of the catalog have a number of classes that is known.
     wanted = data_set(suite.source.source.removeprefix(PREFIX)).classes
     present = len(np.unique(labels))
     if present != wanted:
@@ -163,12 +167,13 @@ def _clean_images(suite: Suite, source: Source, clean: Source, options: Options)
     """The images of another source that are of the same classes."""
     if source.classes is None:
         raise NsbenchError(f"{suite.name} names clean images, but its classes have no names")
+    # By name: ImageNet-A and -R have 200 of the 1,000 classes, with numbers of their own.
     same_classes = of_classes(clean, source.classes)
     return _images(same_classes, _indices(suite, same_classes, options), options)
 
 
 def _generator(passes: Passes[Any], images: SuiteImages, options: Options) -> str | None:
-    """What changed images come from: released files if the suite names some that are there."""
+    """What changed images come from: released files, if the suite names some that exist."""
     suite: Suite = passes.suite
     files = suite.released_files
     if files and is_missing(files) and suite.can_generate:
@@ -184,6 +189,8 @@ def _generator(passes: Passes[Any], images: SuiteImages, options: Options) -> st
 
 def _indices(suite: Suite, source: Source, options: Options) -> NDArray[np.int64]:
     indices = np.arange(len(source))
+    # The suite's own choice first: the options then take a part of what the suite is. --quick takes
+    # equally many of each class, as ImageNet's validation set has.
     if suite.images_per_class:
         indices = select_per_class(source, suite.images_per_class, suite.name)
     if options.quick:
@@ -194,7 +201,9 @@ def _indices(suite: Suite, source: Source, options: Options) -> NDArray[np.int64
 
 
 def _images(source: Source, indices: NDArray[np.int64], options: Options) -> SuiteImages:
-    """Batches are dealt out to the processes, so that each is the same for any number of them."""
+    """A suite's images, of which this process gets its share."""
+    # By whole batches in turns: a batch has the same images for any number of processes, each image
+    # is in one of them, and no process repeats any to fill a batch up.
     rows = np.arange(len(indices))
     owner = rows // options.batch_size % distributed.size()
     return SuiteImages(source, indices, rows[owner == distributed.rank()])
@@ -202,6 +211,7 @@ def _images(source: Source, indices: NDArray[np.int64], options: Options) -> Sui
 
 def _indices_of(ids: set[str], images: SuiteImages, suite: Suite) -> NDArray[np.int64]:
     """The images of these ids, among those that are evaluated at all."""
+    # An id that the source lacks means another version of it; one that --quick left out is fine.
     unknown = ids - set(images.source.ids)
     if unknown:
         raise NsbenchError(
@@ -214,7 +224,7 @@ def _indices_of(ids: set[str], images: SuiteImages, suite: Suite) -> NDArray[np.
 def _model_run(
     suite: Suite, images: SuiteImages, model: Classifier, shared: dict[str, str | None]
 ) -> ModelRun:
-    """`shared` is that part of the identity which is the same for all models."""
+    """A model's run. shared: the part of the identity that is the same for all models."""
     if suite.needs_gradients and not model.differentiable:
         raise NsbenchError(
             f"{suite.name} needs gradients, which {model.name} does not give: leave the suite out"
@@ -222,6 +232,7 @@ def _model_run(
     outputs = class_indices(model, images.source)
     if suite.mask and images.source.classes is None:
         raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")
+    # Under a mask only the source's classes are left, in the order of its labels.
     classes = np.arange(len(outputs)) if suite.mask else outputs
     columns = torch.from_numpy(outputs) if suite.mask else None
     identity = {
@@ -238,23 +249,25 @@ def _model_run(
 
 
 def _images_hash(images: SuiteImages) -> str:
-    """Of the images, their order and their labels."""
+    """Hash of the images, their order and their labels."""
     rows = zip(images.ids, images.labels.tolist(), strict=True)
     listed = "\n".join(f"{name}\t{label}" for name, label in rows)
     return sha256(f"{images.source.version}\n{listed}".encode())
 
 
 def crop_for(suite: Suite, model: Classifier) -> Preprocessing:
-    """The crop a model's images of a suite are cut to; mean and std do not matter to it."""
+    """The crop that a model's images of a suite are cut to."""
     if suite.crop:
         return suite.crop
     if model.preprocessing.crop_mode == "border":
         return model.preprocessing  # the border has the colour of the mean
+    # Pixels do not depend on mean and std here: models that differ in nothing else share a view.
     return model.preprocessing.model_copy(update={"mean": [0.0] * 3, "std": [1.0] * 3})
 
 
 def read_images(plans: list[SuitePlan], options: Options) -> None:
     """Read every image that is needed once, in all the views that any suite and model needs."""
+    # By source as an object: suites of one source were given the same one by `make_plans`.
     needs: dict[int, tuple[Source, set[int], dict[str, View]]] = {}
     for plan in plans:
         for run in plan.runs:
@@ -278,7 +291,8 @@ def _share(
     indices: NDArray[np.int64],
     by_view: dict[str, DecodedImages],
 ) -> None:
-    """Give a suite its images of a source, if it needs all of those that it has there."""
+    """Give a suite its decoded images of a source, if all of them were decoded."""
+    # A suite with nothing left to do may have images there that nobody needed.
     where, own = images.origin
     if where is not source:
         return

@@ -17,13 +17,14 @@ from nsbench.suites.load import add_kind
 from nsbench.suites.perturbation import PerturbationSuite
 from nsbench.util.errors import NsbenchError
 
+# By the kind's name, so that nothing has to ask for the class of a suite.
 _passes: dict[str, Callable[[Any], Passes[Any]]] = {}
 
 
 def register(kind: str, suite_class: type[S], passes: Callable[[S], Passes[Any]]) -> None:
     """Read suites of a kind as `suite_class` and run them by `passes`, which is given the suite.
 
-    A kind may take another's passes. Raises ValueError if another class has the kind already.
+    A kind may share the passes of another. Raises ValueError if another class has the kind already.
     """
     add_kind(kind, suite_class)
     _passes[kind] = passes

@@ -43,11 +43,12 @@ class ReleasedCorruptions:
         self._files = CorruptedFiles(files_root(suite.files), source)
 
     def identity(self) -> str:
-        """What the files are, once all of the suite's cells are there. Raises NsbenchError."""
+        """What identifies the files. Raises NsbenchError if they lack a cell or do not fit."""
         cells = self._suite.corrupted_cells()
         self._files.check(cells)
         manifest = self._files.manifest
         _check_manifest(self._suite, manifest)
+        # The quality of JPEG files is fixed; lossless ones are compressed once they are read.
         if manifest and str(manifest.get("storage")).startswith("jpeg"):
             _check_key(self._suite, manifest, "storage", f"jpeg-{self._suite.jpeg_quality}")
         identity = self._files.identity(f"{name}/{severity}" for name, severity in cells)
@@ -55,7 +56,7 @@ class ReleasedCorruptions:
 
     @property
     def _quality(self) -> int:
-        """The quality of the JPEG that the suite wants and exact files of nsbench have not had."""
+        """The JPEG quality still to apply to files that nsbench stored losslessly; 0 for none."""
         manifest = self._files.manifest
         # Pixels that were stored exactly go through JPEG here, as those made on the fly do.
         exact = manifest is not None and manifest.get("storage") in ("png", "npy")
@@ -63,6 +64,7 @@ class ReleasedCorruptions:
 
     def batches(self, wanted: list[CellRows]) -> Iterator[torch.Tensor]:
         """The images of batches, uint8 (B, 3, S, S), read ahead by threads."""
+        # One stream over all batches, so that threads do not stop where a batch ends.
         images = prefetch_map(
             self._read,
             ((cell, row) for cell, rows in wanted for row in range(rows.start, rows.stop)),
@@ -96,7 +98,7 @@ class ReleasedClips:
         self._files = ClipFiles(files_root(suite.files), source)
 
     def identity(self) -> str:
-        """What the files are, once all of the suite's cells are there. Raises NsbenchError."""
+        """What identifies the files. Raises NsbenchError if they lack a cell or do not fit."""
         folders = [clip_folder(name, self._suite.difficulty) for name in self._suite.perturbations]
         self._files.check(folders)
         _check_manifest(self._suite, self._files.manifest)
@@ -111,6 +113,7 @@ class ReleasedClips:
         """The frames of some clips one after the other, uint8 (B, 3, S, S)."""
         chosen = range(rows.start, rows.stop)
         clips = np.stack(list(prefetch_map(lambda row: self._clip(name, row), chosen)))
+        # Frame by frame, as the models get them, each copied together out of the clips.
         for frame in range(clips.shape[1]):
             yield torch.from_numpy(np.ascontiguousarray(clips[:, frame]))
 
@@ -124,6 +127,7 @@ class ReleasedClips:
 
 def _check_manifest(suite: SizedSuite, manifest: dict[str, Any] | None) -> None:
     """Refuse files that nsbench made of other crops."""
+    # The released sets have no manifest: of them only the shape of each image is checked.
     if manifest:
         _check_key(suite, manifest, "image_size", suite.image_size)
         _check_key(suite, manifest, "resize_size", suite.short_side)
@@ -133,7 +137,7 @@ def _check_key(suite: SizedSuite, manifest: dict[str, Any], key: str, wanted: ob
     if manifest.get(key) != wanted:
         raise NsbenchError(
             f"{suite.files} was made with {key} {manifest.get(key)}, but {suite.name} says "
-            f"{wanted}: set it in the suite, or make the files anew"
+            f"{wanted}: set it in the suite, or make the files again"
         )
 
 
@@ -141,7 +145,7 @@ def _check_shape(suite: SizedSuite, pixels: Array, shape: tuple[int, ...], where
     if pixels.shape != shape:
         raise NsbenchError(
             f"{where} in {suite.files} has the shape {_times(pixels.shape)}, but {suite.name} "
-            f"needs {_times(shape)}: set its image_size to that of the files, or make them anew"
+            f"needs {_times(shape)}: set its image_size to that of the files, or make them again"
         )
 
 

@@ -46,7 +46,8 @@ def evaluate(
 def evaluate_with(
     models: Sequence[str | Classifier], suites: Sequence[str | Suite], options: Options
 ) -> list[Path]:
-    """As `evaluate`, with options that are made already."""
+    """As `evaluate`, with ready-made options."""
+    # Every suite is planned before any image is read, so that mistakes show in seconds.
     plans = make_plans(models, suites, options)
     read_images(plans, options)
     return [folder for plan in plans for folder in _run(plan, options)]
@@ -58,6 +59,7 @@ def make_plans(
     """What `evaluate` would do. Raises NsbenchError as it does."""
     chosen = _distinct([load_suite(s) if isinstance(s, str) else s for s in suites])
     loaded = [ready(model, options) for model in load_models(models, options.device)]
+    # Suites of one source share it, and with it every decoded image.
     opened: dict[SourceSpec, Source] = {}
     plans = []
     for suite in map(without_missing, chosen):
@@ -74,6 +76,7 @@ def ready(model: Classifier, options: Options) -> Classifier:
             f"{model.name} is not a torch model: leave out --compile and --precision, or "
             "evaluate it by itself"
         )
+    # Models are loaded in channels-last order.
     if not options.channels_last:
         model.module.to(memory_format=torch.contiguous_format)
         model.channels_last = False
@@ -84,6 +87,7 @@ def ready(model: Classifier, options: Options) -> Classifier:
 
 def _distinct(suites: list[Suite]) -> list[Suite]:
     """The suites without repeats. Raises NsbenchError for two of one name, or a bad reference."""
+    # Names are the folders of results, which two definitions would take from each other.
     chosen: dict[str, Suite] = {}
     for suite in suites:
         load_reference(suite)
@@ -103,6 +107,7 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
         with stage(title, total) as advance:
             plan.passes.run(plan, unfinished, options, advance)
     unreadable = _unreadable(plan)
+    # For finished runs too: a report wants the folder of every model, and the reference may be new.
     for run in plan.runs:
         seconds = time.monotonic() - start if run in unfinished else None
         if distributed.is_main():
@@ -111,7 +116,7 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
 
 
 def _unreadable(plan: SuitePlan) -> dict[str, str]:
-    """Images that could not be read by any process, and why."""
+    """The images that could not be read, in any process, and why."""
     own = {
         images.own_ids[row]: why
         for images in dict.fromkeys((plan.images, plan.clean))
@@ -138,6 +143,7 @@ def _write_manifest(
         "resized": _resized(plan.suite, run.model),
         "processes": distributed.size(),
         "environment": environment(str(options.device)),
+        # For all models of the suite together, since they share the images.
         "seconds": round(seconds, 1) if seconds else None,
     }
     # The environment and the time are those of the computation, not of a repeated command.
@@ -149,14 +155,15 @@ def _write_manifest(
 
 
 def _chosen(options: Options) -> str | None:
-    """How the images were chosen, None for all of the suite's."""
+    """The options by which images were chosen, None if all of the suite's were evaluated."""
     quick = "--quick" if options.quick else ""
     limit = f"--limit {options.limit}" if options.limit else ""
     return " ".join(filter(None, [quick, limit])) or None
 
 
 def _resized(suite: Suite, model: Classifier) -> str | None:
-    """How the suite's crop becomes the model's input, None where it is one already."""
+    """How the suite's crop becomes the model's input, None if it already has the right size."""
+    # Recorded, as results at other sizes than the set's own are made by different rules elsewhere.
     size = model.preprocessing.image_size
     if suite.crop is None or suite.crop.image_size == size:
         return None
