@@ -28,6 +28,7 @@ def load_filter(
         model = load_model(settings.filter, str(device))
     except NsbenchError as error:
         raise NsbenchError(f"pseudo_labels.filter: {error}") from error
+    # As a layer behind the model: `predict` labels by it as by any teacher.
     columns = torch.from_numpy(_columns(model, classes)).to(device)
     module = nn.Sequential(model.module, _Columns(columns)).eval()
     return replace(model, module=module, num_classes=len(classes), classes=classes)
@@ -44,6 +45,7 @@ def _columns(model: Classifier, classes: tuple[str, ...]) -> NDArray[np.int64]:
             "are not known: name a model that nsbench trained on these classes"
         )
     columns = match_classes(classes, model.classes)
+    # Without one of the classes the balance would find no images of it.
     if (columns < 0).any():
         unknown = classes[int(columns.argmin())]
         raise NsbenchError(
@@ -54,7 +56,7 @@ def _columns(model: Classifier, classes: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 class _Columns(nn.Module):
-    """Some outputs of a classifier."""
+    """The chosen outputs of a classifier, as a layer."""
 
     def __init__(self, columns: torch.Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a teacher labels for a student, and by which rules."""
+"""The images that a teacher labels for a student, and how they are labeled and chosen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,15 +18,15 @@ Noise = Callable[[Image.Image, int], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class LabelingJob:
-    """What a teacher labels for a student, and by which rules images are chosen.
+    """The images that a teacher labels for a student, and how they are labeled and chosen.
 
     source, indices: the images, indices being int64 (N,). settings: the recipe's [pseudo_labels],
     of which labeling itself needs top_k only. classes: names of the recipe's classes. seed: of the
     run, so that all generations choose alike.
     device, batch_size, precision: of the teacher's forward passes; the batch is halved where memory
-    is short. noise: what takes the place of the clean crop, for an ablation; then dropout and
-    stochastic depth are on too. run_folder, base: the run, and another run whose labels are read in
-    place of making the very same again.
+    is short. noise: replaces the clean crop, for an ablation; then dropout and stochastic depth are
+    on too. run_folder, base: the run, and another run whose labels are read instead of making the
+    same ones again.
     """
 
     source: Source
@@ -44,4 +44,5 @@ class LabelingJob:
     @property
     def noise_seed(self) -> int | None:
         """Seed of the teacher's noise, None for a teacher without."""
+        # Labels made without noise do not depend on the seed: another seed must not disown them.
         return self.seed if self.noise else None

@@ -28,7 +28,7 @@ class PseudoLabeledSet:
     """Images with a teacher's labels to train on.
 
     chosen: positions in the store, uint32 or int64, ascending, mapped into memory; an image that is
-    taken several times stands there as often.
+    taken several times is listed as often.
     """
 
     source: Source
@@ -55,6 +55,7 @@ def pseudo_label(job: LabelingJob, teacher: Classifier, folder: Path) -> PseudoL
     run's folder `filter-labels`, and the teacher labels the chosen images only. What is finished is
     kept. Raises NsbenchError as `predict`, `select` and `load_filter` do.
     """
+    # Loaded by every process, since each of them labels shards.
     filter_model = load_filter(job.settings, job.classes, job.device)
     if filter_model:
         return _chosen_by_filter(job, filter_model, teacher, folder)
@@ -69,8 +70,10 @@ def pseudo_label(job: LabelingJob, teacher: Classifier, folder: Path) -> PseudoL
 def _chosen_by_filter(
     job: LabelingJob, filter_model: Classifier, teacher: Classifier, folder: Path
 ) -> PseudoLabeledSet:
-    """The same where the filter's labels choose the images, and the teacher's are the targets."""
+    """As `pseudo_label`, where the filter's labels choose and the teacher's are the targets."""
     assert job.run_folder
+    # Beside the generations: the choice is made once, and every teacher labels the chosen images,
+    # as reassign.sh of the official code does.
     filter_folder = job.run_folder / "filter-labels"
     # Only the top class and its confidence decide, and the filter sees images without noise.
     settings = job.settings.model_copy(update={"top_k": 1})
@@ -86,10 +89,9 @@ def _chosen_by_filter(
 
 
 def _renumber(store: LabelStore, folder: Path) -> None:
-    """Give the images that were chosen from a store a numbering of their own.
+    """Number the images that were chosen from a store, each once.
 
-    chosen.npy: their indices in the source, each once, int64. rows.npy: selection.npy in positions
-    among these.
+    chosen.npy: their indices in the source, int64. rows.npy: selection.npy in these numbers.
     """
     rows = _mapped(folder / "selection.npy")
     count, before = 0, -1
@@ -108,5 +110,6 @@ def _renumber(store: LabelStore, folder: Path) -> None:
 
 
 def _mapped(path: Path) -> NDArray[Any]:
+    # A choice of 130 million images, the paper's, is 520 MB: mapped, all processes share it.
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array

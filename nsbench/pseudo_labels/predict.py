@@ -54,8 +54,8 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
 
     Every process of torchrun calls this and labels whole shards; the files are the same for any
     number of them, and finished ones are kept. The noise inside the network has the rates that the
-    teacher was built with, and is drawn anew for each batch from the seed and its first image.
-    Returns the store in `folder`, or in the job's base if the very same labels lie there.
+    teacher was built with, and is drawn for each batch from the seed and its first image.
+    Returns the store in `folder`, or in the job's base if the very same labels are there.
     Raises NsbenchError for a folder of other labels, an image that cannot be read, and
     probabilities that are not finite.
     """
@@ -76,6 +76,8 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
     with stage(f"pseudo-labels of {teacher.name}", images) as advance:
         batches = labeler.top_classes(_batches(job, teacher, spans))
         checked = _checked(batches, teacher, job.source, advance)
+        # A shard is written once its last batch is there: a killed run loses at most one for each
+        # process.
         for number, rows in unfinished:
             shard = _joined([next(checked) for _ in range(rows.start, rows.stop, size)])
             made = make_shard(*shard, teacher.num_classes, job.settings.top_k)
@@ -85,7 +87,7 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
 
 
 def _home(job: LabelingJob, manifest: dict[str, Any], folder: Path) -> Path:
-    """Where the labels lie or will lie: in the base if it has the very same."""
+    """The folder of the labels: in the base if it has the very same, else in the run."""
     if job.base and job.run_folder:
         of_base = job.base / folder.relative_to(job.run_folder)
         if is_store_of(of_base, manifest):
@@ -150,7 +152,7 @@ class _Labeler:
         self._batch_size = AdaptiveBatchSize()
 
     def top_classes(self, batches: Iterator[tuple[Indices, torch.Tensor]]) -> Iterator[Top]:
-        """The classes of each batch, given out when the device has begun with the next one."""
+        """The classes of each batch, yielded once the device has begun with the next one."""
         pending: Top | None = None
         for index, images in batches:
             # Launched before the last batch is read back, so that the device never waits.
@@ -171,6 +173,7 @@ class _Labeler:
         return ids, probabilities
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        # Divided on the device: bytes are a quarter of the floats to copy.
         return self._teacher.logits(images.to(self._device, non_blocking=True) / 255)
 
     @contextmanager
@@ -179,6 +182,7 @@ class _Labeler:
             yield
             return
         module, cuda = self._teacher.module, self._device.type == "cuda"
+        # Forked, so that the draws of a training that follows do not depend on labels being there.
         with torch.random.fork_rng([self._device] if cuda else []):
             # By the first image of the batch: another run, or another number of processes, draws
             # the same. manual_seed takes 63 bits without a sign.

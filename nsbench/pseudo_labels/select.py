@@ -63,14 +63,14 @@ def select(
 ) -> dict[str, Any]:
     """Write selection.npy, the positions in the store to train on, and selection.json about them.
 
-    A position stands there as often as its image is taken, in ascending order: uint32, or int64 in
+    A position is repeated as often as its image is taken, in ascending order: uint32, or int64 in
     a store of 2^32 images or more; `np.load(…, mmap_mode="r")` reads it. Draws follow from the
-    seed and the image's index in the source. Returns the content of selection.json; what is there
-    already of the same store, settings and seed is kept.
+    seed and the image's index in the source. Returns the content of selection.json; an existing
+    choice from the same store, settings and seed is kept.
     Raises NsbenchError if no image is confident enough, or none of some class to be balanced.
     """
-    asked = fingerprint([store.manifest, _keys(settings), seed])
-    if (finished := _finished(folder, asked)) is not None:
+    request = fingerprint([store.manifest, _keys(settings), seed])
+    if (finished := _finished(folder, request)) is not None:
         return finished
     labeled, counts = _count(store, settings.min_confidence)
     _check(counts, settings, classes)
@@ -88,7 +88,7 @@ def select(
         **_keys(settings),
         "seed": seed,
         "labeled_by": store.manifest["teacher"],
-        "asked": asked,
+        "asked": request,
         "per_class": [
             {
                 "class": name,
@@ -101,6 +101,7 @@ def select(
             for index, name in enumerate(classes)
         ],
     }
+    # Last, as it vouches for selection.npy.
     write_json(folder / "selection.json", summary)
     return summary
 
@@ -110,12 +111,12 @@ def _keys(settings: PseudoLabels) -> dict[str, Any]:
     return settings.model_dump(include={"min_confidence", "balance", "per_class", "quota"})
 
 
-def _finished(folder: Path, asked: str) -> dict[str, Any] | None:
+def _finished(folder: Path, request: str) -> dict[str, Any] | None:
     path = folder / "selection.json"
     if not path.is_file() or not (folder / "selection.npy").is_file():
         return None
     summary: dict[str, Any] = read_json(path)
-    return summary if summary.get("asked") == asked else None
+    return summary if summary.get("asked") == request else None
 
 
 def _count(store: LabelStore, least: float) -> tuple[Counts, Counts]:
@@ -162,6 +163,8 @@ def _plan(counts: Counts, settings: PseudoLabels, quota: int) -> Plan:
     bins = np.arange(len(EDGES))
     from_top = counts[:, ::-1].cumsum(1)[:, ::-1]  # images in a bin and all above it
     lowest = int(np.searchsorted(EDGES, settings.min_confidence, side="right")) - 1
+    # filter_unlabel.py walks down from 1.00, and stops at the first bin that fills the quota, or at
+    # the least confidence. A class is cut at the edge of a bin, and may have more than its quota.
     full = (from_top >= quota) & (bins >= lowest) if settings.balance else counts < 0
     # The highest bin that fills the quota, or the one of min_confidence.
     last = np.where(full.any(1), len(EDGES) - 1 - full[:, ::-1].argmax(1), lowest)[:, None]
@@ -188,6 +191,7 @@ Draw = Callable[[Counts, NDArray[np.float64]], NDArray[np.bool_]]
 
 def _bernoulli(plan: Plan) -> Draw:
     """Each image by itself, with the same probability in a class."""
+    # As filter_unlabel.py: a class has its quota on average.
     share = plan.wanted / np.maximum(plan.among, 1)  # a class without images draws for none
     return lambda labels, uniform: uniform < share[labels]
 
@@ -224,6 +228,7 @@ def uniform_draws(images: Counts, seed: int) -> NDArray[np.float64]:
 
 def _rows(store: LabelStore, least: float) -> Iterator[Rows]:
     """The confident images of each shard."""
+    # Filtered by the same code as when they were counted, so that the plan fits what comes.
     start = 0
     with stage("choosing pseudo-labels", len(store)) as advance:
         for shard in store.shards():
@@ -237,7 +242,7 @@ def _choose(
     store: LabelStore, settings: PseudoLabels, plan: Plan, seed: int, folder: Path
 ) -> Taken:
     """Write the positions. Raises NsbenchError if the draws left none."""
-    # It vouches for selection.npy, which is about to be written anew.
+    # It vouches for selection.npy, which is about to be replaced.
     (folder / "selection.json").unlink(missing_ok=True)
     draw = _sequential(plan) if settings.quota == "exact" else _bernoulli(plan)
     unique, selected = np.zeros((2, len(plan.base)), np.int64)

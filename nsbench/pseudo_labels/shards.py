@@ -19,10 +19,11 @@ SHARD_SIZE = 8192
 shards of another size cannot be completed."""
 
 MAX_TOP_K = 20
-"""Classes kept of an image by default at most: with them, an image takes about 100 bytes."""
+"""The most classes kept of an image by default: with them, an image takes about 100 bytes."""
 
 KEPT_MASS, KEPT_IMAGES = 0.999, 0.99
-"""The mass that the kept classes of this share of a shard's images must hold."""
+"""The mass that the kept classes must hold, in this share of a shard's images. What they lack is
+spread over the other classes, and a few images without a clear class do not decide for all."""
 
 OPEN_SHARDS = 256
 """Shards kept mapped: each is a file descriptor, of which 1,024 is a common limit."""
@@ -31,7 +32,7 @@ COLUMNS = ("image", "confidence", "ids", "probabilities", "rest")
 
 
 class Shard(NamedTuple):
-    """What is known of the n images of a shard.
+    """The labels of the n images of a shard.
 
     images: their indices in the source, int64 (n,). confidence: the top probability, float32 (n,).
     ids: the k most probable classes, in descending order, uint16 or uint32 (n, k). probabilities:
@@ -60,6 +61,7 @@ def make_shard(
     kept = probabilities[:, :k]
     return Shard(
         images,
+        # In float32: the filter and the quota's bins would notice the rounding to half precision.
         probabilities[:, 0].copy(),
         # 16 bits hold the classes of ImageNet-21k too; more classes take 32.
         ids[:, :k].astype(np.uint16 if num_classes <= 2**16 else np.uint32),
@@ -76,11 +78,13 @@ def smallest_k(probabilities: NDArray[np.float32]) -> int:
     """
     masses = probabilities[:, :MAX_TOP_K].cumsum(1, dtype=np.float64)
     enough = (masses >= KEPT_MASS).mean(0) >= KEPT_IMAGES
+    # argmax gives the first True.
     return int(enough.argmax()) + 1 if enough.any() else len(enough)
 
 
 def write_shard(path: Path, shard: Shard) -> None:
     """Write a shard whole or not at all."""
+    # One record batch, and lists of a fixed size: each column is one array in the file.
     k = shard.ids.shape[1]
     lists = [pa.FixedSizeListArray.from_arrays(pa.array(a.reshape(-1)), k) for a in shard[2:4]]
     columns = [pa.array(shard.images), pa.array(shard.confidence), *lists, pa.array(shard.rest)]
@@ -91,6 +95,7 @@ def write_shard(path: Path, shard: Shard) -> None:
 
 def is_whole(path: Path, count: int) -> bool:
     """Whether the file of a shard can be read and holds this many images."""
+    # Whatever a broken file raises means one thing: the shard is to be made again.
     try:
         return len(_mapped(path).images) == count
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""A teacher's predictions over any number of unlabeled images, on disk."""
+"""A teacher's predictions on any number of unlabeled images, on disk."""
 
 import hashlib
 from collections.abc import Iterator
@@ -54,11 +54,12 @@ def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
 
 
 def prepare_store(folder: Path, manifest: dict[str, Any]) -> None:
-    """Make a folder the store that a manifest describes, and remove what killed processes left.
+    """Prepare a folder as the store that a manifest describes; remove what killed processes left.
 
     Raises NsbenchError if it holds labels that differ in a key that decides labels.
     """
     path = folder / "manifest.json"
+    # The manifest comes before any shard, so that a folder of shards says what they are.
     if path.exists():
         check_manifest(folder, manifest)
     elif folder.is_dir() and any(folder.glob("shard-*.arrow")):
@@ -84,19 +85,20 @@ def is_store_of(folder: Path, manifest: dict[str, Any]) -> bool:
 def check_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Raise NsbenchError naming the first deciding key in which a store differs."""
     stored = read_json(folder / "manifest.json")
-    for key, what in DECIDING_KEYS.items():
+    for key, difference in DECIDING_KEYS.items():
         if not isinstance(stored, dict) or key not in stored:
             raise NsbenchError(f"{folder}/manifest.json lacks {key}: delete the folder")
         if stored[key] != manifest[key]:
             old, new = _short(key, stored[key], manifest[key])
             raise NsbenchError(
-                f"{folder} holds the labels of {what} ({old} not {new}): delete the folder to "
-                "label again"
+                f"{folder} holds the labels of {difference} ({old} not {new}): delete the folder "
+                "to label again"
             )
 
 
 def _short(key: str, old: Any, new: Any) -> tuple[str, str]:
     """The difference of two values, such as `weights 12345678…` and `abcdef01…`."""
+    # Of tables and lists only the first entry that differs: whole ones would fill the screen.
     if isinstance(old, dict) and isinstance(new, dict):
         key = next(name for name in [*new, *old] if old.get(name) != new.get(name))
         old, new = old.get(key), new.get(key)
@@ -114,9 +116,9 @@ def _cut(value: Any) -> str:
 class LabelStore:
     """A finished store, read by random access; several threads and forked processes may do so.
 
-    Shards are mapped into memory when they are asked for, the 256 last ones at a time, so that
-    neither memory nor open files grow with the number of images.
-    manifest: as `store_manifest` made it. Raises NsbenchError for a store that is not whole.
+    Shards are mapped into memory on demand, the last 256 at a time, so that neither memory nor open
+    files grow with the number of images.
+    manifest: as `store_manifest` made it. Raises NsbenchError for an incomplete store.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -144,7 +146,7 @@ class LabelStore:
         return shard_path(self.folder, number)
 
     def _numbered(self) -> Iterator[tuple[int, int]]:
-        """Number of each shard and of its images."""
+        """Each shard's number, and how many images it has."""
         for number, rows in enumerate(shard_rows(self._count)):
             yield number, rows.stop - rows.start
 
@@ -159,23 +161,24 @@ class LabelStore:
         Where shards keep different numbers of classes, the shorter rows are padded with zeros.
         Raises NsbenchError for a broken shard.
         """
+        # Widths differ where each shard has kept as few classes as hold the mass.
         parts = list(self._parts(positions))
         k = max((shard.ids.shape[1] for _, shard, _ in parts), default=1)
         ids = np.zeros((len(positions), k), np.int64)
         probabilities = np.zeros((len(positions), k), np.float32)
         rest = np.zeros(len(positions), np.float32)
-        for where, shard, rows in parts:
+        for slots, shard, rows in parts:
             width = shard.ids.shape[1]
-            ids[where, :width] = shard.ids[rows]
-            probabilities[where, :width] = shard.probabilities[rows]
-            rest[where] = shard.rest[rows]
+            ids[slots, :width] = shard.ids[rows]
+            probabilities[slots, :width] = shard.probabilities[rows]
+            rest[slots] = shard.rest[rows]
         return SparseTargets(*map(torch.from_numpy, (ids, probabilities, rest)))
 
     def indices(self, positions: NDArray[np.integer]) -> NDArray[np.int64]:
         """Indices in the source, int64 (n,), of the images at these positions in the store."""
         indices = np.empty(len(positions), np.int64)
-        for where, shard, rows in self._parts(positions):
-            indices[where] = shard.images[rows]
+        for slots, shard, rows in self._parts(positions):
+            indices[slots] = shard.images[rows]
         return indices
 
     def index(self, row: int) -> int:
@@ -190,9 +193,10 @@ class LabelStore:
         # Each shard is read once, whatever the order of the positions.
         order = np.argsort(numbers, kind="stable")
         chosen, starts = np.unique(numbers[order], return_index=True)
-        for number, where in zip(chosen.tolist(), np.split(order, starts[1:]), strict=False):
+        # strict=False: without positions there are no shards, but np.split still gives one part.
+        for number, slots in zip(chosen.tolist(), np.split(order, starts[1:]), strict=False):
             count = min(SHARD_SIZE, self._count - number * SHARD_SIZE)
-            yield where, held_shard(self.path(number), count), rows[where]
+            yield slots, held_shard(self.path(number), count), rows[slots]
 
 
 def shard_path(folder: Path, number: int) -> Path:

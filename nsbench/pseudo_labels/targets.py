@@ -27,10 +27,12 @@ def dense(targets: SparseTargets, num_classes: int, temperature: float = 1.0) ->
     ids, probabilities, rest = targets
     listed = probabilities > 0
     # min=1: where all classes are listed there is nothing to spread.
-    others = (num_classes - listed.sum(1)).clamp(min=1)
-    spread = (rest / others)[:, None].repeat(1, num_classes + 1)
+    unlisted = (num_classes - listed.sum(1)).clamp(min=1)
+    spread = (rest / unlisted)[:, None].repeat(1, num_classes + 1)
     # The padding goes into a column of its own, which is cut off.
     filled = spread.scatter_(1, ids.where(listed, num_classes), probabilities)[:, :num_classes]
+    # After the spreading, so that unlisted classes are softened too: main.py has stored the
+    # probabilities of all.
     if temperature != 1:
         filled = filled.pow(1 / temperature)
     return filled / filled.sum(1, keepdim=True)
