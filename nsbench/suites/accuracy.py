@@ -23,6 +23,7 @@ class AccuracySuite(Suite):
     """
 
     ORDER: ClassVar = 0
+    # The accuracy of `images` is the same with and without clean images beside it.
     NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "clean")
 
     kind: Literal["accuracy"]
@@ -41,6 +42,7 @@ class AccuracySuite(Suite):
 
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
         """Top-1, top-5, the top-1 of the clean images, and calibration."""
+        # On ImageNet-A and the like the clean accuracy on the same classes is what top-1 fell from.
         rows = read_cell(folder, "images")
         metrics = {
             "top1": accuracy_metric("top-1", rows),
@@ -54,7 +56,7 @@ class AccuracySuite(Suite):
 
     @property
     def metric_name(self) -> str:
-        """Top-1, of all classes or of the source's."""
+        """Top-1, among all classes or among the source's."""
         return "top-1 of its classes" if self.mask else "top-1"
 
     @property
@@ -64,35 +66,35 @@ class AccuracySuite(Suite):
 
     @property
     def clean_is_optional(self) -> bool:
-        """Always: the clean accuracy only stands beside the other."""
+        """Always true: the clean accuracy is only shown beside the other."""
         return True
 
     def without_clean(self) -> Self:
-        """Only the cell `images`."""
+        """The suite with the cell `images` alone."""
         return self.model_copy(update={"clean": None})
 
     @property
     def compares_errors(self) -> bool:
-        """Always."""
+        """Always true: each image is right or wrong."""
         return True
 
     @property
     def takes_reference(self) -> bool:
-        """Where only the images count that its model gets wrong."""
+        """True if only the images that the reference's model gets wrong count."""
         return self.misclassified
 
     @property
     def normalised(self) -> bool:
-        """Never: a reference only chooses images."""
+        """Always false: a reference only chooses images."""
         return False
 
     @property
     def reference_needed_by(self) -> str | None:
-        """`misclassified = true`."""
+        """The setting `misclassified = true`, if it is set."""
         return "misclassified = true" if self.misclassified else None
 
     def chosen_ids(self, reference: Mapping[str, Any] | None) -> set[str] | None:
-        """Those that the reference's model gets wrong, if only these count."""
+        """The images that the reference's model gets wrong, if only these count."""
         if not self.misclassified:
             return None
         assert reference is not None  # `load_suite` refuses the setting without a reference
@@ -100,14 +102,16 @@ class AccuracySuite(Suite):
 
     def constants(self, entry: ReferenceEntry) -> dict[str, float]:
         """How many images the reference's model gets wrong."""
+        # As a constant, so that an empty list is refused like a missing one.
         return {"misclassified": len(entry.misclassified or [])}
 
     def reference_entry(self, folder: Path) -> dict[str, Any]:
         """Ids of the images that the model gets wrong."""
+        # Ids and not indices: a source may gain images, or list them in another order.
         rows = read_cell(folder, "images")
         wrong = np.flatnonzero(~correct(rows))
         return {"misclassified": [rows.ids[row] for row in wrong.tolist()]}
 
     def without_reference(self) -> Self:
-        """All images."""
+        """The suite with all of its images."""
         return self.model_copy(update={"reference": None, "misclassified": False})

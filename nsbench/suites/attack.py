@@ -13,10 +13,11 @@ from nsbench.suites.base import Scored, Suite, accuracy_metric
 class AttackSuite(Suite):
     """Accuracy under attack, at the model's own input size.
 
-    attack: `fgsm`, the fast gradient sign method, or `pgd`, projected gradient descent in the
-    largest change of a pixel. epsilons: in units of 1/255, applied before normalisation. headline:
-    the one in summaries. Of PGD only: steps; relative_step: their size as a share of epsilon;
-    random_start: always false, so that an attacked image depends on nothing but image and model.
+    attack: `fgsm`, the fast gradient sign method, or `pgd`, projected gradient descent; both bound
+    the largest change of a pixel. epsilons: in units of 1/255, applied before normalisation.
+    headline: the one in summaries. For PGD only: steps; relative_step: their size as a share of
+    epsilon; random_start: always false, so that an attacked image depends on nothing but image and
+    model.
     """
 
     ORDER: ClassVar = 4
@@ -28,11 +29,13 @@ class AttackSuite(Suite):
     headline: float
     steps: int | None = Field(default=None, ge=1)
     relative_step: float | None = Field(default=None, gt=0)
+    # A key with one value: whoever reads the suite sees that the start is not random.
     random_start: Literal[False] | None = None
 
     @field_validator("epsilons")
     @classmethod
     def _positive(cls, epsilons: list[float]) -> list[float]:
+        # Epsilons name the cells, so that a repeated one would be one cell twice.
         if min(epsilons) < 0 or sorted(set(epsilons)) != epsilons:
             raise ValueError("epsilons must be in ascending order, different and not negative")
         return epsilons
@@ -41,12 +44,14 @@ class AttackSuite(Suite):
     def _whole(self) -> Self:
         if self.headline not in self.epsilons:
             raise ValueError(f"headline is {self.headline:g}, which is not among the epsilons")
-        of_pgd = self.ADDED_LATER
-        given = [key for key in of_pgd if getattr(self, key) is not None]
-        if self.attack == "pgd" and len(given) < len(of_pgd):
-            raise ValueError(f'attack = "pgd" needs the keys {", ".join(of_pgd)}')
+        # All must be set: published PGD numbers differ by their steps, sizes and starts, and a
+        # default would hide which ones were used.
+        pgd_keys = self.ADDED_LATER
+        given = [key for key in pgd_keys if getattr(self, key) is not None]
+        if self.attack == "pgd" and len(given) < len(pgd_keys):
+            raise ValueError(f'attack = "pgd" needs the keys {", ".join(pgd_keys)}')
         if self.attack == "fgsm" and given:
-            raise ValueError(f"the key '{given[0]}' is of PGD: leave it out")
+            raise ValueError(f"the key '{given[0]}' is for PGD only: leave it out")
         return self
 
     def cells(self) -> list[str]:
@@ -54,7 +59,7 @@ class AttackSuite(Suite):
         return [epsilon_cell(epsilon) for epsilon in self.epsilons]
 
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
-        """Top-1 at every epsilon, first the headline's."""
+        """Top-1 at every epsilon, the headline's first."""
         title = self.attack.upper()
         curve = {
             epsilon: accuracy_metric(
@@ -84,10 +89,11 @@ class AttackSuite(Suite):
 
     @property
     def needs_gradients(self) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
 
 def epsilon_cell(epsilon: float) -> str:
     """The cell of an attack strength in units of 1/255."""
+    # :g writes 8.0 as 8, so that it does not matter how a file writes the number.
     return f"eps={epsilon:g}"

@@ -1,4 +1,4 @@
-"""What every suite is: keys, cells, scores and rules, which each kind answers for itself."""
+"""What all suites share: keys, cells, scores and rules, which each kind defines for itself."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ Tables = dict[str, dict[str, list[float]]]
 
 
 class Scored(NamedTuple):
-    """What a suite's predictions come to.
+    """The scores of a suite's predictions.
 
     metrics: by key, the first being the headline. tables: figures behind them, by name, each a map
     of a row (a corruption, an epsilon) to numbers. parts: what the headline is made of, by
@@ -36,7 +36,7 @@ class Scored(NamedTuple):
 
 
 class ReferenceEntry(Config):
-    """A reference model's constants on one suite, in fractions (distances are plain numbers).
+    """A reference model's constants on one suite, as fractions (distances are plain numbers).
 
     protocol: of the suite they were made for; or `published` for constants from the literature,
     which serve every suite of that image_size whose corruptions or perturbations they have. clean,
@@ -55,7 +55,7 @@ class ReferenceEntry(Config):
 
 
 class Suite(Config, ABC):
-    """What every suite says. A kind is a subclass in a file of its own, with `kind` as a Literal.
+    """The keys of every suite. A kind is a subclass in its own file, with `kind` as a Literal.
 
     name, description: for people. source: the images. images_per_class: only that many a class,
     chosen by hash of their ids. mask: only the logits of the source's classes count, as on
@@ -64,7 +64,7 @@ class Suite(Config, ABC):
     """
 
     ORDER: ClassVar[int] = 100
-    """Reports show the kinds of the lowest order first; those from outside come last."""
+    """Reports show kinds in ascending order; those that a user registers come last by default."""
 
     NOT_PROTOCOL: ClassVar[tuple[str, ...]] = ("description", "reference")
     """Keys that do not change the suite's own metrics, or are hashed elsewhere."""
@@ -73,6 +73,7 @@ class Suite(Config, ABC):
     """Keys that came later: a suite without them keeps the hash, and the results, that it had."""
 
     kind: str
+    # The name of a folder on any system, and never a hidden one.
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     source: SourceSpec
@@ -83,7 +84,7 @@ class Suite(Config, ABC):
 
     @abstractmethod
     def cells(self) -> list[str]:
-        """The smallest parts that are resumed, in the order in which they are run."""
+        """The smallest parts that can be resumed, in the order in which they are run."""
 
     @abstractmethod
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
@@ -95,10 +96,10 @@ class Suite(Config, ABC):
     @property
     @abstractmethod
     def metric_name(self) -> str:
-        """What the suite is known by: the name of its headline."""
+        """The name of the suite's headline metric."""
 
     def protocol(self) -> str:
-        """Hash of all that defines the numbers, but for the model and the images themselves."""
+        """Hash of all that defines the numbers, except the model and the images themselves."""
         # A hash with a key that earlier versions did not have would disown their predictions.
         unused = {key for key in self.ADDED_LATER if getattr(self, key) is None}
         return fingerprint(self.model_dump(exclude={*self.NOT_PROTOCOL, *unused}))
@@ -113,21 +114,21 @@ class Suite(Config, ABC):
         return " ".join([*sentences, *self.sentences()])
 
     def sentences(self) -> list[str]:
-        """What `describe` says of this kind."""
+        """The sentences of `describe` that are particular to this kind."""
         return ["Each model's own crop."]
 
     @property
     def clean_source(self) -> SourceSpec | None:
-        """The images of the cell `clean`, where they come from a source of their own."""
+        """The source of the images of the cell `clean`, if it is a different one."""
         return None
 
     def without_clean(self) -> Self:
-        """The suite where its clean images are missing. Raises NsbenchError if it needs them."""
+        """The suite without its clean images. Raises NsbenchError if it needs them."""
         raise NsbenchError(f"{self.name} needs its clean images")
 
     @property
     def clean_is_optional(self) -> bool:
-        """Whether the clean images only stand beside the others, for comparison."""
+        """Whether the clean images serve only for comparison."""
         return False
 
     @property
@@ -152,16 +153,16 @@ class Suite(Config, ABC):
 
     @property
     def released_files(self) -> str | None:
-        """Where changed images are read from: a path, or `data:NAME`; None if they are made."""
+        """Where changed images are read from: a path or `data:NAME`; None if they are generated."""
         return None
 
     @property
     def can_generate(self) -> bool:
-        """Whether changed images can be made where released files are missing."""
+        """Whether changed images can be generated where released files are missing."""
         return True
 
     def generator_identity(self, device: str) -> str | None:
-        """What makes the pixels on a kind of device such as `cuda`; None where nothing does.
+        """The generator of the pixels, on a kind of device such as `cuda`; None without one.
 
         Random draws differ between kinds of devices, so the device is part of it.
         """
@@ -174,6 +175,7 @@ class Suite(Config, ABC):
     @property
     def comparable_keys(self) -> tuple[str, ...]:
         """Parts of a result's identity that must be equal for two models to be compared."""
+        # Not weights, classes, preprocessing and numerics, in which two models may differ.
         return ("protocol", "images", "generator")
 
     @property
@@ -183,28 +185,28 @@ class Suite(Config, ABC):
 
     @property
     def normalised(self) -> bool:
-        """Whether a reference normalises the metrics, and does not choose the images."""
+        """Whether a reference normalises the metrics, rather than choosing the images."""
         return True
 
     @property
     def reference_needed_by(self) -> str | None:
-        """The setting that makes no sense without a reference, as it stands in the file."""
+        """The setting that makes no sense without a reference, as it is written in the file."""
         return None
 
     def chosen_ids(self, reference: Mapping[str, Any] | None) -> set[str] | None:
-        """Ids of the only images that count, None for all."""
+        """Ids of the images that count, None for all."""
         return None
 
     def uses_published(self, entry: ReferenceEntry) -> bool:
-        """Whether published constants are of this kind."""
+        """Whether published constants are for this kind of suite."""
         return False
 
     def fit_published(self, entry: ReferenceEntry) -> ReferenceEntry:
-        """Only the constants that the suite needs. Raises NsbenchError if they are of others."""
+        """Only the constants that the suite needs. Raises NsbenchError if they do not fit it."""
         return entry
 
     def constants(self, entry: ReferenceEntry) -> dict[str, float]:
-        """Every constant that the suite needs, 0 where it is missing."""
+        """Every constant that the suite needs, 0 for a missing one."""
         return {}
 
     def reference_entry(self, folder: Path) -> dict[str, Any]:
@@ -226,8 +228,10 @@ class SizedSuite(Suite):
     not found is generated instead.
     """
 
+    # The identity of the files is part of a result's generator, wherever they lie.
     NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "files")
 
+    # 32 px is the smallest size that the original generators have constants for (CIFAR-10-C).
     image_size: int = Field(ge=32, le=4096)
     resize_size: int | None = Field(default=None, le=8192)
     files: str | None = None
@@ -235,6 +239,7 @@ class SizedSuite(Suite):
     @property
     def short_side(self) -> int:
         """Length of the short side before the crop, in pixels."""
+        # Without the key the crop reaches from side to side, as in sets of small images.
         return self.resize_size or self.image_size
 
     @property
@@ -249,16 +254,17 @@ class SizedSuite(Suite):
 
     @property
     def takes_reference(self) -> bool:
-        """Always: the constants that normalise its metrics."""
+        """Always true: constants normalise its metrics."""
         return True
 
     def sentences(self) -> list[str]:
-        """The crop."""
+        """What the crop is."""
         resize = f" after a short side of {self.resize_size} px" if self.resize_size else ""
         return [f"Centre crops of {self.image_size} px{resize}."]
 
     def check_published_size(self, entry: ReferenceEntry) -> None:
         """Raise NsbenchError for constants of another image size."""
+        # AlexNet's errors at 224 px say nothing of corruptions with the constants of 32 or 64 px.
         if entry.image_size not in (None, self.image_size):
             raise NsbenchError(
                 f"{self.name} has images of {self.image_size} px, but {self.reference} is of "
@@ -267,6 +273,7 @@ class SizedSuite(Suite):
 
     @model_validator(mode="after")
     def _crop_inside(self) -> Self:
+        # A crop beyond the resized image would be padded, which no released set is.
         if self.resize_size is not None and self.resize_size < self.image_size:
             raise ValueError("resize_size must be at least image_size")
         return self
@@ -297,6 +304,7 @@ def correct(rows: Predictions, k: int = 1) -> NDArray[np.bool_]:
 
 def accuracy_metric(name: str, rows: Predictions, k: int = 1) -> Metric:
     """Top-k accuracy in percent, with Wilson's interval."""
+    # A proportion: Wilson's interval stays within 0 and 100, also near them, as on ImageNet-A.
     scores: Floats = 100.0 * correct(rows, k).astype(np.float64)
     return Metric(name, tuple(rows.ids), scores, True, proportion=True)
 
@@ -311,5 +319,6 @@ def check_known(names: list[str], valid: tuple[str, ...], what: str) -> None:
     for name in names:
         if name not in valid:
             raise ValueError(f"there is no {what} '{name}'{nearest(name, valid)}")
+    # A repeated name would be one cell, and count twice in a mean.
     if len(set(names)) < len(names):
         raise ValueError(f"a {what} is named twice")

@@ -32,8 +32,8 @@ than five points: it would divide by noise. AlexNet has none on ImageNet-C (the 
 class CorruptionSuite(SizedSuite):
     """Errors under corruption: mCE and relative mCE.
 
-    generator: what makes the pixels: `nsbench`, as the original code did and on any device, the
-    package `imagecorruptions`, or `none`: only files, whose corruptions may have any name.
+    generator: what makes the pixels: `nsbench`, after the original code and on any device; the
+    package `imagecorruptions`; or `none`: only files, whose corruptions may have any name.
     jpeg_quality: every corrupted image goes through JPEG of that quality, as the released
     ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. Files are used as they are, but for those
     that `nsbench make` stored losslessly, which still go through JPEG.
@@ -42,6 +42,7 @@ class CorruptionSuite(SizedSuite):
     ORDER: ClassVar = 2
 
     kind: Literal["corruption"]
+    # The 15 that the mCE is defined by; the four extra ones have to be named.
     corruptions: list[str] = Field(default=list(CORRUPTIONS), min_length=1)
     severities: list[int] = Field(default=list(SEVERITIES), min_length=1)
     generator: Literal["nsbench", "imagecorruptions", "none"] = "nsbench"
@@ -66,6 +67,7 @@ class CorruptionSuite(SizedSuite):
 
     def cells(self) -> list[str]:
         """`clean`, then `fog/3` and so on."""
+        # The clean images come too: relative mCE is the rise over their error.
         return ["clean", *(f"{name}/{s}" for name in self.corruptions for s in self.severities)]
 
     def corrupted_cells(self) -> list[tuple[str, int]]:
@@ -74,13 +76,14 @@ class CorruptionSuite(SizedSuite):
 
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
         """The mCE and relative mCE if there is a reference, the mean error, and the clean top-1."""
-        # As booleans, read cell by cell: of 75 cells, an image takes 75 bytes.
+        # As booleans, read cell by cell: over 75 cells, an image takes 75 bytes.
         errors = {name: self._errors(folder, name) for name in self.corruptions}
         clean_rows = read_cell(folder, "clean")
         clean_errors = (~correct(clean_rows)).astype(float)
         ids = tuple(clean_rows.ids)
         metrics = _normalised(errors, clean_errors, ids, reference) if reference else {}
         by_corruption = {name: rows.mean(0) for name, rows in errors.items()}
+        # Over corruptions and severities alike: every corruption has as many severities.
         mean: Floats = 100 * np.stack(list(by_corruption.values())).mean(0)
         metrics["error"] = Metric("mean error under corruption", ids, mean, False)
         metrics["clean_top1"] = accuracy_metric("clean top-1", clean_rows)
@@ -92,6 +95,7 @@ class CorruptionSuite(SizedSuite):
 
     def _errors(self, folder: Path, name: str) -> NDArray[np.bool_]:
         """Whether each image is wrong at each severity, (S, N); a cell's rows are not kept."""
+        # Without ids, which are those of the cell `clean`.
         cells = (read_cell(folder, f"{name}/{severity}", id_step=0) for severity in self.severities)
         return np.stack([~correct(rows) for rows in cells])
 
@@ -101,7 +105,7 @@ class CorruptionSuite(SizedSuite):
         return mce_name(self.corruptions) if self.reference else "mean error"
 
     def sentences(self) -> list[str]:
-        """The crop, and what corrupts it."""
+        """What the crop is, and what corrupts it."""
         if self.generator == "none":
             return [*super().sentences(), "Corrupted images are read as released, never made."]
         quality = f"JPEG quality {self.jpeg_quality}" if self.jpeg_quality else "no JPEG"
@@ -117,6 +121,7 @@ class CorruptionSuite(SizedSuite):
 
     def generator_identity(self, device: str) -> str:
         """The package and its version, or nsbench's generator, its version and the device."""
+        # The package works on the CPU whatever the device is.
         if self.generator == "imagecorruptions":
             from nsbench.corruptions import package  # with torch, which reports do without
 
@@ -126,15 +131,17 @@ class CorruptionSuite(SizedSuite):
         return f"nsbench corruptions {VERSION} on {device}"
 
     def uses_published(self, entry: ReferenceEntry) -> bool:
-        """Whether there are errors."""
+        """Whether the constants are errors."""
         return bool(entry.errors)
 
     def fit_published(self, entry: ReferenceEntry) -> ReferenceEntry:
-        """The errors of these corruptions and severities."""
+        """The errors of the suite's corruptions and severities."""
         self.check_published_size(entry)
         rows = {name: row for name, row in (entry.errors or {}).items() if name in self.corruptions}
         if any(len(row) != len(SEVERITIES) for row in rows.values()):
             raise NsbenchError(f"{self.reference} needs errors of {len(SEVERITIES)} severities")
+        # Published rows have all severities in order; the suite may have some in any order.
+        # A corruption that is missing here is reported by `constants`, as any other constant.
         errors = {
             name: [rows[name][severity - 1] for severity in self.severities]
             for name in self.corruptions
@@ -144,6 +151,8 @@ class CorruptionSuite(SizedSuite):
 
     def constants(self, entry: ReferenceEntry) -> dict[str, float]:
         """The sum over severities of each corruption's errors, by which its CE is divided."""
+        # CE is a ratio of sums over severities, not a mean of ratios (section 4.1 of Hendrycks and
+        # Dietterich 2019).
         errors = entry.errors or {}
         return {name: sum(errors.get(name, [])) for name in self.corruptions}
 
@@ -165,13 +174,15 @@ def parse_cell(cell: str) -> tuple[str, int]:
 
 
 def mce_name(corruptions: Sequence[str]) -> str:
-    """`mCE` of the 15 corruptions that it is defined by; of others their number stands with it."""
+    """`mCE` for the 15 corruptions that define it; for others, their number is added."""
+    # A mean over others, such as all 19, would else be compared with published numbers.
     if set(corruptions) == set(CORRUPTIONS):
         return "mCE"
     return f"mCE of {len(corruptions)} corruption{'s' if len(corruptions) > 1 else ''}"
 
 
 def _check_folder_names(names: list[str]) -> None:
+    # Names become cells and paths: no slashes, no dots.
     wrong = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)]
     if wrong or len(set(names)) < len(names):
         raise ValueError(
@@ -189,6 +200,7 @@ def _normalised(
 
     Their bounds are the values of a model that is always wrong.
     """
+    # Bounds for the intervals, which must not reach beyond what a model can score.
     base, clean_base = reference["errors"], reference["clean"]
     always = {name: np.ones(len(row)) for name, row in errors.items()}
     bounds = (0.0, float(mce(always, base)))

@@ -17,15 +17,17 @@ from nsbench.suites.base import Scored, Suite, accuracy_metric
 class DetectionSuite(Suite):
     """Detection of unknown classes by low confidence, as ImageNet-O: AUPR, AUROC and FPR95.
 
-    source: the images of unknown classes, in folders named by the classes that they are taken for.
-    clean: a source whose images of these classes, by name, are the known ones. Confidence is the
-    largest softmax over these classes only.
+    source: the images of unknown classes, in folders named by the classes that they are mistaken
+    for. clean: a source whose images of these classes, by name, are the known ones. Confidence is
+    the largest softmax over these classes only.
     """
 
     ORDER: ClassVar = 1
+    # The clean images are hashed themselves, whatever their source is called.
     NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "clean")
 
     kind: Literal["detection"]
+    # As the authors of ImageNet-O evaluate: the logits of its 200 classes, before the softmax.
     mask: Literal[True] = True
     clean: SourceSpec
 
@@ -40,10 +42,12 @@ class DetectionSuite(Suite):
         """
         unknown, known = read_cell(folder, "images"), read_cell(folder, "clean")
         unreadable = unknown.top[:, 0] < 0
+        # Full confidence in an unknown class is the worst that a model can have.
         confidence = np.concatenate([np.where(unreadable, 1, unknown.confidence), known.confidence])
         # Minus: the less confident a model is, the likelier the class is unknown (Hendrycks and
         # Gimpel 2017).
         scores: Floats = -confidence.astype(np.float64)
+        # The unknown images come first, and are the positives.
         detection = Detection(scores, np.arange(len(scores)) < len(unreadable))
         ids = (*unknown.ids, *known.ids)
         metrics: dict[str, Metric] = {
@@ -66,10 +70,10 @@ class DetectionSuite(Suite):
 
     @property
     def has_unknown_classes(self) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
     @property
     def comparable_keys(self) -> tuple[str, ...]:
-        """The known images too, since the measures are of both groups."""
+        """The usual keys and the known images, since the measures depend on both groups."""
         return (*super().comparable_keys, "clean")

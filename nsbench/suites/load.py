@@ -17,16 +17,14 @@ _added: dict[str, type[Suite]] = {}
 
 
 def kinds() -> dict[str, type[Suite]]:
-    """Every kind of suite by name, in the order of reports.
-
-    They are those in the files of this package, and those that `add_kind` was given.
-    """
+    """Every kind of suite by name, in the order of reports: this package's and `add_kind`'s."""
     known = {**_own_kinds(), **_added}
     return dict(sorted(known.items(), key=lambda item: item[1].ORDER))
 
 
 def add_kind(kind: str, suite_class: type[Suite]) -> None:
     """Read suites of a kind as this class. Raises ValueError if another class has the kind."""
+    # The same class again is fine, as `nsbench.evaluation` registers this package's own kinds.
     if kinds().get(kind, suite_class) is not suite_class:
         raise ValueError(f"the kind '{kind}' is {kinds()[kind].__name__} already")
     _added[kind] = suite_class
@@ -36,6 +34,7 @@ def add_kind(kind: str, suite_class: type[Suite]) -> None:
 def _own_kinds() -> dict[str, type[Suite]]:
     # Found by looking, so that a new file is all that a new kind needs here.
     modules = [import_module(f"{suites.__name__}.{m.name}") for m in iter_modules(suites.__path__)]
+    # Base classes drop out below: their `kind` is a plain str, which has no arguments.
     classes = [value for module in modules for value in vars(module).values()]
     return {
         kind: value
@@ -46,7 +45,7 @@ def _own_kinds() -> dict[str, type[Suite]]:
 
 
 def folder() -> Path:
-    """Where the shipped suites and references lie: `nsbench.suites.shipped`, or the checkout's."""
+    """The folder of the shipped suites and references: the package's, or the checkout's."""
     if find_spec(f"{suites.__name__}.shipped"):
         return Path(str(resources.files(f"{suites.__name__}.shipped")))
     # A bare checkout on sys.path has them at its top, from where pyproject.toml installs them.
@@ -70,6 +69,7 @@ def load_suite(name: str) -> Suite:
             hint = "; models are named before --suite" if path.exists() else ""
             raise NsbenchError(f"there is no suite {name}{nearest(name, shipped())}{hint}")
         path = shipped()[name]
+    # The file's name, unless the file says otherwise.
     suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))
     if suite.reference:
         candidates = [path.parent / suite.reference, folder() / suite.reference]

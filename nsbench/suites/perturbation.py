@@ -21,15 +21,17 @@ WORST_DISTANCE = 15.0
 class PerturbationSuite(SizedSuite):
     """Stability under perturbation sequences: mFR and mT5D.
 
-    image_size: 224, 64 or 32 px. resize_size: sequences that move the image see what lies between
+    image_size: 224, 64 or 32 px. resize_size: sequences that move the image show what lies between
     the resized image's edge and the crop. difficulty: 1 to 3, of the noises.
     """
 
     ORDER: ClassVar = 3
 
     kind: Literal["perturbation"]
+    # The sizes that the sequences have constants for.
     image_size: Literal[224, 64, 32]
     difficulty: int = Field(default=1, ge=1, le=3)
+    # The ten of the paper, with snow; the original test.py lists the held-out spatter instead.
     perturbations: list[str] = Field(default=list(PERTURBATIONS), min_length=1)
 
     @field_validator("perturbations")
@@ -44,6 +46,7 @@ class PerturbationSuite(SizedSuite):
 
     def difficulty_of(self, name: str) -> int:
         """A sequence's difficulty: only noises have more than one."""
+        # For the others the original test.py compares frames further apart, in the same files.
         return self.difficulty if is_noise(name) else 1
 
     def frame_count(self, cell: str) -> int:
@@ -57,6 +60,7 @@ class PerturbationSuite(SizedSuite):
             frames = self.frame_count(name)
             # Ids of each clip's first frame only, as those of the others are equal.
             rows = read_cell(folder, name, id_step=frames)
+            # A clip's frames are stored one after the other.
             top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
             unreadable = (top[..., 0] < 0).all(1)  # such a clip counts as the worst there can be
             flips[name] = np.where(unreadable, 1.0, flip_probability(top[..., 0], noise))
@@ -68,6 +72,7 @@ class PerturbationSuite(SizedSuite):
             metrics["mt5d"] = _normalised(
                 "mT5D", ids, distances, WORST_DISTANCE, reference["top5_distance"]
             )
+        # Each sequence weighs the same, whatever its number of frames.
         mean: Floats = 100 * np.stack(list(flips.values())).mean(0)
         metrics["flip_probability"] = Metric("mean flip probability", ids, mean, False)
         tables = {
@@ -82,7 +87,7 @@ class PerturbationSuite(SizedSuite):
         return "mFR" if self.reference else "mean flip probability"
 
     def sentences(self) -> list[str]:
-        """The crop, and how frames are compared."""
+        """What the crop is, and how frames are compared."""
         return [
             *super().sentences(),
             f"Difficulty {self.difficulty}; noises against the first frame, others against the one "
@@ -90,13 +95,13 @@ class PerturbationSuite(SizedSuite):
         ]
 
     def generator_identity(self, device: str) -> str:
-        """The generator's version and the device."""
+        """The generator, its version and the device."""
         from nsbench.perturbations import VERSION  # with torch, which reports do without
 
         return f"nsbench perturbations {VERSION} on {device}"
 
     def uses_published(self, entry: ReferenceEntry) -> bool:
-        """Whether there are flip probabilities."""
+        """Whether the constants are flip probabilities."""
         return bool(entry.flip_probability)
 
     def fit_published(self, entry: ReferenceEntry) -> ReferenceEntry:
@@ -117,6 +122,7 @@ class PerturbationSuite(SizedSuite):
 
     def constants(self, entry: ReferenceEntry) -> dict[str, float]:
         """Flip probabilities and top-5 distances."""
+        # Both by one name each, so that an error says which of them is missing.
         flips, distances = entry.flip_probability or {}, entry.top5_distance or {}
         constants = {name: flips.get(name, 0.0) for name in self.perturbations}
         return constants | {

@@ -9,7 +9,7 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_json
 
 PUBLISHED = "published"
-"""The protocol of constants from the literature, which belong to no suite of ours."""
+"""The protocol of constants from the literature, which were not made for a suite of nsbench."""
 
 
 class Reference(Config):
@@ -24,8 +24,8 @@ def load_reference(suite: Suite) -> dict[str, Any] | None:
     """The suite's entry in its reference: errors, flip rates or misclassified ids.
 
     Of published constants only those that the suite needs; they serve any subset of the images.
-    Raises NsbenchError if the file does not cover the suite, was made for
-    another definition, or lacks a constant.
+    Raises NsbenchError if the file does not cover the suite, was made for another definition, or
+    lacks a constant.
     """
     if not suite.reference:
         return None
@@ -33,6 +33,7 @@ def load_reference(suite: Suite) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise NsbenchError(f"{suite.reference} is not a reference: run nsbench reference")
     reference = parse(Reference, content, suite.reference)
+    # The suite's own entry first: it was made on the very same images and crops.
     entry = reference.suites.get(suite.name) or _published(reference, suite)
     if entry is None:
         raise NsbenchError(
@@ -51,6 +52,7 @@ def load_reference(suite: Suite) -> dict[str, Any] | None:
 
 def _published(reference: Reference, suite: Suite) -> ReferenceEntry | None:
     """The published entry of the suite's kind, whatever the suite is called."""
+    # They hold for a benchmark and not for a file, which users may name as they like.
     entries = reference.suites.values()
     return next((e for e in entries if e.protocol == PUBLISHED and suite.uses_published(e)), None)
 

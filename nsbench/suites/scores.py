@@ -1,7 +1,7 @@
-"""Predictions to metrics with intervals: every metric is a mean over images, or over clips.
+"""From predictions to metrics with intervals: every metric is a mean over images, or over clips.
 
-mCE, mFR and the like weigh an image's errors by constants of the reference, so each image has one
-score and the metric is their mean. Intervals and paired comparisons then need only the scores.
+mCE, mFR and the like weigh an image's errors by constants of the reference, so that each image has
+one score and the metric is their mean. Intervals and paired comparisons then need only the scores.
 """
 
 from pathlib import Path
@@ -14,6 +14,7 @@ from nsbench.util.files import read_json
 
 def score(folder: Path) -> SuiteScores:
     """The metrics of a folder of predictions. Raises NsbenchError for a missing or broken file."""
+    # The suite and the reference as they were evaluated: files of today may say something else.
     manifest = read_json(folder / "suite.json")
     try:
         suite = parse_suite(manifest["suite"], str(folder / "suite.json"))

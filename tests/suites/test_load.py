@@ -77,7 +77,7 @@ def test_corruption_defaults_are_those_of_imagenet_c(tmp_path: Path) -> None:
         ('kind = "detection"\nsource = "a"\nclean = "b"\nmask = false\n', "'mask' is False"),
         (PGD, "needs the keys steps, relative_step, random_start"),
         (PGD + "steps = 1\nrelative_step = 1\nrandom_start = true\n", "'random_start' is True"),
-        (PGD.replace("pgd", "fgsm") + "steps = 3\n", "the key 'steps' is of PGD"),
+        (PGD.replace("pgd", "fgsm") + "steps = 3\n", "the key 'steps' is for PGD only"),
         ('kind = "attack"\nsource = "digits"\nepsilons = [1, 0]\nheadline = 1\n', "epsilons"),
         (
             'kind = "accuracy"\nsource = "digits"\nmisclassified = true\n',
