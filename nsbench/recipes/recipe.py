@@ -18,7 +18,8 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def _one_or_more(value: Any) -> Any:
-    """Sources as they are validated, so that an error names its key and no member of the union."""
+    """Sources validated by hand, so that an error names the key and not a member of the union."""
+    # None passes, as `unlabeled` may be left out.
     if not isinstance(value, list):
         return value if value is None else SourceSpec.model_validate(value)
     if not value:
@@ -56,28 +57,29 @@ class PseudoLabels(Config):
     """How a teacher's predictions become targets (sections 2 and 3.1 of Xie et al. 2020).
 
     labels: `soft` (the teacher's distribution) or `hard` (its top class). temperature: of soft
-    labels, which become p^(1/T) over its sum (official code, main.py); 1 leaves them alone.
+    labels, which become p^(1/T) over its sum (official code, main.py); 1 leaves them unchanged.
     min_confidence: images whose top probability is lower are dropped (0.3 in section 3.1).
     balance: give every class the same number of images, its most confident ones, repeated where
     there are too few. per_class: that number (130,000 in the paper); by default the number of
     unlabeled images over the number of classes.
     quota: `paper` draws as the official code does (filter_unlabel.py): the threshold of a class is
     a multiple of 0.01, and extra copies are drawn image by image, so that a class has `per_class`
-    images on average; `exact` gives it exactly so many.
+    images on average; `exact` gives it exactly that many.
     top_k: probabilities kept for an image, the rest being spread evenly; by default as few as hold
     99.9% of the mass of 99% of the images, at most 20.
     filter: a model, named as for `nsbench eval`, whose confidences and classes choose the images
     instead of the teacher's; the paper has an EfficientNet-B0 do it once for all generations.
     teacher_noise: label augmented images, with dropout and stochastic depth on, as table 6 does to
     show that it harms.
-    distill: plain knowledge distillation instead, which the paper sets itself apart from: the
-    teacher labels the labeled images, none is dropped whatever the keys above say, and the student
-    is softened by the temperature too (Hinton et al. 2015). Its noise is that of the generation; a
-    top_k of all classes keeps the whole distribution.
+    distill: plain knowledge distillation instead, from which the paper distinguishes its method:
+    the teacher labels the labeled images, none is dropped whatever the keys above say, and the
+    student's outputs are softened by the temperature too (Hinton et al. 2015). The noise is that of
+    the generation; a top_k of all classes keeps the whole distribution.
     """
 
+    # Soft by default: section 4.3 finds them better than hard ones for out-of-domain images.
     labels: Literal["soft", "hard"] = "soft"
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)  # teacher_softmax_temp of all shipped scripts
     min_confidence: float = Field(default=0.3, ge=0, lt=1)
     balance: bool = True
     per_class: int | None = Field(default=None, ge=1)
@@ -94,8 +96,8 @@ class FineTune(Config):
     image_size, crop_pct: of training and evaluation alike. epochs: passes over the labeled images
     (1.5 in the paper). frozen_blocks: the stem and so many blocks of the model are left as they
     are, their batch norm in evaluation mode ("shallow layers fixed"; how many is not published).
-    batch_size, lr: by default the generation's batch and the last learning rate of its schedule,
-    as the official code goes on with it; the rate stays the same.
+    batch_size, lr: by default the generation's batch size and the last learning rate of its
+    schedule, with which the official code goes on; the rate stays constant.
     """
 
     image_size: int = Field(ge=16, le=4096)
@@ -107,29 +109,29 @@ class FineTune(Config):
 
 
 class Generation(Config):
-    """One model of the chain. Every key may also stand in [defaults], for all generations.
+    """One model of the chain. Every key may also be set in [defaults], for all generations.
 
     arch, model_args: the timm architecture and its arguments, and `unit_stride_stages`, the stages
-    of an EfficientNet that keep their size, for small images. image_size, crop_pct, interpolation:
-    its evaluation crop (crop_pct is 0.875 for random-resized crops and 1 otherwise).
-    warm_start: begin with the teacher's weights; the architecture must be the same.
+    of an EfficientNet that do not downsample, for small images. image_size, crop_pct,
+    interpolation: its evaluation crop (crop_pct is 0.875 for random-resized crops and 1 otherwise).
+    warm_start: start from the teacher's weights; the architecture must be the same.
 
     epochs: passes over the labeled images; steps: instead of epochs. batch_size: labeled images a
     step, of all processes together. unlabeled_ratio: pseudo-labeled images a step for each labeled
     one (0 for generation 0).
-    loss: `sum` is L_labeled + ratio * L_unlabeled, as the official code has it, whose models the
-    published numbers are of; `mean` is L_labeled + L_unlabeled (Algorithm 1 of the paper);
-    `concat` is the mean over all images (section 3.1).
+    loss: `sum` is L_labeled + ratio * L_unlabeled, as in the official code, which trained the
+    published models; `mean` is L_labeled + L_unlabeled (Algorithm 1 of the paper); `concat` is the
+    mean over all images (section 3.1).
 
     crop, flip, randaugment, cutout, random_erasing, dropout, drop_path: the noise. crop: see
     `nsbench.augment.pipeline`. randaugment: `paper` (16 operations, batched on the device; see
     `nsbench.augment.randaugment`), timm's strings (in the workers), or empty. cutout: half the side
-    of a grey square at a random place, always. random_erasing: the probability of a rectangle of
-    noise (timm's RandomErasing, in place of the Cutout that timm's RandAugment lacks). drop_path:
-    the stochastic-depth drop rate of the last block.
+    of a grey square at a random position, always applied. random_erasing: the probability of a
+    rectangle of noise (timm's RandomErasing, in place of the Cutout that timm's RandAugment lacks).
+    drop_path: the stochastic-depth drop rate of the last block.
 
     optimizer, optimizer_args: timm's names, e.g. `rmsproptf`, TensorFlow's form of RMSProp.
-    weight_decay is not for norm layers, and for biases only with decay_biases (as the official
+    weight_decay spares norm layers, and biases too unless decay_biases is set (as in the official
     code). schedule: `staircase` (times decay_rate every decay_epochs; the clock starts at step 0,
     warm-up or not), `constant`, or timm's `cosine`, `poly`, `tanh`, `step`. lr: peak learning rate.
     warmup: share of the steps; warmup_epochs: instead of warmup. ema_decay: of the averaged
@@ -147,18 +149,25 @@ class Generation(Config):
     image_size: int = Field(default=224, ge=16, le=4096)
     crop_pct: float | None = Field(default=None, gt=0, le=1)
     interpolation: Interpolation = "bicubic"
+    # From scratch by default: section 4.3 finds that a student that starts from its teacher still
+    # needs many epochs, and is sometimes worse.
     warm_start: bool = False
+    # 350 epochs at a ratio of 3 are what train.sh has for B5 to B7; smaller models take 700.
     epochs: float = Field(default=350.0, gt=0)
     steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=128, ge=2)
     unlabeled_ratio: float = Field(default=3.0, ge=0)
     loss: Literal["sum", "mean", "concat"] = "sum"
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)  # main.py
     crop: Literal["random-resized", "pad", "reflect-pad", "center"] = "random-resized"
     flip: float = Field(default=0.5, ge=0, le=1)
+    # The paper's magnitude 27, read on the scale to 30 of the RandAugment paper: timm's goes to 10.
+    # In the official code 27 is on a scale to 10, and three times as strong: `paper-m27-n2`.
     randaugment: str = "rand-m9-n2-p1.0"
     cutout: int = Field(default=0, ge=0)
     random_erasing: float = Field(default=0.0, ge=0, le=1)
+    # EfficientNet-B0's in the official code, where dropout grows with the model up to 0.5 and
+    # stochastic depth is the same for all ("survival probability 0.8").
     dropout: float = Field(default=0.2, ge=0, lt=1)
     drop_path: float = Field(default=0.2, ge=0, lt=1)
     optimizer: str = "sgd"
@@ -167,6 +176,7 @@ class Generation(Config):
     weight_decay: float = Field(default=1e-4, ge=0)
     decay_biases: bool = False
     schedule: str = "cosine"
+    # The staircase of the official code (utils.py).
     decay_rate: float = Field(default=0.97, gt=0, le=1)
     decay_epochs: float = Field(default=2.4, gt=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)
@@ -230,6 +240,7 @@ class Recipe(Config):
 
     def to_toml(self) -> str:
         """The recipe with every default spelled out."""
+        # So that a run stays the same when a default changes. TOML has no null.
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
@@ -268,6 +279,8 @@ def load_variants(
 def _load(
     name: str, settings: list[str] | None
 ) -> tuple[Recipe, dict[str, tuple[Variant, Recipe]]]:
+    # A file comes before a shipped recipe of its name. Its stem is the name of the run, unless it
+    # says otherwise.
     path = Path(name)
     if not path.is_file():
         path = recipe_file(name)
@@ -276,7 +289,7 @@ def _load(
     recipe, variants = _resolved(deepcopy(table), str(path)), {}
     for variant in listed:
         where = f"{path}, variant '{variant.name}'"
-        # Each from the untouched table, as defaults must reach the settings of a variant, too.
+        # Each from the untouched table, as the defaults must reach what a variant sets too.
         variants[variant.name] = variant, _resolved(varied(table, variant, where), where)
     return recipe, variants
 
@@ -291,10 +304,12 @@ def _with_defaults(table: dict[str, Any], where: str) -> dict[str, Any]:
     defaults = table.pop("defaults", {})
     if not isinstance(defaults, dict):
         raise NsbenchError(f"{where}: the key 'defaults' is {defaults!r}, but it must be a table")
+    # Checked here: merged into the generations, a wrong key would be reported as one of theirs.
     unknown = [key for key in defaults if key not in Generation.model_fields]
     if unknown:
         near = nearest(unknown[0], Generation.model_fields)
         raise NsbenchError(f"{where}: unknown key 'defaults.{unknown[0]}'{near}")
+    # Anything but a list of tables is left to the validation, which names the key.
     generations = table.get("generations")
     if isinstance(generations, list) and all(isinstance(entry, dict) for entry in generations):
         table["generations"] = [{**defaults, **entry} for entry in generations]
@@ -308,6 +323,7 @@ def _check(recipe: Recipe, where: str) -> None:
             f"{where}: the students have no unlabeled images: set data.unlabeled, or "
             "data.labels_per_class to keep only some labels"
         )
+    # A small ratio of a small batch rounds to 0 images.
     for index, generation in enumerate(recipe.generations[1:], start=1):
         if generation.unlabeled_batch < 1:
             raise NsbenchError(

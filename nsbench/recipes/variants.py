@@ -17,8 +17,9 @@ ALL = "all"
 class Variant(Config):
     """A change of a recipe that is trained beside it.
 
-    name: of its folder, RUN/variants/NAME. set: `key=value` settings as `--set` takes them, applied
-    to the recipe's file before [defaults] reach the generations, and after those of the command.
+    name: the name of its folder, RUN/variants/NAME. set: `key=value` settings as `--set` takes
+    them, applied to the recipe's file before [defaults] reach the generations, and after those of
+    the command.
     generations: how many of the recipe's generations it has, by default all; 2 is a teacher and
     one student, without iteration, as in table 6 of the paper.
     """
@@ -35,7 +36,7 @@ class _Variants(Config):
 def take_variants(table: dict[str, Any], where: str) -> list[Variant]:
     """Take the variants out of the raw table of a recipe.
 
-    Raises NsbenchError if one is written wrongly, or two have one name.
+    Raises NsbenchError if one is malformed, or two have the same name.
     """
     listed = {"variants": table.pop("variants")} if "variants" in table else {}
     variants = parse(_Variants, listed, where).variants
@@ -48,11 +49,12 @@ def take_variants(table: dict[str, Any], where: str) -> list[Variant]:
 
 def varied(table: dict[str, Any], variant: Variant, where: str) -> dict[str, Any]:
     """The raw table of a variant of a recipe. Raises NsbenchError for a wrong setting."""
-    changed = deepcopy(table)
+    changed = deepcopy(table)  # which other variants start from as well
     try:
         apply_settings(changed, variant.set)
     except NsbenchError as error:
         raise NsbenchError(f"{where}: {error}") from error
+    # Loggers group runs by the recipe's name.
     changed["name"] = f"{table['name']}-{variant.name}"
     generations = changed.get("generations")
     if variant.generations and isinstance(generations, list):
@@ -61,13 +63,13 @@ def varied(table: dict[str, Any], variant: Variant, where: str) -> dict[str, Any
 
 
 def chosen(names: Sequence[str], known: Sequence[str], where: str) -> list[str]:
-    """The variants that were asked for, in their order; `all` are all of them.
+    """The requested variants, in the order of `known`; `all` requests every one.
 
-    Raises NsbenchError where there are none, or none of a name.
+    Raises NsbenchError if there are no variants, or none of a requested name.
     """
     if not known:
         raise NsbenchError(
-            f"{where} has no variants: add a table [[variants]], or leave the option"
+            f"{where} has no variants: add a table [[variants]], or leave out the option"
         )
     unknown = [name for name in names if name not in (ALL, *known)]
     if unknown:
