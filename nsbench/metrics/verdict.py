@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nsbench.metrics.change import Change
+from nsbench.metrics.change import MIN_IMAGES, Change
 from nsbench.metrics.intervals import benjamini_hochberg
 
 LEVEL = 0.05
 """Of tests and intervals, as everywhere in the field."""
 
 RULE = (
-    "Better or worse: the paired 95% interval of the change excludes zero, and its p-value, "
-    "adjusted for the number of rows (Benjamini-Hochberg), is below 0.05. p: McNemar's test for "
-    "accuracies, else the bootstrap."
+    f"Better or worse: on {MIN_IMAGES} images or more, the paired 95% interval of the change "
+    "excludes zero, and its p-value, adjusted for the number of rows (Benjamini-Hochberg), is "
+    f"below {LEVEL}. p: McNemar's test for accuracies, else the bootstrap."
 )
 
 

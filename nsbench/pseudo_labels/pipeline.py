@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nsbench.data.spec import Source
 from nsbench.models import Classifier
-from nsbench.pseudo_labels.filter import load_filter
+from nsbench.pseudo_labels.filter_model import load_filter
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.predict import predict
 from nsbench.pseudo_labels.select import select

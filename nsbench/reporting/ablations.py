@@ -14,7 +14,7 @@ from nsbench.reporting.results import (
     headline_changes,
     suite_names,
 )
-from nsbench.reporting.score_tables import model_row, suite_columns
+from nsbench.reporting.summary import model_row, suite_columns
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import VARIANT, generation_folders, is_run, variant_folders
 from nsbench.util.files import read_json

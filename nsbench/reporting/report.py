@@ -19,7 +19,8 @@ from nsbench.reporting.results import (
     suite_names,
     suites_by_kind,
 )
-from nsbench.reporting.score_tables import change_text, metric_text, summary_table
+from nsbench.reporting.score_tables import change_text, metric_text
+from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import is_run
 from nsbench.util.files import read_json, write_text

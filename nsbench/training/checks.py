@@ -7,7 +7,7 @@ from torch import nn
 
 from nsbench.augment.pipeline import Augmentation
 from nsbench.models import build, count_parameters
-from nsbench.pseudo_labels.filter import load_filter
+from nsbench.pseudo_labels.filter_model import load_filter
 from nsbench.recipes.recipe import Generation, Recipe
 from nsbench.run_folder import generation_folders, is_run
 from nsbench.training.cost import check_memory

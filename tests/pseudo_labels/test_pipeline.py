@@ -10,8 +10,8 @@ import torch
 
 from nsbench.data.readers.npy import ArraySource
 from nsbench.models import Classifier
-from nsbench.pseudo_labels import filter
-from nsbench.pseudo_labels.filter import load_filter
+from nsbench.pseudo_labels import filter_model
+from nsbench.pseudo_labels.filter_model import load_filter
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.predict import predict
@@ -40,7 +40,7 @@ def labeled(
 
 
 def as_filter(monkeypatch: pytest.MonkeyPatch, model: Classifier) -> None:
-    monkeypatch.setattr(filter, "load_model", lambda name, device: model)
+    monkeypatch.setattr(filter_model, "load_model", lambda name, device: model)
 
 
 def test_rows_lead_to_images_and_their_targets(source: ArraySource, tmp_path: Path) -> None:
@@ -130,14 +130,14 @@ from pathlib import Path
 import numpy as np, torch
 from nsbench.util import distributed
 from nsbench.recipes.recipe import PseudoLabels
-from nsbench.pseudo_labels import filter, store
+from nsbench.pseudo_labels import filter_model, store
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import pseudo_label
 from tests.pseudo_labels.label_stores import linear_teacher, noise_source
 
 folder = Path(sys.argv[1])
 store.SHARD_SIZE = 32
-filter.load_model = lambda name, device: linear_teacher(seed=7)
+filter_model.load_model = lambda name, device: linear_teacher(seed=7)
 device = distributed.start(torch.device("cpu"))
 source = noise_source(folder / f"images-{distributed.rank()}", 150)
 source.version = "the same"
