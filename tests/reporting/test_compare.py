@@ -17,6 +17,7 @@ from nsbench.metrics.change import change
 from nsbench.metrics.intervals import error_consistency
 from nsbench.predictions import Predictions, Store
 from nsbench.reporting.compare import Comparison, compare
+from nsbench.reporting.results import collect, headline_changes
 from nsbench.reporting.tables import Table, csv_text, markdown_text
 from nsbench.suites.load import parse_suite
 from nsbench.suites.scores import score
@@ -88,6 +89,12 @@ def test_each_suite_has_its_verdict(two: tuple[Path, Path]) -> None:
         "fog": "better", "snow": "worse", "frost": "undecided"
     }  # fmt: skip
     assert list(found.parts) == ["c"]
+
+
+def test_a_report_of_the_two_gives_the_same_verdicts(two: tuple[Path, Path]) -> None:
+    found = collect(list(two))
+    in_report = headline_changes(found[0], found)[1]
+    assert {name: judged.verdict for name, judged in in_report.items()} == verdicts(compare(*two))
 
 
 def test_rows_are_the_scores_and_their_paired_change(two: tuple[Path, Path]) -> None:
