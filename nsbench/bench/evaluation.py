@@ -140,10 +140,12 @@ def _resident(plan: SuitePlan, options: Options) -> Iterator[torch.Tensor]:
     """Normalised batches on the device."""
     model = plan.runs[0].model
     crops = plan.images.crops(crop_for(plan.suite, model))
-    size = model.preprocessing
+    preprocessing = model.preprocessing
     for start in range(0, len(crops), options.batch_size):
         batch = crops.batch(slice(start, min(start + options.batch_size, len(crops))))
-        ready_batch = normalize(batch.to(options.device) / 255, size.mean, size.std)
+        ready_batch = normalize(
+            batch.to(options.device) / 255, preprocessing.mean, preprocessing.std
+        )
         layout = torch.channels_last if options.channels_last else torch.contiguous_format
         yield ready_batch.contiguous(memory_format=layout)
 

@@ -16,6 +16,6 @@ def photographs(image_size: int, count: int) -> torch.Tensor:
     # foolbox is installed with nsbench, so that no download is needed; ImageNet photographs
     # compress and clip as those that are evaluated, which random pixels do not.
     files = sorted((Path(foolbox.__file__).parent / "data").glob("imagenet_*.jpg"))
-    size = Preprocessing(image_size=image_size, interpolation="bilinear")
-    crops = [center_crop(Image.open(file).convert("RGB"), size) for file in files]
+    preprocessing = Preprocessing(image_size=image_size, interpolation="bilinear")
+    crops = [center_crop(Image.open(file).convert("RGB"), preprocessing) for file in files]
     return torch.from_numpy(np.stack([crops[index % len(crops)] for index in range(count)]))

@@ -163,11 +163,11 @@ def _train_side(
     steps: int,
     device: torch.device,
 ) -> Callable[[], object]:
-    size = Preprocessing(image_size=generation.image_size)
+    preprocessing = Preprocessing(image_size=generation.image_size)
     model = to_device(build(generation.arch, CLASSES), device).train()
     state = TrainingState(model, generation, IMAGES)
-    augmentation = Augmentation(generation, size)
-    settings = StepSettings(generation, PseudoLabels(), size, CLASSES, seed=0)
+    augmentation = Augmentation(generation, preprocessing)
+    settings = StepSettings(generation, PseudoLabels(), preprocessing, CLASSES, seed=0)
     train_step = TrainStep(state, settings, augmentation)
     labeled = Labeled(_rows(), _rows() % CLASSES)
     plan = BatchPlan(
@@ -218,9 +218,11 @@ def _labeling_side(
 def _forward_side(
     teacher: Classifier, precision: str, device: torch.device
 ) -> Callable[[], object]:
-    size = teacher.preprocessing
-    pixels = photographs(size.image_size, 256).to(device) / 255
-    images = normalize(pixels, size.mean, size.std).contiguous(memory_format=torch.channels_last)
+    preprocessing = teacher.preprocessing
+    pixels = photographs(preprocessing.image_size, 256).to(device) / 255
+    images = normalize(pixels, preprocessing.mean, preprocessing.std).contiguous(
+        memory_format=torch.channels_last
+    )
 
     def run() -> None:
         with torch.inference_mode(), autocast(device, precision):

@@ -16,8 +16,8 @@ Errors = Mapping[str, Any]
 
 def in_top_k(labels: NDArray[np.integer], top: NDArray[np.integer], k: int) -> NDArray[np.bool_]:
     """Whether each label (N,) is among the first k of its ranked predictions (N, K)."""
-    hits: NDArray[np.bool_] = (top[:, :k] == labels[:, None]).any(1)
-    return hits
+    correct: NDArray[np.bool_] = (top[:, :k] == labels[:, None]).any(1)
+    return correct
 
 
 def corruption_errors(errors: Errors, reference: Errors) -> dict[str, Any]:

@@ -95,10 +95,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _refuse_foreign(target: Path) -> None:
     entries = sorted(target.iterdir()) if target.is_dir() else []
-    foreign = [entry.name for entry in entries if not is_temporary(entry.name)]
-    if foreign:
+    other_files = [entry.name for entry in entries if not is_temporary(entry.name)]
+    if other_files:
         raise NsbenchError(
-            f"{target} holds files ({foreign[0]}) but no {MANIFEST} of nsbench make: choose an "
+            f"{target} holds files ({other_files[0]}) but no {MANIFEST} of nsbench make: choose an "
             "empty or new folder"
         )
 

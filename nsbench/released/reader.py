@@ -165,9 +165,9 @@ class _Files:
         cells: such as `fog/3`, or the folder of a sequence.
         """
         if self.manifest:
-            growing = ("source", "source_version", "cells")  # what later commands may change
+            changeable = ("source", "source_version", "cells")  # what later commands may change
             content = self.manifest
-            return fingerprint({key: content[key] for key in content if key not in growing})
+            return fingerprint({key: content[key] for key in content if key not in changeable})
         return fingerprint([(cell, self._sample(cell)) for cell in cells])
 
     def _sample(self, cell: str) -> list[object]:

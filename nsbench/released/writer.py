@@ -138,7 +138,7 @@ def make(product: Product, settings: dict[str, Any], workers: int | None) -> dic
 
 
 def _settled(product: Product, settings: dict[str, Any]) -> _Work:
-    """What is missing, once it is sure that the target is this product's."""
+    """What is missing, once it is certain that the target is this product's."""
     cells = [cell.folder for cell in product.cells]
     if settings["layout"] == "npy":  # an array needs all images, so these must be the same ones
         write_or_extend(product.target, settings, cells)
@@ -195,8 +195,8 @@ def _missing_files(product: Product) -> dict[Cell, NDArray[np.bool_]]:
         # One listing of each folder: 50,000 questions for single files take far longer.
         present = _files_below(product.target / cell.folder)
         if not present <= own and (product.target / MANIFEST).is_file():
-            foreign = f"such as {min(present - own)}"
-            raise other_images(product.target, foreign, product.source.name)
+            example = f"such as {min(present - own)}"
+            raise other_images(product.target, example, product.source.name)
         missing[cell] = np.array([name not in present for name in product.names])
     return missing
 

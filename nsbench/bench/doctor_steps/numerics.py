@@ -77,8 +77,8 @@ def _signs(machine: Machine, model: Classifier, images: torch.Tensor) -> dict[st
 
 
 def _attack(machine: Machine, arch: str, size: int) -> dict[str, float]:
-    found = bench_attack(arch, size, machine.pick(64, 4), ROUNDS, device=str(machine.device))
-    return {name: value for name, value in found.items() if isinstance(value, float)}
+    measured = bench_attack(arch, size, machine.pick(64, 4), ROUNDS, device=str(machine.device))
+    return {name: value for name, value in measured.items() if isinstance(value, float)}
 
 
 @contextmanager
