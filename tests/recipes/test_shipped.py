@@ -223,7 +223,7 @@ def test_imagenet_l2(
     imagenet: Path, filtered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = [
-        *filtered, "generations.0.arch=tf_efficientnet_lite0", "defaults.arch=tf_efficientnet_b0",
+        *filtered, "generations.0.arch=test_efficientnet", "defaults.arch=test_efficientnet",
         "generations.0.image_size=32", "defaults.image_size=32", "defaults.steps=2",
         "defaults.batch_size=4", "defaults.accumulate=2", "generations.3.fine_tune.image_size=48",
         "generations.3.fine_tune.frozen_blocks=3",
