@@ -27,9 +27,7 @@ def attack(
     from nsbench.reporting.tables import print_table
 
     result = bench_attack(arch, image_size, batch_size, rounds, device=device)
-    print_table(bench_table(result))
-    if json:
-        write_json(json, result)
+    print_table(bench_table(result), json)
 
 
 @bench_app.command(
@@ -59,9 +57,7 @@ def bench_the_evaluation(
         precision=precision,
         device=device,
     )
-    print_table(bench_table(result))
-    if json:
-        write_json(json, result)
+    print_table(bench_table(result), json)
 
 
 @bench_app.command(
@@ -97,9 +93,7 @@ def bench_the_training(
         rounds=rounds,
         device=device,
     )
-    print_table(bench_table(result))
-    if json:
-        write_json(json, result)
+    print_table(bench_table(result), json)
 
 
 @bench_app.command(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from nsbench.metrics.change import Metric
@@ -35,7 +36,7 @@ class Ablation:
         """The run's own, and the variants'."""
         return [self.base, *(entry for entry, _ in self.rows)]
 
-    @property
+    @cached_property
     def changes(self) -> list[dict[str, Judged]]:
         """The changes of these models against the run's own, by suite, judged as one table."""
         return headline_changes(self.base, self.models)

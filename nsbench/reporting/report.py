@@ -37,9 +37,10 @@ def write_report(runs: str | Path | Sequence[str | Path], out: str | Path) -> li
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     entries = collect(paths)
     beside = ablations(paths, entries)
-    content = {**_content(paths, entries), "ablations": beside}
+    changes = headline_changes(entries[0], entries)
+    content = {**_content(paths, entries), "changes": changes, "ablations": beside}
     write_text(Path(out), _environment().get_template("report.html").render(content))
-    return [summary_table(entries), *map(ablation_table, beside)]
+    return [summary_table(entries, changes), *map(ablation_table, beside)]
 
 
 def _environment() -> Environment:
@@ -64,7 +65,6 @@ def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
         "metrics": _first(entries, "metrics"),
         "calibration": {n: t.get("calibration", {}) for n, t in _first(entries, "tables").items()},
         "headline": headline,
-        "changes": headline_changes(base, entries),
         "rule": RULE,
         "kinds": suites_by_kind(entries),
         "figures": figures,

@@ -8,7 +8,6 @@ from nsbench.reporting.results import (
     Entry,
     change_from,
     headline,
-    headline_changes,
     suite_names,
 )
 from nsbench.reporting.score_tables import change_text, metric_data, metric_text
@@ -16,10 +15,12 @@ from nsbench.reporting.tables import Table
 from nsbench.suites.base import SuiteScores
 
 
-def summary_table(entries: Sequence[Entry]) -> Table:
-    """A row for each model: its headline on every suite, with the change against the first."""
+def summary_table(entries: Sequence[Entry], changes: Sequence[Mapping[str, Judged]]) -> Table:
+    """A row for each model: its headline on every suite, with the change against the first.
+
+    changes: those of `headline_changes`, for each model by suite.
+    """
     names, base = suite_names(entries), entries[0]
-    changes = headline_changes(base, entries)
     made = [model_row(e, base, names, row) for e, row in zip(entries, changes, strict=True)]
     columns = ["model", *suite_columns(entries, names)]
     title = f"Change against {base.name}, paired 95% intervals"
@@ -56,8 +57,10 @@ def _suite_data(
 ) -> dict[str, Any]:
     """Every metric with its change; the headline's, which the table shows, with its verdict."""
     data = {}
-    for key, metric in scores.metrics.items():
-        difference = change_from(base, entry, scores.suite.name, key)
+    for number, (key, metric) in enumerate(scores.metrics.items()):
+        # The first metric is the headline, whose change is known: bootstraps take time.
+        known = judged.change if judged and not number else None
+        difference = known or change_from(base, entry, scores.suite.name, key)
         data[key] = metric_data(metric)
         if difference:
             data[key]["change"] = {
