@@ -5,14 +5,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from nsbench.bench.models import photograph_spec, untrained
 from nsbench.bench.photographs import photographs
-from nsbench.data.open import SourceSpec, open_source
+from nsbench.data.open import open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.readers.folder import FolderSource
 from nsbench.data.transforms import normalize
@@ -21,7 +23,7 @@ from nsbench.evaluation.decoded import load_images
 from nsbench.evaluation.options import Options, make_options
 from nsbench.evaluation.plan import SuitePlan, crop_for, make_plan, read_images
 from nsbench.evaluation.runner import ready
-from nsbench.models import Classifier, build, to_device
+from nsbench.models import Classifier
 from nsbench.suites.corruption import CorruptionSuite
 from nsbench.util.progress import stage
 from nsbench.util.provenance import environment
@@ -87,10 +89,7 @@ def bench_eval(
 
 def _plan(folder: Path, arch: str, models: int, images: int, options: Options) -> SuitePlan:
     """A suite of photographs for untrained models, with the crops read."""
-    pixels = photographs(SIZE, images).permute(0, 2, 3, 1).numpy()
-    np.save(folder / "images.npy", pixels)
-    np.save(folder / "labels.npy", np.arange(images) % 1000)
-    spec = SourceSpec(source=str(folder / "images.npy"), label_space="indices")
+    spec = photograph_spec(folder, SIZE, images)
     suite = CorruptionSuite(name="bench", source=spec, kind="corruption", image_size=SIZE)
     loaded = [ready(_untrained(arch, number, folder, options), options) for number in range(models)]
     plan = make_plan(CorruptionPasses(suite), open_source(spec), None, loaded, options)
@@ -99,16 +98,9 @@ def _plan(folder: Path, arch: str, models: int, images: int, options: Options) -
 
 
 def _untrained(arch: str, number: int, folder: Path, options: Options) -> Classifier:
-    torch.manual_seed(number)
-    return Classifier(
-        name=f"{arch} {number}",
-        module=to_device(build(arch, 1000), options.device).eval(),
-        num_classes=1000,
-        classes=None,
-        preprocessing=Preprocessing(image_size=SIZE),
-        weights_hash=str(number),
-        results=folder / f"results-{number}",
-    )
+    results = folder / f"results-{number}"
+    model = untrained(arch, SIZE, options.device, results=results, seed=number)
+    return replace(model, name=f"{arch} {number}")
 
 
 def _sides(plan: SuitePlan, options: Options) -> dict[str, Callable[[str], object]]:

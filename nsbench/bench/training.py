@@ -12,31 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn.functional import cross_entropy
 
 from nsbench.augment.keys import image_keys
-from nsbench.augment.pipeline import Augmentation
 from nsbench.augment.randaugment import parse_randaugment
 from nsbench.augment.timm_transforms import training_transform
+from nsbench.bench.models import photograph_spec, untrained
 from nsbench.bench.photographs import photographs
 from nsbench.bench.rates import Side, rates
-from nsbench.data.open import Source, SourceSpec, open_source
+from nsbench.bench.student import bare_batch, bare_step, new_state, student, student_generation
+from nsbench.data.open import Source, open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import normalize
-from nsbench.models import Classifier, build, resolve_device, to_device
+from nsbench.models import Classifier, resolve_device
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.predict import predict
 from nsbench.recipes.recipe import Generation, PseudoLabels
-from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler, training_batches
-from nsbench.training.state import TrainingState
-from nsbench.training.step import StepSettings, TrainStep
-from nsbench.util.config import parse
 from nsbench.util.device import autocast
 from nsbench.util.provenance import environment
 
-CLASSES = 1000
-"""ImageNet-1k's, since the size of the head is part of what a step costs."""
 TIMM = "rand-m9-n2-p1.0"
 """timm's setting for two operations an image, always applied (p1.0), as the paper has them."""
 
@@ -74,20 +68,15 @@ def bench_train(
     `randaugment_speedup`. Raises NsbenchError for an unknown architecture.
     """
     target = resolve_device(device)
-    settings = {
-        "arch": arch,
-        "image_size": image_size,
-        "batch_size": batch_size,
-        "unlabeled_ratio": unlabeled_ratio,
-        "crop": "pad",
-        "randaugment": "paper",
-        "optimizer": "rmsproptf",
-        "lr": 1e-4,  # small, so that no step diverges; the speed does not depend on it
-        "precision": precision,
-        # One round more than is counted, the one that warms up.
-        "steps": steps * (rounds + 1),
-    }
-    generation = parse(Generation, settings, "bench train")
+    generation = student_generation(
+        "bench train",
+        arch=arch,
+        image_size=image_size,
+        batch_size=batch_size,
+        unlabeled_ratio=unlabeled_ratio,
+        precision=precision,
+        steps=steps * (rounds + 1),  # one round more than is counted, the one that warms up
+    )
     with tempfile.TemporaryDirectory() as folder, _pool(image_size) as pool:
         sides = {
             **_model_sides(generation, Path(folder), steps, target),
@@ -116,87 +105,34 @@ def _model_sides(
     generation: Generation, folder: Path, steps: int, device: torch.device
 ) -> dict[str, Side]:
     """A student's steps and a teacher's labeling, each with the bare passes beside it."""
-    source = _source(folder, generation.image_size)
-    teacher = _teacher(generation, folder / "labels", device)
+    source = open_source(photograph_spec(folder, generation.image_size, IMAGES))
+    teacher = untrained(generation.arch, generation.image_size, device, results=folder / "labels")
     labels = predict(
         LabelingJob(source, _rows(), device, PseudoLabels(top_k=20)), teacher, folder / "labels"
     )
     pseudo = PseudoLabeledSet(source, labels, _rows())
+    learner = student(generation, source, pseudo, device)
     images, precision = steps * _images_a_step(generation), generation.precision
     labeling = _labeling_side(teacher, source, folder / "timed", precision, device)
     return {
-        "train": (_train_side(generation, source, pseudo, steps, device), images),
-        "bare": (_bare_side(generation, _images_a_step(generation), steps, device), images),
+        "train": (lambda: learner.train(steps), images),
+        "bare": (_bare_side(generation, steps, device), images),
         "labeling": (labeling, LABELED),
         "forward": (_forward_side(teacher, precision, device), LABELED),
     }
-
-
-def _source(folder: Path, size: int) -> Source:
-    np.save(folder / "images.npy", photographs(size, IMAGES).permute(0, 2, 3, 1).numpy())
-    np.save(folder / "labels.npy", np.arange(IMAGES) % CLASSES)
-    return open_source(SourceSpec(source=str(folder / "images.npy"), label_space="indices"))
-
-
-def _teacher(generation: Generation, store: Path, device: torch.device) -> Classifier:
-    # Untrained: the speed does not depend on the weights.
-    torch.manual_seed(0)
-    return Classifier(
-        name=generation.arch,
-        module=to_device(build(generation.arch, CLASSES), device).eval(),
-        num_classes=CLASSES,
-        classes=None,
-        preprocessing=Preprocessing(image_size=generation.image_size),
-        weights_hash="untrained",
-        results=store,
-    )
 
 
 def _rows() -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.arange(IMAGES)
 
 
-def _train_side(
-    generation: Generation,
-    source: Source,
-    pseudo: PseudoLabeledSet,
-    steps: int,
-    device: torch.device,
-) -> Callable[[], object]:
-    preprocessing = Preprocessing(image_size=generation.image_size)
-    model = to_device(build(generation.arch, CLASSES), device).train()
-    state = TrainingState(model, generation, IMAGES)
-    augmentation = Augmentation(generation, preprocessing)
-    settings = StepSettings(generation, PseudoLabels(), preprocessing, CLASSES, seed=0)
-    train_step = TrainStep(state, settings, augmentation)
-    labeled = Labeled(_rows(), _rows() % CLASSES)
-    plan = BatchPlan(
-        ShuffledSampler("labeled", source, labeled, generation.batch_size),
-        ShuffledSampler("unlabeled", source, pseudo, generation.unlabeled_batch),
-        seed=0,
-    )
-    batches = training_batches(plan, augmentation, range(state.steps), 0, device)
-    return lambda: [train_step(batches) for _ in range(steps)]
-
-
-def _bare_side(
-    generation: Generation, total: int, steps: int, device: torch.device
-) -> Callable[[], object]:
-    model = to_device(build(generation.arch, CLASSES), device).train()
-    optimizer = TrainingState(model, generation, IMAGES).optimizer
-    shape = (total, 3, generation.image_size, generation.image_size)
-    # In channels-last order, as a full step has its images: the faster one for convolutions.
-    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(0, CLASSES, (total,), device=device)
+def _bare_side(generation: Generation, steps: int, device: torch.device) -> Callable[[], object]:
+    state = new_state(generation, IMAGES, device)
+    batch = bare_batch(_images_a_step(generation), generation.image_size, device)
 
     def run() -> None:
         for _ in range(steps):
-            with autocast(device, generation.precision):
-                logits = model(images)
-            # As in a full step: no memory is filled with zeros.
-            optimizer.zero_grad(set_to_none=True)
-            cross_entropy(logits.float(), labels).backward()
-            optimizer.step()
+            bare_step(state, batch, generation.precision)
 
     return run
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from nsbench.bench.doctor_steps.machine import Machine, Skipped
-from nsbench.bench.doctor_steps.models import untrained
 from nsbench.bench.evaluation import bench_eval
+from nsbench.bench.models import untrained
 from nsbench.bench.photographs import photographs
 from nsbench.evaluation.forward import logits_of
 from nsbench.evaluation.model_run import ModelRun
@@ -52,7 +52,8 @@ def compiled(machine: Machine) -> dict[str, Any]:
 def _forward(machine: Machine, *, compile: bool) -> dict[str, float]:
     size = machine.pick(224, 32)
     options = Options(machine.device, machine.pick(250, 3), "bfloat16", compile=compile)
-    run = run_of(ready(untrained(machine, machine.pick("resnet50", "test_resnet"), size), options))
+    model = untrained(machine.pick("resnet50", "test_resnet"), size, machine.device)
+    run = run_of(ready(model, options))
     images = photographs(size, options.batch_size).to(machine.device)
     odd = images[: machine.pick(77, 1)]
     first = timed(lambda: logits_of(run, images, options), machine.device)
@@ -72,7 +73,7 @@ def out_of_memory(machine: Machine) -> dict[str, Any]:
     """
     if not machine.on_gpu:
         raise Skipped("only the memory of a GPU can be limited")
-    run = run_of(untrained(machine, "resnet50", 224))
+    run = run_of(untrained("resnet50", 224, machine.device))
     images = photographs(224, TOO_MANY).to(machine.device)
     options = Options(machine.device, TOO_MANY)
     torch.cuda.empty_cache()

@@ -10,7 +10,7 @@ import torch
 
 from nsbench.bench.attack import bench_attack
 from nsbench.bench.doctor_steps.machine import Machine, attempt
-from nsbench.bench.doctor_steps.models import CLASSES, untrained
+from nsbench.bench.models import CLASSES, untrained
 from nsbench.bench.photographs import photographs
 from nsbench.evaluation.fgsm import fgsm_images
 from nsbench.models import Classifier
@@ -31,7 +31,7 @@ def numerics(machine: Machine) -> dict[str, Any]:
     """
     count, size = machine.pick(128, 4), machine.pick(224, 32)
     arch = machine.pick("resnet50", "test_resnet")
-    model = untrained(machine, arch, size)
+    model = untrained(arch, size, machine.device)
     images = photographs(size, count).to(machine.device) / 255
     return {
         **_answers(machine, model, images),

@@ -13,8 +13,8 @@ import torch
 from nsbench.bench.doctor_steps.difference import ids_of
 from nsbench.bench.doctor_steps.evaluation import run_of
 from nsbench.bench.doctor_steps.machine import Machine
-from nsbench.bench.doctor_steps.models import untrained
-from nsbench.bench.doctor_steps.training import student
+from nsbench.bench.doctor_steps.training import student_of
+from nsbench.bench.models import untrained
 from nsbench.bench.photographs import photographs
 from nsbench.corruptions import corrupt, jpeg
 from nsbench.evaluation.fgsm import fgsm_logits
@@ -55,10 +55,10 @@ def synchronisations(machine: Machine) -> dict[str, Any]:
 
 def _works(machine: Machine) -> dict[str, Callable[[], object]]:
     images = photographs(224, machine.pick(64, 2)).to(machine.device)
-    run = run_of(untrained(machine, machine.pick("resnet18", "test_resnet"), 224))
+    run = run_of(untrained(machine.pick("resnet18", "test_resnet"), 224, machine.device))
     options = Options(machine.device, len(images), "bfloat16")
     labels = torch.zeros(len(images), dtype=torch.int64, device=machine.device)
-    learner = student(machine, "test_efficientnet", 32, batch_size=16, precision="bfloat16")
+    learner = student_of(machine, "test_efficientnet", 32, batch_size=16, precision="bfloat16")
 
     def attack() -> list[torch.Tensor]:
         return list(fgsm_logits(run.model.logits, images / 255, labels, EPSILONS))
