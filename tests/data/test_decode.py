@@ -8,7 +8,7 @@ from PIL import Image
 
 from nsbench.data.open import open_source
 from nsbench.util.errors import NsbenchError
-from tests.data.image_files import png, spec, write_parquet
+from tests.data.readers.kinds import png, spec, write_parquet
 
 
 def test_unreadable_images_are_named(image_folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from nsbench.data.open import open_source
 from nsbench.data.subset import sample, select_per_class
 from nsbench.util.errors import NsbenchError
-from tests.data.image_files import spec
+from tests.data.readers.kinds import spec
 
 
 def test_a_choice_per_class_is_stable_and_balanced(image_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The pictures of a folder in the other kinds of sources."""
+"""Small sources of every kind, and the pictures of a folder in the other kinds."""
 
 import io
 import shutil
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from nsbench.data.open import SourceSpec
@@ -20,6 +22,12 @@ def png(value: int = 0) -> bytes:
     file = io.BytesIO()
     Image.new("L", (8, 6), value).save(file, "PNG")
     return file.getvalue()
+
+
+def write_parquet(path: Path, labels: list[object], images: list[bytes | None]) -> Path:
+    cells = [{"bytes": image, "path": None} for image in images]
+    pq.write_table(pa.table({"image": cells, "label": labels}), path)
+    return path
 
 
 def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from nsbench.data.open import open_source
 from nsbench.util.errors import NsbenchError
-from tests.data.image_files import spec
+from tests.data.readers.kinds import spec
 
 
 def test_digits_have_a_fixed_split_without_overlap() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from nsbench.data.open import SourceSpec, open_source
 from nsbench.util.errors import NsbenchError
-from tests.data.image_files import spec
+from tests.data.readers.kinds import spec
 
 
 def test_an_image_folder(image_folder: Path) -> None:

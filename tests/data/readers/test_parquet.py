@@ -9,7 +9,7 @@ import pytest
 
 from nsbench.data.open import open_source
 from nsbench.util.errors import NsbenchError
-from tests.data.image_files import png, spec, write_parquet
+from tests.data.readers.kinds import png, spec, write_parquet
 
 
 def test_parquet_with_bare_labels(tmp_path: Path) -> None:
