@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from nsbench.data.cache import VARIABLE as CACHE
 from nsbench.data.catalog import VARIABLE, set_roots
 from nsbench.training.generations import train
 
@@ -59,6 +60,14 @@ def _no_data_roots(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv(VARIABLE, raising=False)
     yield
     set_roots(None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests keep is not in the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

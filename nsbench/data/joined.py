@@ -1,6 +1,7 @@
 """Several sources as one."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import zip_longest
 from typing import overload
 
@@ -36,8 +37,7 @@ class JoinedSource:
             self.classes = sources[0].classes
             labels = [labels_of(source, "training on it with others") for source in sources]
             self.labels = np.concatenate(labels)
-        parts = [(source.version, len(source)) for source in sources]
-        self.version = fingerprint([parts, labeled])
+        self._labeled = labeled
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -46,6 +46,17 @@ class JoinedSource:
         """RGB image as its source has it."""
         part, row = self.locate(index)
         return self._sources[part].image(row)
+
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """Those of the parts, one part after the other."""
+        return np.concatenate([source.digests for source in self._sources])
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of the versions of the parts, and of whether their labels are joined."""
+        parts = [(source.version, len(source)) for source in self._sources]
+        return fingerprint([parts, self._labeled])
 
     def locate(self, index: int) -> tuple[int, int]:
         """The number of the part that has an image, and its index there. Raises IndexError."""

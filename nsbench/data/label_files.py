@@ -1,6 +1,7 @@
 """Labels from elsewhere: sets of labels as ImageNet-ReaL has them, and lists of files."""
 
 import re
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.class_names import by_name, imagenet_classes, match_classes
+from nsbench.data.content import version_of
 from nsbench.data.spec import Source
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, read_json
+from nsbench.util.files import read_json
 
 REAL = "real"
 VALIDATION_IMAGES = 50_000
@@ -40,9 +42,6 @@ class RelabeledSource:
         self.label_sets = label_sets
         self._source, self._rows = source, rows
         self.ids = [source.ids[row] for row in rows.tolist()]
-        # Other labels are another version, whose predictions are not taken for those of the source.
-        listed = label_sets or labels.tolist()
-        self.version = fingerprint([source.version, listed, classes])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,6 +49,16 @@ class RelabeledSource:
     def image(self, index: int) -> Image.Image:
         """RGB image as stored."""
         return self._source.image(int(self._rows[index]))
+
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """Those of these images in the source."""
+        return self._source.digests[self._rows]
+
+    @cached_property
+    def version(self) -> str:
+        """See `Source`; other labels, and other sets of them, are another version."""
+        return version_of(self)
 
     def origin(self, indices: NDArray[np.int64]) -> tuple[Source, NDArray[np.int64]]:
         """The source that these of the images come from, and their indices in it."""

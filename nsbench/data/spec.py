@@ -74,19 +74,37 @@ class Source(Protocol):
     """Images with ids, and labels where they are known.
 
     name: what errors call it. ids: unique strings. classes: class names in label order, None where
-    labels are bare class indices. labels: int64 (N,), None for unlabeled images. version: changes
-    when the images may have changed. Several threads and forked processes may ask for images at
-    once. Where an image may have several right labels, see `label_sets`.
+    labels are bare class indices. labels: int64 (N,), None for unlabeled images. Several threads
+    and forked processes may ask for images at once. Where an image may have several right labels,
+    see `label_sets`.
     """
 
     name: str
-    version: str
     classes: tuple[str, ...] | None
     labels: NDArray[np.int64] | None
 
     @property
     def ids(self) -> Sequence[str]:
         """Unique strings, in the order of the images."""
+        ...
+
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """Digests of the images' content, uint8 (N, 16), in the order of the images.
+
+        Each is the first 16 bytes of the SHA-256 of the image's stored bytes: the encoded file, or
+        the pixels where none is encoded. Read and hashed when first asked for, and kept; see
+        `nsbench.data.content`. Raises NsbenchError if an image cannot be read.
+        """
+        ...
+
+    @property
+    def version(self) -> str:
+        """A hash of the ids, the digests, the labels and the class names.
+
+        The same for the same bytes in another place and of other times; a change of one byte of an
+        image changes it. Asking for it makes the digests. Raises NsbenchError as they do.
+        """
         ...
 
     def __len__(self) -> int: ...

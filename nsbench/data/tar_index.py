@@ -27,13 +27,12 @@ _PACKED = {".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"}
 
 @dataclass(frozen=True)
 class Index:
-    """The files in a tar archive: paths, and int64 (N,) offsets, sizes and times in ns."""
+    """The files in a tar archive: paths, and int64 (N,) offsets and sizes."""
 
     archive: Path
     names: list[str]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    times: NDArray[np.int64]
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -103,8 +102,8 @@ def read_index(archive: Path) -> Index:
     for name, *where in _members(archive):
         names.append(_path(name, archive))
         numbers.extend(where)
-    offsets, sizes, times = np.array(numbers, dtype=np.int64).reshape(-1, 3).T
-    index = Index(archive, names, offsets, sizes, times)
+    offsets, sizes = np.array(numbers, dtype=np.int64).reshape(-1, 2).T
+    index = Index(archive, names, offsets, sizes)
     # tar itself lets the later one win; here that would hide a damaged or doctored archive.
     if len(index.rows) < len(names):
         twice = next(name for row, name in enumerate(names) if index.rows[name] != row)
@@ -112,16 +111,14 @@ def read_index(archive: Path) -> Index:
     return index
 
 
-def _members(archive: Path) -> Iterator[tuple[str, int, int, int]]:
-    """Name, offset, size and time in ns of each file."""
+def _members(archive: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, offset and size of each file."""
     try:
         with tarfile.open(archive, "r:") as tar:  # "r:" refuses compression
             while member := tar.next():
                 if not member.isdir():
                     _refuse_special(member, archive)
-                    # In the range of int64 as nanoseconds, whatever a header says; 2^33 s is 2242.
-                    time = int(min(max(member.mtime, 0), 2**33) * 1_000_000_000)
-                    yield member.name, member.offset_data, member.size, time
+                    yield member.name, member.offset_data, member.size
                 tar.members.clear()  # type: ignore[attr-defined]  # a million would stay in memory
             end = tar.offset
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:

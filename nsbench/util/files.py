@@ -100,21 +100,23 @@ def cached_while_unchanged(
 ) -> Callable[[Callable[[Path, *Ts], T]], Callable[[Path, *Ts], T]]:
     """Keep what a function makes of a file, its first argument, until the file changes.
 
-    A change is another time or size. What is kept belongs to the function and not to an object, so
-    that objects which are sent to worker processes carry none of it. As with `lru_cache`,
-    `cache_clear()` forgets it. Calls raise OSError if the file is missing.
+    A change is another time, size or inode. What is kept belongs to the function and not to an
+    object, so that objects which are sent to worker processes carry none of it. As with
+    `lru_cache`, `cache_clear()` forgets it. Calls raise OSError if the file is missing.
     maxsize: how many results are kept, those last asked for.
     """
 
     def decorate(function: Callable[[Path, *Ts], T]) -> Callable[[Path, *Ts], T]:
         @lru_cache(maxsize=maxsize)
-        def kept(path: Path, _time: int, _size: int, more: tuple[Any, ...]) -> Any:
+        def kept(path: Path, _state: tuple[int, ...], more: tuple[Any, ...]) -> Any:
             return function(path, *more)
 
         @wraps(function)
         def current(path: Path, *more: *Ts) -> T:
             stat = os.stat(path)
-            value: T = kept(path, stat.st_mtime_ns, stat.st_size, more)
+            # The time of change too, which no tool sets back, as some do with that of the content.
+            state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+            value: T = kept(path, state, more)
             return value
 
         current.cache_clear = kept.cache_clear  # type: ignore[attr-defined]

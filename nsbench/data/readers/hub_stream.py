@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nsbench.data.cache import VARIABLE
 from nsbench.data.spec import HUB, SourceSpec
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
@@ -22,9 +23,6 @@ from nsbench.util.progress import say, stage
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features, IterableDataset
-
-VARIABLE = "NSBENCH_CACHE"
-"""The environment variable of the folder that streams are kept in."""
 
 ROWS = 256
 """Images of a row group, all that is in memory at once: some 30 MB of ImageNet's. What a source

@@ -1,6 +1,5 @@
 """Images in NumPy arrays, mapped into memory and never unpickled."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.class_names import listed_classes
+from nsbench.data.content import Storage, StoredSource, of_rows
 from nsbench.data.tar_index import TarPath
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import cached_while_unchanged, fingerprint, sha256
+from nsbench.util.files import cached_while_unchanged
 
 
 def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
@@ -62,7 +62,7 @@ def _filled(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return array
 
 
-class ArraySource:
+class ArraySource(StoredSource):
     """Images in one .npy file, uint8 (N, H, W, 3), with int (N,) labels in `labels.npy` beside it.
 
     Without `labels.npy` they are unlabeled. Class names are the lines of a `classnames.txt` beside
@@ -79,12 +79,16 @@ class ArraySource:
         self.ids = [f"{path.stem}-{index:08d}" for index in range(len(images))]
         self.labels = _labels_beside(path, len(images))
         self.classes = listed_classes(path.parent, self.labels, label_space)
-        labels = None if self.labels is None else sha256(self.labels.tobytes())
-        times = os.stat(path).st_mtime_ns
-        self.version = fingerprint([list(images.shape), times, labels])
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    @property
+    def storage(self) -> Storage:
+        """The file."""
+        return of_rows(self._path, len(self.ids))
+
+    def raw(self, index: int) -> bytes:
+        """The pixels of a row, (H, W, 3)."""
+        pixels: bytes = mapped(self._path)[index].tobytes()
+        return pixels
 
     def image(self, index: int) -> Image.Image:
         """RGB image as stored."""

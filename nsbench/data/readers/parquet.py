@@ -1,6 +1,7 @@
 """Tables of images: Parquet files, and data sets of the Hugging Face hub."""
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nsbench.data.content import Storage, StoredSource, read_whole
 from nsbench.data.decode import decode
 from nsbench.data.spec import SourceSpec
 from nsbench.util.config import nearest
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-class TableSource:
+class TableSource(StoredSource):
     """A table of images read by `datasets`: Parquet files, or a Hugging Face data set."""
 
     def __init__(self, spec: SourceSpec, path: str) -> None:
@@ -27,20 +29,43 @@ class TableSource:
         self._table = _load_table(spec, path)
         self.ids = _table_ids(self._table, spec)
         self.classes, self.labels = _table_labels(self._table, spec)
-        self.version = str(self._table._fingerprint)
 
-    def __len__(self) -> int:
-        return len(self._table)
+    @property
+    def storage(self) -> Storage | None:
+        """What `datasets` maps into memory, and the files that rows name; None in memory only."""
+        kept = [os.path.abspath(file["filename"]) for file in self._table.cache_files]
+        if not kept:
+            return None
+        named, without = _named_files(self._table, self._column)
+        spans = np.zeros((len(self._table), 3), np.int64)
+        spans[:, 1] = np.arange(len(spans))
+        # The number of the row's own file, and else the first: all of a table are made at once.
+        spans[without, 0] = len(kept) + np.arange(len(named))
+        name = "\0".join([self.name, self._column, *kept])
+        return Storage(name, Path(), [*kept, *named], spans)
+
+    def raw(self, index: int) -> bytes:
+        """A cell's bytes, or those of the file that it names; none if the row has no image."""
+        return self._stored(index) or b""
 
     def image(self, index: int) -> Image.Image:
-        """RGB image as stored."""
-        # the Arrow table itself: a row of the data set takes five times as long
-        cell = self._table.data.column(self._column)[index].as_py()
-        name = f"{index} of {self.name}"
-        if cell is None or (cell["bytes"] is None and cell["path"] is None):
+        """RGB image as stored. Raises NsbenchError naming its row if it cannot be read."""
+        name, stored = self.called(index), self._stored(index)
+        if stored is None:
             raise NsbenchError(f"the image {name} is missing: remove its row")
-        stored = cell["bytes"]
-        return decode(Path(cell["path"]) if stored is None else io.BytesIO(stored), name)
+        return decode(io.BytesIO(stored), name)
+
+    def _stored(self, index: int) -> bytes | None:
+        # the Arrow table itself: a row of the data set takes five times as long
+        cell = self._table.data.column(self._column)[index].as_py() or {}
+        stored: bytes | None = cell.get("bytes")
+        if stored is None and cell.get("path") is not None:
+            return read_whole(Path(cell["path"]), self.called(index))
+        return stored
+
+    def called(self, index: int) -> str:
+        """The number of an image's row."""
+        return f"{index} of {self.name}"
 
 
 def _load_table(spec: SourceSpec, path: str) -> "Dataset":
@@ -79,6 +104,16 @@ def _table_ids(table: "Dataset", spec: SourceSpec) -> Sequence[str]:
     if len(stems) == len(table) == len(set(stems)):
         return stems
     return [f"{spec.split or 'train'}-{index:08d}" for index in range(len(table))]
+
+
+def _named_files(table: "Dataset", column: str) -> tuple[list[str], NDArray[np.int64]]:
+    """The files that rows name instead of holding an image, and these rows."""
+    import pyarrow.compute as pc  # slow to import, as `datasets` is
+
+    cells = table.data.column(column)
+    names = pc.struct_field(cells, "path")
+    named = pc.and_(pc.is_null(pc.struct_field(cells, "bytes")), pc.is_valid(names))
+    return names.filter(named).to_pylist(), np.flatnonzero(named.to_numpy())
 
 
 def _table_labels(

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint
 
 
 def file_of_split(folder: Path, split: str | None, ending: str) -> Path:
@@ -20,9 +19,3 @@ def numbered_ids(path: Path, ending: str, count: int) -> list[str]:
     # .mat for files that are named directly and do not end as released.
     stem = path.name.removesuffix(ending).removesuffix(".mat")
     return [f"{stem}-{index:08d}" for index in range(count)]
-
-
-def file_version(path: Path) -> str:
-    """A hash that changes with the file, without reading it."""
-    stat = path.stat()  # a file that was copied again has another time, and is taken for another
-    return fingerprint([path.name, stat.st_size, stat.st_mtime_ns])

@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.data.readers.split_files import file_version, numbered_ids
+from nsbench.data.content import Storage, StoredSource, of_rows
+from nsbench.data.readers.split_files import numbered_ids
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import cached_while_unchanged, fingerprint
+from nsbench.util.files import cached_while_unchanged
 
 STL10 = "_X.bin"
 STL10_SHAPE = (3, 96, 96)  # channels, columns, rows: by column, as MATLAB wrote them
 
 
-class Stl10Source:
+class Stl10Source(StoredSource):
     """The images of a file of STL-10 such as `train_X.bin` (Coates et al. 2011).
 
     Images are 3 x 96 x 96 bytes each, a channel's columns one after the other; the file is mapped
@@ -27,20 +28,24 @@ class Stl10Source:
         self.name, self._path = str(path), path
         self.ids = numbered_ids(path, STL10, len(_stl10(path)))
         beside = path.with_name(path.name.removesuffix(STL10) + "_y.bin")
-        versions = [file_version(path)]
         self.classes: tuple[str, ...] | None = None
         self.labels: NDArray[np.int64] | None = None
         if beside.is_file():
             names = _class_names(path.with_name("class_names.txt"))
             self.classes = names if label_space == "names" else None
             self.labels = _stl10_labels(beside, len(self.ids), len(names))
-            versions.append(file_version(beside))
         elif not path.name.startswith("unlabeled"):  # the released split without labels
             raise NsbenchError(f"{path} has no labels {beside.name} beside it: fetch them too")
-        self.version = fingerprint(versions)
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    @property
+    def storage(self) -> Storage:
+        """The file."""
+        return of_rows(self._path, len(self.ids))
+
+    def raw(self, index: int) -> bytes:
+        """The pixels of an image as stored, (3, 96, 96)."""
+        pixels: bytes = _stl10(self._path)[index].tobytes()
+        return pixels
 
     def image(self, index: int) -> Image.Image:
         """RGB image as stored."""

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.data.readers.split_files import file_version, numbered_ids
+from nsbench.data.content import Storage, StoredSource, of_rows
+from nsbench.data.readers.split_files import numbered_ids
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import cached_while_unchanged
 
@@ -15,7 +16,7 @@ Pixels = NDArray[np.uint8]
 SVHN = "_32x32.mat"
 
 
-class SvhnSource:
+class SvhnSource(StoredSource):
     """The cropped digits of SVHN, a file such as `train_32x32.mat` (Netzer et al. 2011).
 
     It is a MATLAB 5 file of `X`, uint8 (32, 32, 3, N), and `y`, (N, 1), in which 10 is the digit 0.
@@ -30,10 +31,17 @@ class SvhnSource:
         self.labels: NDArray[np.int64] | None = digits
         self.classes = tuple("0123456789") if label_space == "names" else None
         self.ids = numbered_ids(path, SVHN, len(images))
-        self.version = file_version(path)
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    @property
+    def storage(self) -> Storage:
+        """The file."""
+        return of_rows(self._path, len(self.ids))
+
+    def raw(self, index: int) -> bytes:
+        """The pixels of an image, (32, 32, 3)."""
+        images, _ = _svhn(self._path)
+        pixels: bytes = images[index].tobytes()
+        return pixels
 
     def image(self, index: int) -> Image.Image:
         """RGB image as stored."""

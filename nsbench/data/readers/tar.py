@@ -1,20 +1,19 @@
 """Images in a tar archive, read in place."""
 
-import io
+import os
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nsbench.data.class_names import by_name, no_folders
-from nsbench.data.decode import decode, is_image
+from nsbench.data.content import Storage, StoredSource
+from nsbench.data.decode import is_image
 from nsbench.data.tar_index import read_at, read_index
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint
 
 
-class TarSource:
+class TarSource(StoredSource):
     """A tar archive of images in class folders, or of unlabeled images, as it was downloaded.
 
     Members are `[folder/…]class/file`, or `file` at the top. Classes, ids and order are those of
@@ -29,13 +28,10 @@ class TarSource:
         # By parts, as folders are listed: as text, "a-b/x" would come before "a/x".
         paths = sorted(map(PurePosixPath, names), key=lambda path: path.parts)
         base = _only_base(paths, path)
-        self.name = str(path)
+        self.name, self._split = str(path), split
         self.ids = [str(image.relative_to(base)) for image in paths]
         rows = [index.rows[str(image)] for image in paths]
         self._path, self._offsets, self._sizes = path, index.offsets[rows], index.sizes[rows]
-        # What a folder's version is made of, as the archive has it.
-        stats = zip(self.ids, self._sizes.tolist(), index.times[rows].tolist(), strict=True)
-        self.version = fingerprint([list(stat) for stat in stats])
         self.classes: tuple[str, ...] | None = None
         self.labels: NDArray[np.int64] | None = None
         if "/" in self.ids[0]:
@@ -44,14 +40,16 @@ class TarSource:
         elif label_space == "indices":
             raise no_folders(str(path))
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    @property
+    def storage(self) -> Storage:
+        """The archive."""
+        spans = np.stack([np.zeros_like(self._offsets), self._offsets, self._sizes], axis=1)
+        name = os.path.abspath(self._path)
+        return Storage(f"{name}\0{self._split}", self._path.parent, [self._path.name], spans)
 
-    def image(self, index: int) -> Image.Image:
-        """RGB image as stored."""
-        name = f"{self.ids[index]} in {self._path}"
-        content = read_at(self._path, int(self._offsets[index]), int(self._sizes[index]))
-        return decode(io.BytesIO(content), name)
+    def raw(self, index: int) -> bytes:
+        """A member's bytes. Raises NsbenchError."""
+        return read_at(self._path, int(self._offsets[index]), int(self._sizes[index]))
 
 
 def _below(name: str, folder: str | None) -> bool:

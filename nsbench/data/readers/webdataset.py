@@ -1,6 +1,6 @@
 """WebDataset shards: tar archives in which the files of one sample share a name."""
 
-import io
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -9,13 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nsbench.data.class_names import listed_classes
-from nsbench.data.decode import decode
+from nsbench.data.content import Storage, StoredSource
 from nsbench.data.tar_index import Index, read_at, read_index
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 """Endings that count as a sample's image; webp is that of clip-benchmark's shards."""
@@ -56,7 +54,7 @@ def shard_files(source: str) -> list[Path]:
     return shards
 
 
-class ShardSource:
+class ShardSource(StoredSource):
     """Images `KEY.jpg` (or jpeg, png, webp) with labels `KEY.cls` in shards.
 
     Ids are the keys, after the shard's name where shards share keys. Class names are the lines of a
@@ -77,18 +75,21 @@ class ShardSource:
         self._spans = np.array(spans, dtype=np.int64)
         self.labels = _labels(samples, self.ids, name)
         self.classes = listed_classes(shards[0].parent, self.labels, label_space)
-        labels = None if self.labels is None else self.labels.tolist()
-        stats = [(shard.name, shard.stat().st_mtime_ns) for shard in shards]
-        self.version = fingerprint([stats, self._spans[:, 2].tolist(), labels])
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    @property
+    def storage(self) -> Storage:
+        """The shards."""
+        folder, names = self._shards[0].parent, [shard.name for shard in self._shards]
+        return Storage(os.path.abspath(self.name), folder, names, self._spans)
 
-    def image(self, index: int) -> Image.Image:
-        """RGB image as stored."""
+    def raw(self, index: int) -> bytes:
+        """A member's bytes. Raises NsbenchError."""
         shard, offset, size = self._spans[index].tolist()
-        content = read_at(self._shards[shard], offset, size)
-        return decode(io.BytesIO(content), f"{self.ids[index]} in {self._shards[shard]}")
+        return read_at(self._shards[shard], offset, size)
+
+    def called(self, index: int) -> str:
+        """The key of an image and its shard."""
+        return f"{self.ids[index]} in {self._shards[int(self._spans[index, 0])]}"
 
 
 def _samples(shard: Path, number: int) -> Iterator[_Sample]:

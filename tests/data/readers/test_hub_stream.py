@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from nsbench.data.cache import VARIABLE
 from nsbench.data.open import SourceSpec, open_source
-from nsbench.data.readers.hub_stream import ROWS, VARIABLE, cache_file, streamed
+from nsbench.data.readers.hub_stream import ROWS, cache_file, streamed
 from nsbench.training.generations import train
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
@@ -70,7 +71,7 @@ def of_hub(**keys: Any) -> SourceSpec:
 
 
 def files(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in (tmp_path / "cache").glob("*"))
+    return sorted(path.name for path in (tmp_path / "cache").glob("*.parquet"))
 
 
 @pytest.mark.parametrize("encoded", [True, False])
