@@ -31,6 +31,7 @@ def evaluate(
     suite: given.SuiteOption,
     arch: given.Arch = None,
     weights: given.WeightsFile = None,
+    entry: given.EntryName = None,
     classes: given.ClassNames = None,
     image_size: given.InputSize = None,
     crop_pct: given.CropPct = None,
@@ -69,7 +70,9 @@ def evaluate(
         device=device, batch_size=batch_size, precision=precision, channels_last=channels_last,
         compile=compile, cache=cache, quick=quick, limit=limit,
     )  # fmt: skip
-    about = ModelOptions(arch, weights, classes, image_size, crop_pct, interpolation, mean, std)
+    about = ModelOptions(
+        arch, weights, classes, image_size, crop_pct, interpolation, mean, std, entry
+    )
     loaded = load_models(models, options.device, about)
     if dry_run:
         _estimate(loaded, suites, options, json)

@@ -76,8 +76,8 @@ Models = Annotated[
     list[str],
     typer.Argument(
         help="Run folders (all their generations), generation folders, timm:NAME, checkpoint files "
-        "(.safetensors, .pth, .pt, .bin; with --arch), FILE.onnx, or python:MODULE:FUNCTION, which "
-        "runs your function and takes the module that it returns."
+        "(.safetensors, .pth, .pt, .bin, .pth.tar, .ckpt; with --arch), FILE.onnx, or "
+        "python:MODULE:FUNCTION, which runs your function and takes the module that it returns."
     ),
 ]
 SuiteOption = Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")]
@@ -93,6 +93,10 @@ Limit = Annotated[int | None, typer.Option(min=1, help="At most this many images
 
 # What models do not say themselves
 Arch = Annotated[str | None, typer.Option(help="timm architecture of checkpoint files.")]
+EntryName = Annotated[
+    str | None,
+    typer.Option("--entry", help="The weights to read in checkpoint files that hold several."),
+]
 WeightsFile = Annotated[
     Path | None,
     typer.Option("--weights", help="Checkpoint for timm:NAME, in place of the hub's."),

@@ -54,9 +54,9 @@ def load_model(
 ) -> Classifier:
     """One model by name; a run folder gives its last generation.
 
-    name: a run folder or generation, `timm:NAME`, a checkpoint file (.safetensors, .pth, .pt or
-    .bin, with the option `arch`), `FILE.onnx`, `python:MODULE:FUNCTION`, which runs that function,
-    or `linear:digits`. Raises NsbenchError for what cannot be loaded.
+    name: a run folder or generation, `timm:NAME`, a checkpoint file (.safetensors, .pth, .pt, .bin,
+    .pth.tar or .ckpt, with the option `arch`), `FILE.onnx`, `python:MODULE:FUNCTION`, which runs
+    that function, or `linear:digits`. Raises NsbenchError for what cannot be loaded.
     """
     options = options or ModelOptions()
     _check([_kind(name)], options)
@@ -70,10 +70,11 @@ def _kind(name: str) -> str:
         return prefix
     # A folder may end in .pt too. A name of no known kind counts as a folder, whose error
     # lists all kinds.
-    suffix = Path(name).suffix
     if Path(name).is_dir():
         return "folder"
-    return {".onnx": "onnx", **dict.fromkeys(SUFFIXES, "checkpoint")}.get(suffix, "folder")
+    if name.endswith(SUFFIXES):
+        return "checkpoint"
+    return "onnx" if name.endswith(".onnx") else "folder"
 
 
 def _check(kinds: list[str], options: ModelOptions) -> None:
@@ -88,6 +89,10 @@ def _check(kinds: list[str], options: ModelOptions) -> None:
         raise NsbenchError(
             f"--weights {options.weights_file} is loaded into one model timm:NAME, but "
             f"{kinds.count('timm') or 'none'} of the models named are such"
+        )
+    if options.entry is not None and "checkpoint" not in kinds and not options.weights_file:
+        raise NsbenchError(
+            f"--entry {options.entry} names weights in a checkpoint file, but no such file is named"
         )
     if options.classes and set(kinds) <= {"folder", "linear"}:
         raise NsbenchError(

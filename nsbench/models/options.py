@@ -15,8 +15,9 @@ class ModelOptions:
     """Options that hold for every model they can concern; None leaves a model as it is.
 
     arch: timm architecture of checkpoint files. weights_file: checkpoint file to load into the one
-    timm model. classes: file with the name of each output, one a line. The others replace fields of
-    the model's `Preprocessing`.
+    timm model. classes: file with the name of each output, one a line. entry: where in checkpoint
+    files the weights are, such as `state_dict`. The others replace fields of the model's
+    `Preprocessing`.
     """
 
     arch: str | None = None
@@ -27,6 +28,7 @@ class ModelOptions:
     interpolation: str | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    entry: str | None = None
 
     @property
     def replaced(self) -> dict[str, Any]:

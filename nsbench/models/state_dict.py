@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from nsbench.models.classifier import Classifier, count_parameters, serialize
+from nsbench.models.entries import State, choose
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import check_arch, sized, timm_preprocessing
 from nsbench.models.wrap import short_name, wrap_module
@@ -20,22 +21,19 @@ from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 
-State = dict[str, torch.Tensor]
-# Of checkpoint files as safetensors and torch.save users name them.
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-# Averaged weights first, as in timm: they are what those who keep them report.
-WRAPPINGS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+# Of checkpoint files as safetensors, torch.save, timm (`.pth.tar`) and Lightning name them.
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar", ".ckpt")
 
 
 def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions) -> Classifier:
     """A state dict in a timm architecture, whose tag (`NAME.TAG`) decides the preprocessing.
 
     The number of classes is that of the file's classifier. Averaged weights are preferred where
-    the file holds both; info["entry"] says which entry was read.
+    the file holds both, unless the options name an entry; info["entry"] says which one was read.
     Raises NsbenchError for a file that is broken, holds code, or does not fit the architecture.
     """
     check_arch(arch)
-    state, entry = read_state(path)
+    state, entry = read_state(path, options.entry)
     module = to_device(_filled(state, path, arch, options), device).eval()
     return wrap_module(
         short_name(path),
@@ -50,22 +48,13 @@ def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions
     )
 
 
-def read_state(path: Path) -> tuple[State, str | None]:
-    """The tensors by name, without the prefixes of wrappers, and the entry that held them.
+def read_state(path: Path, entry: str | None = None) -> tuple[State, str | None]:
+    """The weights of a file by name, and the entry that held them, as `entries.choose` has them.
 
-    Raises NsbenchError for a file that is broken, holds code or no state dict.
+    entry: the one to read. Raises NsbenchError for a file that is broken, holds code or no weights.
     """
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    entries: dict[str, Any] = content if isinstance(content, dict) else {}
-    entry = next((key for key in WRAPPINGS if isinstance(entries.get(key), dict)), None)
-    state: dict[str, Any] = entries[entry] if entry else entries
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        inside = ", ".join(map(str, list(entries)[:5])) or type(content).__name__
-        raise NsbenchError(
-            f"{path} holds no state dict but {inside}: save the model's state_dict() alone"
-        )
-    # DistributedDataParallel puts `module.` before all names, torch.compile `_orig_mod.`.
-    return {re.sub(r"^((module|_orig_mod)\.)+", "", key): state[key] for key in state}, entry
+    return choose(content, path, entry)
 
 
 def _read_safetensors(path: Path) -> State:
