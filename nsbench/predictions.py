@@ -1,7 +1,10 @@
-"""The store of predictions: a Parquet file for each model, suite and cell, a row for each image."""
+"""The store of predictions: a Parquet file for each model, suite and cell, a row for each image.
 
-import io
-from collections.abc import Sequence
+Each file holds its digest and what it is of; nothing is read that does not have both right.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,14 +14,31 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, read_json, write_bytes, write_json
+from nsbench.util.files import fingerprint, sha256
 from nsbench.util.progress import say
+from nsbench.util.sealed import BLANK, flaw, read_record, set_aside, update_record, written_sealed
 
 TOP = 5
 """Classes kept of each prediction, as top-5 accuracy and ImageNet-P's top-5 distance need."""
 
 GROUP = 2**16
 """Rows written and read at once, to limit memory; the predictions do not depend on it."""
+
+MANIFEST = "suite.json"
+"""Beside the cells: the suite, the model, the environment, and the identity of the predictions."""
+
+SETTINGS = {
+    "precision": "precision",
+    "tf32": "TF32",
+    "memory_format": "memory format",
+    "device": "kind of device",
+    "compiled": "compilation",
+}
+"""Parts of an identity that say how the models were run, and what to call them. Results that differ
+in one are comparable only where the user asks for it."""
+
+_ABOUT = b"nsbench"
+_AGAIN = "repeat the nsbench eval that made it"
 
 SCHEMA = pa.schema(
     [
@@ -63,56 +83,119 @@ class Store:
     """
 
     def __init__(self, results: Path, suite: str, identity: dict[str, Any]) -> None:
-        self.identity = identity
+        self.identity, self._suite = identity, suite
+        self._fingerprint = fingerprint(identity)
         # 16 of 64 hex digits, 64 bits: short enough for a path, and enough to keep identities
         # apart.
-        self.folder = results / suite / fingerprint(identity)[:16]
+        self.folder = results / suite / self._fingerprint[:16]
 
     def path(self, cell: str) -> Path:
         """The file of a cell."""
         return self.folder / f"{cell}.parquet"
 
     def has(self, cell: str) -> bool:
-        """Whether a cell is finished. A broken file is reported, and does not count."""
+        """Whether a cell is finished. What cannot be trusted is moved aside, and does not count."""
         path = self.path(cell)
-        if not path.is_file():
+        if not path.exists():
             return False
-        try:
-            pq.read_metadata(path)  # Parquet's footer, written last: a file cut short has none
-        except (OSError, pa.ArrowException):
-            say(f"{path} is broken and is made again")
-            return False
-        return True
+        problem = flaw(path)
+        if not problem and _about(path).get("fingerprint") != self._fingerprint:
+            problem = "is of another model or other settings"
+        if not problem and not _is_of(path, self.folder, cell):
+            problem = "is of another cell"
+        if problem:
+            set_aside(path, problem)
+        return not problem
 
-    def write(self, cell: str, rows: Predictions, frames: int = 1) -> None:
-        """Write a cell whole or not at all; ids and labels stand for that many rows each."""
-        buffer = io.BytesIO()  # in memory first, so that the file appears whole
-        with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as writer:
+    def unreadable(self, cell: str) -> dict[str, str]:
+        """Ids of the images that could not be read for a finished cell, and why."""
+        lost: dict[str, str] = _about(self.path(cell))["unreadable"]
+        return lost
+
+    def write(
+        self, cell: str, rows: Predictions, frames: int = 1, unreadable: Mapping[str, str] = {}
+    ) -> None:
+        """Write a cell whole or not at all; ids and labels stand for that many rows each.
+
+        unreadable: ids of the images that could not be read, and why.
+        """
+        about = {
+            "suite": self._suite,
+            "cell": cell,
+            "weights": self.identity.get("weights"),
+            "fingerprint": self._fingerprint,
+            "rows": len(rows.top),
+            "ids": sha256("\n".join(rows.ids).encode()),
+            "unreadable": dict(sorted(unreadable.items())),
+            "digest": BLANK,
+        }
+        with (
+            written_sealed(self.path(cell)) as file,
+            pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer,
+        ):
             clips = max(1, GROUP // frames)  # whole clips, of which one may be longer than a group
             for start in range(0, len(rows.ids), clips):
                 writer.write_table(_table(rows, slice(start, start + clips), frames))
-        write_bytes(self.path(cell), buffer.getvalue())
+            # In Parquet's footer, where other readers see it too.
+            writer.add_key_value_metadata({_ABOUT: json.dumps(about)})
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest as it was written, None if there is none; a damaged one is moved aside."""
+        path = self.folder / MANIFEST
+        if not path.exists():
+            return None
+        if problem := flaw(path):
+            set_aside(path, problem)
+            return None
+        return read_record(path, _AGAIN)
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Write the manifest beside the cells: identity, suite, model and environment."""
-        write_json(self.folder / "suite.json", {**manifest, "identity": self.identity})
+        update_record(self.folder / MANIFEST, {**manifest, "identity": self.identity})
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What a cell says that it is of. Its digest must have been checked."""
+    try:
+        about: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_ABOUT])
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise NsbenchError(f"cannot read {path} ({error!s:.80}): {_AGAIN}") from error
+    return about
+
+
+def _is_of(path: Path, folder: Path, cell: str) -> bool:
+    """Whether a cell's file is of the cell, suite and identity that its path names."""
+    about = _about(path)
+    names = about.get("suite"), about.get("cell"), str(about.get("fingerprint"))[:16]
+    return names == (folder.parent.name, cell, folder.name)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder of predictions.
+
+    Raises NsbenchError if it is missing, not as it was written, or of another folder.
+    """
+    manifest = read_record(folder / MANIFEST, _AGAIN)
+    identity = manifest.get("identity")
+    if not isinstance(identity, dict) or fingerprint(identity)[:16] != folder.name:
+        raise NsbenchError(f"{folder / MANIFEST} is of another folder of results: {_AGAIN}")
+    return manifest
 
 
 def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
     """The rows of a cell, with the ids of every `id_step`-th row only, or without ids (0).
 
     Strings take far more memory and time than numbers, and a clip's are the same in all frames.
-    Raises NsbenchError if the file is missing or broken.
+    Raises NsbenchError if the file is missing, not as it was written, or of something else.
     """
     path = folder / f"{cell}.parquet"
-    try:
-        with pq.ParquetFile(path) as file:
-            return _read(file, id_step)
-    # KeyError and the others: a Parquet file of other columns or types.
-    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
-        raise NsbenchError(
-            f"cannot read {path} ({error!s:.80}): delete it and evaluate again"
-        ) from error
+    problem = flaw(path)
+    if not problem and not _is_of(path, folder, cell):
+        problem = "is of another cell, model or suite"
+    if problem:
+        raise NsbenchError(f"{path} {problem}: {_AGAIN}")
+    with pq.ParquetFile(path) as file:
+        return _read(file, id_step)
 
 
 def _read(file: pq.ParquetFile, id_step: int) -> Predictions:
@@ -133,21 +216,38 @@ def _read(file: pq.ParquetFile, id_step: int) -> Predictions:
     return Predictions(ids, labels, top, confidence)
 
 
-def latest(results: Path, weights_hash: str | None = None) -> dict[str, Path]:
-    """For each suite evaluated into a results folder, the folder of predictions last asked for.
+class Result(NamedTuple):
+    """A folder of predictions of one model on one suite, and its manifest."""
 
-    weights_hash: count only predictions of these weights.
-    Raises NsbenchError for a broken manifest.
+    folder: Path
+    manifest: dict[str, Any]
+
+
+def results_of(results: Path, weights_hash: str | None = None) -> dict[str, list[Result]]:
+    """For each suite evaluated into a results folder, its results: full ones first, then newest.
+
+    weights_hash: count only predictions of these weights. A result that cannot be trusted is told
+    and left out where its suite has another; else NsbenchError is raised.
     """
-    newest: dict[str, tuple[str, Path]] = {}
-    for path in sorted(results.glob("*/*/suite.json")):
-        manifest = read_json(path)
+    found: dict[str, list[Result]] = {}
+    refused: dict[str, str] = {}
+    for path in sorted(results.glob(f"*/*/{MANIFEST}")):
+        suite = path.parent.parent.name
         try:
-            when, weights = str(manifest["evaluated"]), manifest["identity"].get("weights")
-        except (KeyError, TypeError, AttributeError) as error:
-            raise NsbenchError(f"{path} is broken: delete its folder, evaluate again") from error
-        name = path.parent.parent.name
-        # Times are ISO 8601, which sorts as text.
-        if weights_hash in (None, weights) and (name not in newest or when >= newest[name][0]):
-            newest[name] = (when, path.parent)
-    return {name: folder for name, (_, folder) in newest.items()}
+            manifest = read_manifest(path.parent)
+        except NsbenchError as error:
+            refused[suite] = str(error)
+            continue
+        if weights_hash in (None, manifest["identity"].get("weights")):
+            found.setdefault(suite, []).append(Result(path.parent, manifest))
+    for suite, sentence in refused.items():
+        if suite not in found:
+            raise NsbenchError(sentence)
+        say(f"left out: {sentence}")
+    return {suite: sorted(those, key=_preference) for suite, those in found.items()}
+
+
+def _preference(result: Result) -> tuple[bool, list[int]]:
+    # Times are ISO 8601, which sorts as text; by code points negated, so that the newest is first.
+    newest_first = [-ord(letter) for letter in str(result.manifest["evaluated"])]
+    return result.manifest.get("chosen") is not None, newest_first

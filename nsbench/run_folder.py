@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-from nsbench.util.files import read_json
+from nsbench.util.errors import NsbenchError
+from nsbench.util.sealed import is_sealed_text, read_record
 
 
 def generation_folders(run: Path) -> list[Path]:
@@ -18,6 +20,13 @@ def generation_folders(run: Path) -> list[Path]:
     ]
 
 
+def read_info(generation: Path) -> dict[str, Any]:
+    """The model.json of a generation. Raises NsbenchError if it is missing or was changed."""
+    return read_record(
+        generation / "model.json", "restore it, or move the folder away to train it again"
+    )
+
+
 VARIANT = "variant.json"
 """Of a variant's run folder: its name and number, what it changes, and where its teacher lies."""
 
@@ -25,13 +34,33 @@ VARIANT = "variant.json"
 def variant_folders(run: Path) -> list[Path]:
     """The run folders of a run's variants, in the order of the recipe."""
     folders = [path.parent for path in run.glob(f"variants/*/{VARIANT}") if is_run(path.parent)]
-    return sorted(folders, key=lambda folder: (read_json(folder / VARIANT)["number"], folder.name))
+    return sorted(folders, key=lambda folder: (read_variant(folder)["number"], folder.name))
+
+
+def read_variant(folder: Path) -> dict[str, Any]:
+    """The variant.json of a variant. Raises NsbenchError if it is missing or was changed."""
+    return read_record(folder / VARIANT, "repeat the nsbench train that made it")
 
 
 def run_name(run: Path) -> str:
     """The name of a run folder; of a variant's, the name of its run before its own."""
     whole = run.resolve()
     return f"{whole.parents[1].name}/{whole.name}" if (run / VARIANT).is_file() else whole.name
+
+
+def recipe_text(run: Path) -> str:
+    """The recipe of a run folder, as TOML. Raises NsbenchError if it was changed."""
+    path = run / "recipe.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise NsbenchError(f"cannot read {path} ({error})") from error
+    if not is_sealed_text(text):
+        raise NsbenchError(
+            f"{path} is not as nsbench wrote it: repeat the nsbench train that made it, with the "
+            "recipe and settings of then"
+        )
+    return text
 
 
 def is_run(path: Path) -> bool:

@@ -1,9 +1,12 @@
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from nsbench.predictions import Predictions, Store, latest, read_cell
+from nsbench.predictions import Predictions, Store, read_cell, read_manifest, results_of
 from nsbench.util.errors import NsbenchError
 
 ROWS = Predictions(
@@ -38,26 +41,95 @@ def test_broken_cells_are_named(tmp_path: Path) -> None:
     store = Store(tmp_path, "suite", {})
     store.write("images", ROWS)
     store.path("images").write_bytes(b"PAR1 no")
-    with pytest.raises(NsbenchError, match=r"cannot read .*images\.parquet.*delete it"):
+    with pytest.raises(NsbenchError, match=r"images\.parquet holds no digest.*repeat the nsbench"):
         read_cell(store.folder, "images")
-    with pytest.raises(NsbenchError, match=r"cannot read .*absent\.parquet"):
+    with pytest.raises(NsbenchError, match=r"absent\.parquet is missing: repeat"):
         read_cell(store.folder, "absent")
 
 
-def test_the_latest_predictions_of_a_suite(tmp_path: Path) -> None:
+def test_only_some_rows_of_a_cell_are_noticed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A Parquet file that is whole, but is not the one that was written."""
+    store = Store(tmp_path, "suite", {})
+    store.write("images", ROWS)
+    path = store.path("images")
+    pq.write_table(pq.read_table(path).slice(0, 1), path)
+    with pytest.raises(NsbenchError, match="holds no digest"):
+        read_cell(store.folder, "images")
+    assert not store.has("images")
+    assert "holds no digest" in capfd.readouterr().err
+    assert not path.exists()
+    assert path.with_name("images.parquet.set-aside-1").exists()
+
+
+def test_a_cell_of_something_else_is_noticed(tmp_path: Path) -> None:
+    one, other = (Store(tmp_path, "suite", {"weights": w}) for w in ("x", "y"))
+    named = Store(tmp_path, "named", {"weights": "x"})
+    for store in (one, other, named):
+        store.write("fog/1", ROWS)
+    copies = {
+        "another generation's": (one.path("fog/1"), other, "fog/1"),
+        "another suite's": (one.path("fog/1"), named, "fog/1"),
+        "another severity's": (one.path("fog/1"), one, "fog/2"),
+    }
+    for source, store, cell in copies.values():
+        shutil.copy(source, store.path(cell))
+        with pytest.raises(NsbenchError, match="is of another"):
+            read_cell(store.folder, cell)
+        assert not store.has(cell)
+
+
+def test_a_manifest_of_another_folder_is_refused(tmp_path: Path) -> None:
+    one, other = (Store(tmp_path, "suite", {"weights": w}) for w in ("x", "y"))
+    one.finish({"evaluated": "2026-01-02"})
+    assert read_manifest(one.folder)["identity"] == {"weights": "x"}
+    other.folder.mkdir()
+    shutil.copy(one.folder / "suite.json", other.folder)
+    with pytest.raises(NsbenchError, match="is of another folder of results"):
+        read_manifest(other.folder)
+
+
+def test_full_results_come_first_then_the_newest(tmp_path: Path) -> None:
+    stores = [Store(tmp_path, "suite", {"weights": "x", "n": n}) for n in range(3)]
+    stores[0].finish({"evaluated": "2026-01-02", "chosen": None})
+    stores[1].finish({"evaluated": "2026-01-03", "chosen": None})
+    stores[2].finish({"evaluated": "2026-01-04", "chosen": "--limit 4"})
+    (results,) = results_of(tmp_path).values()
+    assert [result.folder for result in results] == [stores[n].folder for n in (1, 0, 2)]
+    assert [list(results_of(tmp_path, weights)) for weights in ("x", "z")] == [["suite"], []]
+
+
+def test_results_without_a_digest_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     old, new = (Store(tmp_path, "suite", {"weights": w}) for w in ("x", "y"))
-    old.finish({"evaluated": "2026-01-02"})
-    new.finish({"evaluated": "2026-01-01"})
-    assert latest(tmp_path) == {"suite": old.folder}
-    assert latest(tmp_path, "y") == {"suite": new.folder}
-    assert latest(tmp_path, "z") == {}
+    old.folder.mkdir(parents=True)
+    (old.folder / "suite.json").write_text('{"identity": {"weights": "x"}, "evaluated": "2026"}')
+    with pytest.raises(NsbenchError, match="holds no digest, as files of earlier versions"):
+        results_of(tmp_path)
+    new.finish({"evaluated": "2026-01-02"})
+    assert [result.folder for result in results_of(tmp_path)["suite"]] == [new.folder]
+    assert "left out: " in capfd.readouterr().err
+
+
+def test_what_could_not_be_read_is_stored_with_the_cell(tmp_path: Path) -> None:
+    store = Store(tmp_path, "suite", {})
+    store.write("images", ROWS, unreadable={"a": "it is empty"})
+    assert store.unreadable("images") == {"a": "it is empty"}
+    footer = json.loads(pq.read_metadata(store.path("images")).metadata[b"nsbench"])
+    assert (footer["suite"], footer["cell"], footer["rows"]) == ("suite", "images", 2)
 
 
 def test_a_broken_cell_is_made_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path, "suite", {})
     store.write("images", ROWS)
-    store.path("images").write_bytes(store.path("images").read_bytes()[:-9])
-    assert not store.has("images")
-    assert "images.parquet is broken and is made again" in capfd.readouterr().err
-    store.write("images", ROWS)
-    assert store.has("images")
+    content = store.path("images").read_bytes()
+    for broken in (content[:-9], b"", content[:-1] + b"2"):
+        store.path("images").write_bytes(broken)
+        assert not store.has("images")
+        assert "images.parquet" in (told := capfd.readouterr().err)
+        assert "made again" in told
+        store.write("images", ROWS)
+        assert store.path("images").read_bytes() == content
+    assert len([*store.folder.glob("*.set-aside-*")]) == 3

@@ -1,6 +1,6 @@
 """`nsbench compare`."""
 
-from nsbench.commands.options import CsvFile, JsonFile, MarkdownFile, OneModel, SomeSuites
+from nsbench.commands.options import Across, CsvFile, JsonFile, MarkdownFile, OneModel, SomeSuites
 from nsbench.util.files import write_json, write_text
 
 COMPARE_EXAMPLES = (
@@ -15,18 +15,20 @@ def compare(
     a: OneModel,
     b: OneModel,
     suite: SomeSuites = None,
+    across: Across = None,
     json: JsonFile = None,
     csv: CsvFile = None,
     markdown: MarkdownFile = None,
 ) -> None:
     """Compare two models: where B is better than A, by how much, and how certain that is.
 
-    Reads stored predictions, as `nsbench report` does.
+    Reads stored predictions, as `nsbench report` does. Only results that were computed alike are
+    compared, unless --across names the difference.
     """
     from nsbench.reporting.compare import compare as compare_models
     from nsbench.reporting.tables import csv_text, markdown_text, print_tables
 
-    comparison = compare_models(a, b, suite)
+    comparison = compare_models(a, b, suite, across or ())
     tables = comparison.tables()
     print_tables(tables)
     if json:

@@ -85,6 +85,13 @@ SuiteArgument = Annotated[list[str], typer.Argument(help="Shipped suites, or TOM
 SomeSuites = Annotated[
     list[str] | None, typer.Option(help="Names of suites; by default all that both have.")
 ]
+Across = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Compare results that differ in these settings: precision, tf32, memory_format, "
+        "device, compiled, subset."
+    ),
+]
 Quick = Annotated[
     bool,
     typer.Option("--quick", help="At most 5,000 images of a suite, the same everywhere."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import nsbench
-from nsbench.commands.options import JsonFile, Runs
+from nsbench.commands.options import Across, JsonFile, Runs
 from nsbench.util.files import write_json
 from nsbench.util.progress import say
 
@@ -19,10 +19,11 @@ REPORT_EXAMPLE = "Example:\n\n`nsbench report runs/quickstart --out report.html`
 def report(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    across: Across = None,
     json: JsonFile = None,
 ) -> None:
     """Write one self-contained HTML file that compares generations."""
-    print_report(nsbench.write_report(runs, out), json)
+    print_report(nsbench.write_report(runs, out, across=across or ()), json)
     say(f"the report is {out}")
 
 

@@ -1,6 +1,7 @@
 """Encoded images to RGB pixels of 8 bits."""
 
 import io
+from collections.abc import Collection
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -11,6 +12,20 @@ from nsbench.util.errors import NsbenchError, first_line
 # Those that Pillow reads and data sets of photographs come in; a file of another name in a class
 # folder, such as a text file, is passed over.
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+
+
+FEW_LOST, LOST_SHARE = 10, 0.01
+"""More unreadable images than 10, and than 1% of all, stop a command, or if none can be read: a
+number on the rest of such data, or a model trained on it, would mislead."""
+
+
+def refuse_many(reasons: Collection[str], count: int, name: str) -> None:
+    """Raise NsbenchError where too many of the `count` images of a source cannot be read."""
+    if len(reasons) > max(FEW_LOST, LOST_SHARE * count) or len(reasons) == count > 0:
+        raise NsbenchError(
+            f"{len(reasons)} of {count} images of {name} cannot be read, such as: "
+            f"{next(iter(reasons))}"
+        )
 
 
 def is_image(name: str) -> bool:

@@ -5,16 +5,14 @@ from itertools import islice
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from nsbench.corruptions import corrupt, jpeg, package
-from nsbench.data.spec import Source
 from nsbench.evaluation.accuracy import run_clean
 from nsbench.evaluation.batches import Batch, on_device, row_slices
 from nsbench.evaluation.decoded_file import Array, DecodedImages
 from nsbench.evaluation.forward import logits_of
-from nsbench.evaluation.model_run import ModelRun
+from nsbench.evaluation.model_run import ModelRun, SuiteImages
 from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
 from nsbench.evaluation.released_files import CellRows, ReleasedCorruptions
@@ -35,9 +33,9 @@ class CorruptionPasses(Passes[CorruptionSuite]):
         """Whether corrupted images come from released files."""
         return self._files is not None
 
-    def open_files(self, source: Source, indices: NDArray[np.int64]) -> str:
+    def open_files(self, images: SuiteImages) -> str:
         """Read the suite's `files` from now on."""
-        self._files = ReleasedCorruptions(self.suite, source, indices)
+        self._files = ReleasedCorruptions(self.suite, images)
         return self._files.identity()
 
     def maker(self, cell: str, device: torch.device, count: int) -> Callable[[], object] | None:

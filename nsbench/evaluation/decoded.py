@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nsbench.data.decode import refuse_many
 from nsbench.data.open import Source
 from nsbench.data.prefetch import prefetch_map
 from nsbench.data.preprocessing import Preprocessing
@@ -22,10 +23,6 @@ View = Preprocessing | int
 WIDE = 1.6
 """A whole photograph has about this many times the pixels of the square of its short side. It
 decides only where decoded images are kept."""
-
-FEW_LOST, LOST_SHARE = 10, 0.01
-"""More unreadable images than 10, and than 1% of all, stop the command: a number on the rest of
-such data would mislead."""
 
 
 def load_images(
@@ -104,10 +101,6 @@ def _check(source: Source, indices: NDArray[np.int64], views: list[DecodedImages
     reasons = [reason for pixels in views[:1] for reason in pixels.unreadable.values()]
     if not reasons:
         return
-    if len(reasons) > max(FEW_LOST, LOST_SHARE * len(indices)):
-        raise NsbenchError(
-            f"{len(reasons)} of {len(indices)} images of {source.name} cannot be read, such as: "
-            f"{reasons[0]}"
-        )
+    refuse_many(reasons, len(indices), source.name)
     lost = counted(len(reasons), "image")
     say(f"{lost} of {source.name} cannot be read, which counts as errors: {reasons[0]}")

@@ -1,5 +1,6 @@
 """Decoded images in a file: in memory, in a temporary file, or in a cache for later commands."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from nsbench.util.device import free_memory
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json, write_json
+from nsbench.util.files import file_sha256
+from nsbench.util.sealed import flaw, read_record, set_aside, write_record
 
 Array = NDArray[np.uint8]
 CPU = torch.device("cpu")
@@ -80,6 +82,7 @@ class DecodedWriter:
 
     def __init__(self, expected: int, kept: Path | None = None) -> None:
         self._kept, self._shapes, self._lost = kept, list[tuple[int, ...]](), dict[int, str]()
+        self._digest = hashlib.sha256()
         self._where = str(kept.parent) if kept else tempfile.gettempdir()
         try:
             self._file, self._temporary = _open(expected, kept)
@@ -92,6 +95,8 @@ class DecodedWriter:
             self._lost[len(self._shapes)] = lost
         self._shapes.append(image.shape)
         view = memoryview(image.data).cast("B")
+        if self._kept:
+            self._digest.update(view)
         try:
             # A call may write less than it is given: Linux stops at 2 GiB.
             while view:
@@ -112,8 +117,13 @@ class DecodedWriter:
             os.chmod(self._temporary, 0o644)  # mkstemp makes files for their owner alone
             # Under its name only once it is whole; the index follows, and makes it count.
             os.replace(self._temporary, self._kept)
-            lost = {str(row): reason for row, reason in self._lost.items()}
-            write_json(_index(self._kept), {"shapes": _runs(self._shapes), "unreadable": lost})
+            about = {
+                "of": self._kept.name,
+                "sha256": self._digest.hexdigest(),
+                "shapes": _runs(self._shapes),
+                "unreadable": {str(row): reason for row, reason in self._lost.items()},
+            }
+            write_record(_index(self._kept), about)
         return _pixels(self._file, self._shapes, self._lost)
 
     def _no_room(self, error: OSError) -> NsbenchError:
@@ -138,17 +148,27 @@ def _open(expected: int, kept: Path | None) -> tuple[int, str | None]:
 
 
 def cached(kept: Path) -> DecodedImages | None:
-    """The images that an earlier command kept, None if they are missing or incomplete."""
-    try:
-        index, size = read_json(_index(kept)), kept.stat().st_size
-        shapes = [tuple(shape) for count, shape in index["shapes"] for _ in range(count)]
-        lost = {int(row): str(reason) for row, reason in index["unreadable"].items()}
-        # Its length tells a file that was cut short, or of another run than its index.
-        if size != sum(int(np.prod(shape)) for shape in shapes):
-            return None
+    """The images that an earlier command kept, None if there are none.
+
+    What is not as it was written is moved aside.
+    """
+    index = _index(kept)
+    # The index is written last: without one the images are those of a command that was killed.
+    if not (index.exists() and kept.exists()):
+        return None
+    if problem := flaw(index):
+        set_aside(index, problem)
+        return None
+    about = read_record(index, "repeat the command")
+    if about["of"] != kept.name:
+        set_aside(index, "is of other images")
+    elif file_sha256(kept) != about["sha256"]:
+        set_aside(kept, "is not as it was written")
+    else:
+        shapes = [tuple(shape) for count, shape in about["shapes"] for _ in range(count)]
+        lost = {int(row): str(reason) for row, reason in about["unreadable"].items()}
         return _pixels(os.open(kept, os.O_RDONLY), shapes, lost)
-    except (OSError, NsbenchError, KeyError, TypeError, ValueError, AttributeError):
-        return None  # it is decoded again, and replaced
+    return None
 
 
 def _pixels(file: int, shapes: list[tuple[int, ...]], lost: dict[int, str]) -> DecodedImages:

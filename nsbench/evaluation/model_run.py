@@ -26,7 +26,8 @@ class SuiteImages:
 
     indices: of all of them in the source, int64 (N,). rows: this process's rows of `indices`.
     unknown_classes: whether their classes are missing from the outputs. decoded: those rows by
-    view, once they are read.
+    view, once they are read. lost: ids of images that could not be read when finished cells were
+    made, and why.
     """
 
     source: Source
@@ -34,6 +35,7 @@ class SuiteImages:
     rows: NDArray[np.int64]
     unknown_classes: bool = False
     decoded: dict[str, DecodedImages] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -72,8 +74,12 @@ class SuiteImages:
     @property
     def unreadable(self) -> dict[int, str]:
         """Images of this process that cannot be read, by index in `rows`, and why."""
+        # Those of finished cells too: a resumed evaluation may not decode them again, and its cells
+        # have to be those of an undisturbed one.
+        ids = self.own_ids if self.lost else []
+        known = {row: self.lost[name] for row, name in enumerate(ids) if name in self.lost}
         views = self.decoded.values()
-        return {row: why for images in views for row, why in images.unreadable.items()}
+        return known | {row: why for images in views for row, why in images.unreadable.items()}
 
 
 @dataclass(eq=False)
@@ -94,6 +100,12 @@ class ModelRun:
     def labels(self, images: SuiteImages) -> NDArray[np.int64]:
         """The labels of all images, as indices of outputs."""
         return self.classes[images.labels]
+
+    def unreadable(self, cell: str) -> dict[str, str]:
+        """Ids of the images that could not be read for a finished cell, and why."""
+        # Asked of one process, as not all need see the file already.
+        own = self.store.unreadable(cell) if distributed.is_main() else {}
+        return distributed.broadcast(own)
 
     def add(self, cell: str, logits: torch.Tensor) -> None:
         """Keep the top classes and the confidence of a batch, on its device."""
@@ -117,14 +129,18 @@ class ModelRun:
         Raises NsbenchError for outputs that are not finite.
         """
         top, confidence = self._taken(cell)
+        lost, ids = images.unreadable, images.own_ids
         # Class -1 is no label, so that an unreadable image counts as an error everywhere.
-        unreadable = [row for row in images.unreadable if row < len(top)]
+        unreadable = [row for row in lost if row < len(top)]
         top[unreadable], confidence[unreadable] = -1, 0
+        named = {ids[row]: why for row, why in lost.items()}
         shares = distributed.gather((images.rows, top, confidence))
+        reasons = distributed.gather(named)
         if shares:
             rows = self._merged(images, shares)
+            of_all = {name: why for part in reasons for name, why in part.items()}
             # Clips have as many rows as frames.
-            self.store.write(cell, rows, len(rows.top) // len(rows.ids))
+            self.store.write(cell, rows, len(rows.top) // len(rows.ids), of_all)
         self.missing.remove(cell)
 
     def _taken(self, cell: str) -> tuple[Top, Confidence]:

@@ -38,11 +38,25 @@ class Options:
     batches: AdaptiveBatchSize = field(default_factory=AdaptiveBatchSize)
 
     @property
-    def numerics(self) -> str:
-        """The options that may change the last digits of the outputs, for the fingerprint."""
+    def settings(self) -> dict[str, Any]:
+        """The options that may change the last digits of the outputs, for the fingerprint.
+
+        Their keys are those of `nsbench.predictions.SETTINGS`.
+        """
         # Not the batch size, which a shortage of memory changes on its own.
-        layout = "channels last" if self.channels_last else "channels first"
-        return f"{self.precision}, {layout}" + (", compiled" if self.compile else "")
+        on_gpu = self.device.type == "cuda"
+        kinds = {
+            "convolutions": torch.backends.cudnn.allow_tf32,
+            "matrices": torch.backends.cuda.matmul.allow_tf32,
+        }
+        return {
+            "precision": self.precision,
+            # What torch rounds to ten bits of mantissa; by default convolutions, on GPUs alone.
+            "tf32": [kind for kind, allowed in kinds.items() if allowed and on_gpu],
+            "memory_format": "channels last" if self.channels_last else "channels first",
+            "device": self.device.type,
+            "compiled": self.compile,
+        }
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of forward passes."""

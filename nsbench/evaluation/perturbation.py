@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from nsbench import perturbations
-from nsbench.data.spec import Source
 from nsbench.evaluation.batches import row_slices
 from nsbench.evaluation.decoded import View
 from nsbench.evaluation.decoded_file import Array, DecodedImages
 from nsbench.evaluation.forward import logits_of
-from nsbench.evaluation.model_run import ModelRun
+from nsbench.evaluation.model_run import ModelRun, SuiteImages
 from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Passes, SuitePlan
 from nsbench.evaluation.released_files import ReleasedClips
@@ -30,9 +28,9 @@ class PerturbationPasses(Passes[PerturbationSuite]):
         """Whether clips come from released files."""
         return self._files is not None
 
-    def open_files(self, source: Source, indices: NDArray[np.int64]) -> str:
+    def open_files(self, images: SuiteImages) -> str:
         """Read the suite's `files` from now on."""
-        self._files = ReleasedClips(self.suite, source, indices)
+        self._files = ReleasedClips(self.suite, images)
         return self._files.identity()
 
     def views(self, run: ModelRun) -> list[View]:

@@ -51,11 +51,10 @@ class Passes(ABC, Generic[S]):
     ) -> None:
         """Run the missing cells of these models, and count images with `advance`."""
 
-    def open_files(self, source: Source, indices: NDArray[np.int64]) -> str:
+    def open_files(self, images: SuiteImages) -> str:
         """Read changed images of the source from the suite's released files from now on.
 
-        indices: of this process's images in the source. Returns what identifies the files. Raises
-        NsbenchError if they do not fit the suite.
+        Returns what identifies the files. Raises NsbenchError if they do not fit the suite.
         """
         raise NsbenchError(f"{self.suite.name} cannot read files: leave out the key 'files'")
 
@@ -143,12 +142,16 @@ def make_plan(
     shared = {
         "images": _images_hash(images),
         "generator": _generator(passes, images, options),
-        "numerics": options.numerics,
+        **options.settings,
     }
     if clean_source:
         shared["clean"] = _images_hash(clean)
     runs = [_model_run(suite, images, model, shared) for model in models]
-    return SuitePlan(passes, images, runs, clean)
+    plan = SuitePlan(passes, images, runs, clean)
+    for run, cell in product(runs, suite.cells()):
+        if cell not in run.missing:
+            plan.images_of(cell).lost |= run.unreadable(cell)
+    return plan
 
 
 def _warn_of_missing_classes(suite: Suite, labels: NDArray[np.int64], where: str) -> None:
@@ -183,7 +186,7 @@ def _generator(passes: Passes[Any], images: SuiteImages, options: Options) -> st
             f"{images.source.name}; the released files: {how_to_get(name)}"
         )
     elif files:
-        return passes.open_files(images.source, images.own)
+        return passes.open_files(images)
     return suite.generator_identity(options.device.type)
 
 
@@ -222,7 +225,7 @@ def _indices_of(ids: set[str], images: SuiteImages, suite: Suite) -> NDArray[np.
 
 
 def _model_run(
-    suite: Suite, images: SuiteImages, model: Classifier, shared: dict[str, str | None]
+    suite: Suite, images: SuiteImages, model: Classifier, shared: dict[str, Any]
 ) -> ModelRun:
     """A model's run. shared: the part of the identity that is the same for all models."""
     if suite.needs_gradients and not model.differentiable:
@@ -243,9 +246,10 @@ def _model_run(
         **shared,
     }
     store = Store(model.results, suite.name, identity)
-    # One process looks, so that all agree.
-    missing = distributed.broadcast([cell for cell in suite.cells() if not store.has(cell)])
-    return ModelRun(model, store, classes, columns, missing)
+    # One process looks, so that all agree, and nothing is moved aside twice.
+    looks = distributed.is_main()
+    missing = [cell for cell in suite.cells() if looks and not store.has(cell)]
+    return ModelRun(model, store, classes, columns, distributed.broadcast(missing))
 
 
 def _images_hash(images: SuiteImages) -> str:

@@ -5,13 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from nsbench.corruptions import jpeg
 from nsbench.data.catalog import files_root
 from nsbench.data.prefetch import prefetch_map
-from nsbench.data.spec import Source
 from nsbench.evaluation.decoded_file import Array
+from nsbench.evaluation.model_run import SuiteImages
 from nsbench.names import clip_folder
 from nsbench.released.reader import ClipFiles, CorruptedFiles
 from nsbench.suites.base import SizedSuite
@@ -33,13 +32,15 @@ class CellRows(NamedTuple):
 class ReleasedCorruptions:
     """A corruption suite's images in files, for some images of its source.
 
-    indices: of these images in the source, int64 (N,). Raises NsbenchError if `files` is a data
-    set that is not found.
+    images: these, of which this process reads its own. Raises NsbenchError if `files` is a data set
+    that is not found.
     """
 
-    def __init__(self, suite: CorruptionSuite, source: Source, indices: NDArray[np.int64]) -> None:
+    def __init__(self, suite: CorruptionSuite, images: SuiteImages) -> None:
         assert suite.files is not None
-        self._suite, self._source, self._indices = suite, source, indices
+        source = images.source
+        self._suite, self._source, self._indices = suite, source, images.own
+        self._all = images.indices
         self._files = CorruptedFiles(files_root(suite.files), source)
 
     def identity(self) -> str:
@@ -51,7 +52,8 @@ class ReleasedCorruptions:
         # The quality of JPEG files is fixed; lossless ones are compressed once they are read.
         if manifest and str(manifest.get("storage")).startswith("jpeg"):
             _check_key(self._suite, manifest, "storage", f"jpeg-{self._suite.jpeg_quality}")
-        identity = self._files.identity(f"{name}/{severity}" for name, severity in cells)
+        names = [f"{name}/{severity}" for name, severity in cells]
+        identity = self._files.identity(names, self._all)
         return f"the files {identity[:16]}"
 
     @property
@@ -86,15 +88,15 @@ class ReleasedCorruptions:
 class ReleasedClips:
     """A perturbation suite's clips in files, for some images of its source.
 
-    indices: of these images in the source, int64 (N,). Raises NsbenchError if `files` is a data
-    set that is not found.
+    images: these, of which this process reads its own. Raises NsbenchError if `files` is a data set
+    that is not found.
     """
 
-    def __init__(
-        self, suite: PerturbationSuite, source: Source, indices: NDArray[np.int64]
-    ) -> None:
+    def __init__(self, suite: PerturbationSuite, images: SuiteImages) -> None:
         assert suite.files is not None
-        self._suite, self._source, self._indices = suite, source, indices
+        source = images.source
+        self._suite, self._source, self._indices = suite, source, images.own
+        self._all = images.indices
         self._files = ClipFiles(files_root(suite.files), source)
 
     def identity(self) -> str:
@@ -102,7 +104,7 @@ class ReleasedClips:
         folders = [clip_folder(name, self._suite.difficulty) for name in self._suite.perturbations]
         self._files.check(folders)
         _check_manifest(self._suite, self._files.manifest)
-        return f"the files {self._files.identity(folders)[:16]}"
+        return f"the files {self._files.identity(folders, self._all)[:16]}"
 
     def clips_at_once(self, name: str) -> int:
         """How many clips 256 MiB hold, at least one."""

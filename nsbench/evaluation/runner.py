@@ -20,7 +20,7 @@ from nsbench.suites.load import load_suite
 from nsbench.suites.reference import load_reference
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json
+from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say, stage
 from nsbench.util.provenance import environment
 
@@ -49,8 +49,11 @@ def evaluate_with(
     """As `evaluate`, with ready-made options."""
     # Every suite is planned before any image is read, so that mistakes show in seconds.
     plans = make_plans(models, suites, options)
-    read_images(plans, options)
-    return [folder for plan in plans for folder in _run(plan, options)]
+    # Where nothing is missing nothing is written but the time, and no lock is needed to look.
+    written = [run.model.results for plan in plans for run in plan.runs if run.missing]
+    with only_writer_of(written if distributed.is_main() else []):
+        read_images(plans, options)
+        return [folder for plan in plans for folder in _run(plan, options)]
 
 
 def make_plans(
@@ -106,39 +109,25 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
         title = f"{suite.name}, {len(unfinished)} of {len(plan.runs)} models"
         with stage(title, total) as advance:
             plan.passes.run(plan, unfinished, options, advance)
-    unreadable = _unreadable(plan)
     # For finished runs too: a report wants the folder of every model, and the reference may be new.
     for run in plan.runs:
         seconds = time.monotonic() - start if run in unfinished else None
         if distributed.is_main():
-            _write_manifest(run, plan, options, seconds, unreadable)
+            _write_manifest(run, plan, options, seconds)
         yield run.store.folder
 
 
-def _unreadable(plan: SuitePlan) -> dict[str, str]:
-    """The images that could not be read, in any process, and why."""
-    own = {
-        images.own_ids[row]: why
-        for images in dict.fromkeys((plan.images, plan.clean))
-        for row, why in images.unreadable.items()
-    }
-    return {name: why for part in distributed.gather(own) for name, why in part.items()}
-
-
 def _write_manifest(
-    run: ModelRun,
-    plan: SuitePlan,
-    options: Options,
-    seconds: float | None,
-    unreadable: dict[str, str],
+    run: ModelRun, plan: SuitePlan, options: Options, seconds: float | None
 ) -> None:
     """Write suite.json; where nothing was computed, renew only what may change without it."""
-    written = run.store.folder / "suite.json"
+    cells = plan.suite.cells()
     manifest: dict[str, Any] = {
         "suite": plan.suite.model_dump(exclude={"reference"}),
         "model": {"name": run.model.name, **run.model.info},
         "images": len(plan.images.indices),
-        "unreadable": unreadable,
+        # Of the cells, which may have been made by several commands.
+        "unreadable": {k: v for cell in cells for k, v in run.store.unreadable(cell).items()},
         "chosen": _chosen(options),
         "resized": _resized(plan.suite, run.model),
         "processes": distributed.size(),
@@ -147,11 +136,18 @@ def _write_manifest(
         "seconds": round(seconds, 1) if seconds else None,
     }
     # The environment and the time are those of the computation, not of a repeated command.
-    if seconds is None and written.is_file():
-        manifest = read_json(written)
     reference = load_reference(plan.suite)
+    written = run.store.manifest()
+    if seconds is None and written:
+        manifest = written
     now = {"reference": reference, "evaluated": datetime.now(UTC).isoformat()}
-    run.store.finish({**manifest, **now})
+    try:
+        run.store.finish({**manifest, **now})
+    except NsbenchError:
+        # A finished evaluation can be looked at also where nobody can write.
+        if seconds is not None or not written or written["reference"] != reference:
+            raise
+        say(f"{run.store.folder} cannot be written to, so its results are only shown")
 
 
 def _chosen(options: Options) -> str | None:

@@ -1,7 +1,7 @@
 """A metric with its interval, and the change of one between two models."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -127,6 +127,30 @@ class DetectionMetric(Metric):
     def interval(self) -> Interval:
         """Its 95% interval over images of both groups."""
         return percentile_interval(100 * self.detection.resampled[self.name])
+
+
+def on_common_images(one: Metric, other: Metric) -> tuple[Metric, Metric]:
+    """Both metrics on the images that both were measured on, in the order of the first.
+
+    Raises NsbenchError if there is none.
+    """
+    rows = {name: row for row, name in enumerate(other.ids)}
+    kept = [(row, rows[name]) for row, name in enumerate(one.ids) if name in rows]
+    if not kept:
+        raise NsbenchError(f"{one.name} was measured on no image in common: evaluate again")
+    return (
+        _rows(one, [row for row, _ in kept]),
+        _rows(other, [row for _, row in kept]),
+    )
+
+
+def _rows(metric: Metric, rows: list[int]) -> Metric:
+    ids, scores = tuple(metric.ids[row] for row in rows), metric.scores[rows]
+    if isinstance(metric, DetectionMetric):
+        both = metric.detection
+        detection = Detection(both.scores[rows], both.positive[rows])
+        return replace(metric, ids=ids, scores=scores, detection=detection)
+    return replace(metric, ids=ids, scores=scores)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import Classifier, serialize
-from nsbench.run_folder import run_name
+from nsbench.run_folder import read_info, run_name
 from nsbench.util.config import nearest, parse
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import read_json, sha256, write_bytes, write_json
+from nsbench.util.files import sha256, write_bytes
+from nsbench.util.sealed import write_record
 
 # Arguments of timm.create_model that a recipe's model_args may not hold: they load other weights or
 # files, change what goes in or comes out, or have a key of their own in a recipe.
@@ -99,17 +100,20 @@ def save(folder: Path, module: nn.Module, info: dict[str, Any]) -> None:
     # The weights' hash in the one file tells whether the other belongs to it.
     content = serialize(module)
     write_bytes(folder / "model.safetensors", content)
-    write_json(folder / "model.json", {**info, "weights": sha256(content)})
+    write_record(folder / "model.json", {**info, "weights": sha256(content)})
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
     """A generation as `save` wrote it. Raises NsbenchError if its files do not belong together."""
-    info = read_json(folder / "model.json")
+    info = read_info(folder)
     file = folder / "model.safetensors"
     try:
         content = file.read_bytes()
         if sha256(content) != info["weights"]:
-            raise NsbenchError(f"{file} is not the file that model.json describes: train it again")
+            raise NsbenchError(
+                f"{file} is not the file that model.json describes: restore it, or move the folder "
+                "away to train it again"
+            )
         noise = info.get("noise", {})  # without effect but where a teacher is to be noised
         module = build(info["arch"], len(info["classes"]), info["model_args"], **noise)
         module.load_state_dict(safetensors.torch.load(content))

@@ -12,12 +12,12 @@ from nsbench.models import Classifier
 from nsbench.pseudo_labels.filter_model import load_filter
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.predict import predict
-from nsbench.pseudo_labels.select import select
+from nsbench.pseudo_labels.select import SELECTION, SUMMARY, select
 from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util import distributed
-from nsbench.util.files import write_json
 from nsbench.util.npy import npy_appender
+from nsbench.util.sealed import write_record
 
 CHUNK = 2**20
 """Positions renumbered at once: 8 MB each of several arrays."""
@@ -64,7 +64,7 @@ def pseudo_label(job: LabelingJob, teacher: Classifier, folder: Path) -> PseudoL
     if distributed.is_main():
         select(store, job.settings, job.classes, job.seed, folder)
     distributed.barrier()
-    return PseudoLabeledSet(job.source, store, _mapped(folder / "selection.npy"))
+    return PseudoLabeledSet(job.source, store, _mapped(folder / SELECTION))
 
 
 def _chosen_by_filter(
@@ -81,7 +81,7 @@ def _chosen_by_filter(
     if distributed.is_main():
         summary = select(candidates, job.settings, job.classes, job.seed, filter_folder)
         _renumber(candidates, filter_folder)
-        write_json(folder / "selection.json", summary)
+        write_record(folder / SUMMARY, summary)
     distributed.barrier()
     chosen = replace(job, indices=_mapped(filter_folder / "chosen.npy"))
     store = predict(chosen, teacher, folder / "labels")
@@ -93,7 +93,7 @@ def _renumber(store: LabelStore, folder: Path) -> None:
 
     chosen.npy: their indices in the source, int64. rows.npy: selection.npy in these numbers.
     """
-    rows = _mapped(folder / "selection.npy")
+    rows = _mapped(folder / SELECTION)
     count, before = 0, -1
     with (
         npy_appender(folder / "chosen.npy", np.int64) as append_index,

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nsbench.data.decode import refuse_many
 from nsbench.data.open import Source
 from nsbench.data.prefetch import prefetch_map
 from nsbench.data.transforms import center_crop
 from nsbench.models import Classifier
 from nsbench.pseudo_labels.job import LabelingJob
-from nsbench.pseudo_labels.shards import MAX_TOP_K, is_whole, make_shard, write_shard
+from nsbench.pseudo_labels.shards import MAX_TOP_K, make_shard, shard_flaw, write_shard
 from nsbench.pseudo_labels.store import (
     LabelStore,
     is_store_of,
     prepare_store,
+    shard_identity,
     shard_path,
     shard_rows,
     store_manifest,
@@ -30,6 +32,7 @@ from nsbench.util.device import AdaptiveBatchSize, autocast
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import Advance, counted, say, stage
 from nsbench.util.randomness import stable_hash
+from nsbench.util.sealed import set_aside
 
 PART = 32
 """Images that a thread reads at once, so that handing them over hardly counts. The labels do not
@@ -55,8 +58,9 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
     Every process of torchrun calls this and labels whole shards; the files are the same for any
     number of them, and finished ones are kept. The noise inside the network has the rates that the
     teacher was built with, and is drawn for each batch from the seed and its first image.
-    Returns the store in `folder`, or in the job's base if the very same labels are there.
-    Raises NsbenchError for a folder of other labels, an image that cannot be read, and
+    A few images that cannot be read get no label. Returns the store in `folder`, or in the job's
+    base if the very same labels are there.
+    Raises NsbenchError for a folder of other labels, too many images that cannot be read, and
     probabilities that are not finite.
     """
     manifest = store_manifest(job, teacher)
@@ -65,25 +69,39 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
         prepare_store(folder, manifest)
     distributed.barrier()
     # Batches end where shards do, so that a shard depends on nothing that another process does.
-    unfinished, size = _unfinished(folder, len(job.indices)), job.batch_size
+    unfinished, size = _unfinished(job, manifest, folder), job.batch_size
     spans = [
         slice(start, min(start + size, rows.stop))
-        for _, rows in unfinished
+        for _, rows, _ in unfinished
         for start in range(rows.start, rows.stop, size)
     ]
     labeler = _Labeler(job, teacher)
     images = sum(span.stop - span.start for span in spans)
+    lost: dict[int, str] = {}
     with stage(f"pseudo-labels of {teacher.name}", images) as advance:
-        batches = labeler.top_classes(_batches(job, teacher, spans))
+        batches = labeler.top_classes(_batches(job, teacher, spans, lost))
         checked = _checked(batches, teacher, job.source, advance)
         # A shard is written once its last batch is there: a killed run loses at most one for each
         # process.
-        for number, rows in unfinished:
+        for number, rows, about in unfinished:
             shard = _joined([next(checked) for _ in range(rows.start, rows.stop, size)])
-            made = make_shard(*shard, teacher.num_classes, job.settings.top_k)
-            write_shard(shard_path(folder, number), made)
+            missing = {index: lost[index] for index in shard[0].tolist() if index in lost}
+            named = {job.source.ids[index]: why for index, why in missing.items()}
+            refuse_many(lost.values(), len(job.indices), job.source.name)
+            unreadable = np.isin(shard[0], list(missing))
+            made = make_shard(*shard, teacher.num_classes, job.settings.top_k, unreadable)
+            write_shard(shard_path(folder, number), made, {**about, "unreadable": named})
     distributed.barrier()
-    return LabelStore(folder)
+    store = LabelStore(folder)
+    if unread := store.unreadable():
+        refuse_many(unread.values(), len(store), job.source.name)
+        if distributed.is_main():
+            those = counted(len(unread), "image")
+            say(
+                f"{those} of {job.source.name} cannot be read and get no label: "
+                f"{next(iter(unread.values()))}"
+            )
+    return store
 
 
 def _home(job: LabelingJob, manifest: dict[str, Any], folder: Path) -> Path:
@@ -95,15 +113,20 @@ def _home(job: LabelingJob, manifest: dict[str, Any], folder: Path) -> Path:
     return folder
 
 
-def _unfinished(folder: Path, count: int) -> list[tuple[int, slice]]:
-    """Number and images of each shard that is this process's to make."""
+def _unfinished(
+    job: LabelingJob, manifest: dict[str, Any], folder: Path
+) -> list[tuple[int, slice, dict[str, Any]]]:
+    """Number, images and identity of each shard that is this process's to make."""
     # Shards are dealt out in turns, so that all processes have as many, to within one.
-    own = list(enumerate(shard_rows(count)))[distributed.rank() :: distributed.size()]
-    unfinished = [
-        (number, rows)
-        for number, rows in own
-        if not is_whole(shard_path(folder, number), rows.stop - rows.start)
-    ]
+    own = list(enumerate(shard_rows(len(job.indices))))[distributed.rank() :: distributed.size()]
+    unfinished = []
+    for number, rows in own:
+        path, about = shard_path(folder, number), shard_identity(job, manifest, number, rows)
+        problem = shard_flaw(path, about)
+        if problem and path.exists():
+            set_aside(path, problem)
+        if problem:
+            unfinished.append((number, rows, about))
     if len(unfinished) < len(own):
         kept = counted(len(own) - len(unfinished), "shard")
         say(f"{folder}: {kept} of {len(own)} finished before")
@@ -111,15 +134,23 @@ def _unfinished(folder: Path, count: int) -> list[tuple[int, slice]]:
 
 
 def _batches(
-    job: LabelingJob, teacher: Classifier, spans: list[slice]
+    job: LabelingJob, teacher: Classifier, spans: list[slice], lost: dict[int, str]
 ) -> Iterator[tuple[Indices, torch.Tensor]]:
-    """Indices and uint8 images (n, 3, S, S) of each span; without noise, threads read ahead."""
+    """Indices and uint8 images (n, 3, S, S) of each span; without noise, threads read ahead.
+
+    Images that cannot be read are black, and listed in `lost` with the reason.
+    """
     source, noise = job.source, job.noise
 
     def crop(index: int) -> NDArray[np.uint8]:
+        try:
+            image = source.image(index)
+        except NsbenchError as error:
+            lost[index] = str(error)
+            return np.zeros((3, *[teacher.preprocessing.image_size] * 2), np.uint8)
         if noise:
-            return noise(source.image(index), stable_hash(job.seed, "teacher noise", index))
-        return center_crop(source.image(index), teacher.preprocessing)
+            return noise(image, stable_hash(job.seed, "teacher noise", index))
+        return center_crop(image, teacher.preprocessing)
 
     def read(indices: Indices) -> NDArray[np.uint8]:
         return np.stack([crop(index) for index in indices.tolist()])

@@ -12,13 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nsbench.pseudo_labels.store import LabelStore
+from nsbench.pseudo_labels.store import LabelStore, store_identity
 from nsbench.recipes.recipe import PseudoLabels
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, read_json, write_json
+from nsbench.util.files import file_sha256, fingerprint
 from nsbench.util.npy import npy_appender
 from nsbench.util.progress import stage
 from nsbench.util.randomness import INCREMENT, splitmix64, stable_hash
+from nsbench.util.sealed import flaw, read_record, set_aside, write_record
+
+SELECTION, SUMMARY = "selection.npy", "selection.json"
 
 EDGES = np.arange(101) / 100
 """Lower edges of the bins that confidences are counted in: the hundredths of filter_unlabel.py."""
@@ -69,17 +72,18 @@ def select(
     choice from the same store, settings and seed is kept.
     Raises NsbenchError if no image is confident enough, or none of some class to be balanced.
     """
-    request = fingerprint([store.manifest, _keys(settings), seed])
+    request = fingerprint([store_identity(store.manifest), _keys(settings), seed])
     if (finished := _finished(folder, request)) is not None:
         return finished
     labeled, counts = _count(store, settings.min_confidence)
     _check(counts, settings, classes)
     # By default the student sees as many images as there were before the filter.
-    quota = settings.per_class or max(1, round(len(store) / len(classes)))
+    quota = settings.per_class or max(1, round(int(labeled.sum()) / len(classes)))
     plan = _plan(counts, settings, quota)
     taken = _choose(store, settings, plan, seed, folder)
     summary = {
         "images": len(store),
+        "unreadable": store.unreadable(),
         "confident": int(counts.sum()),
         "unique": int(taken.unique.sum()),
         "selected": int(taken.selected.sum()),
@@ -89,6 +93,7 @@ def select(
         "seed": seed,
         "labeled_by": store.manifest["teacher"],
         "asked": request,
+        "selection": file_sha256(folder / SELECTION),
         "per_class": [
             {
                 "class": name,
@@ -102,7 +107,7 @@ def select(
         ],
     }
     # Last, as it vouches for selection.npy.
-    write_json(folder / "selection.json", summary)
+    write_record(folder / SUMMARY, summary)
     return summary
 
 
@@ -112,11 +117,19 @@ def _keys(settings: PseudoLabels) -> dict[str, Any]:
 
 
 def _finished(folder: Path, request: str) -> dict[str, Any] | None:
-    path = folder / "selection.json"
-    if not path.is_file() or not (folder / "selection.npy").is_file():
+    path, selection = folder / SUMMARY, folder / SELECTION
+    if not path.exists() or not selection.exists():
         return None
-    summary: dict[str, Any] = read_json(path)
-    return summary if summary.get("asked") == request else None
+    if problem := flaw(path):
+        set_aside(path, problem)
+        return None
+    summary = read_record(path, "repeat the command")
+    if summary["asked"] != request:
+        return None
+    if summary["selection"] != file_sha256(selection):
+        set_aside(selection, "is not as it was written")
+        return None
+    return summary
 
 
 def _count(store: LabelStore, least: float) -> tuple[Counts, Counts]:
@@ -125,7 +138,8 @@ def _count(store: LabelStore, least: float) -> tuple[Counts, Counts]:
     labeled, counts = np.zeros(size, np.int64), np.zeros(size * len(EDGES), np.int64)
     with stage("counting pseudo-labels", len(store)) as advance:
         for shard in store.shards():
-            labeled += np.bincount(shard.ids[:, 0], minlength=size)
+            # Without the images that could not be read.
+            labeled += np.bincount(shard.ids[shard.confidence >= 0, 0], minlength=size)
             _, labels, bins = _confident(shard.ids, shard.confidence, least)
             counts += np.bincount(labels * len(EDGES) + bins, minlength=len(counts))
             advance(len(shard.images))
@@ -243,11 +257,11 @@ def _choose(
 ) -> Taken:
     """Write the positions. Raises NsbenchError if the draws left none."""
     # It vouches for selection.npy, which is about to be replaced.
-    (folder / "selection.json").unlink(missing_ok=True)
+    (folder / SUMMARY).unlink(missing_ok=True)
     draw = _sequential(plan) if settings.quota == "exact" else _bernoulli(plan)
     unique, selected = np.zeros((2, len(plan.base)), np.int64)
     most = 0
-    with npy_appender(folder / "selection.npy", position_type(len(store))) as append:
+    with npy_appender(folder / SELECTION, position_type(len(store))) as append:
         for rows in _rows(store, settings.min_confidence):
             copies = plan.base[rows.labels, rows.bins]
             extra = np.flatnonzero(plan.extra[rows.labels, rows.bins])

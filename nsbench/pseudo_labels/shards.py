@@ -4,15 +4,18 @@ Parquet encodes its pages and has to decode a whole one for a single row; an unc
 holds each column as the array that it is in memory, so that a row anywhere costs one page.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import cached_while_unchanged, written_whole
+from nsbench.util.files import cached_while_unchanged
+from nsbench.util.sealed import BLANK, flaw, written_sealed
 
 SHARD_SIZE = 8192
 """Images of a shard; the last one of a store may have fewer. It is part of a store's manifest, as
@@ -28,13 +31,16 @@ spread over the other classes, and a few images without a clear class do not dec
 OPEN_SHARDS = 256
 """Shards kept mapped: each is a file descriptor, of which 1,024 is a common limit."""
 
+_ABOUT = b"nsbench"
+
 COLUMNS = ("image", "confidence", "ids", "probabilities", "rest")
 
 
 class Shard(NamedTuple):
     """The labels of the n images of a shard.
 
-    images: their indices in the source, int64 (n,). confidence: the top probability, float32 (n,).
+    images: their indices in the source, int64 (n,). confidence: the top probability, float32 (n,);
+    -1 for an image that could not be read, which no filter lets through.
     ids: the k most probable classes, in descending order, uint16 or uint32 (n, k). probabilities:
     theirs, float16 (n, k). rest: the mass of all other classes, float16 (n,).
     """
@@ -52,17 +58,22 @@ def make_shard(
     probabilities: NDArray[np.float32],
     num_classes: int,
     top_k: int | None = None,
+    unreadable: NDArray[np.bool_] | None = None,
 ) -> Shard:
     """A shard from the most probable classes (n, m) of its images, in descending order.
 
-    top_k: how many of the m to keep, all but the first `smallest_k` by default.
+    top_k: how many of the m to keep, all but the first `smallest_k` by default. unreadable: which
+    of the images could not be read, (n,), none by default.
     """
-    k = min(top_k or smallest_k(probabilities), probabilities.shape[1])
+    lost = np.zeros(len(images), np.bool_) if unreadable is None else unreadable
+    # What a teacher says of a placeholder decides nothing, unless there is nothing else.
+    read = probabilities[~lost] if not lost.all() else probabilities
+    k = min(top_k or smallest_k(read), probabilities.shape[1])
     kept = probabilities[:, :k]
     return Shard(
         images,
         # In float32: the filter and the quota's bins would notice the rounding to half precision.
-        probabilities[:, 0].copy(),
+        np.where(lost, np.float32(-1), probabilities[:, 0]),
         # 16 bits hold the classes of ImageNet-21k too; more classes take 32.
         ids[:, :k].astype(np.uint16 if num_classes <= 2**16 else np.uint32),
         kept.astype(np.float16),
@@ -82,24 +93,44 @@ def smallest_k(probabilities: NDArray[np.float32]) -> int:
     return int(enough.argmax()) + 1 if enough.any() else len(enough)
 
 
-def write_shard(path: Path, shard: Shard) -> None:
-    """Write a shard whole or not at all."""
+def write_shard(path: Path, shard: Shard, about: Mapping[str, Any]) -> None:
+    """Write a shard whole or not at all, with its digest.
+
+    about: what it is of, JSON-like; `shard_flaw` compares all of it but `unreadable`.
+    """
     # One record batch, and lists of a fixed size: each column is one array in the file.
     k = shard.ids.shape[1]
     lists = [pa.FixedSizeListArray.from_arrays(pa.array(a.reshape(-1)), k) for a in shard[2:4]]
     columns = [pa.array(shard.images), pa.array(shard.confidence), *lists, pa.array(shard.rest)]
     batch = pa.record_batch(columns, names=list(COLUMNS))
-    with written_whole(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
-        writer.write_batch(batch)
+    text = json.dumps({**about, "digest": BLANK})
+    schema = batch.schema.with_metadata({_ABOUT: text})
+    with written_sealed(path) as file, pa.ipc.new_file(file, schema) as writer:
+        writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
-def is_whole(path: Path, count: int) -> bool:
-    """Whether the file of a shard can be read and holds this many images."""
-    # Whatever a broken file raises means one thing: the shard is to be made again.
+def shard_flaw(path: Path, about: Mapping[str, Any]) -> str | None:
+    """Why a shard cannot be used as what `about` says, as the end of a sentence; None if it can.
+
+    about: as it was given to `write_shard`, without `unreadable`.
+    """
+    if problem := flaw(path):
+        return problem
+    stored = about_shard(path)
+    for key, wanted in about.items():
+        if stored.get(key) != wanted:
+            return "is of other images" if key in ("images", "rows") else "is of another labeling"
+    return None
+
+
+def about_shard(path: Path) -> dict[str, Any]:
+    """What a shard says that it is of, whose digest must have been checked."""
     try:
-        return len(_mapped(path).images) == count
-    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError):
-        return False
+        with pa.OSFile(str(path)) as file:
+            about: dict[str, Any] = json.loads(pa.ipc.open_file(file).schema.metadata[_ABOUT])
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise _broken(path) from error
+    return about
 
 
 def read_shard(path: Path, count: int) -> Shard:

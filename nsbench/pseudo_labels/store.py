@@ -11,18 +11,25 @@ from numpy.typing import NDArray
 
 from nsbench.models import Classifier
 from nsbench.pseudo_labels.job import LabelingJob
-from nsbench.pseudo_labels.shards import SHARD_SIZE, Shard, held_shard, read_shard
+from nsbench.pseudo_labels.shards import (
+    SHARD_SIZE,
+    Shard,
+    about_shard,
+    held_shard,
+    read_shard,
+)
 from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import is_temporary, read_json, write_json
+from nsbench.util.files import fingerprint, is_temporary
+from nsbench.util.sealed import flaw, read_record, set_aside, update_record
+
+MANIFEST = "manifest.json"
+_AGAIN = "repeat the command that labels its images"
 
 # Names and the like do not count: a teacher that was moved has labeled the same.
 DECIDING_KEYS = {
     "teacher_weights": "another teacher",
     "preprocessing": "a teacher that sees its images otherwise",
-    "source_version": "another source",
-    "images": "other images",
-    "indices": "other images",
     "num_classes": "other classes",
     "classes": "other classes",
     "shard_size": "another version of nsbench",
@@ -30,7 +37,10 @@ DECIDING_KEYS = {
     "precision": "a teacher in another precision",
     "noise_seed": "a teacher with other noise",
 }
-"""Keys of a manifest that decide the labels, and what to call stores that differ in one."""
+"""Keys of a manifest that decide the label of an image, and what to call stores that differ."""
+
+IMAGE_KEYS = ("source_version", "images", "indices")
+"""Keys of a manifest that say which images are labeled. Each shard depends on its own alone."""
 
 
 def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
@@ -56,43 +66,61 @@ def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
 def prepare_store(folder: Path, manifest: dict[str, Any]) -> None:
     """Prepare a folder as the store that a manifest describes; remove what killed processes left.
 
+    Labels of other images than today's may be there: whoever makes shards looks at each.
     Raises NsbenchError if it holds labels that differ in a key that decides labels.
     """
-    path = folder / "manifest.json"
-    # The manifest comes before any shard, so that a folder of shards says what they are.
+    path = folder / MANIFEST
     if path.exists():
-        check_manifest(folder, manifest)
-    elif folder.is_dir() and any(folder.glob("shard-*.arrow")):
-        raise NsbenchError(
-            f"{folder} holds labels without a manifest.json: delete the folder to label again"
-        )
-    else:
-        write_json(path, manifest)
+        # Without it nothing is lost: each shard says itself what it is of.
+        if problem := flaw(path):
+            set_aside(path, problem)
+        else:
+            check_manifest(folder, manifest)
+    update_record(path, manifest)
     for path in folder.iterdir():
         if is_temporary(path.name):
             path.unlink(missing_ok=True)
 
 
 def is_store_of(folder: Path, manifest: dict[str, Any]) -> bool:
-    """Whether a folder is the store of a manifest, finished or not."""
-    path = folder / "manifest.json"
-    stored = read_json(path) if path.is_file() else None
-    return isinstance(stored, dict) and all(
-        stored.get(key) == manifest[key] for key in DECIDING_KEYS
-    )
+    """Whether a folder is the store of a manifest and of its images, finished or not."""
+    if flaw(folder / MANIFEST):
+        return False
+    stored = read_record(folder / MANIFEST, _AGAIN)
+    return store_identity(stored) == store_identity(manifest)
+
+
+def store_identity(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What decides all labels of a store: the manifest without names."""
+    return {key: manifest.get(key) for key in (*DECIDING_KEYS, *IMAGE_KEYS)}
+
+
+def shard_identity(
+    job: LabelingJob, manifest: dict[str, Any], number: int, rows: slice
+) -> dict[str, Any]:
+    """What decides the labels of a shard of a job: of its images the content, and no others'."""
+    indices = np.ascontiguousarray(job.indices[rows], "<i8")
+    images = hashlib.sha256(indices.data)
+    images.update(np.ascontiguousarray(job.source.digests[indices]).data)
+    return {
+        "labels": fingerprint({key: manifest[key] for key in DECIDING_KEYS}),
+        "number": number,
+        "rows": len(indices),
+        "images": images.hexdigest(),
+    }
 
 
 def check_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Raise NsbenchError naming the first deciding key in which a store differs."""
-    stored = read_json(folder / "manifest.json")
+    stored = read_record(folder / MANIFEST, _AGAIN)
     for key, difference in DECIDING_KEYS.items():
-        if not isinstance(stored, dict) or key not in stored:
-            raise NsbenchError(f"{folder}/manifest.json lacks {key}: delete the folder")
+        if key not in stored:
+            raise NsbenchError(f"{folder / MANIFEST} lacks {key}: move the folder away")
         if stored[key] != manifest[key]:
             old, new = _short(key, stored[key], manifest[key])
             raise NsbenchError(
-                f"{folder} holds the labels of {difference} ({old} not {new}): delete the folder "
-                "to label again"
+                f"{folder} holds the labels of {difference} ({old} not {new}): move the folder "
+                "away to label again"
             )
 
 
@@ -123,7 +151,7 @@ class LabelStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest: dict[str, Any] = read_json(folder / "manifest.json")
+        self.manifest = read_record(folder / MANIFEST, _AGAIN)
         self._count = int(self.manifest["images"])
         missing = [
             path for number, _ in self._numbered() if not (path := self.path(number)).is_file()
@@ -144,6 +172,13 @@ class LabelStore:
     def path(self, number: int) -> Path:
         """The file of a shard."""
         return shard_path(self.folder, number)
+
+    def unreadable(self) -> dict[str, str]:
+        """Ids of the images that could not be read, and so have no label, and why."""
+        lost: dict[str, str] = {}
+        for number, _ in self._numbered():
+            lost |= about_shard(self.path(number))["unreadable"]
+        return lost
 
     def _numbered(self) -> Iterator[tuple[int, int]]:
         """Each shard's number, and how many images it has."""

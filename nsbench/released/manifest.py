@@ -1,47 +1,18 @@
 """The manifest of a made data set: what decides its pixels, written before its first file."""
 
-import fcntl
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from nsbench.released.reader import MANIFEST
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import is_temporary, read_json, write_json
+from nsbench.util.files import is_temporary, read_json
+from nsbench.util.locks import LOCK
 from nsbench.util.progress import say
+from nsbench.util.sealed import KEY, flaw, update_record
 
 RECORDED = ("source", "source_version")
 """Keys that may change: a folder may move, and an image that could not be read be replaced."""
-
-
-@contextmanager
-def only_writer(target: Path) -> Iterator[None]:
-    """Keep other processes of nsbench make out of a folder, which is made if it is missing.
-
-    Raises NsbenchError if one is at work there, or if the target is a file.
-    """
-    if target.exists() and not target.is_dir():
-        raise NsbenchError(f"{target} is a file: name a folder to write to")
-    new = not target.exists()
-    target.mkdir(parents=True, exist_ok=True)
-    # A lock on the folder itself needs no file in it, and the system lifts it when a process dies.
-    handle = os.open(target, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise NsbenchError(
-            f"another nsbench make is writing to {target}: wait until it is done, or stop it"
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(handle)
-        # A command that was refused before its first file leaves nothing behind.
-        if new and not any(target.iterdir()):
-            target.rmdir()
 
 
 def write_or_extend(
@@ -68,8 +39,7 @@ def write_or_extend(
         )
     wanted = manifest | settings | {"cells": sorted({*manifest["cells"], *cells})}
     path = target / MANIFEST
-    if not path.is_file() or wanted != manifest:
-        write_json(path, wanted)
+    update_record(path, wanted)
 
 
 def check(target: Path, settings: dict[str, Any], *, same_images: bool = True) -> dict[str, Any]:
@@ -87,15 +57,19 @@ def check(target: Path, settings: dict[str, Any], *, same_images: bool = True) -
 
 
 def _read(path: Path) -> dict[str, Any]:
+    problem = flaw(path)
+    if problem and "earlier versions" not in problem:
+        raise NsbenchError(f"{path} {problem}: restore it, or choose another folder")
     manifest = read_json(path)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("cells"), list):
         raise NsbenchError(f"{path} is not a manifest of nsbench make: choose another folder")
+    manifest.pop(KEY, None)
     return manifest
 
 
 def _refuse_foreign(target: Path) -> None:
     entries = sorted(target.iterdir()) if target.is_dir() else []
-    other_files = [entry.name for entry in entries if not is_temporary(entry.name)]
+    other_files = [e.name for e in entries if e.name != LOCK and not is_temporary(e.name)]
     if other_files:
         raise NsbenchError(
             f"{target} holds files ({other_files[0]}) but no {MANIFEST} of nsbench make: choose an "

@@ -18,18 +18,16 @@ from PIL import Image, UnidentifiedImageError
 from nsbench.data.open import EXTENSIONS, Source, labels_of
 from nsbench.data.readers.npy import mapped
 from nsbench.names import SEVERITIES
+from nsbench.released.content import files_digest, rows_digest
 from nsbench.released.mp4 import decode_clip
-from nsbench.released.trees import Tree, find_part, folders, part_names, size_of
+from nsbench.released.trees import Tree, find_part, folders, part_names
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, read_json, sha256
+from nsbench.util.files import fingerprint
 from nsbench.util.randomness import stable_hash
+from nsbench.util.sealed import read_record
 
 MANIFEST = "nsbench.json"
 ENDINGS = ("JPEG", "jpeg", "jpg", "png")  # the released one first, as each is tried for each image
-
-# Images of a cell that are looked at to find out whether files have changed. Another number changes
-# the identity of all files without a manifest, whose predictions would be made again.
-SAMPLE = 50
 
 # What Windows or Linux refuse in names, what hides a file or leads out of its folder.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]|^\.+|[. ]+$')
@@ -155,39 +153,41 @@ class _Files:
 
     @cached_property
     def manifest(self) -> dict[str, Any] | None:
-        """What `nsbench make` wrote of these files, None for others."""
-        path = self._root / MANIFEST
-        return dict(read_json(path)) if path.is_file() else None
+        """What `nsbench make` wrote of these files, None for others.
 
-    def identity(self, cells: Iterable[str]) -> str:
-        """A hash that changes with the files: of the manifest, or of a sample of each cell.
-
-        cells: such as `fog/3`, or the folder of a sequence.
+        Raises NsbenchError if it was changed.
         """
-        if self.manifest:
-            changeable = ("source", "source_version", "cells")  # what later commands may change
-            content = self.manifest
-            return fingerprint({key: content[key] for key in content if key not in changeable})
-        return fingerprint([(cell, self._sample(cell)) for cell in cells])
+        path = self._root / MANIFEST
+        way_out = f"repeat the nsbench make {self.command} that made it, which keeps the files"
+        return read_record(path, way_out) if path.is_file() else None
 
-    def _sample(self, cell: str) -> list[object]:
+    def identity(self, cells: Iterable[str], indices: NDArray[np.int64]) -> str:
+        """A hash of the files' content, and of how `nsbench make` made them if it did.
+
+        cells: such as `fog/3`, or the folder of a sequence. indices: of the images in the source.
+        Raises NsbenchError if a file is missing.
+        """
+        # What later commands may change, and where the files came from, says nothing of them.
+        changeable = ("source", "source_version", "images", "cells")
+        made = {key: v for key, v in (self.manifest or {}).items() if key not in changeable}
+        return fingerprint([made, [(cell, self._content(cell, indices)) for cell in cells]])
+
+    def _content(self, cell: str, indices: NDArray[np.int64]) -> str:
         name, *severity = cell.split("/")
-        tree, count = self._tree(name), len(self._source)
-        # Of files the sizes, which cost no reading; of an array, whose size says nothing, bytes.
-        chosen = range(0, count, max(1, count // SAMPLE))
+        tree = self._tree(name)
         if tree.is_dir():
             folder = tree / severity[0] if severity else tree
-            return [self._file_size(folder, self._names[index]) for index in chosen]
-        array = mapped(tree)
-        first = (int(severity[0]) - 1) * count if severity else 0
-        rows = [array[first + index].tobytes() for index in chosen]
-        return [list(array.shape), sha256(b"".join(rows))]
+            return files_digest(folder, [self._path(folder, row) for row in indices.tolist()])
+        first = (int(severity[0]) - 1) * len(self._source) if severity else 0
+        return rows_digest(tree, first + indices)
 
-    def _file_size(self, folder: Tree, name: str) -> int:
-        paths = (folder / f"{name}.{ending}" for ending in self._endings)
-        sizes = (size_of(path) for path in paths)
-        # -1 for a missing file: reading it is what raises an error.
-        return next((size for size in sizes if size is not None), -1)
+    def _path(self, folder: Tree, index: int) -> Tree:
+        """The file of an image in a cell's folder. Raises NsbenchError if there is none."""
+        paths = [folder / f"{self._names[index]}.{ending}" for ending in self._endings]
+        present = next((path for path in paths if path.is_file()), None)
+        if present is None:
+            raise self._missing(paths[0])
+        return present
 
     def _missing(self, path: Tree) -> NsbenchError:
         return NsbenchError(

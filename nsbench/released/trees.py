@@ -84,11 +84,3 @@ def folders(tree: Tree) -> set[str]:
     if isinstance(tree, TarPath):
         return tree.folders()
     return {entry.name for entry in tree.iterdir() if entry.is_dir()} if tree.is_dir() else set()
-
-
-def size_of(tree: Tree) -> int | None:
-    """The size of a file in bytes, None if it is missing."""
-    try:
-        return tree.span()[1] if isinstance(tree, TarPath) else tree.stat().st_size
-    except FileNotFoundError:
-        return None

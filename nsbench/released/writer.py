@@ -17,10 +17,11 @@ from PIL import Image
 
 from nsbench.corruptions import MIN_SIZE
 from nsbench.data.open import Source
-from nsbench.released.manifest import check, only_writer, other_images, write_or_extend
+from nsbench.released.manifest import check, other_images, write_or_extend
 from nsbench.released.reader import MANIFEST, file_names
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import is_temporary, write_bytes, written_whole
+from nsbench.util.locks import only_writer
 from nsbench.util.parallel import run_tasks
 from nsbench.util.progress import say, stage
 

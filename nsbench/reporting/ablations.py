@@ -1,7 +1,7 @@
 """Variants of a run beside its own generations: the ablation tables of a report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -9,16 +9,14 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.verdict import Judged
 from nsbench.reporting.results import (
     Entry,
-    comparable,
-    generation_entry,
+    generation_beside,
     headline,
     headline_changes,
     suite_names,
 )
 from nsbench.reporting.summary import model_row, suite_columns
 from nsbench.reporting.tables import Table
-from nsbench.run_folder import VARIANT, generation_folders, is_run, variant_folders
-from nsbench.util.files import read_json
+from nsbench.run_folder import generation_folders, is_run, read_variant, variant_folders
 
 
 @dataclass(frozen=True)
@@ -52,40 +50,30 @@ class Ablation:
         }
 
 
-def ablations(paths: Sequence[Path], entries: Sequence[Entry]) -> list[Ablation]:
+def ablations(
+    paths: Sequence[Path], entries: Sequence[Entry], across: Sequence[str] = ()
+) -> list[Ablation]:
     """The evaluated variants in run folders, one ablation for each generation.
 
-    entries: the models of the report, among them the runs' own generations.
+    entries: the models of the report, among them the runs' own generations. across: settings in
+    which results may differ.
     """
     by_folder: dict[Path, Ablation] = {}
     by_path = {entry.folder: entry for entry in entries if entry.folder}
     for run in filter(is_run, paths):
         for folder in variant_folders(run):
-            changed = read_json(folder / VARIANT)["set"]
+            changed = read_variant(folder)["set"]
             for generation in generation_folders(folder):
                 base = by_path.get(run / generation.name)
                 # A variant may have more generations than were trained of the run itself so far.
                 if base and base.folder:
-                    row = _beside(base, generation), changed
+                    row = generation_beside(generation, base, across), changed
                     by_folder.setdefault(base.folder, Ablation(base, [])).rows.append(row)
     return [
         by_folder[folder]
         for folder in by_path
         if folder in by_folder and _evaluated(by_folder[folder])
     ]
-
-
-def _beside(base: Entry, generation: Path) -> Entry:
-    """A variant's generation under the variant's name, without scores that do not compare."""
-    entry = generation_entry(generation)
-    incomparable = {
-        name
-        for name, scores in entry.scores.items()
-        if name in base.scores and not comparable(scores, base.scores[name])
-    }
-    scores = {name: scores for name, scores in entry.scores.items() if name not in incomparable}
-    name = generation.parent.name
-    return replace(entry, name=name, scores=scores, outdated=tuple(sorted(incomparable)))
 
 
 def _evaluated(ablation: Ablation) -> bool:

@@ -1,25 +1,22 @@
 """Two models side by side: where the second is better, by how much, and how certain that is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nsbench.metrics.change import Metric, change, changes
+from nsbench.metrics.change import Metric, change, changes, on_common_images
 from nsbench.metrics.intervals import Estimate, error_consistency
 from nsbench.metrics.verdict import RULE, Judged, judge
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.score_tables import change_text
 from nsbench.reporting.tables import Table
+from nsbench.reporting.versions import SUBSET
 from nsbench.run_folder import generation_folders, is_run
 from nsbench.suites.base import SuiteScores
 from nsbench.util.errors import NsbenchError
 
 KAPPA = "κ: whether both models err on the same images; 0 as by chance, 1 on exactly the same."
-REFUSED = (
-    "is left out: the two models were evaluated on different images or by different protocols; "
-    "evaluate both again."
-)
 
 
 @dataclass(frozen=True)
@@ -101,22 +98,44 @@ class Comparison:
         return [self.a, self.b, "change", "p", "p adj.", "verdict"]
 
 
-def compare(a: Path, b: Path, suites: Sequence[str] | None = None) -> Comparison:
+def compare(
+    a: Path, b: Path, suites: Sequence[str] | None = None, across: Sequence[str] = ()
+) -> Comparison:
     """Compare two models by their stored predictions, on all suites that both have, or on `suites`.
 
-    a, b: a generation, a run of one generation, or a folder of one model's results.
-    Raises NsbenchError for a path of several models, or a suite that a model was not evaluated on.
+    a, b: a generation, a run of one generation, or a folder of one model's results. across:
+    settings in which their results may differ; with `subset` they are compared on the images that
+    both have.
+    Raises NsbenchError for a path of several models, a suite that a model was not evaluated on, or
+    an unknown setting.
     """
     for path in (a, b):
         _check_one_model(path)
-    first, second = collect([a, b])
+    first, second = collect([a, b], across)
     # Two runs have a generation 2 each, and are distinguished by their paths.
     names = (first.name, second.name) if first.name != second.name else (str(a), str(b))
     chosen, notes = _choose(list(zip(names, (first, second), strict=True)), suites)
     pairs = [(first.scores[suite], second.scores[suite]) for suite in chosen]
+    notes += [*first.other, *second.other]
+    if SUBSET in across:
+        pairs = [_on_common_images(*pair) for pair in pairs]
     headlines = _headlines(pairs)
     parts = {pair[0].suite.name: _parts(*pair) for pair in pairs if pair[0].parts}
     return Comparison(*names, headlines, parts, notes)
+
+
+def _on_common_images(a: SuiteScores, b: SuiteScores) -> tuple[SuiteScores, SuiteScores]:
+    metrics = {k: on_common_images(a.metrics[k], b.metrics[k]) for k in a.metrics if k in b.metrics}
+    parts = {k: on_common_images(a.parts[k], b.parts[k]) for k in a.parts if k in b.parts}
+    of_a, of_b = (
+        replace(
+            scores,
+            metrics={key: pair[side] for key, pair in metrics.items()},
+            parts={key: pair[side] for key, pair in parts.items()},
+        )
+        for side, scores in enumerate((a, b))
+    )
+    return of_a, of_b
 
 
 def _check_one_model(path: Path) -> None:
@@ -131,7 +150,8 @@ def _choose(
     models: Sequence[tuple[str, Entry]], suites: Sequence[str] | None
 ) -> tuple[list[str], list[str]]:
     """The suites to compare on, and a sentence for each that cannot be compared."""
-    outdated = {suite for _, entry in models for suite in entry.outdated}  # not `comparable`
+    # Neither of the two need be the older one: what they have is unlike.
+    outdated = {s: f"{name}: {why}" for name, e in models for s, why in e.outdated.items()}
     known = [*suite_names([entry for _, entry in models]), *sorted(outdated)]
     requested = list(dict.fromkeys(suites or known))
     lacking = {
@@ -145,7 +165,11 @@ def _choose(
     if lacking and (suites or len(lacking) == len(requested)):
         raise NsbenchError(f"{next(iter(lacking.values()))}: run nsbench eval first")
     notes = [f"{sentence}." for sentence in lacking.values()]
-    notes += [f"{suite} {REFUSED}" for suite in requested if suite in outdated]
+    notes += [
+        f"{suite} is left out, as the two were evaluated differently ({outdated[suite]})."
+        for suite in requested
+        if suite in outdated
+    ]
     return [suite for suite in requested if suite not in {*lacking, *outdated}], notes
 
 

@@ -12,7 +12,8 @@ from nsbench.reporting.figures import empty_axes, legend_above, picture, svg
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import generation_folders, is_run, run_name
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json, write_bytes
+from nsbench.util.files import write_bytes
+from nsbench.util.sealed import read_record
 
 FEW = 40
 """The most classes that a terminal shows as rows, and that a figure shows by name."""
@@ -44,7 +45,7 @@ def read_labels(path: Path) -> tuple[str, Summary]:
     folders = generation_folders(path)[::-1] if is_run(path) else [path]
     for folder in folders:
         if (folder / "selection.json").is_file():
-            summary: Summary = read_json(folder / "selection.json")
+            summary: Summary = read_record(folder / "selection.json", "train the generation again")
             return f"{run_name(folder.resolve().parent)}/{folder.resolve().name}", summary
     raise NsbenchError(
         f"{path} has no pseudo-labels: name a run folder, or a generation of one after the first"

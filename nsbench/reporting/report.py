@@ -1,6 +1,5 @@
 """One self-contained HTML file from the stored predictions: no network, no model."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,28 @@ from nsbench.reporting.results import (
 from nsbench.reporting.score_tables import change_text, metric_text
 from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
-from nsbench.run_folder import is_run
-from nsbench.util.files import read_json, write_text
+from nsbench.run_folder import is_run, recipe_text
+from nsbench.util.files import write_text
+from nsbench.util.progress import counted, say
 from nsbench.util.provenance import environment
+from nsbench.util.sealed import read_record, sealed_lines
 
 
-def write_report(runs: str | Path | Sequence[str | Path], out: str | Path) -> list[Table]:
+def write_report(
+    runs: str | Path | Sequence[str | Path], out: str | Path, *, across: Sequence[str] = ()
+) -> list[Table]:
     """Write the HTML report of run folders or folders of results.
 
+    across: settings in which results that stand in one column may differ: `precision`, `tf32`,
+    `memory_format`, `device`, `compiled`, `subset`. Otherwise results unlike those of most models
+    are left out, which the report says.
     Returns its summary, and a table for each generation that variants of a run have too.
 
     Raises NsbenchError where nothing was evaluated or a prediction file is broken.
     """
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
-    entries = collect(paths)
-    beside = ablations(paths, entries)
+    entries = collect(paths, across)
+    beside = ablations(paths, entries, across)
     changes = headline_changes(entries[0], entries)
     content = {**_content(paths, entries), "changes": changes, "ablations": beside}
     write_text(Path(out), _environment().get_template("report.html").render(content))
@@ -92,8 +98,10 @@ def _logs(entries: list[Entry]) -> dict[str, list[dict[str, float]]]:
     for entry in entries:
         path = entry.folder / "training.jsonl" if entry.folder else None
         if path and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            logs[entry.name] = [json.loads(line) for line in lines]
+            rows, damaged = sealed_lines(path)
+            if damaged:
+                say(f"{path}: {counted(damaged, 'line')} cannot be trusted, and left out")
+            logs[entry.name] = rows
     return logs
 
 
@@ -102,7 +110,7 @@ def _pseudo_labels(entries: list[Entry]) -> list[dict[str, Any]]:
     for number, entry in enumerate(entries):
         path = entry.folder / "selection.json" if entry.folder else None
         if path and path.is_file():
-            summary = read_json(path)
+            summary = read_record(path, "train the generation again")
             # The number keeps the ids of two runs of one name apart.
             figure = labels_svg(f"{entry.name} {number}", summary)
             records = class_records(summary)
@@ -113,8 +121,9 @@ def _pseudo_labels(entries: list[Entry]) -> list[dict[str, Any]]:
 
 def _run(path: Path) -> dict[str, Any]:
     provenance = path / "provenance.json"
+    way_out = f"repeat the nsbench train that made {path}"
     return {
         "path": path.resolve().name,
-        "recipe": (path / "recipe.toml").read_text(encoding="utf-8"),
-        "provenance": read_json(provenance) if provenance.is_file() else None,
+        "recipe": recipe_text(path),
+        "provenance": read_record(provenance, way_out) if provenance.is_file() else None,
     }

@@ -1,127 +1,147 @@
 """What a report is made of: models in order, their scores, and changes against the first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nsbench.metrics.change import Change, Metric, change
 from nsbench.metrics.verdict import Judged, judge
-from nsbench.predictions import latest
-from nsbench.run_folder import generation_folders, is_run, run_name
+from nsbench.predictions import Result, results_of
+from nsbench.reporting.versions import Chosen, check_across, choose, chosen_like
+from nsbench.run_folder import generation_folders, is_run, read_info, run_name
 from nsbench.suites.base import SuiteScores
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json
 
 
 @dataclass(frozen=True)
 class Entry:
     """One model of a report: its folder if it is a generation, what is known of it, its scores.
 
-    outdated: suites that it was evaluated on in another version than the report's. results: where
-    its results lie, if it is not a generation.
+    outdated: suites that it was evaluated on only unlike the other models, and how. other: a
+    sentence for each of its results that is left out. results: where its results lie, if it is not
+    a generation.
     """
 
     name: str
     folder: Path | None
     info: dict[str, Any]
     scores: dict[str, SuiteScores]
-    outdated: tuple[str, ...] = ()
+    outdated: dict[str, str] = field(default_factory=dict)
+    other: tuple[str, ...] = ()
     results: Path | None = None
 
 
-def collect(paths: Sequence[Path]) -> list[Entry]:
+@dataclass(frozen=True)
+class _Model:
+    """A model before its results are chosen and scored; see `Entry`."""
+
+    name: str
+    folder: Path | None
+    info: dict[str, Any]
+    found: dict[str, list[Result]]
+    results: Path | None = None
+
+
+def collect(paths: Sequence[Path], across: Sequence[str] = ()) -> list[Entry]:
     """The models under run folders, generations and folders of results, in order.
 
-    Raises NsbenchError for a folder that holds neither.
+    across: settings in which results may differ; see `nsbench.reporting.versions`.
+    Raises NsbenchError for a folder that holds neither, or an unknown setting.
     """
-    entries = _one_each([entry for path in paths for entry in _entries(path)])
+    check_across(across)
+    models = _one_each([model for path in paths for model in _models(path)])
     if len(paths) > 1:
-        entries = [_with_run(entry) for entry in entries]
+        models = [_with_run(model) for model in models]
     # Two runs may have one name, as p/run and q/run do.
-    if len({entry.name for entry in entries}) < len(entries):
-        entries = [replace(e, name=str(e.folder or e.results or e.name)) for e in entries]
-    entries = _one_version(entries)
-    if not any(entry.scores for entry in entries):
+    if len({model.name for model in models}) < len(models):
+        models = [replace(m, name=str(m.folder or m.results or m.name)) for m in models]
+    if not any(model.found for model in models):
         raise NsbenchError(
             f"nothing under {', '.join(map(str, paths))} was evaluated: run nsbench eval first"
         )
-    return entries
+    chosen = choose([model.found for model in models], across)
+    return [_entry(*pair) for pair in zip(models, chosen, strict=True)]
 
 
-def _entries(path: Path) -> list[Entry]:
+def _models(path: Path) -> list[_Model]:
     if is_run(path):
         folders = generation_folders(path)
         if not folders:
             raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
-        return [generation_entry(folder) for folder in folders]
+        return [_generation(folder) for folder in folders]
     if (path / "model.json").is_file():
-        return [generation_entry(path)]
-    latest_folders = latest(path) if path.is_dir() else {}
-    if not latest_folders:
+        return [_generation(path)]
+    found = results_of(path) if path.is_dir() else {}
+    if not found:
         raise NsbenchError(f"{path} is neither a run folder nor a folder of results")
-    scores = {name: score(folder) for name, folder in latest_folders.items()}
-    first = next(iter(scores.values()))
-    return [Entry(first.model, None, first.info, scores, results=path)]
+    try:
+        info = next(iter(found.values()))[0].manifest["model"]
+        return [_Model(info["name"], None, info, found, results=path)]
+    except (KeyError, TypeError) as error:
+        raise NsbenchError(f"the results in {path} are broken: they lack {error}") from error
 
 
-def _one_each(entries: list[Entry]) -> list[Entry]:
+def _generation(folder: Path) -> _Model:
+    info = read_info(folder)
+    try:
+        found = results_of(folder / "results", info["weights"])
+        return _Model(f"generation {info['generation']}", folder, info, found)
+    except (KeyError, TypeError) as error:
+        raise NsbenchError(f"{folder / 'model.json'} is broken: it lacks {error}") from error
+
+
+def generation_beside(folder: Path, base: Entry, across: Sequence[str] = ()) -> Entry:
+    """A generation with the scores that compare with a model's, under the name of its run.
+
+    Raises NsbenchError if its model.json is broken.
+    """
+    model = _generation(folder)
+    shown = {name: Result(s.folder, s.manifest) for name, s in base.scores.items()}
+    named = replace(model, name=folder.parent.name)
+    return _entry(named, chosen_like(model.found, shown, across))
+
+
+def _entry(model: _Model, chosen: Chosen) -> Entry:
+    """A model with the scores of the results that were chosen."""
+    scores = {name: score(result.folder) for name, result in chosen.shown.items()}
+    outdated = {name: those[0] for name, those in chosen.other.items() if name not in scores}
+    other = tuple(
+        f"{model.name} has other results on {name}, which are left out: {clause}."
+        for name, clauses in chosen.other.items()
+        for clause in clauses
+        if name in scores
+    )
+    return Entry(model.name, model.folder, model.info, scores, outdated, other, model.results)
+
+
+def _one_each(models: list[_Model]) -> list[_Model]:
     """One entry for a model whose suites lie in several folders of results."""
-    kept: list[Entry] = []
-    for entry in entries:
+    kept: list[_Model] = []
+    for model in models:
         for index, known in enumerate(kept):
-            if _same_model(entry, known) and entry.scores.keys().isdisjoint(known.scores):
-                kept[index] = replace(known, scores=known.scores | entry.scores)
+            if _same_model(model, known) and model.found.keys().isdisjoint(known.found):
+                kept[index] = replace(known, found=known.found | model.found)
                 break
         else:
-            kept.append(entry)
+            kept.append(model)
     return kept
 
 
-def _same_model(one: Entry, other: Entry) -> bool:
+def _same_model(one: _Model, other: _Model) -> bool:
     # Names are not enough: the same name may stand for weights that were trained again.
     hashes = [
-        {scores.manifest["identity"].get("weights") for scores in entry.scores.values()}
-        for entry in (one, other)
+        {r.manifest["identity"].get("weights") for those in m.found.values() for r in those}
+        for m in (one, other)
     ]
     bare = one.folder is None and other.folder is None
     return bare and one.name == other.name and hashes[0] == hashes[1] != {None}
 
 
-def _one_version(entries: list[Entry]) -> list[Entry]:
-    """Only scores that compare with the newest evaluation of their suite; the others are named."""
-    # Two models are only compared on the same version of a suite. The newest decides, as it is the
-    # one that users changed a suite to.
-    newest: dict[str, SuiteScores] = {}
-    for scores in (scores for entry in entries for scores in entry.scores.values()):
-        known = newest.setdefault(scores.suite.name, scores)
-        if scores.manifest["evaluated"] > known.manifest["evaluated"]:
-            newest[scores.suite.name] = scores
-    kept = []
-    for entry in entries:
-        current = {n: s for n, s in entry.scores.items() if comparable(s, newest[n])}
-        outdated = tuple(name for name in entry.scores if name not in current)
-        kept.append(replace(entry, scores=current, outdated=outdated))
-    return kept
-
-
-def _with_run(entry: Entry) -> Entry:
-    run = run_name(entry.folder.resolve().parent) if entry.folder else ""
-    return replace(entry, name=f"{run}/{entry.name}") if run else entry
-
-
-def generation_entry(folder: Path) -> Entry:
-    """A generation with its scores. Raises NsbenchError if its model.json is broken."""
-    info = read_json(folder / "model.json")
-    try:
-        scores = {
-            name: score(results)
-            for name, results in latest(folder / "results", info["weights"]).items()
-        }
-        return Entry(f"generation {info['generation']}", folder, info, scores)
-    except (KeyError, TypeError) as error:
-        raise NsbenchError(f"{folder / 'model.json'} is broken: it lacks {error}") from error
+def _with_run(model: _Model) -> _Model:
+    run = run_name(model.folder.resolve().parent) if model.folder else ""
+    return replace(model, name=f"{run}/{model.name}") if run else model
 
 
 def suite_names(entries: Sequence[Entry]) -> list[str]:
@@ -137,13 +157,6 @@ def suites_by_kind(entries: Sequence[Entry]) -> dict[str, list[str]]:
     for name in suite_names(entries):
         by_kind.setdefault(kinds[name], []).append(name)
     return by_kind
-
-
-def comparable(one: SuiteScores, other: SuiteScores) -> bool:
-    """Whether two models' numbers are of the same images, protocol, generator and reference."""
-    identities = one.manifest["identity"], other.manifest["identity"]
-    same = all(identities[0][key] == identities[1][key] for key in one.suite.comparable_keys)
-    return same and one.manifest["reference"] == other.manifest["reference"]
 
 
 def headline(scores: SuiteScores) -> Metric:

@@ -24,7 +24,9 @@ def summary_table(entries: Sequence[Entry], changes: Sequence[Mapping[str, Judge
     made = [model_row(e, base, names, row) for e, row in zip(entries, changes, strict=True)]
     columns = ["model", *suite_columns(entries, names)]
     title = f"Change against {base.name}, paired 95% intervals"
-    return Table(title, columns, [cells for cells, _ in made], [record for _, record in made])
+    notes = [sentence for entry in entries for sentence in entry.other]
+    rows, records = [cells for cells, _ in made], [record for _, record in made]
+    return Table(title, columns, rows, records, notes)
 
 
 def suite_columns(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
@@ -41,7 +43,7 @@ def model_row(
     for name in names:
         if name not in entry.scores:
             outdated = name in entry.outdated
-            cells.append("another version" if outdated else "not evaluated")
+            cells.append("evaluated differently" if outdated else "not evaluated")
             continue
         metric, judged = headline(entry.scores[name]), changes.get(name)
         change = change_text(judged.change) if judged else ""

@@ -283,11 +283,12 @@ class SizedSuite(Suite):
 class SuiteScores:
     """The metrics of one model on one suite; see `Scored` for metrics, tables and parts.
 
-    model, info: the model's name and what is known of it. manifest: the content of suite.json.
-    reference: the model whose constants normalise, None without.
+    folder: of the predictions. model, info: the model's name and what is known of it. manifest: the
+    content of suite.json. reference: the model whose constants normalise, None without.
     """
 
     suite: Suite
+    folder: Path
     model: str
     info: dict[str, Any]
     manifest: dict[str, Any]

@@ -6,16 +6,16 @@ one score and the metric is their mean. Intervals and paired comparisons then ne
 
 from pathlib import Path
 
+from nsbench.predictions import read_manifest
 from nsbench.suites.base import SuiteScores
 from nsbench.suites.load import parse_suite
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json
 
 
 def score(folder: Path) -> SuiteScores:
     """The metrics of a folder of predictions. Raises NsbenchError for a missing or broken file."""
     # The suite and the reference as they were evaluated: files of today may say something else.
-    manifest = read_json(folder / "suite.json")
+    manifest = read_manifest(folder)
     try:
         suite = parse_suite(manifest["suite"], str(folder / "suite.json"))
         reference, info = manifest["reference"], manifest["model"]
@@ -23,6 +23,7 @@ def score(folder: Path) -> SuiteScores:
         normaliser = reference["model"] if reference else None
         return SuiteScores(
             suite=suite,
+            folder=folder,
             model=info["name"],
             info=info,
             manifest=manifest,

@@ -1,6 +1,7 @@
 """What can be found wrong with a recipe before any time is spent on it."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,17 +10,19 @@ from nsbench.augment.pipeline import Augmentation
 from nsbench.models import build, count_parameters
 from nsbench.pseudo_labels.filter_model import load_filter
 from nsbench.recipes.recipe import Generation, Recipe
-from nsbench.run_folder import generation_folders, is_run
+from nsbench.run_folder import generation_folders, is_run, recipe_text
 from nsbench.training.cost import check_memory
 from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.logs import check_writers
 from nsbench.training.schedule import optimizer_for, schedule_for, steps_of, warmup_of
 from nsbench.util import distributed
-from nsbench.util.config import parse, read_toml
+from nsbench.util.config import first_difference, parse, read_toml
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import write_text
+from nsbench.util.files import is_temporary, write_text
+from nsbench.util.locks import LOCK
 from nsbench.util.progress import say
+from nsbench.util.sealed import seal_text, set_aside
 
 
 def check(
@@ -178,32 +181,59 @@ def _try_one(module: nn.Module, generation: Generation) -> None:
         ) from error
 
 
-def claim_run_folder(folder: Path, recipe: Recipe) -> None:
-    """Write the recipe into its run folder; called by the main process.
-
-    Raises NsbenchError if the folder holds anything else.
-    """
-    text = recipe.to_toml()
-    path = folder / "recipe.toml"
-    # Until a generation is finished nothing depends on the recipe, which may still be corrected.
-    if is_run(folder) and generation_folders(folder):
-        if _identity(parse(Recipe, read_toml(path), str(path))) != _identity(recipe):
-            raise NsbenchError(
-                f"{folder} holds a run of another recipe ({_first_difference(path, text)}): choose "
-                "another folder with --out, or delete that one"
-            )
+def refuse_foreign(folder: Path) -> None:
+    """Raise NsbenchError if a folder that is to become a run folder holds anything else."""
+    if is_run(folder) or not folder.exists():
         return
-    if not is_run(folder) and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    foreign = not folder.is_dir() or any(
+        entry.name != LOCK and not is_temporary(entry.name) for entry in folder.iterdir()
+    )
+    if foreign:
         raise NsbenchError(f"{folder} exists and is not a run folder: choose another with --out")
+
+
+def claim_run_folder(folder: Path, recipe: Recipe) -> None:
+    """Write the recipe into its run folder; called by the main process, which holds its lock.
+
+    Raises NsbenchError if the folder is another recipe's, or holds anything else.
+    """
+    refuse_foreign(folder)
+    path, text = folder / "recipe.toml", seal_text(recipe.to_toml())
+    if is_run(folder):
+        problem = _other_recipe(folder, recipe)
+        # Until a generation is begun nothing depends on the recipe, which may still be corrected.
+        if problem and _is_begun(folder):
+            raise NsbenchError(
+                f"{folder} holds a run of another recipe ({problem}): choose another folder with "
+                "--out, or move that one away"
+            )
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
+            return
     write_text(path, text)
 
 
-def _identity(recipe: Recipe) -> dict[str, object]:
-    # Without the keys that do not change the result: a run may go on with other ones.
-    return recipe.model_dump(exclude=set(Recipe.RUNNING))
+def _is_begun(folder: Path) -> bool:
+    """Whether a generation is trained, or has a checkpoint to go on from."""
+    return bool(generation_folders(folder) or [*folder.glob("generation-*/checkpoint.safetensors")])
 
 
-def _first_difference(path: Path, text: str) -> str:
-    old, new = set(path.read_text(encoding="utf-8").splitlines()), text.splitlines()
-    changed = [line for line in new if line not in old]
-    return f"now {changed[0]}" if changed else "keys were removed"
+def _other_recipe(folder: Path, recipe: Recipe) -> str | None:
+    """How the recipe of a run folder differs from another, as a clause; None if it does not."""
+    path = folder / "recipe.toml"
+    try:
+        stored = parse(Recipe, read_toml(path), str(path))
+        recipe_text(folder)
+    except NsbenchError:
+        # Each generation knows what it was trained from, and is compared with that.
+        set_aside(path, "is not as it was written")
+        return None
+    return first_difference(_identity(stored), _identity(recipe))
+
+
+def _identity(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without the keys that do not change the result: a run may go on with others."""
+    # Nor does where its images lie: their content is compared once they are opened.
+    running: dict[str, Any] = dict.fromkeys(Recipe.RUNNING, True)
+    return recipe.model_dump(
+        mode="json", exclude=running | {"data": {"labeled": True, "unlabeled": True}}
+    )

@@ -23,6 +23,7 @@ from nsbench.training.step import StepSettings, TrainStep
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say, stage
+from nsbench.util.sealed import flaw, set_aside
 
 LOG_EVERY = 100
 """Steps between two rows of the log, at most; a hundredth of all steps where that is less. Not at
@@ -42,14 +43,14 @@ Validate = Callable[[nn.Module], float]
 class TrainingJob:
     """What to train and how to keep it.
 
-    name: for people. identity: hash of all that the weights will depend on; a checkpoint of another
-    identity is refused. checkpoint: the file of the training state. recipe: for the keys that do
-    not change the result. validate: gives the accuracy of the averaged weights; None without
-    validation images, and in all processes but the main one.
+    name: for people. identity: all that the weights will depend on, JSON-like; a checkpoint of
+    another identity is refused. checkpoint: the file of the training state. recipe: for the keys
+    that do not change the result. validate: gives the accuracy of the averaged weights; None
+    without validation images, and in all processes but the main one.
     """
 
     name: str
-    identity: str
+    identity: dict[str, Any]
     checkpoint: Path
     settings: StepSettings
     plan: BatchPlan
@@ -67,7 +68,7 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
     augmentation = Augmentation(job.settings.generation, job.settings.preprocessing)
     # After train(), which would set frozen batch norm back to training.
     freeze(state.model.train(), job.frozen_blocks)
-    if job.checkpoint.exists():
+    if _is_usable(job.checkpoint):
         state.load(job.checkpoint, job.identity)
         say(f"{job.name}: going on after step {state.step:,} of {state.steps:,}")
     log.begin(state.step)
@@ -107,6 +108,16 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
     state.seconds = clock.seconds()
     log.close()
     return state.average.model
+
+
+def _is_usable(checkpoint: Path) -> bool:
+    """Whether there is a checkpoint that is as it was written; a damaged one is moved aside."""
+    if not distributed.is_main() or not checkpoint.exists():
+        return distributed.broadcast(False)
+    if problem := flaw(checkpoint):
+        set_aside(checkpoint, problem)
+    # The main process's word, so that all begin at one step.
+    return distributed.broadcast(problem is None)
 
 
 def _row(loss: Loss, state: TrainingState, clock: "Clock") -> dict[str, Any]:

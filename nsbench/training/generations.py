@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,30 @@ from nsbench.augment.pipeline import Augmentation
 from nsbench.models import Classifier, build, load_checkpoint, save
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
+from nsbench.pseudo_labels.store import store_identity, store_manifest
 from nsbench.recipes.recipe import Generation, Recipe
-from nsbench.run_folder import VARIANT, generation_folders
+from nsbench.run_folder import VARIANT, generation_folders, read_info
 from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler
-from nsbench.training.checks import check, check_steps, check_unlabeled, claim_run_folder
+from nsbench.training.checks import (
+    check,
+    check_steps,
+    check_unlabeled,
+    claim_run_folder,
+    refuse_foreign,
+)
 from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.fit import TrainingJob, fit
 from nsbench.training.lineage import generation_record, identity, write_provenance
 from nsbench.training.logs import TrainingLog
-from nsbench.training.resolve import base_of, resolve, shares_teacher, write_variant
+from nsbench.training.resolve import Resolved, base_of, resolve, shares_teacher, write_variant
 from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings
 from nsbench.util import distributed
+from nsbench.util.config import first_difference
 from nsbench.util.device import resolve_device, to_device
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json
+from nsbench.util.locks import only_writer
 from nsbench.util.progress import say
 from nsbench.util.provenance import environment
 from nsbench.util.randomness import stable_hash
@@ -86,11 +95,20 @@ def train(
     resolved = resolve(recipe, settings=settings, out=out, resume=resume, variants=variants)
     folder = resolved.folder
     target = distributed.start(resolve_device(device))
+    refuse_foreign(folder)
+    # Held by one process for all, and first: whoever comes second is told at once.
+    with only_writer(folder) if distributed.is_main() else nullcontext():
+        _train_all(resolved, target)
+    return folder
+
+
+def _train_all(resolved: Resolved, device: torch.device) -> None:
+    """Check and claim the runs of a recipe and its variants, and train them."""
     # All runs are checked before any begins: a variant's mistake would else show after the training
     # of what comes before it.
-    base = _ready(resolved.recipe, folder, target)
+    base = _ready(resolved.recipe, resolved.folder, device)
     variant_runs = [
-        _ready(variant.recipe, folder / "variants" / variant.name, target, base)
+        _ready(variant.recipe, resolved.folder / "variants" / variant.name, device, base)
         for variant in resolved.variants
     ]
     # One process claims all folders before any other looks: it would find them half made.
@@ -102,7 +120,6 @@ def train(
         write_variant(run.folder, variant, shared=run.base is not None)
     for run in (base, *variant_runs):
         _train(run)
-    return folder
 
 
 def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None = None) -> Run:
@@ -134,14 +151,15 @@ def _train(run: Run) -> None:
 class Student:
     """A model about to be trained: a generation's, or its fine-tuned form.
 
-    lineage: what model.json says about where it comes from. labeling_seconds: spent on its
-    pseudo-labels, None for a model without.
+    identity: all that its weights depend on. lineage: what model.json says about where it comes
+    from. labeling_seconds: spent on its pseudo-labels, None for a model without.
     """
 
     index: int
     generation: Generation
     module: nn.Module
     folder: Path
+    identity: dict[str, Any]
     lineage: dict[str, Any]
     pseudo: PseudoLabeledSet | None = None
     labeling_seconds: float | None = None
@@ -151,12 +169,15 @@ class Student:
 def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     """Train a student of the teacher, or the first teacher; or load what was trained before."""
     # model.json is written last, so that a generation with one is whole.
-    folder = run.folder_of(index)
+    folder, generation = run.folder_of(index), run.recipe.generations[index]
+    job = _labeling_job(run, index, teacher) if teacher else None
+    labels = store_identity(store_manifest(job, teacher)) if job and teacher else None
+    lineage = {"teacher_weights": teacher.weights_hash if teacher else None}
+    of_it = identity(run.recipe, generation, run.data, labels, lineage)
     if (folder / "model.json").exists():
-        return _finished(run, folder, teacher)
-    generation = run.recipe.generations[index]
+        return _finished(run, folder, of_it)
     start = time.monotonic()
-    pseudo = _pseudo_labeled(run, index, teacher, folder) if teacher else None
+    pseudo = pseudo_label(job, teacher, folder) if job and teacher else None
     labeling_seconds = time.monotonic() - start
     # By the number of the generation: each starts from weights of its own, whether its teacher was
     # trained in this process or read. manual_seed takes 63 bits without a sign.
@@ -164,28 +185,25 @@ def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     module = _built(generation, len(run.data.classes))
     if generation.warm_start and teacher:
         module.load_state_dict(teacher.module.state_dict())
-    lineage = {"teacher_weights": teacher.weights_hash if teacher else None}
-    student = Student(
-        index, generation, module, folder, lineage, pseudo, labeling_seconds=labeling_seconds
-    )
+    student = Student(index, generation, module, folder, of_it, lineage, pseudo, labeling_seconds)
     return _trained(run, student)
 
 
 def _fine_tuned(run: Run, index: int, model: Classifier) -> Classifier:
     """The generation after a short training at a larger size."""
     folder = run.folder_of(index, FINE_TUNED)
-    if (folder / "model.json").exists():
-        return _finished(run, folder, model)
     wanted = run.recipe.generations[index]
     assert wanted.fine_tune
     generation = fine_tuning(wanted, len(run.data.train))
-    module = _built(generation, len(run.data.classes))
-    module.load_state_dict(model.module.state_dict())
     # The weights that it starts from stand where a student has its teacher's: others make it stale.
     lineage = {"teacher_weights": model.weights_hash, "fine_tuned": True}
-    student = Student(
-        index, generation, module, folder, lineage, frozen_blocks=wanted.fine_tune.frozen_blocks
-    )
+    frozen = wanted.fine_tune.frozen_blocks
+    of_it = identity(run.recipe, generation, run.data, None, {**lineage, "frozen_blocks": frozen})
+    if (folder / "model.json").exists():
+        return _finished(run, folder, of_it)
+    module = _built(generation, len(run.data.classes))
+    module.load_state_dict(model.module.state_dict())
+    student = Student(index, generation, module, folder, of_it, lineage, frozen_blocks=frozen)
     return _trained(run, student)
 
 
@@ -234,7 +252,7 @@ def _job(run: Run, student: Student) -> TrainingJob:
     validate = validator(data, preprocessing, run.device) if distributed.is_main() else None
     return TrainingJob(
         name=run.title(student.folder),
-        identity=identity(recipe, generation, data, student.pseudo, student.lineage),
+        identity=student.identity,
         checkpoint=student.folder / "checkpoint.safetensors",
         settings=StepSettings(
             generation, recipe.pseudo_labels, preprocessing, len(data.classes), seed
@@ -276,21 +294,22 @@ def _save(
     # What a generation costs includes the teacher's pass over the unlabeled images.
     took = round(seconds + (student.labeling_seconds or 0.0), 1)
     made = {"seconds": took, "environment": environment(str(run.device))}
-    save(student.folder, averaged, {**record, **student.lineage, **made})
+    of_it = {"identity": student.identity}
+    save(student.folder, averaged, {**record, **student.lineage, **of_it, **made})
 
 
-def _finished(run: Run, folder: Path, teacher: Classifier | None) -> Classifier:
-    """A generation trained before. Raises NsbenchError if its teacher was another one."""
-    if teacher and read_json(folder / "model.json").get("teacher_weights") != teacher.weights_hash:
+def _finished(run: Run, folder: Path, wanted: dict[str, Any]) -> Classifier:
+    """A generation trained before. Raises NsbenchError if it was trained from anything else."""
+    if changed := first_difference(read_info(folder).get("identity"), wanted):
         raise NsbenchError(
-            f"{folder} was taught by other weights than those of {teacher.name}: delete the folder "
-            "to train it again"
+            f"{folder} was trained with other settings or data ({changed}): restore those, or move "
+            "the folder away to train it again"
         )
     say(f"{run.title(folder)}: finished before")
     return load_checkpoint(folder, run.device)
 
 
-def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> PseudoLabeledSet:
+def _labeling_job(run: Run, index: int, teacher: Classifier) -> LabelingJob:
     recipe, data = run.recipe, run.data
     settings, distill = recipe.pseudo_labels, recipe.pseudo_labels.distill
     if distill:
@@ -301,7 +320,7 @@ def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> 
     # Table 6's "teacher with noise": the student's augmentation, at the teacher's input size.
     noise = Augmentation(generation, teacher.preprocessing).whole
     assert data.unlabeled
-    job = LabelingJob(
+    return LabelingJob(
         source=data.labeled if distill else data.unlabeled,
         indices=data.train if distill else data.unlabeled_indices,
         device=run.device,
@@ -313,4 +332,3 @@ def _pseudo_labeled(run: Run, index: int, teacher: Classifier, folder: Path) -> 
         run_folder=run.folder,
         base=run.base,
     )
-    return pseudo_label(job, teacher, folder)

@@ -7,36 +7,37 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models import count_parameters
-from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.recipes.recipe import Generation, Recipe
-from nsbench.run_folder import generation_folders
+from nsbench.run_folder import generation_folders, read_info
 from nsbench.training.data import TrainingData
-from nsbench.util.files import fingerprint, read_json, write_json
+from nsbench.util.files import fingerprint
+from nsbench.util.sealed import update_record
 
 
 def identity(
     recipe: Recipe,
     generation: Generation,
     data: TrainingData,
-    pseudo: PseudoLabeledSet | None,
+    labels: dict[str, Any] | None,
     lineage: dict[str, Any],
-) -> str:
-    """Hash of all that a generation's weights depend on; checkpoints of others are refused."""
-    return fingerprint(
-        [
-            recipe.seed,
-            recipe.data.model_dump(),
-            recipe.pseudo_labels.model_dump(),
-            generation.model_dump(),
-            # Of a source its version, which changes with its images, and which of them are used.
-            data.labeled.version,
-            data.train.tolist(),
-            lineage["teacher_weights"],
-            # The manifest names all that decides the labels; what chooses among them is in the keys
-            # of [pseudo_labels] above, and draws by the recipe's seed.
-            pseudo.store.manifest if pseudo else None,
-        ]
-    )
+) -> dict[str, Any]:
+    """All that a generation's weights depend on, JSON-like; checkpoints of others are refused.
+
+    labels: what decides its pseudo-labels, None for a generation without. lineage: as in
+    model.json.
+    """
+    return {
+        "seed": recipe.seed,
+        # Of sources the content and which images are used, and not where they lie.
+        "data": recipe.data.model_dump(mode="json", exclude={"labeled", "unlabeled"}),
+        "labeled images": data.labeled.version,
+        "chosen images": fingerprint([data.train.tolist(), list(data.classes)]),
+        # These keys choose among the labels, by draws of the recipe's seed.
+        "pseudo_labels": recipe.pseudo_labels.model_dump(mode="json") if labels else None,
+        "labels": labels,
+        "generation": generation.model_dump(mode="json"),
+        **lineage,
+    }
 
 
 def generation_record(
@@ -69,7 +70,7 @@ def generation_record(
 
 def write_provenance(folder: Path, recipe: Recipe) -> None:
     """Write what trained the run: the newest generation's environment, and the seconds of all."""
-    infos = [read_json(generation / "model.json") for generation in generation_folders(folder)]
+    infos = [read_info(generation) for generation in generation_folders(folder)]
     content = {"recipe": recipe.name, "seed": recipe.seed, **infos[-1]["environment"]}
     seconds = round(sum(info["seconds"] for info in infos), 1)
-    write_json(folder / "provenance.json", {**content, "seconds": seconds})
+    update_record(folder / "provenance.json", {**content, "seconds": seconds})

@@ -1,7 +1,6 @@
 """The training log of a generation: a file of JSON lines, and the loggers of the recipe."""
 
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,8 @@ from nsbench.recipes.recipe import Recipe
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_text
+from nsbench.util.progress import say
+from nsbench.util.sealed import sealed_line, sealed_lines
 
 
 class TrainingLog:
@@ -25,15 +26,16 @@ class TrainingLog:
 
     def begin(self, step: int) -> None:
         """Keep the rows up to the step from which training continues, and drop later ones."""
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        rows, damaged = sealed_lines(self._path) if self._path.exists() else ([], 0)
         # Later rows are of steps that will be made again. So is a line that a kill cut short, since
-        # a checkpoint is written after the rows before it.
-        rows = [json.loads(line) for line in lines if line.endswith("}")]
+        # a checkpoint is written after the rows before it: one such line is nothing to tell.
         kept = [row for row in rows if row["step"] <= step]
+        if damaged > 1:
+            say(f"{self._path}: {damaged} lines cannot be trusted, and are left out")
         # The number of the generation is for readers of the file; rows in memory are all of one.
         self.rows = [{k: v for k, v in row.items() if k != "generation"} for row in kept]
         if distributed.is_main():
-            write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+            write_text(self._path, "".join(map(sealed_line, kept)))
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row and write it."""
@@ -42,7 +44,7 @@ class TrainingLog:
             return
         # Opened for each row, so that a killed run has all that were added.
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"generation": self._generation, **row}) + "\n")
+            file.write(sealed_line({"generation": self._generation, **row}))
         for writer in self._writers:
             writer.add(row)
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from nsbench.recipes.recipe import Recipe, load_recipe, load_variants
 from nsbench.recipes.variants import chosen
-from nsbench.run_folder import VARIANT, is_run, variant_folders
+from nsbench.run_folder import VARIANT, is_run, read_variant, recipe_text, variant_folders
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json, write_json
+from nsbench.util.sealed import update_record
 
 
 class ChosenVariant(NamedTuple):
@@ -54,7 +54,7 @@ def resolve(
         if variants is not None:
             selected = _of_run(out, variants)
         # The copy in the run folder: the file that it came from may have changed.
-        recipe = str(out / "recipe.toml")
+        recipe = run_recipe(out)
     elif variants is not None:
         if not isinstance(recipe, str):
             raise NsbenchError(
@@ -66,6 +66,12 @@ def resolve(
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, settings)
     return Resolved(recipe, Path(out) if out else Path("runs") / recipe.name, selected)
+
+
+def run_recipe(run: Path) -> Recipe:
+    """The recipe of a run folder. Raises NsbenchError if the file is not as it was written."""
+    recipe_text(run)
+    return load_recipe(str(run / "recipe.toml"))
 
 
 def _of_recipe(
@@ -81,7 +87,7 @@ def _of_run(run: Path, names: Sequence[str]) -> list[ChosenVariant]:
     """The requested ones of the variants that a run was started with."""
     known = []
     for folder in variant_folders(run):
-        about, recipe = read_json(folder / VARIANT), load_recipe(str(folder / "recipe.toml"))
+        about, recipe = read_variant(folder), run_recipe(folder)
         known.append(ChosenVariant(about["number"], folder.name, about["set"], recipe))
     return _requested(known, names, str(run))
 
@@ -104,7 +110,7 @@ def write_variant(folder: Path, variant: ChosenVariant, shared: bool) -> None:
     teacher = "../../generation-0" if shared else None
     about = {"number": variant.number, "set": variant.set, "teacher": teacher}
     if distributed.is_main():
-        write_json(folder / VARIANT, {"name": variant.name, **about})
+        update_record(folder / VARIANT, {"name": variant.name, **about})
     distributed.barrier()
 
 
@@ -114,7 +120,7 @@ def base_of(folder: Path) -> Path | None:
     Raises NsbenchError if that run does not exist, or has no teacher yet.
     """
     path = folder / VARIANT
-    teacher = read_json(path)["teacher"] if path.is_file() else None
+    teacher = read_variant(folder)["teacher"] if path.is_file() else None
     if teacher is None:
         return None
     first: Path = (folder.resolve() / teacher).resolve()

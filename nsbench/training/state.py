@@ -13,8 +13,9 @@ from torch import nn
 
 from nsbench.recipes.recipe import Generation
 from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for, steps_of
+from nsbench.util.config import first_difference
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import written_whole
+from nsbench.util.sealed import BLANK, written_sealed
 
 COUNTERS = {"step", "lookahead_step"}
 """Counters that some of timm's optimisers (LAMB, Adan, Lookahead) keep once for a whole group."""
@@ -46,8 +47,11 @@ class TrainingState:
         """The present learning rate."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def save(self, path: Path, identity: str) -> None:
-        """Write a checkpoint, whole or not at all. identity: of what is trained, and from what."""
+    def save(self, path: Path, identity: dict[str, Any]) -> None:
+        """Write a checkpoint, whole or not at all, with its digest.
+
+        identity: JSON-like, of what is trained, and from what.
+        """
         # Some optimisers count steps in a tensor, some in a number, which goes into the JSON.
         tensors: dict[str, torch.Tensor] = {}
         numbers: dict[str, Any] = {}
@@ -69,8 +73,9 @@ class TrainingState:
             "updates": self.average.updates,
             "scaler": self.scaler.state_dict(),
             "optimizer": numbers,
+            "digest": BLANK,
         }
-        with written_whole(path) as file:
+        with written_sealed(path) as file:
             # JSON beside the tensors: a checkpoint is one file, without pickles.
             file.write(safetensors.torch.save(tensors, {"nsbench": json.dumps(about)}))
 
@@ -86,16 +91,16 @@ class TrainingState:
             for name in COUNTERS & group.keys():
                 yield f"counter.{number}.{name}", group[name]
 
-    def load(self, path: Path, identity: str) -> None:
-        """Continue from a checkpoint.
+    def load(self, path: Path, identity: dict[str, Any]) -> None:
+        """Continue from a checkpoint, whose digest has been checked.
 
-        Raises NsbenchError if it is broken, or of another model, data or settings.
+        Raises NsbenchError if it is broken, or of another model, data or settings, and says which.
         """
         about, tensors = _read(path)
-        if about.get("identity") != identity:
+        if changed := first_difference(about.get("identity"), json.loads(json.dumps(identity))):
             raise NsbenchError(
-                f"{path} was written while training with other settings, data or another teacher: "
-                "delete it to begin this generation again"
+                f"{path} was written while training with other settings or data ({changed}): "
+                "restore those, or move it away to begin this generation again"
             )
         _fill(self.model, tensors, "model.")
         _fill(self.average.model, tensors, "average.")
@@ -142,5 +147,5 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise NsbenchError(
-            f"{path} is broken ({first_line(error)}): delete it to begin this generation again"
+            f"{path} is broken ({first_line(error)}): move it away to begin this generation again"
         ) from error

@@ -115,3 +115,24 @@ def _assign(target: Any, path: list[str], value: Any, setting: str) -> None:
             target[path[-1]] = value
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise NsbenchError(f"--set {setting}: there is no such key to set") from error
+
+
+def first_difference(old: Any, new: Any, key: str = "") -> str | None:
+    """Where two JSON-like values differ, as `lr is 0.5, was 0.1`; None where they are equal."""
+    pairs: list[tuple[str, Any, Any]]
+    if isinstance(old, dict) and isinstance(new, dict):
+        pairs = [(name, old.get(name), new.get(name)) for name in {**old, **new}]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(str(row), *pair) for row, pair in enumerate(zip(old, new, strict=True))]
+    elif old == new:
+        return None
+    else:
+        return f"{key} is {_cut(new)}, was {_cut(old)}"
+    found = (first_difference(a, b, f"{key}.{name}".strip(".")) for name, a, b in pairs)
+    return next(filter(None, found), None)
+
+
+def _cut(value: Any) -> str:
+    # Hashes and long tables only by their beginning, so that the sentence stays one.
+    text = str(value)
+    return f"{text[:16]}…" if len(text) > 40 else text

@@ -111,13 +111,18 @@ def test_killed_and_repeated_it_ends_with_the_same_files(
     assert cells(model) == undisturbed
 
 
+def cells_in(folder: Path) -> list[str]:
+    paths = sorted(folder.rglob("*.parquet"))
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+
+
 def test_an_evaluation_short_of_memory_gives_the_same_predictions(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = str(tiny_run / "generation-1")
     suites = [write_suite(tmp_path / f"m{n}.toml", f"{t}seed = 41\n") for n, t in SUITES.items()]
     before = [
-        {path.stem: read_cell(path.parent, path.stem).top for path in folder.rglob("*.parquet")}
+        {name: read_cell(folder, name).top for name in cells_in(folder)}
         for folder in evaluate([model], suites, device="cpu")
     ]
     for path in tiny_run.rglob("results/m?/*/*.parquet"):
@@ -132,7 +137,7 @@ def test_an_evaluation_short_of_memory_gives_the_same_predictions(
 
     monkeypatch.setattr(torch.nn.Module, "__call__", short)
     after = [
-        {path.stem: read_cell(path.parent, path.stem).top for path in folder.rglob("*.parquet")}
+        {name: read_cell(folder, name).top for name in cells_in(folder)}
         for folder in evaluate([model], suites, device="cpu")
     ]
     for one, other in zip(before, after, strict=True):

@@ -364,7 +364,7 @@ def test_the_manifest_says_what_was_measured(tiny_run: Path, tmp_path: Path) -> 
     assert manifest["model"]["arch"] == "test_efficientnet"
     assert set(manifest["identity"]) == {
         "protocol", "images", "classes", "weights", "preprocessing", "generator",
-        "numerics",
+        "precision", "tf32", "memory_format", "device", "compiled",
     }  # fmt: skip
     assert manifest["environment"]["versions"]["torch"]
 
@@ -480,6 +480,8 @@ def test_precision_is_recorded_and_close(tiny_run: Path, tmp_path: Path) -> None
     full, half, first = (read_cell(folder, "images") for folder in folders)
     assert 0 < np.abs(full.confidence - half.confidence).max() < 0.05
     assert np.abs(full.confidence - first.confidence).max() < 1e-5
-    assert score(folders[1]).manifest["identity"]["numerics"] == "bfloat16, channels last"
+    identity = score(folders[1]).manifest["identity"]
+    assert (identity["precision"], identity["memory_format"]) == ("bfloat16", "channels last")
+    assert (identity["device"], identity["tf32"], identity["compiled"]) == ("cpu", [], False)
     with pytest.raises(NsbenchError, match="there is no precision 'bf16'"):
         evaluate([model], [suite], device="cpu", precision="bf16")

@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from nsbench import models
 from nsbench.data.open import SourceSpec, open_source
 from nsbench.models import build, class_indices, load_model, load_models
 from nsbench.util.errors import NsbenchError
+from nsbench.util.sealed import read_record, write_record
 
 
 def digits():  # type: ignore[no-untyped-def]
@@ -48,9 +48,9 @@ def test_weights_that_do_not_belong_are_refused(tiny_run: Path, tmp_path: Path) 
     (folder / "model.safetensors").unlink()
     with pytest.raises(NsbenchError, match=r"cannot load .*model\.safetensors"):
         load_model(str(folder), "cpu")
-    info = json.loads((folder / "model.json").read_text())
+    info = read_record(folder / "model.json", "")
     del info["weights"]
-    (folder / "model.json").write_text(json.dumps(info))
+    write_record(folder / "model.json", info)
     shutil.copy(tiny_run / "generation-0" / "model.safetensors", folder)
     with pytest.raises(NsbenchError, match="cannot load"):
         load_model(str(folder), "cpu")

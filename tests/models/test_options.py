@@ -14,7 +14,7 @@ import nsbench
 from nsbench.data.transforms import center_crop
 from nsbench.models import ModelOptions, load_model, load_models
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import write_json
+from nsbench.util.sealed import write_record
 
 CPU = torch.device("cpu")
 
@@ -135,6 +135,6 @@ def test_models_that_are_loaded_stand_for_themselves(checkpoint: str) -> None:
 
 
 def test_a_folder_named_like_a_file_is_a_folder(tmp_path: Path) -> None:
-    write_json(tmp_path / "run.pt" / "model.json", {})
+    write_record(tmp_path / "run.pt" / "model.json", {})
     with pytest.raises(NsbenchError, match=r"cannot load .*model\.safetensors"):
         load_model(str(tmp_path / "run.pt"), "cpu")

@@ -14,7 +14,7 @@ from nsbench.models import Classifier
 from nsbench.pseudo_labels import store
 from nsbench.pseudo_labels.shards import make_shard, write_shard
 from nsbench.pseudo_labels.store import LabelStore, shard_path, shard_rows
-from nsbench.util.files import write_json
+from nsbench.util.sealed import write_record
 
 
 def small_shards(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -35,8 +35,8 @@ def written_store(
     ranked = np.take_along_axis(probabilities, ids, 1)
     for number, rows in enumerate(shard_rows(count)):
         shard = make_shard(images[rows], ids[rows], ranked[rows], size, top_k)
-        write_shard(shard_path(folder, number), shard)
-    write_json(folder / "manifest.json", {"teacher": "t", "images": count, "num_classes": size})
+        write_shard(shard_path(folder, number), shard, {"unreadable": {}})
+    write_record(folder / "manifest.json", {"teacher": "t", "images": count, "num_classes": size})
     return LabelStore(folder)
 
 

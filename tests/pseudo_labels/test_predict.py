@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import torch
 from PIL import Image
 
 from nsbench.data.open import Source
+from nsbench.data.readers.npy import ArraySource
 from nsbench.data.transforms import center_crop, to_array
 from nsbench.models import Classifier
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.predict import predict
+from nsbench.pseudo_labels.select import select
 from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import dense
 from nsbench.recipes.recipe import PseudoLabels
@@ -107,6 +110,10 @@ def test_finished_shards_are_not_made_again(
     watched = Watched(source)
     predict(LabelingJob(watched, np.arange(200), CPU), teacher, folder)
     assert sorted(watched.asked) == [*range(40, 80), *range(120, 200)]
+    # the broken one is kept, under another name
+    (aside,) = folder.glob("*.set-aside-*")
+    assert aside.name == "shard-00001.arrow.set-aside-1"
+    aside.unlink()
     assert shard_bytes(folder) == shard_bytes(undisturbed)
     assert all(path.stat().st_mtime_ns == times[path] for path in times if path != broken)
 
@@ -186,13 +193,55 @@ def test_answers_that_are_no_numbers_name_the_image(tmp_path: Path) -> None:
     assert not list((tmp_path / "labels").glob("shard-*"))
 
 
-def test_a_broken_image_is_named(tmp_path: Path, small_folder: Path) -> None:
+def test_a_few_broken_images_get_no_label_and_are_listed(
+    tmp_path: Path, small_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from nsbench.data.open import FolderSource
 
+    whole, teacher = FolderSource(small_folder), linear_teacher()
+    job = LabelingJob(whole, np.arange(len(whole)), CPU)
+    expected = next(predict(job, teacher, tmp_path / "whole").shards())
     (small_folder / "dog" / "3.png").write_bytes(b"no image")
-    source, teacher = FolderSource(small_folder), linear_teacher()
-    with pytest.raises(NsbenchError, match=r"dog/3\.png cannot be read"):
-        predict(LabelingJob(source, np.arange(len(source)), CPU), teacher, tmp_path / "labels")
+    source = FolderSource(small_folder)
+    lost = source.ids.index("dog/3.png")
+    store = predict(replace(job, source=source), teacher, tmp_path / "labels")
+    assert list(store.unreadable()) == ["dog/3.png"]
+    assert "1 image of" in (told := capfd.readouterr().err)
+    assert "dog/3.png cannot be read" in told
+    shard = next(store.shards())
+    assert shard.confidence[lost] == -1
+    others = np.arange(len(source)) != lost
+    assert (shard.confidence[others] == expected.confidence[others]).all()
+    settings = PseudoLabels(min_confidence=0.0, balance=False)
+    summary = select(store, settings, teacher.classes or (), 0, tmp_path / "labels")
+    assert summary["selected"] == len(source) - 1
+    assert list(summary["unreadable"]) == ["dog/3.png"]
+
+
+def test_too_many_broken_images_stop_the_labeling(tmp_path: Path, small_folder: Path) -> None:
+    from nsbench.data.open import FolderSource
+
+    for file in small_folder.rglob("*.png"):
+        file.write_bytes(b"no image")
+    source = FolderSource(small_folder)
+    with pytest.raises(NsbenchError, match=r"cannot be read, such as: the image .*\.png"):
+        predict(LabelingJob(source, np.arange(len(source)), CPU), linear_teacher(), tmp_path / "l")
+
+
+def test_a_replaced_image_costs_its_own_shard_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small_shards(monkeypatch, 40)
+    teacher, folder = linear_teacher(), tmp_path / "labels"
+    source = noise_source(tmp_path / "images", 200)
+    predict(LabelingJob(source, np.arange(200), CPU), teacher, folder)
+    pixels = np.load(tmp_path / "images" / "images.npy")
+    pixels[50] = 0
+    np.save(tmp_path / "images" / "images.npy", pixels)
+    watched = Watched(ArraySource(tmp_path / "images" / "images.npy"))
+    predict(LabelingJob(watched, np.arange(200), CPU), teacher, folder)
+    assert sorted(watched.asked) == [*range(40, 80)]
+    assert "shard-00001.arrow is of other images" in capfd.readouterr().err
 
 
 def test_a_noised_teacher_draws_by_image_and_keeps_its_batch_norm(tmp_path: Path) -> None:

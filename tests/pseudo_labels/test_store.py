@@ -1,14 +1,16 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from nsbench.data.readers.npy import ArraySource
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.shards import (
-    is_whole,
     make_shard,
+    shard_flaw,
     write_shard,
 )
 from nsbench.pseudo_labels.store import (
@@ -16,6 +18,7 @@ from nsbench.pseudo_labels.store import (
     LabelStore,
     check_manifest,
     prepare_store,
+    shard_identity,
     store_manifest,
 )
 from nsbench.pseudo_labels.targets import SparseTargets, dense
@@ -57,11 +60,10 @@ def test_rows_come_back_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_broken_shard_is_found(tmp_path: Path, keep: float) -> None:
     store = written_store(tmp_path, distributions(100, 10))
     path = store.path(0)
-    assert is_whole(path, 100)
-    assert not is_whole(path, 99)
+    assert shard_flaw(path, {}) is None
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if 0 < keep < 1 else int(keep)])
-    assert not is_whole(path, 100)
+    assert shard_flaw(path, {})
     with pytest.raises(NsbenchError, match=r"shard-00000\.arrow is missing or broken"):
         store.rows(np.array([3]))
     with pytest.raises(NsbenchError, match=r"shard-00000\.arrow is missing or broken"):
@@ -108,7 +110,7 @@ def test_labels_that_differ_in_what_matters_are_refused(tmp_path: Path) -> None:
     prepare_store(folder, manifest)
     prepare_store(folder, manifest | {"teacher": "renamed", "source": "moved"})
     for key in DECIDING_KEYS:
-        with pytest.raises(NsbenchError, match="delete the folder to label again"):
+        with pytest.raises(NsbenchError, match="move the folder away to label again"):
             check_manifest(folder, manifest | {key: ["other"]})
     other = store_manifest(LabelingJob(source, np.arange(4), CPU), linear_teacher(seed=1))
     with pytest.raises(NsbenchError, match=r"another teacher \(weights 00000000… not 11111111…\)"):
@@ -116,23 +118,31 @@ def test_labels_that_differ_in_what_matters_are_refused(tmp_path: Path) -> None:
     size = manifest | {"preprocessing": {**manifest["preprocessing"], "image_size": 16}}
     with pytest.raises(NsbenchError, match=r"sees its images otherwise \(image size 8 not 16\)"):
         prepare_store(folder, size)
-    with pytest.raises(NsbenchError, match=r"other images \(indices"):
-        prepare_store(
-            folder,
-            store_manifest(LabelingJob(source, np.array([0, 1, 3, 2]), CPU), linear_teacher()),
-        )
     renamed = manifest | {"classes": [*manifest["classes"][:-1], "new"]}
     with pytest.raises(NsbenchError, match=r"other classes \(classes class 4 not new\)"):
         prepare_store(folder, renamed)
 
 
-def test_a_folder_of_unknown_labels_is_refused_and_leftovers_removed(tmp_path: Path) -> None:
+def test_a_shard_says_what_it_is_of(tmp_path: Path) -> None:
+    source, _ = (noise_source(tmp_path / name, 4) for name in ("images", "others"))
+    np.save(tmp_path / "others" / "images.npy", np.zeros((4, 8, 8, 3), np.uint8))
+    other = ArraySource(tmp_path / "others" / "images.npy")
+    job, rows = LabelingJob(source, np.arange(4), CPU), slice(0, 4)
+    own = shard_identity(job, store_manifest(job, linear_teacher()), 0, rows)
+    shard = make_shard(np.arange(4), np.zeros((4, 1), np.int64), np.ones((4, 1), np.float32), 5)
+    path = tmp_path / "shard-00000.arrow"
+    write_shard(path, shard, {**own, "unreadable": {}})
+    assert shard_flaw(path, own) is None
+    taught = shard_identity(job, store_manifest(job, linear_teacher(seed=1)), 0, rows)
+    assert shard_flaw(path, taught) == "is of another labeling"
+    for images in (replace(job, source=other), replace(job, indices=np.array([0, 1, 3, 2]))):
+        manifest = store_manifest(images, linear_teacher())
+        assert shard_flaw(path, shard_identity(images, manifest, 0, rows)) == "is of other images"
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     source = noise_source(tmp_path / "images", 4)
     manifest = store_manifest(LabelingJob(source, np.arange(4), CPU), linear_teacher())
-    shard = make_shard(np.arange(2), np.array([[0], [1]]), np.ones((2, 1), np.float32), 5)
-    write_shard(tmp_path / "a" / "shard-00000.arrow", shard)
-    with pytest.raises(NsbenchError, match="without a manifest.json"):
-        prepare_store(tmp_path / "a", manifest)
     left = tmp_path / "b" / ".nsbench-shard-00000.arrow.abcd1234"
     left.parent.mkdir()
     left.write_bytes(b"half")

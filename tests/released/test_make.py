@@ -19,10 +19,12 @@ from nsbench.data.open import FolderSource, SourceSpec, open_source
 from nsbench.data.preprocessing import fixed_crop
 from nsbench.data.transforms import center_crop, resized
 from nsbench.released.make import make_imagenet_c, make_imagenet_p
-from nsbench.released.manifest import only_writer
 from nsbench.released.reader import ClipFiles, CorruptedFiles
 from nsbench.util.errors import NsbenchError
+from nsbench.util.locks import LOCK, only_writer
 from tests.data.readers.kinds import png
+
+TEN = np.arange(10)
 
 FEW: dict[str, Any] = {
     "corruptions": ["gaussian_noise", "fog"],
@@ -208,11 +210,11 @@ def test_a_repeated_command_completes_what_is_missing(
 
 def test_more_corruptions_and_severities_may_be_added(small_folder: Path, tmp_path: Path) -> None:
     make_imagenet_c(str(small_folder), tmp_path / "c", **FEW | {"severities": [1]})
-    identity = CorruptedFiles(tmp_path / "c", FolderSource(small_folder)).identity(["fog/1"])
+    identity = CorruptedFiles(tmp_path / "c", FolderSource(small_folder)).identity(["fog/1"], TEN)
     make_imagenet_c(str(small_folder), tmp_path / "c", **FEW | {"corruptions": ["fog", "saturate"]})
     files = CorruptedFiles(tmp_path / "c", FolderSource(small_folder))
     files.check([("fog", 1), ("fog", 4), ("saturate", 4), ("gaussian_noise", 1)])
-    assert files.identity(["fog/1"]) == identity
+    assert files.identity(["fog/1"], TEN) == identity
     with pytest.raises(NsbenchError, match="has no severity 4; it has 1: let nsbench make"):
         files.check([("gaussian_noise", 4)])
 
@@ -291,7 +293,7 @@ def test_empty_files_of_a_crash_are_made_again(small_folder: Path, tmp_path: Pat
 def test_two_commands_do_not_write_to_one_target(small_folder: Path, tmp_path: Path) -> None:
     with (
         only_writer(tmp_path / "c"),
-        pytest.raises(NsbenchError, match="another nsbench make is writing to .*c: wait"),
+        pytest.raises(NsbenchError, match="another nsbench is writing to .*c: wait"),
     ):
         make_imagenet_c(str(small_folder), tmp_path / "c", **FEW)
     assert not (tmp_path / "c").exists()
@@ -351,7 +353,8 @@ def test_a_full_disk_is_one_sentence_and_the_rest_is_kept(
         patch.setattr(os, "replace", full)
         with pytest.raises(NsbenchError, match=r"cannot write .*fog.*: No space left on device"):
             make_imagenet_c(str(small_folder), tmp_path / "c", **options)
-    assert not [path for path in contents(tmp_path / "c") if "/." in f"/{path}"]
+    hidden = {path for path in contents(tmp_path / "c") if "/." in f"/{path}"}
+    assert hidden == {LOCK}
     kept = len(contents(tmp_path / "c"))
     make_imagenet_c(str(small_folder), tmp_path / "c", **options)
     assert len(contents(tmp_path / "c")) > kept

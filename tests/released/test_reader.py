@@ -1,5 +1,6 @@
 """Names of files, and the layouts that sets were released in."""
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.open import FolderSource
-from nsbench.released.make import make_imagenet_p
+from nsbench.released.make import make_imagenet_c, make_imagenet_p
 from nsbench.released.reader import ClipFiles, CorruptedFiles, file_names
 from nsbench.util.errors import NsbenchError
 from tests.data.readers.kinds import tar_of, write_tar
 
 CELL = [("fog", 2)]
+TEN = np.arange(10)
 
 
 class Listed:
@@ -119,14 +121,36 @@ def test_files_of_other_classes_are_refused(image_folder: Path, tmp_path: Path) 
 
 def test_identity_notices_other_files(small_folder: Path, tmp_path: Path) -> None:
     source = FolderSource(small_folder)
-    first = CorruptedFiles(released(tmp_path / "c"), source).identity(["fog/2"])
-    assert CorruptedFiles(released(tmp_path / "d"), source).identity(["fog/2"]) == first
-    assert CorruptedFiles(released(tmp_path / "e", size=64), source).identity(["fog/2"]) != first
+    first = CorruptedFiles(released(tmp_path / "c"), source).identity(["fog/2"], TEN)
+    assert CorruptedFiles(released(tmp_path / "d"), source).identity(["fog/2"], TEN) == first
+    assert (
+        CorruptedFiles(released(tmp_path / "e", size=64), source).identity(["fog/2"], TEN) != first
+    )
     arrays = []
     for value in (1, 2):
         np.save(tmp_path / "fog.npy", np.full((50, 32, 32, 3), value, np.uint8))
-        arrays.append(CorruptedFiles(tmp_path, source).identity(["fog/2"]))
+        arrays.append(CorruptedFiles(tmp_path, source).identity(["fog/2"], TEN))
     assert len({first, *arrays}) == 3
+
+
+def test_a_replaced_file_is_another_set_and_a_copy_the_same(
+    small_folder: Path, tmp_path: Path
+) -> None:
+    """Though the manifest of nsbench make is unchanged, and size and time are as they were."""
+    made = tmp_path / "c"
+    make_imagenet_c(
+        str(small_folder), made, corruptions=["fog"], severities=[1], layout="folder", workers=1
+    )
+    source, every = FolderSource(small_folder), np.arange(10)
+    first = CorruptedFiles(made, source).identity(["fog/1"], every)
+    shutil.copytree(made, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert CorruptedFiles(tmp_path / "copy", source).identity(["fog/1"], every) == first
+    file = next(iter((made / "fog" / "1" / "cat").iterdir()))
+    stat, content = file.stat(), bytearray(file.read_bytes())
+    content[-20] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert CorruptedFiles(made, source).identity(["fog/1"], every) != first
 
 
 def test_arrays_are_read_in_the_order_of_the_source(small_folder: Path, tmp_path: Path) -> None:
@@ -216,12 +240,12 @@ def test_released_tars_are_read_without_unpacking(
 ) -> None:
     source = FolderSource(small_folder)
     unpacked = CorruptedFiles(released(tmp_path / "c"), source)
-    identity = unpacked.identity(["fog/2"])
+    identity = unpacked.identity(["fog/2"], TEN)
     packed(tmp_path / "c", tmp_path / "tars" / "weather.tar", below)
     write_tar(tmp_path / "tars" / "blur.tar", {"zoom_blur/1/cat/0.JPEG": b"broken"})
     files = CorruptedFiles(tmp_path / "tars", source)
     files.check(CELL)
-    assert files.identity(["fog/2"]) == identity
+    assert files.identity(["fog/2"], TEN) == identity
     for index in (0, 3, 7):
         assert (files.read("fog", 2, index) == 20 * index).all()
     assert len(pickle.dumps(files)) < 5000
@@ -251,11 +275,11 @@ def test_arrays_inside_a_tar(small_folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "c" / "fog.npy", array)
     np.save(tmp_path / "c" / "labels.npy", np.tile(np.repeat([0, 1], 5), 5))
     np.save(tmp_path / "c" / "frost.npy", np.array([{}] * 50), allow_pickle=True)
-    identity = CorruptedFiles(tmp_path / "c", source).identity(["fog/2"])
+    identity = CorruptedFiles(tmp_path / "c", source).identity(["fog/2"], TEN)
     tar = packed(tmp_path / "c", tmp_path / "CIFAR-10-C.tar", "CIFAR-10-C")
     files = CorruptedFiles(tar, source)
     files.check(CELL)
-    assert files.identity(["fog/2"]) == identity
+    assert files.identity(["fog/2"], TEN) == identity
     assert (files.read("fog", 2, 3) == array[13].transpose(2, 0, 1)).all()
     with pytest.raises(NsbenchError, match=r"CIFAR-10-C/frost\.npy cannot be read"):
         files.check([("frost", 1)])

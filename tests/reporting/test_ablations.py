@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from nsbench.commands.app import app
 from nsbench.evaluation.runner import evaluate
 from nsbench.metrics.change import change
-from nsbench.predictions import latest
+from nsbench.predictions import results_of
 from nsbench.reporting.report import write_report
 from nsbench.suites.scores import score
 from nsbench.training.generations import train
+from nsbench.util.sealed import read_record, write_record
 from tests.conftest import TINY_RECIPE, write_suite
 from tests.reporting.test_report import Page
 
@@ -55,7 +56,7 @@ def test_a_row_for_each_variant_with_its_paired_change(evaluated: Path, tmp_path
     ablations = text[text.index('id="ablations"') :]
     folders = [evaluated, *(evaluated / "variants" / name for name in ("quiet", "faster"))]
     base, *others = (
-        score(latest(folder / "generation-1" / "results")["plain"]).metrics["top1"]
+        score(results_of(folder / "generation-1" / "results")["plain"][0].folder).metrics["top1"]
         for folder in folders
     )
     for record, metric in zip(table.data, others, strict=True):
@@ -85,8 +86,7 @@ def test_names_and_settings_are_escaped(evaluated: Path, tmp_path: Path) -> None
     quiet = run / "variants" / "quiet"
     quiet.rename(quiet.with_name("<script>x"))
     path = quiet.with_name("<script>x") / "variant.json"
-    about = json.loads(path.read_text())
-    path.write_text(json.dumps({**about, "set": ["<script>y"]}))
+    write_record(path, {**read_record(path, ""), "set": ["<script>y"]})
     write_report([run, evaluated], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
@@ -104,8 +104,18 @@ def test_scores_of_another_version_are_not_compared(evaluated: Path, tmp_path: P
     other = write_suite(tmp_path / "plain.toml", PLAIN.replace("10", "11"))
     evaluate([str(run / "variants" / "quiet")], [other], device="cpu")
     _, table = write_report(run, tmp_path / "report.html")
-    assert table.rows[1][1] == "another version"
+    # it has the base's version too, which is the one that compares
+    assert table.data[0]["suites"].keys() == {"plain"}
+    (kept,) = [r for r in (run / "variants" / "quiet").glob("*/results/plain/*") if had(r, 10)]
+    shutil.rmtree(kept)
+    _, table = write_report(run, tmp_path / "report.html")
+    assert table.rows[1][1] == "evaluated differently"
     assert table.data[0]["suites"] == {}
+
+
+def had(results: Path, images_per_class: int) -> bool:
+    suite = json.loads((results / "suite.json").read_text())["suite"]
+    return bool(suite["images_per_class"] == images_per_class)
 
 
 def test_without_evaluated_variants_there_are_no_ablations(evaluated: Path, tmp_path: Path) -> None:
@@ -130,8 +140,8 @@ def test_pseudo_labels_are_told_for_any_number_of_classes(
     run = tmp_path / "run"
     shutil.copytree(evaluated, run)
     path = run / "generation-1" / "selection.json"
-    summary = json.loads(path.read_text())
-    path.write_text(json.dumps(many(summary, count)))
+    summary = read_record(path, "")
+    write_record(path, many(summary, count))
     write_report(run, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     labels = text[text.index('id="labels"') :]

@@ -134,7 +134,7 @@ def test_other_images_are_refused_by_name(two: tuple[Path, Path]) -> None:
     found = compare(a, b)
     assert list(verdicts(found)) == ["plain", "f"]
     [note] = found.notes
-    assert note.startswith("c is left out: the two models were evaluated on different images")
+    assert note.startswith("c is left out, as the two were evaluated differently")
     assert found.tables()[0].notes[-1] == note
     only = compare(a, b, ["c"])
     assert (only.headlines, only.parts, only.notes) == ([], {}, [note])

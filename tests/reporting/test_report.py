@@ -100,12 +100,14 @@ def test_the_summary_is_the_scores_and_their_paired_changes(
     evaluated: Path, tmp_path: Path
 ) -> None:
     from nsbench.metrics.change import change
-    from nsbench.predictions import latest
+    from nsbench.predictions import results_of
     from nsbench.suites.scores import score
 
     summary, *_ = write_report([evaluated], tmp_path / "report.html")
     assert [row["model"] for row in summary.data] == ["generation 0", "generation 1"]
-    before, after = (score(latest(evaluated / f"generation-{i}" / "results")["c"]) for i in (0, 1))
+    before, after = (
+        score(results_of(evaluated / f"generation-{i}" / "results")["c"][0].folder) for i in (0, 1)
+    )
     found = summary.data[1]["suites"]["c"]["mce"]
     assert found["value"] == after.metrics["mce"].value
     expected = change(after.metrics["mce"], before.metrics["mce"])
@@ -128,9 +130,18 @@ def test_predictions_of_other_images_are_not_compared(evaluated: Path, tmp_path:
     other = write_suite(tmp_path / "plain.toml", text)
     evaluate([str(run / "generation-1")], [other], device="cpu")
     summary, *_ = write_report(run, tmp_path / "report.html")
-    assert "plain" not in summary.data[0]["suites"]
-    assert "plain" in summary.data[1]["suites"]
-    assert "another version" in (tmp_path / "report.html").read_text()
+    # both have the first version, and so that is shown; the other is told of
+    assert all("plain" in row["suites"] for row in summary.data)
+    (note,) = summary.notes
+    assert note.startswith("generation 1 has other results on plain, which are left out: another ")
+    assert note in (tmp_path / "report.html").read_text()
+    shutil.rmtree(run / "generation-0" / "results" / "plain")
+    other = write_suite(tmp_path / "plain.toml", text + "seed = 1\n")
+    evaluate([str(run / "generation-0")], [other], device="cpu")
+    summary, *_ = write_report(run, tmp_path / "report.html")
+    assert "plain" in summary.data[0]["suites"]
+    assert "plain" not in summary.data[1]["suites"]
+    assert "evaluated<br>differently" in (tmp_path / "report.html").read_text()
 
 
 def test_several_runs_and_a_missing_suite(evaluated: Path, tmp_path: Path) -> None:

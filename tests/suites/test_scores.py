@@ -116,10 +116,14 @@ def test_perturbation_scores_equal_the_formulas(tmp_path: Path) -> None:
 
 
 def test_a_broken_manifest_is_one_sentence(tmp_path: Path) -> None:
-    for content in ("{}", "[]", '{"suite": {}}'):
+    for content in ("{}", "[]", '{"suite": {}}', ""):
         (tmp_path / "suite.json").write_text(content)
-        with pytest.raises(NsbenchError, match="are broken|is not a kind of suite"):
+        with pytest.raises(NsbenchError, match=r"suite\.json (holds no digest|cannot be read)"):
             score(tmp_path)
+    store = Store(tmp_path, "s", {})
+    store.finish({"suite": {"kind": "accuracy"}})
+    with pytest.raises(NsbenchError, match="are broken|is not a kind of suite|key"):
+        score(store.folder)
 
 
 def test_accuracy_suites_carry_calibration(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from nsbench.recipes.recipe import load_recipe
 from nsbench.training import state as training_state
+from nsbench.training.checks import claim_run_folder
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
 
@@ -166,19 +169,48 @@ def test_what_optimizers_count_for_all_weights_is_kept(
     assert weights(run, 0) == weights(whole, 0)
 
 
-def test_a_checkpoint_of_other_settings_is_refused(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_checkpoint_of_other_settings_is_refused_and_goes_on_later(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """A refused command changes nothing, so that the right one goes on."""
     interrupted_at(monkeypatch, 13)
     with pytest.raises(KeyboardInterrupt):
         train(str(recipe), tmp_path / "b", device="cpu")
     monkeypatch.undo()
-    with pytest.raises(NsbenchError, match=r"checkpoint\.safetensors was written .* delete it"):
+    before = {path: path.read_bytes() for path in (tmp_path / "b").rglob("*") if path.is_file()}
+    with pytest.raises(NsbenchError, match=r"another recipe \(generations\.0\.lr is 0\.001, was"):
         train(str(recipe), tmp_path / "b", settings=["defaults.lr=1e-3"], device="cpu")
-    checkpoint = tmp_path / "b" / "generation-0" / "checkpoint.safetensors"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    with pytest.raises(NsbenchError, match=r"checkpoint\.safetensors is broken .* delete it"):
+    # a recipe that was put in its place does not hide what the checkpoint is of
+    other = tmp_path / "other" / "recipe.toml"
+    claim_run_folder(other.parent, load_recipe(str(recipe), ["defaults.lr=1e-3"]))
+    shutil.copy(other, tmp_path / "b")
+    with pytest.raises(NsbenchError, match=r"written while .*\(generation\.lr is 0\.001, was "):
+        train(str(recipe), tmp_path / "b", settings=["defaults.lr=1e-3"], device="cpu")
+    (tmp_path / "b" / "recipe.toml").write_bytes(before[tmp_path / "b" / "recipe.toml"])
+    assert all(path.read_bytes() == content for path, content in before.items())
+    capfd.readouterr()
+    train(str(recipe), tmp_path / "b", device="cpu")
+    assert "going on after step" in capfd.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_moved_aside_and_the_generation_begun_again(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(str(recipe), tmp_path / "a", device="cpu")
+    interrupted_at(monkeypatch, 13)
+    with pytest.raises(KeyboardInterrupt):
         train(str(recipe), tmp_path / "b", device="cpu")
+    monkeypatch.undo()
+    checkpoint = tmp_path / "b" / "generation-0" / "checkpoint.safetensors"
+    content = bytearray(checkpoint.read_bytes())
+    content[-100] ^= 1
+    checkpoint.write_bytes(content)
+    run = train(str(recipe), tmp_path / "b", device="cpu")
+    told = capfd.readouterr().err
+    assert "checkpoint.safetensors is not as it was written" in told
+    assert "going on" not in told
+    assert checkpoint.with_name("checkpoint.safetensors.set-aside-1").read_bytes() == content
+    assert weights(run, 0) == weights(whole, 0)
 
 
 @pytest.mark.parametrize("processes", [2])

@@ -14,6 +14,8 @@ from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import dense
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
+from nsbench.util.locks import LOCK
+from nsbench.util.sealed import read_record, write_record
 
 
 def read(path: Path) -> dict[str, object]:
@@ -42,7 +44,8 @@ def test_a_run_folder_holds_what_it_should(tiny_run: Path) -> None:
         assert (rows[0]["unlabeled_loss"] is None) == (index == 0)
     one, two = (read(tiny_run / f"generation-{i}" / "model.json") for i in range(2))
     assert two["teacher_weights"] == one["weights"]
-    assert not list(tiny_run.rglob(".*"))  # no temporary file is left
+    # no temporary file is left
+    assert {path.name for path in tiny_run.rglob(".*")} <= {LOCK}
 
 
 def test_pseudo_labels_are_the_teachers_clean_predictions(tiny_run: Path) -> None:
@@ -105,7 +108,7 @@ def test_a_folder_of_another_recipe_is_refused_and_left_alone(
     tiny_run: Path, tiny_recipe: Path, tmp_path: Path
 ) -> None:
     before = (tiny_run / "recipe.toml").read_bytes()
-    with pytest.raises(NsbenchError, match=r"another recipe \(now seed = 5\).*--out"):
+    with pytest.raises(NsbenchError, match=r"another recipe \(seed is 5, was 0\).*--out"):
         train(str(tiny_recipe), tiny_run, settings=["seed=5"])
     assert (tiny_run / "recipe.toml").read_bytes() == before
     other = tmp_path / "other"
@@ -191,20 +194,24 @@ def test_an_image_folder_with_some_labels_and_validation(
     assert load_model(str(run), "cpu").name == "run/generation-1"
 
 
-def test_an_unreadable_unlabeled_image_stops_the_run(image_folder: Path, tmp_path: Path) -> None:
+def test_an_unreadable_unlabeled_image_is_dropped_and_told(
+    image_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     recipe = tmp_path / "folder.toml"
     recipe.write_text(
         f'workers = 0\n[data]\nlabeled = "{image_folder}"\nunlabeled = "{tmp_path / "more"}"\n'
         '[defaults]\narch = "test_efficientnet"\nimage_size = 32\nepochs = 1\nbatch_size = 2\n'
+        "[pseudo_labels]\nmin_confidence = 0.0\nbalance = false\n"
         "[[generations]]\n[[generations]]\n"
     )
     (tmp_path / "more").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "more" / "good.png")
     (tmp_path / "more" / "bad.png").write_bytes(b"")
-    with pytest.raises(NsbenchError, match=r"bad\.png cannot be read"):
-        train(str(recipe), tmp_path / "run", device="cpu")
-    assert (tmp_path / "run" / "generation-0" / "model.json").exists()  # nothing lost
-    assert not list((tmp_path / "run" / "generation-1").rglob("shard*"))
+    run = train(str(recipe), tmp_path / "run", device="cpu")
+    assert "bad.png cannot be read" in capfd.readouterr().err
+    summary = read_record(run / "generation-1" / "selection.json", "")
+    assert list(summary["unreadable"]) == ["bad.png"]
+    assert summary["selected"] == 1
 
 
 def test_a_student_of_another_teacher_is_not_kept(
@@ -212,9 +219,12 @@ def test_a_student_of_another_teacher_is_not_kept(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
-    info = read(run / "generation-1" / "model.json")
-    (run / "generation-1" / "model.json").write_text(json.dumps({**info, "teacher_weights": "x"}))
-    with pytest.raises(NsbenchError, match=r"generation-1 was taught by other weights"):
+    info = read_record(run / "generation-1" / "model.json", "")
+    identity = {**info["identity"], "teacher_weights": "x"}
+    write_record(run / "generation-1" / "model.json", {**info, "identity": identity})
+    with pytest.raises(
+        NsbenchError, match=r"generation-1 was trained with other .*teacher_weights"
+    ):
         train(str(tiny_recipe), run, device="cpu")
 
 

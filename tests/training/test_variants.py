@@ -176,7 +176,7 @@ def test_a_variant_that_was_changed_is_not_mixed_with_what_it_was(
     shutil.copytree(varied, run)
     changed.write_text((TINY_RECIPE + VARIANTS).replace("generations.1.dropout=0", "seed=0"))
     before = stamps(run)
-    with pytest.raises(NsbenchError, match=r"variants/quiet holds a run of another recipe.*delete"):
+    with pytest.raises(NsbenchError, match=r"variants/quiet holds a run of another recipe.*--out"):
         train(str(changed), run, settings=SHORT, device="cpu", variants=["quiet"])
     assert stamps(run) == before
 
