@@ -2,7 +2,7 @@
 
 import re
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 
 from nsbench.data.class_names import by_name, imagenet_classes, match_classes
 from nsbench.data.content import version_of
+from nsbench.data.label_lists import classes_in
 from nsbench.data.spec import Source
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_json
@@ -116,38 +117,18 @@ def relabeled(source: Source, labels: str, label_space: str) -> RelabeledSource:
 
     `real` or a `.json` file like ReaL's (https://github.com/google-research/reassessed-imagenet):
     a list whose entry i has the classes of ILSVRC2012_val_{i + 1:08d}; images without any are left
-    out. Else a text file of lines `FILE CLASS`, split by spaces, tabs or commas; what follows is
-    ignored, so that Kaggle's LOC_val_solution.csv and Tiny ImageNet's val_annotations.txt serve.
+    out. Else a text file of lines `FILE CLASS`, read by `nsbench.data.label_lists`; columns after
+    these two are ignored, so that Kaggle's LOC_val_solution.csv and Tiny ImageNet's
+    val_annotations.txt serve.
 
     Raises NsbenchError naming the file, or the image that it lacks.
     """
     if labels == REAL or labels.endswith(".json"):
         return _with_sets(source, labels, label_space)
     path = Path(labels).expanduser()
-    listed = _listed(path)
-    # By stems, since lists name files with and without endings and folders.
-    stems = [PurePosixPath(name).stem for name in source.ids]
-    unknown = [name for name, stem in zip(source.ids, stems, strict=True) if stem not in listed]
-    if unknown:
-        raise NsbenchError(f"{path} has no line for the image {unknown[0]} of {source.name}")
-    names = [listed[stem] for stem in stems]
+    names = classes_in(path, source.ids, source.name)
     classes, numbers = by_name(names, label_space, str(path))
     return RelabeledSource(source, np.arange(len(names)), classes, numbers)
-
-
-def _listed(path: Path) -> dict[str, str]:
-    """The class of each file, by its name without ending."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise NsbenchError(f"cannot read the labels {path}: {error}") from error
-    classes: dict[str, str] = {}
-    for number, line in enumerate(filter(str.strip, lines), 1):
-        words = re.split(r"[,\s]+", line.strip())
-        if len(words) < 2:
-            raise NsbenchError(f"{path}, line {number}: write a file and its class, not '{line}'")
-        classes[PurePosixPath(words[0]).stem] = words[1]
-    return classes
 
 
 def _with_sets(source: Source, labels: str, label_space: str) -> RelabeledSource:

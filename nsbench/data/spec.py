@@ -33,7 +33,8 @@ class SourceSpec(Config):
     label_space: `names` matches classes by name; `indices` takes labels as the model's own class
         indices, for data sets whose class names a model does not know.
     labels: labels from elsewhere: `real` for ImageNet-ReaL as timm ships it, a `.json` file like
-        ReaL's, or a text file of lines `FILE CLASS`.
+        ReaL's, or a text or CSV file of lines `FILE CLASS` or `CLASS FILE`, in which files are
+        named as far as they differ: `a/x.png`, `./train/a/x.png`, or `x` where that is one image.
     """
 
     source: str

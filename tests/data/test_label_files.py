@@ -107,7 +107,7 @@ def test_lists_that_lack_something(val: Path, tmp_path: Path) -> None:
     with pytest.raises(NsbenchError, match=r"no line for the image ILSVRC2012_val_00000002\.JPEG"):
         open_source(spec(val, labels=str(path)))
     path.write_text("\nalone\n")
-    with pytest.raises(NsbenchError, match=r"l\.txt, line 1: write a file and its class, not 'al"):
+    with pytest.raises(NsbenchError, match=r"l\.txt, line 2: write a file and its class, not 'al"):
         open_source(spec(val, labels=str(path)))
 
 
