@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsbench.data.cache import VARIABLE
+from nsbench.data.cache import VARIABLE, only_one
 from nsbench.data.spec import HUB, SourceSpec
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
@@ -42,22 +42,28 @@ def cache_file(spec: SourceSpec) -> Path:
 def streamed(spec: SourceSpec) -> Path:
     """The Parquet file with the images and labels of a source, streamed if it is not there.
 
-    Under torchrun the first process of each machine streams, and all wait for it.
+    Under torchrun the first process of each machine streams, and all wait for it; before they have
+    joined, and of several commands, the first one that asks.
     Raises NsbenchError if the data set, the split or the image column is not available.
     """
     path = cache_file(spec)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        if not path.is_file():
-            _stream(spec, path)
-        return path
-    from nsbench.util import distributed  # with torch, which a single process need not load
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from nsbench.util import distributed  # with torch, which a single process need not load
 
-    # A size of 1 under torchrun: the processes have not joined yet, and cannot wait for each other.
-    mine = distributed.size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
-    if mine and not path.is_file():
-        _stream(spec, path)
-    distributed.barrier()
+        if distributed.size() > 1:
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                _stream_once(spec, path)
+            distributed.barrier()
+            return path
+    _stream_once(spec, path)
     return path
+
+
+def _stream_once(spec: SourceSpec, path: Path) -> None:
+    if not path.is_file():
+        with only_one(path, f"streaming {spec}"):
+            if not path.is_file():  # unless another process made it meanwhile
+                _stream(spec, path)
 
 
 def _stream(spec: SourceSpec, path: Path) -> None:

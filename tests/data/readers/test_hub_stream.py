@@ -208,9 +208,10 @@ def load(name, subset=None, **keys):
     return real("parquet", data_files=sys.argv[1], **keys)
 
 datasets.load_dataset = load
-distributed.start(torch.device("cpu"))
+if len(sys.argv) == 2:
+    distributed.start(torch.device("cpu"))
 source = open_source(SourceSpec(source="hf:owner/name", streaming=True))
-print("rank", distributed.rank(), "asked", len(asked), "and has", len(source), flush=True)
+print("rank", os.environ["RANK"], "asked", len(asked), "and has", len(source), flush=True)
 """
 
 
@@ -225,6 +226,23 @@ def test_two_processes_stream_once(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = [line for line in done.stdout.splitlines() if line.startswith("rank")]
     assert sorted(lines) == ["rank 0 asked 1 and has 5", "rank 1 asked 0 and has 5"]
+
+
+def test_processes_that_have_not_joined_stream_once(tmp_path: Path) -> None:
+    (tmp_path / "process.py").write_text(PROCESS)
+    path = table(tmp_path / "t.parquet", 5)
+    own = os.environ | {VARIABLE: str(tmp_path / "cache"), "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(tmp_path / "process.py"), str(path), "alone"],
+            env=own | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    said = sorted(process.communicate()[0] for process in processes)
+    assert [line.endswith("and has 5\n") for line in said] == [True, True]
+    assert sum("asked 1" in line for line in said) == 1
 
 
 def test_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
