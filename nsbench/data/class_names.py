@@ -1,5 +1,6 @@
 """Class names: from folders' names and lists, those of ImageNet, and the same class elsewhere."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def by_name(names: Sequence[str], label_space: str, where: str) -> Labels:
     """
     # Sorted, as torchvision's ImageFolder numbers folders, which released code counts on.
     classes = tuple(sorted(set(names)))
+    refuse_alike(classes, where)
     if label_space == "indices":
         # isascii, because int() would read the digits of other scripts too.
         wrong = [name for name in classes if not (name.isascii() and name.isdecimal())]
@@ -30,6 +32,23 @@ def by_name(names: Sequence[str], label_space: str, where: str) -> Labels:
         return None, np.array([int(name) for name in names], dtype=np.int64)
     position = {name: index for index, name in enumerate(classes)}
     return classes, np.array([position[name] for name in names], dtype=np.int64)
+
+
+def refuse_alike(classes: Sequence[str], where: str) -> None:
+    """Raise NsbenchError if two class names differ only as they are written.
+
+    Those are one class in two spellings: of an accent in Unicode, of case, or of spaces around it.
+    """
+    seen: dict[str, str] = {}
+    for name in classes:
+        # Letters of alphabets, as of EMNIST, may be classes of both cases.
+        plain = name.strip().casefold() if len(name) > 1 else name
+        first = seen.setdefault(unicodedata.normalize("NFC", plain), name)
+        if first != name:
+            raise NsbenchError(
+                f"{where} has classes that differ only in case, spaces or Unicode's form, "
+                f"{first!a} and {name!a}: make them one, or rename one"
+            )
 
 
 def no_folders(where: str) -> NsbenchError:
@@ -50,7 +69,7 @@ def listed_classes(
     present = [file for file in files if file.is_file()]
     if not present or label_space == "indices" or labels is None:
         return None
-    classes = tuple(present[0].read_text(encoding="utf-8").splitlines())
+    classes = read_class_names(present[0])
     # A name that is listed twice could not be matched with a model's class.
     if labels.max() >= len(classes) or len(set(classes)) < len(classes):
         raise NsbenchError(
@@ -58,6 +77,29 @@ def listed_classes(
             f"go up to {labels.max()}: correct it, or remove it"
         )
     return classes
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The lines of a list of class names, without the spaces around them or a byte order mark.
+
+    Blank lines at the end are no classes. Raises NsbenchError for one in between, and for a file
+    that cannot be read or is not UTF-8.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise NsbenchError(
+            f"cannot read the class names {path} ({reason}): save them as UTF-8, one a line"
+        ) from error
+    # Not splitlines, to which some letters of names would end a line.
+    names = [line.strip() for line in text.replace("\r\n", "\n").rstrip().split("\n")]
+    if "" in names:
+        raise NsbenchError(
+            f"{path}, line {names.index('') + 1} is blank, but each line is the class of its "
+            "number: fill or remove it"
+        )
+    return tuple(names)
 
 
 def imagenet_classes() -> tuple[str, ...]:

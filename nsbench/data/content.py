@@ -11,12 +11,13 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,8 @@ class StoredSource:
     ids: Sequence[str]
     classes: tuple[str, ...] | None
     labels: NDArray[np.int64] | None
+    # Read only, as all sources that pass nothing over share it.
+    passed_over: Mapping[str, int] = MappingProxyType({})
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -30,8 +30,21 @@ def refuse_many(reasons: Collection[str], count: int, name: str) -> None:
 
 def is_image(name: str) -> bool:
     """Whether a file of this name should be an image; hidden files, as macOS adds, should not."""
-    path = PurePath(name)
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    return PurePath(name).suffix.lower() in EXTENSIONS and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden."""
+    return PurePath(name).name.startswith(".")
+
+
+def utf8(name: str, where: str) -> str:
+    """The name of an image, which Parquet and JSON files can hold. Raises NsbenchError."""
+    # Python reads bytes that are not UTF-8 as lone surrogates.
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        shown = name.encode(errors="surrogateescape").decode(errors="replace")
+        raise NsbenchError(f"the file name {shown} in {where} is not UTF-8: rename it")
+    return name
 
 
 def decode(file: Path | io.BytesIO, name: str) -> Image.Image:

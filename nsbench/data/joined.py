@@ -1,6 +1,7 @@
 """Several sources as one."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import zip_longest
 from typing import overload
@@ -38,6 +39,11 @@ class JoinedSource:
             labels = [labels_of(source, "training on it with others") for source in sources]
             self.labels = np.concatenate(labels)
         self._labeled = labeled
+        # By reason, as the same one may stand in several parts.
+        passed_over: Counter[str] = Counter()
+        for source in sources:
+            passed_over.update(source.passed_over)
+        self.passed_over: Mapping[str, int] = passed_over
 
     def __len__(self) -> int:
         return int(self._ends[-1])

@@ -42,6 +42,7 @@ class RelabeledSource:
         self.labels: NDArray[np.int64] | None = labels
         self.label_sets = label_sets
         self._source, self._rows = source, rows
+        self.passed_over = source.passed_over
         self.ids = [source.ids[row] for row in rows.tolist()]
 
     def __len__(self) -> int:
@@ -145,7 +146,11 @@ def _with_sets(source: Source, labels: str, label_space: str) -> RelabeledSource
     # The first of a set stands for it where one label is asked for, as in lists of classes.
     first = np.array([entry[0] for entry in chosen], dtype=np.int64)
     classes = imagenet_classes() if label_space == "names" else None
-    return RelabeledSource(source, np.array(rows, dtype=np.int64), classes, first, chosen)
+    made = RelabeledSource(source, np.array(rows, dtype=np.int64), classes, first, chosen)
+    left = len(source) - len(rows)
+    if left:
+        made.passed_over = {**source.passed_over, f"without a label in {labels}": left}
+    return made
 
 
 def _number(name: str, where: str) -> int:

@@ -7,8 +7,11 @@ class names, and one RGB image at a time. Nothing is decoded before it is asked 
 from pathlib import Path
 
 from nsbench.data import catalog
+from nsbench.data.content import StoredSource
 from nsbench.data.decode import EXTENSIONS, decode
+from nsbench.data.found import found, images_below
 from nsbench.data.label_files import labels_of, of_classes, origin, relabeled
+from nsbench.data.readers.class_tars import ClassTarsSource, are_classes
 from nsbench.data.readers.digits import DIGITS_SPLITS, DigitsSource
 from nsbench.data.readers.folder import FolderSource, class_folders
 from nsbench.data.readers.hub_stream import streamed
@@ -22,6 +25,7 @@ from nsbench.data.readers.webdataset import ShardSource, is_pattern, shard_files
 from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
 from nsbench.data.subset import sample, select_per_class
 from nsbench.util.errors import NsbenchError
+from nsbench.util.progress import say
 
 __all__ = [
     "DIGITS_SPLITS",
@@ -43,7 +47,9 @@ __all__ = [
 
 
 def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None) -> Source:
-    """Open what `spec` names. Raises NsbenchError if it is missing, empty or of no known kind.
+    """Open what `spec` names, and say so if it passes over files.
+
+    Raises NsbenchError if it is missing, empty or of no known kind.
 
     opened: what was opened before, to take from and add to. A source of other labels shares its
     images with the source of its own ones, so that they are read once; see `origin`.
@@ -55,10 +61,14 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
     )
     if bare not in opened:
         opened[bare] = _open(spec)
+        if opened[bare].passed_over:
+            say(found(opened[bare]))
     if not spec.labels:
         return opened[bare]
     if spec not in opened:
         opened[spec] = relabeled(opened[bare], spec.labels, spec.label_space)
+        if opened[spec].passed_over != opened[bare].passed_over:
+            say(found(opened[spec]))
     return opened[spec]
 
 
@@ -105,16 +115,36 @@ def _open_file(path: Path, spec: SourceSpec) -> Source:
 def _open_folder(path: Path, spec: SourceSpec) -> Source:
     # By the files in it, the special kinds first. Of those a split is a file or a part of a table,
     # of the others a folder below.
+    source = _open_table(path, spec)
+    if source is None:
+        path = path / spec.split if spec.split else path
+        source = _open_special(path, _own_space(spec))
+    if source is None:
+        return FolderSource(path, _own_space(spec))
+    # A table may be of the image files, which `datasets` can read from a folder too.
+    named = len(source.named_files) if isinstance(source, TableSource) else 0
+    beside = images_below(str(path)) - named
+    if beside > 0:
+        reason = "in image files beside what is read"
+        source.passed_over = {**source.passed_over, reason: beside}
+    return source
+
+
+def _open_table(path: Path, spec: SourceSpec) -> StoredSource | None:
     if any(path.glob("*.parquet")):
         return TableSource(spec, str(path))
     if any(path.glob(f"*{SVHN}")):
         return SvhnSource(file_of_split(path, spec.split, SVHN), _own_space(spec))
     if any(path.glob(f"*{STL10}")):
         return Stl10Source(file_of_split(path, spec.split, STL10), _own_space(spec))
-    path = path / spec.split if spec.split else path
+    return None
+
+
+def _open_special(path: Path, label_space: str) -> StoredSource | None:
     if (path / "images.npy").is_file():
-        return ArraySource(path / "images.npy", _own_space(spec))
+        return ArraySource(path / "images.npy", label_space)
     # Tars beside class folders, as left by unpacking, are not the data.
-    if path.is_dir() and any(path.glob("*.tar")) and not class_folders(path):
-        return ShardSource(str(path), shard_files(str(path)), _own_space(spec))
-    return FolderSource(path, _own_space(spec))
+    tars = [] if not path.is_dir() or class_folders(path) else shard_files(str(path))
+    if are_classes(tars):
+        return ClassTarsSource(path, tars, label_space)
+    return ShardSource(str(path), tars, label_space) if tars else None

@@ -1,6 +1,6 @@
 """What a source is, and how recipes and suites name one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,8 +18,8 @@ _NEWER = ("labels", "subset", "streaming")
 class SourceSpec(Config):
     """How a recipe or suite names a source; a plain string is short for `source`.
 
-    source: `digits`; a folder with one folder a class, or a `.tar` of one; a `.parquet` file or a
-        folder of them; `hf:OWNER/NAME`; WebDataset shards, as a folder of `.tar` files or
+    source: `digits`; a folder with one folder a class, or a `.tar` of one; a folder of tars of
+        one class each, such as `n01440764.tar`; a `.parquet` file or a folder of them; `hf:OWNER/NAME`; WebDataset shards, as a folder of `.tar` files or
         `NAME-{000..003}.tar`; a `.npy` file of images or a folder with `images.npy`; a folder of
         SVHN's `train_32x32.mat` and so on, or one of these files; a folder of STL-10's
         `train_X.bin` and so on; or `data:NAME`, a data set of the catalog, found in the
@@ -78,11 +78,18 @@ class Source(Protocol):
     labels are bare class indices. labels: int64 (N,), None for unlabeled images. Several threads
     and forked processes may ask for images at once. Where an image may have several right labels,
     see `label_sets`.
+    passed_over: what lies where the images do and is none of them, by reasons that read on from a
+    number, such as `not named as images (.txt)`, to counts of files; empty if nothing does.
     """
 
     name: str
     classes: tuple[str, ...] | None
     labels: NDArray[np.int64] | None
+
+    @property
+    def passed_over(self) -> Mapping[str, int]:
+        """Counts by reason, in the order in which they are said; see `nsbench.data.found`."""
+        ...
 
     @property
     def ids(self) -> Sequence[str]:

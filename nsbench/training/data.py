@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nsbench.data.found import found
 from nsbench.data.joined import JoinedSource
 from nsbench.data.open import Source, SourceSpec, labels_of, open_source
 from nsbench.data.prefetch import clean_crops
@@ -17,6 +18,7 @@ from nsbench.data.subset import select_per_class
 from nsbench.data.transforms import normalize
 from nsbench.recipes.recipe import Data
 from nsbench.util.errors import NsbenchError
+from nsbench.util.progress import say
 from nsbench.util.randomness import stable_hash
 
 BATCH = 256
@@ -68,10 +70,18 @@ def _open(specs: SourceSpec | list[SourceSpec], key: str) -> Source:
     """A source, or several as one. Raises NsbenchError, which begins with the key."""
     try:
         if isinstance(specs, SourceSpec):
-            return open_source(specs)
-        return JoinedSource(list(map(open_source, specs)), labeled=key == "data.labeled")
+            return _told(open_source(specs))
+        sources = [_told(open_source(spec)) for spec in specs]
+        return JoinedSource(sources, labeled=key == "data.labeled")
     except NsbenchError as error:
         raise NsbenchError(f"{key}: {error}") from error
+
+
+def _told(source: Source) -> Source:
+    """The source, after a line about what it found."""
+    if not source.passed_over:  # or else it was said when it was opened
+        say(found(source))
+    return source
 
 
 def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDArray[np.int64]:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from timm.data import ImageNetInfo
 
-from nsbench.data.class_names import by_name, imagenet_classes, listed_classes, match_classes
+from nsbench.data.class_names import (
+    by_name,
+    imagenet_classes,
+    listed_classes,
+    match_classes,
+    read_class_names,
+)
 from nsbench.util.errors import NsbenchError
 
 
@@ -49,3 +55,24 @@ def test_listed_names_must_reach_the_labels_and_differ(tmp_path: Path) -> None:
         (tmp_path / "classnames.txt").write_text(text, "utf-8")
         with pytest.raises(NsbenchError, match="lists 2 different classes, .* go up to 2"):
             listed_classes(tmp_path, labels, "names")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"cat\ndog\n", b"\xef\xbb\xbfcat\ndog", b"cat\r\ndog\r\n", b"cat \n\tdog\n\n \n"],
+)
+def test_lists_of_classes_are_read_as_meant(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "classnames.txt").write_bytes(content)
+    assert read_class_names(tmp_path / "classnames.txt") == ("cat", "dog")
+    assert listed_classes(tmp_path, np.array([0, 1]), "names") == ("cat", "dog")
+
+
+def test_lists_of_classes_that_cannot_be_meant(tmp_path: Path) -> None:
+    path = tmp_path / "classnames.txt"
+    for content in ("café\nb\n".encode("latin-1"), "a\nb\n".encode("utf-16")):
+        path.write_bytes(content)
+        with pytest.raises(NsbenchError, match=r"class names .*classnames\.txt \(it is not UTF-8"):
+            read_class_names(path)
+    path.write_bytes(b"a\n\nb\n")
+    with pytest.raises(NsbenchError, match=r"classnames\.txt, line 2 is blank, but each line is"):
+        read_class_names(path)

@@ -24,6 +24,7 @@ class Listed:
     """A source of names alone."""
 
     name, version = "listed", "1"
+    passed_over: dict[str, int] = {}
     digests = np.zeros((0, 16), np.uint8)
 
     def __init__(self, ids: list[str], classes: tuple[str, ...] | None = ("c",)) -> None:

@@ -1,42 +1,57 @@
 """Images in folders."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from nsbench.data.class_names import by_name, no_folders
 from nsbench.data.content import Storage, StoredSource, read_whole
-from nsbench.data.decode import is_image
+from nsbench.data.decode import is_hidden, is_image, utf8
+from nsbench.data.found import entries, images_below, in_folders, is_folder, not_images
 from nsbench.util.errors import NsbenchError
+from nsbench.util.progress import counted
+
+BESIDE = "in folders beside the images"
+DEEPER = "deeper than class folders"
 
 
 class FolderSource(StoredSource):
     """Images in one folder a class, named by the class; or unlabeled images in a flat folder.
 
     Ids are the paths below the folder, `class/file` or `file`. In the label space `indices` the
-    folders' names are class indices, as in ImageNetV2. Hidden files and folders are passed over.
+    folders' names are class indices, as in ImageNetV2. Hidden files and folders are passed over;
+    and of a few images beside class folders, or folders beside many images, the fewer.
     """
 
     def __init__(self, path: Path, label_space: str = "names") -> None:
         if not path.is_dir():
             raise NsbenchError(f"there is no folder {path}")
-        folders = class_folders(path)
         self.name, self._path = str(path), path
-        self.classes: tuple[str, ...] | None = None
-        self.labels: NDArray[np.int64] | None = None
-        # Sorted folder by folder, as by torchvision's ImageFolder; a file system's order is chance.
-        files = [file for folder in folders or [path] for file in _images_in(folder)]
-        self.ids = [_utf8(file.relative_to(path).as_posix(), path) for file in files]
-        if not files:
-            raise NsbenchError(f"{path} holds no images: expected one folder a class with images")
-        if folders:
-            filled = {file.parent for file in files}
-            empty = [folder for folder in folders if folder not in filled]
-            if empty:  # its class would be missing, and shift the numbers of those after it
-                raise NsbenchError(f"the class folder {empty[0]} is empty: fill or remove it")
-            names = [file.parent.name for file in files]
+        self.classes, self.labels = None, None
+        top = _listed(path)
+        # A link to the folder itself, or to one above it, is no class.
+        above = {path.resolve(), *path.resolve().parents}
+        inner = [name for name in top.folders if (path / name).resolve() not in above]
+        folders = {name: _listed(path / name) for name in inner}
+        flat = _is_flat(path, top, folders)
+        if flat:
+            self.ids = top.images
+            self.passed_over = not_images(top.others) | _below(path, top.folders, [], BESIDE)
+        else:
+            # Folder by folder, as by torchvision's ImageFolder.
+            self.ids = [f"{name}/{file}" for name, held in folders.items() for file in held.images]
+            self.passed_over = _beside_classes(path, top, folders)
+        for name in self.ids:
+            utf8(name, str(path))
+        if not self.ids:
+            deeper = images_below(str(path))
+            raise NsbenchError(
+                f"{path} holds no images: expected one folder a class with images"
+                + (f", not {deeper:,} further down" if deeper else "")
+            )
+        if not flat:
+            _refuse_empty(path, folders)
+            names = [name.rpartition("/")[0] for name in self.ids]
             self.classes, self.labels = by_name(names, label_space, str(path))
         elif label_space == "indices":
             raise no_folders(str(path))
@@ -55,20 +70,66 @@ class FolderSource(StoredSource):
         return str(self._path / self.ids[index])
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """The names in a folder, sorted: a file system's order is chance."""
+
+    images: list[str]
+    folders: list[str]
+    others: list[str]
+
+
+def _listed(path: Path) -> _Listed:
+    listed = _Listed([], [], [])
+    for entry in entries(str(path)):
+        if is_folder(entry):
+            (listed.others if is_hidden(entry.name) else listed.folders).append(entry.name)
+        else:
+            (listed.images if is_image(entry.name) else listed.others).append(entry.name)
+    return listed
+
+
+def _is_flat(path: Path, top: _Listed, folders: dict[str, _Listed]) -> bool:
+    """Whether the images at the top are the data, and not those of class folders."""
+    inside = sum(len(listed.images) for listed in folders.values())
+    filled = sum(bool(listed.images) for listed in folders.values())
+    if not top.images or not inside:
+        return bool(top.images)
+    # One folder is rather a stray than a class, and a few images are strays beside many.
+    if 2 * inside <= len(top.images) or (filled == 1 and inside <= len(top.images)):
+        return True
+    if 2 * len(top.images) <= inside:
+        return False
+    raise NsbenchError(
+        f"{path} holds {counted(len(top.images), 'image')} at the top and {inside:,} in "
+        f"{counted(filled, 'folder')}, and either may be the data: move the others elsewhere"
+    )
+
+
+def _beside_classes(path: Path, top: _Listed, folders: dict[str, _Listed]) -> dict[str, int]:
+    others = top.others + [name for listed in folders.values() for name in listed.others]
+    deeper = [f"{name}/{more}" for name, listed in folders.items() for more in listed.folders]
+    at_top = {"at the top (beside class folders)": len(top.images)} if top.images else {}
+    return at_top | not_images(others) | _below(path, deeper, list(folders), DEEPER)
+
+
+def _below(path: Path, folders: list[str], read: list[str], why: str) -> dict[str, int]:
+    """The images in folders; what is read, and the folder itself, may be linked to from there."""
+    stats = [folder.stat() for folder in (path, *(path / name for name in read))]
+    visited = {(stat.st_dev, stat.st_ino) for stat in stats}
+    return in_folders({name: images_below(str(path / name), visited) for name in folders}, why)
+
+
+def _refuse_empty(path: Path, folders: dict[str, _Listed]) -> None:
+    empty = next((name for name, listed in folders.items() if not listed.images), None)
+    if empty is None:
+        return
+    # Its class would be missing, and shift the numbers of those after it.
+    deeper = images_below(str(path / empty))
+    reason = f"holds images only in folders below it ({deeper:,})" if deeper else "is empty"
+    raise NsbenchError(f"the class folder {path / empty} {reason}: fill or remove it")
+
+
 def class_folders(path: Path) -> list[Path]:
     """The folders in a folder that are not hidden, sorted."""
-    entries = sorted(path.iterdir())
-    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-
-
-def _images_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if is_image(file.name))
-
-
-def _utf8(name: str, path: Path) -> str:
-    # Python reads bytes that are not UTF-8 as lone surrogates, which no Parquet or JSON file can
-    # hold.
-    if any("\ud800" <= letter <= "\udfff" for letter in name):
-        shown = name.encode(errors="surrogateescape").decode(errors="replace")
-        raise NsbenchError(f"the file name {shown} in {path} is not UTF-8: rename it")
-    return name
+    return [path / name for name in _listed(path).folders]

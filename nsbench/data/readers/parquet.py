@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nsbench.data.class_names import refuse_alike
 from nsbench.data.content import Storage, StoredSource, read_whole
 from nsbench.data.decode import decode
+from nsbench.data.found import shown
 from nsbench.data.spec import SourceSpec
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
 
 
 class TableSource(StoredSource):
-    """A table of images read by `datasets`: Parquet files, or a Hugging Face data set."""
+    """A table of images read by `datasets`: Parquet files, or a Hugging Face data set.
+
+    named_files: the files that rows name instead of holding an image.
+    """
 
     def __init__(self, spec: SourceSpec, path: str) -> None:
         self.name = str(spec)
         self._column = spec.image_column
         self._table = _load_table(spec, path)
+        self.passed_over = _of_no_split(Path(path))
+        self.named_files, self._rows_of_files = _named_files(self._table, self._column)
         self.ids = _table_ids(self._table, spec)
         self.classes, self.labels = _table_labels(self._table, spec)
 
@@ -36,7 +43,7 @@ class TableSource(StoredSource):
         kept = [os.path.abspath(file["filename"]) for file in self._table.cache_files]
         if not kept:
             return None
-        named, without = _named_files(self._table, self._column)
+        named, without = self.named_files, self._rows_of_files
         spans = np.zeros((len(self._table), 3), np.int64)
         spans[:, 1] = np.arange(len(spans))
         # The number of the row's own file, and else the first: all of a table are made at once.
@@ -94,6 +101,23 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
     return table.cast_column(spec.image_column, datasets.Image(decode=False))
 
 
+def _of_no_split(folder: Path) -> dict[str, int]:
+    """The Parquet files of a folder that are in none of the splits that `datasets` makes of it.
+
+    Once one file is named by a split, as train-0.parquet is, files that are not belong to none.
+    """
+    import datasets  # slow to import, and not needed for other sources
+
+    if not folder.is_dir():
+        return {}
+    present = {str(file.resolve()): file.name for file in sorted(folder.glob("*.parquet"))}
+    named = datasets.load_dataset_builder(str(folder)).config.data_files or {}
+    used = {str(Path(file).resolve()) for files in named.values() for file in files}
+    left = [name for file, name in present.items() if file not in used]
+    reason = f"of the Parquet files, whose names are of no split ({shown(left)})"
+    return {reason: len(left)} if left else {}
+
+
 def _table_ids(table: "Dataset", spec: SourceSpec) -> Sequence[str]:
     # File names are better ids than numbers, since they survive another order: where all images
     # have one, and no two the same. The images themselves are not read for it.
@@ -126,6 +150,7 @@ def _table_labels(
     kinds = {type(value) for value in values}  # NoneType too, for rows without a label
     if kinds == {str}:
         texts = tuple(sorted(set(values)))
+        refuse_alike(texts, str(spec))
         position = {text: index for index, text in enumerate(texts)}
         return texts, np.array([position[value] for value in values])
     if not kinds <= {int, bool}:

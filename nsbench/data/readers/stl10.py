@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nsbench.data.class_names import read_class_names
 from nsbench.data.content import Storage, StoredSource, of_rows
 from nsbench.data.readers.split_files import numbered_ids
-from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.errors import NsbenchError
 from nsbench.util.files import cached_while_unchanged
 
 STL10 = "_X.bin"
@@ -31,7 +32,7 @@ class Stl10Source(StoredSource):
         self.classes: tuple[str, ...] | None = None
         self.labels: NDArray[np.int64] | None = None
         if beside.is_file():
-            names = _class_names(path.with_name("class_names.txt"))
+            names = read_class_names(path.with_name("class_names.txt"))
             self.classes = names if label_space == "names" else None
             self.labels = _stl10_labels(beside, len(self.ids), len(names))
         elif not path.name.startswith("unlabeled"):  # the released split without labels
@@ -73,12 +74,3 @@ def _stl10_labels(path: Path, count: int, classes: int) -> NDArray[np.int64]:
             f"{classes}, a byte each: fetch it again"
         )
     return labels
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(path.read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise NsbenchError(
-            f"cannot read the class names {path} ({first_line(error)}): fetch them again"
-        ) from error

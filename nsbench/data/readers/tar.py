@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from nsbench.data.class_names import by_name, no_folders
 from nsbench.data.content import Storage, StoredSource
-from nsbench.data.decode import is_image
+from nsbench.data.decode import is_image, utf8
+from nsbench.data.found import not_images
 from nsbench.data.tar_index import read_at, read_index
 from nsbench.util.errors import NsbenchError
 
@@ -22,14 +23,18 @@ class TarSource(StoredSource):
 
     def __init__(self, path: Path, label_space: str = "names", split: str | None = None) -> None:
         index = read_index(path)
-        names = [name for name in index.names if is_image(name) and _below(name, split)]
+        held = [name for name in index.names if _below(name, split)]
+        names = list(filter(is_image, held))
         if not names:
             raise NsbenchError(f"{path} holds no images" + (f" in {split}" if split else ""))
         # By parts, as folders are listed: as text, "a-b/x" would come before "a/x".
         paths = sorted(map(PurePosixPath, names), key=lambda path: path.parts)
         base = _only_base(paths, path)
         self.name, self._split = str(path), split
-        self.ids = [str(image.relative_to(base)) for image in paths]
+        self.ids = [utf8(str(image.relative_to(base)), str(path)) for image in paths]
+        self.passed_over = not_images(
+            PurePosixPath(name).name for name in held if not is_image(name)
+        )
         rows = [index.rows[str(image)] for image in paths]
         self._path, self._offsets, self._sizes = path, index.offsets[rows], index.sizes[rows]
         self.classes: tuple[str, ...] | None = None

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from nsbench.data.class_names import listed_classes
 from nsbench.data.content import Storage, StoredSource
+from nsbench.data.decode import is_hidden, is_image, utf8
+from nsbench.data.found import shown
 from nsbench.data.tar_index import Index, read_at, read_index
 from nsbench.util.errors import NsbenchError
 
@@ -20,6 +22,10 @@ IMAGES = ("jpg", "jpeg", "png", "webp")
 
 # Bash's ranges, the one kind of pattern that shards are named by.
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+_DOTTED = "with a dot before the ending, where keys end (.{})"
+_REASONS = {"": "hidden", "cls": "without an image of their key (.cls)"}
 
 
 class _Sample(NamedTuple):
@@ -37,6 +43,11 @@ def is_pattern(source: str) -> bool:
     return source.endswith(".tar") and _BRACES.search(source) is not None
 
 
+def is_tar(path: Path) -> bool:
+    """Whether a path is that of a shard, in small or large letters; hidden ones are none."""
+    return path.suffix.lower() == ".tar" and not is_hidden(path.name) and path.is_file()
+
+
 def shard_files(source: str) -> list[Path]:
     """The files of a brace pattern, or the `.tar` files of a folder in the order of their names.
 
@@ -44,7 +55,7 @@ def shard_files(source: str) -> list[Path]:
     """
     braces = _BRACES.search(source)
     if not braces:
-        return sorted(Path(source).expanduser().glob("*.tar"))
+        return [path for path in sorted(Path(source).expanduser().iterdir()) if is_tar(path)]
     first, last = braces.groups()
     numbers = [f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)]  # zeros as in first
     shards = [Path(_BRACES.sub(number, source, count=1)).expanduser() for number in numbers]
@@ -63,10 +74,14 @@ class ShardSource(StoredSource):
     """
 
     def __init__(self, name: str, shards: list[Path], label_space: str = "names") -> None:
-        samples = [s for number, shard in enumerate(shards) for s in _samples(shard, number)]
+        left: Counter[str] = Counter()
+        samples = [s for number, shard in enumerate(shards) for s in _samples(shard, number, left)]
+        self.passed_over = _reasons(left)
         if not samples:
+            only = "".join(f", not {count:,} {why}" for why, count in self.passed_over.items())
             raise NsbenchError(
                 f"{name} holds no images: shards have KEY.jpg (or jpeg, png, webp) and KEY.cls"
+                + only
             )
         self.name, self._shards = name, shards
         self.ids = _ids(samples, shards)
@@ -92,8 +107,8 @@ class ShardSource(StoredSource):
         return f"{self.ids[index]} in {self._shards[int(self._spans[index, 0])]}"
 
 
-def _samples(shard: Path, number: int) -> Iterator[_Sample]:
-    """The samples of a shard that have an image, in its order."""
+def _samples(shard: Path, number: int, left: Counter[str]) -> Iterator[_Sample]:
+    """The samples of a shard that have an image, in its order; counts endings that are left."""
     index = read_index(shard)
     images: dict[str, int] = {}
     labels: dict[str, int] = {}
@@ -102,18 +117,37 @@ def _samples(shard: Path, number: int) -> Iterator[_Sample]:
         key, ending = _split(name)
         if ending in IMAGES and images.setdefault(key, row) != row:
             raise NsbenchError(f"{shard} holds two images of the key '{key}': keep one")
-        if ending == "cls":
-            labels[key] = row
+        if ending == "cls" and labels.setdefault(key, row) != row:
+            raise NsbenchError(f"{shard} holds two labels of the key '{key}': keep one")
+        if ending not in (*IMAGES, "cls"):
+            left[ending] += 1
+    left["cls"] += len(labels.keys() - images.keys())
     for key, row in images.items():
+        utf8(key, str(shard))
         label = _label(index, labels[key]) if key in labels else None
         yield _Sample(key, number, int(index.offsets[row]), int(index.sizes[row]), label)
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The key, which ends at the first dot of the file's name, and the ending."""
+    """The key, which ends at the first dot of the file's name, and the ending; "" if hidden."""
     path = PurePosixPath(name)
     stem, _, ending = path.name.partition(".")
-    return str(path.with_name(stem)) if stem else "", ending.lower()
+    return (str(path.with_name(stem)), ending.lower()) if stem else ("", "")
+
+
+def _reasons(left: Counter[str]) -> dict[str, int]:
+    """Why files of these endings are passed over."""
+    reasons: dict[str, list[str]] = {}
+    for ending in left:
+        # By the format's rule the key of n01.1.jpg is n01, and the ending 1.jpg.
+        dotted = "." in ending and is_image(f"x.{ending}")
+        why = _DOTTED if dotted else _REASONS.get(ending, "with other endings (.{})")
+        reasons.setdefault(why, []).append(ending)
+    counts = {
+        why.format(shown(endings, ", .")): sum(map(left.__getitem__, endings))
+        for why, endings in reasons.items()
+    }
+    return {why: count for why, count in counts.items() if count}
 
 
 def _label(index: Index, row: int) -> int:
