@@ -8,6 +8,7 @@ from nsbench.evaluation.forward import masked
 from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
+from nsbench.models.foreign import foreign_code
 from nsbench.suites.attack import AttackSuite, epsilon_cell
 from nsbench.util.progress import Advance
 
@@ -35,7 +36,13 @@ class AttackPasses(Passes[AttackSuite]):
             # The true labels, as in foolbox's untargeted attacks, in the numbers of the outputs.
             labels = torch.from_numpy(run.labels(images)[images.rows]).to(options.device)
             for batch in clean_batches(images.crops(crop_for(suite, run.model)), options):
-                with frozen(run.model.module):
+                with (
+                    frozen(run.model.module),
+                    foreign_code(
+                        f"{run.model.name} gives no gradients for {suite.name}",
+                        "; leave the suite out, or remove what cuts them off",
+                    ),
+                ):
                     curve = self.attacked(
                         masked(run), batch.images, labels[batch.rows], epsilons, options
                     )

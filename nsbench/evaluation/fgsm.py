@@ -21,40 +21,53 @@ def fgsm_images(
     (B, 3, H, W) in [0, 1]. labels: int64 (B,). epsilons: in the unit of the images (8/255).
     The sign of the gradient does not depend on epsilon, so one backward pass serves them all.
     """
-    sign = _clean_pass(logits, images, labels)[1]
+    _, sign = _clean_pass(logits, images, labels)
     return (_move(images, sign, epsilon) for epsilon in epsilons)
 
 
 def fgsm_logits(
     logits: Logits, images: torch.Tensor, labels: torch.Tensor, epsilons: Sequence[float]
 ) -> Iterator[torch.Tensor]:
-    """For each epsilon the logits (B, C) of the attacked images. Arguments as for fgsm_images."""
+    """For each epsilon the logits (B, C) of the attacked images, nan for a broken gradient.
+
+    Arguments as for fgsm_images.
+    """
     clean, sign = _clean_pass(logits, images, labels)
     for epsilon in epsilons:
         if epsilon == 0:  # the pass that gave the gradient has these logits already
             yield clean
         else:
             with torch.inference_mode():
-                yield logits(_move(images, sign, epsilon))
+                moved = _move(images, sign, epsilon)
+                yield _of_finite(moved, logits(moved))
 
 
 def _clean_pass(
     logits: Logits, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits of the clean images, and the sign of the loss's gradient by their pixels."""
+    """Logits of the clean images, and the sign of the loss's gradient by their pixels, or nan."""
     with torch.enable_grad():  # also where the caller has switched gradients off
         start = images.clone().requires_grad_()
         clean = logits(start)
         # The sum, as in foolbox: an image's gradient does not depend on how many others there are.
         loss = cross_entropy(clean, labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, start)
-    return clean.detach(), gradient.sign()
+    # torch gives nan the sign 0, by which a broken gradient would pass for a model that withstands.
+    return clean.detach(), torch.where(gradient.isfinite(), gradient.sign(), torch.nan)
 
 
 def _move(images: torch.Tensor, sign: torch.Tensor, epsilon: float) -> torch.Tensor:
     moved = (images + epsilon * sign).clamp(0, 1)
     # Projected onto the ball once more, as foolbox does: it changes the last bits.
     return images + (moved - images).clamp(-epsilon, epsilon)
+
+
+def _of_finite(images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """The logits (B, C), nan for images that a gradient which is not finite has moved."""
+    # A model may give such images a finite answer. Marked, and checked later with all others: a
+    # look at the values would wait for the device.
+    finite = images.isfinite().flatten(1).all(1, keepdim=True)
+    return torch.where(finite, logits, torch.nan)
 
 
 def pgd_logits(
@@ -65,7 +78,7 @@ def pgd_logits(
     steps: int,
     relative_step: float,
 ) -> Iterator[torch.Tensor]:
-    """For each epsilon the logits (B, C) of the images that foolbox's LinfPGD attacked.
+    """For each epsilon the logits (B, C) of the images that foolbox's LinfPGD attacked, as above.
 
     steps: how many gradients are taken. relative_step: how far a step moves a pixel, as a share of
     epsilon. PGD starts at the image itself, so that nothing is random. The other arguments are as
@@ -75,7 +88,8 @@ def pgd_logits(
     import foolbox  # takes a second to import, which other suites do not need
 
     attack = foolbox.attacks.LinfPGD(rel_stepsize=relative_step, steps=steps, random_start=False)
-    model = foolbox.PyTorchModel(_Module(logits).eval(), bounds=(0, 1), device=images.device)
+    module = _Module(logits).eval()
+    model = foolbox.PyTorchModel(module, bounds=(0, 1), device=images.device)
     for epsilon in epsilons:
         # An epsilon of 0 leaves the image as it is, which needs no gradients.
         moved = images
@@ -83,8 +97,9 @@ def pgd_logits(
             with torch.enable_grad():
                 # The second value: the images within epsilon, whether or not the attack succeeded.
                 _, moved, _ = attack(model, images, labels, epsilons=epsilon)
+            moved = torch.where(module.finite(images), moved, torch.nan)
         with torch.inference_mode():
-            yield logits(moved)
+            yield _of_finite(moved, logits(moved))
 
 
 @contextmanager
@@ -102,11 +117,24 @@ def frozen(module: torch.nn.Module) -> Iterator[None]:
 
 
 class _Module(torch.nn.Module):
-    """A function of images as a module, which foolbox's PyTorchModel insists on."""
+    """A function of images as a module, which foolbox's PyTorchModel insists on.
+
+    It remembers which images had gradients that are not finite, whose sign foolbox would use.
+    """
 
     def __init__(self, logits: Logits) -> None:
         super().__init__()
         self._logits = logits
+        self._finite: list[torch.Tensor] = []
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.requires_grad:
+            images.register_hook(
+                lambda gradient: self._finite.append(gradient.isfinite().flatten(1).all(1))
+            )
         return self._logits(images)
+
+    def finite(self, images: torch.Tensor) -> torch.Tensor:
+        """Whether all gradients so far were finite, for each image, (B, 1, 1, 1)."""
+        found = [images.new_ones(len(images), dtype=torch.bool), *self._finite]
+        return torch.stack(found).all(0)[:, None, None, None]

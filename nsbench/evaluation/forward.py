@@ -7,7 +7,6 @@ from torch.nn.functional import interpolate
 
 from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
-from nsbench.util.device import compiling
 
 
 def logits_of(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tensor:
@@ -20,7 +19,7 @@ def logits_of(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Te
 
 def _logits(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tensor:
     size = run.model.preprocessing.image_size
-    with torch.inference_mode(), options.autocast(), compiling():
+    with torch.inference_mode(), options.autocast():
         pixels = images / 255
         # Only in suites that fix the crop, as ImageNet-C does at 224 px. The paper too resizes its
         # images to the size that a model was trained at.

@@ -14,8 +14,10 @@ from nsbench.data.class_names import match_classes
 from nsbench.data.open import Source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import normalize
+from nsbench.models.foreign import foreign_code
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
+from nsbench.util.progress import counted
 
 RESULTS = Path("results")
 """Where predictions of models go that have no folder of their own, below the working directory."""
@@ -25,7 +27,8 @@ RESULTS = Path("results")
 class Classifier:
     """A module in evaluation mode with all it takes to use it.
 
-    classes: names in the order of the outputs, None if unknown. weights_hash: SHA-256 of the
+    num_classes: 0 until the outputs are counted. classes: names in the order of the outputs, None
+    if unknown. weights_hash: SHA-256 of the
     weights, and of whatever else decides the outputs where weights alone do not (an architecture, a
     file of code). results: the folder its predictions go to. info: what a report says of it.
     differentiable: whether attacks can have gradients. channels_last: memory order of the input.
@@ -43,13 +46,42 @@ class Classifier:
     channels_last: bool = True
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Float (B, C) logits of float images (B, 3, H, W) in [0, 1], of the model's input size."""
+        """Float (B, C) logits of float images (B, 3, H, W) in [0, 1], of the model's input size.
+
+        A row with a value that is not finite is nan as a whole, so that whatever is made of it
+        shows, without a look at the values, for which every batch would have to wait. The tensor is
+        never one that the module keeps. Raises NsbenchError if the module fails or returns anything
+        but one row of num_classes floats for each image, on the images' device.
+        """
         ready = normalize(images, self.preprocessing.mean, self.preprocessing.std)
         # The memory order that convolutions are fastest in; it does not change the shape.
         if self.channels_last:
             ready = ready.contiguous(memory_format=torch.channels_last)
-        logits: torch.Tensor = self.module(ready)
-        return logits
+        asked = f"{counted(len(images), 'image')} of {images.shape[-1]} px"
+        asked = asked.replace("1 image ", "an image ") if len(images) == 1 else asked
+        with foreign_code(f"{self.name} cannot take {asked}"):
+            output: Any = self.module(ready)
+        self._check(output, images)
+        logits: torch.Tensor = output
+        finite = logits.isfinite().all(1, keepdim=True)
+        return torch.where(finite, logits, torch.nan)
+
+    def _check(self, output: Any, images: torch.Tensor) -> None:
+        if not isinstance(output, torch.Tensor):
+            raise NsbenchError(
+                f"{self.name} returns a {type(output).__name__}: wrap it in a module that returns "
+                "a tensor of logits"
+            )
+        columns = self.num_classes or max(1, *output.shape[1:2], 1)
+        fits = output.shape == (len(images), columns) and output.is_floating_point()
+        if not fits or output.device != images.device:
+            where = "" if output.device == images.device else f" on {output.device}"
+            count = "one image" if len(images) == 1 else f"{len(images):,} images"
+            raise NsbenchError(
+                f"{self.name} returns a {output.dtype} tensor of shape {tuple(output.shape)}"
+                f"{where} for {count}: it must return float logits of shape ({len(images)}, "
+                f"{self.num_classes or 'classes'}) on {images.device}"
+            )
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -103,6 +103,7 @@ def _check(kinds: list[str], options: ModelOptions) -> None:
 
 def _load(name: str | Classifier, device: torch.device, options: ModelOptions) -> list[Classifier]:
     if isinstance(name, Classifier):
+        name.module.eval()  # as it may come from a training
         return [name]
     kind = _kind(name)
     if kind in ("timm", "checkpoint"):

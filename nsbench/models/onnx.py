@@ -38,7 +38,20 @@ class OnnxModule(nn.Module):
 
     def _outputs(self, array: Any, size: int) -> Any:
         filled = np.pad(array, [(0, size - len(array)), (0, 0), (0, 0), (0, 0)])
-        return self.session.run(None, {self.input.name: filled})[0][: len(array)]
+        output = self._run(filled)
+        # Rows beyond the images would otherwise be cut off as if they belonged to the filling.
+        if len(output) != size:
+            raise ValueError(f"{len(output)} rows of outputs for a batch of {size}")
+        return output[: len(array)]
+
+    def _run(self, array: Any) -> Any:
+        try:
+            return self.session.run(None, {self.input.name: array})[0]
+        except Exception as error:  # onnxruntime has a class of error for each status
+            # A shortage of memory is known by its text alone, as on torch's CPU.
+            if re.search("allocate memory|bad allocation|out of memory", str(error), re.I):
+                raise torch.OutOfMemoryError(first_line(error)) from error
+            raise
 
 
 def load_onnx(path: Path, device: torch.device, options: ModelOptions) -> Classifier:

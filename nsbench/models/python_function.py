@@ -17,12 +17,13 @@ import torch
 from torch import nn
 
 from nsbench.models.classifier import Classifier, count_parameters, serialize
+from nsbench.models.foreign import described, foreign_code
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import timm_preprocessing
 from nsbench.models.wrap import USUAL, adjusted, wrap_module
 from nsbench.util.config import nearest
 from nsbench.util.device import to_device
-from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.errors import NsbenchError
 from nsbench.util.files import sha256
 
 
@@ -42,20 +43,23 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
     # A Classifier says all itself; the command line's class names go first nevertheless.
     if isinstance(made, Classifier):
         classes = options.class_names(name, made.num_classes) or made.classes
-        ready = replace(made, module=made.module.to(device).eval(), classes=classes)
+        with foreign_code(f"the module of {name} cannot be used"):
+            ready = replace(made, module=made.module.to(device).eval(), classes=classes)
         return adjusted(ready, options, device)
     if not isinstance(made, nn.Module):
         raise NsbenchError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
     of_timm = isinstance(getattr(made, "pretrained_cfg", None), dict)
     # to_device may change the memory order too, which only timm's models are known to take.
-    module = (to_device(made, device) if of_timm else made.to(device)).eval()
+    with foreign_code(f"the module of {name} cannot be used"):
+        module = (to_device(made, device) if of_timm else made.to(device)).eval()
+        content = serialize(module)
     return wrap_module(
         name,
         module,
         device,
         options,
         label=name,
-        weights_hash=sha256(_code(imported) + serialize(module)),
+        weights_hash=sha256(_code(imported) + content),
         preprocessing=timm_preprocessing(module, name) if of_timm else USUAL,
         info={"arch": type(made).__name__, "parameters": count_parameters(module)},
         channels_last=of_timm,  # .view() in the user's code may not take it
@@ -75,7 +79,7 @@ def _imported(home: str) -> ModuleType:
                 f"there is no Python module {error.name} here or among the installed packages: "
                 "run nsbench in the folder that holds it"
             ) from error
-        raise NsbenchError(f"the import of {home} raises {_described(error)}") from error
+        raise NsbenchError(f"the import of {home} raises {described(error)}") from error
 
 
 def _function(imported: ModuleType, name: str) -> Callable[[], Any]:
@@ -92,11 +96,7 @@ def _called(function: Callable[[], Any], name: str) -> Any:
     try:
         return function()
     except (Exception, SystemExit) as error:  # the user's code
-        raise NsbenchError(f"{name} raises {_described(error)}") from error
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"
+        raise NsbenchError(f"{name} raises {described(error)}") from error
 
 
 @cache  # a file that is changed later is not the code that was imported

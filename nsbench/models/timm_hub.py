@@ -26,7 +26,7 @@ def load_timm(name: str, device: torch.device, options: ModelOptions) -> Classif
     check_arch(arch)
     try:
         created = timm.create_model(arch, pretrained=True, **sized(options))
-    except Exception as error:  # the hub's client raises errors of many libraries
+    except (Exception, SystemExit) as error:  # the hub's client raises those of many libraries
         raise NsbenchError(
             f"cannot get the pretrained weights of {name}: {first_line(error)}"
         ) from error

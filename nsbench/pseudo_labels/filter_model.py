@@ -30,7 +30,7 @@ def load_filter(
         raise NsbenchError(f"pseudo_labels.filter: {error}") from error
     # As a layer behind the model: `predict` labels by it as by any teacher.
     columns = torch.from_numpy(_columns(model, classes)).to(device)
-    module = nn.Sequential(model.module, _Columns(columns)).eval()
+    module = nn.Sequential(model.module, _Columns(columns, model.num_classes)).eval()
     return replace(model, module=module, num_classes=len(classes), classes=classes)
 
 
@@ -56,12 +56,15 @@ def _columns(model: Classifier, classes: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 class _Columns(nn.Module):
-    """The chosen outputs of a classifier, as a layer."""
+    """The chosen outputs of a classifier, as a layer. count: how many it has."""
 
-    def __init__(self, columns: torch.Tensor) -> None:
+    def __init__(self, columns: torch.Tensor, count: int) -> None:
         super().__init__()
-        self._columns = columns
+        self._columns, self._count = columns, count
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (n, C) to logits (n, len(columns))."""
+        """Logits (n, C) to logits (n, len(columns)). Raises ValueError for another C."""
+        # Other outputs than the model was loaded with would stand for other classes.
+        if logits.ndim != 2 or logits.shape[1] != self._count:
+            raise ValueError(f"outputs of shape {tuple(logits.shape)}, not (n, {self._count})")
         return logits[:, self._columns]

@@ -31,7 +31,7 @@ class AdaptiveBatchSize:
             try:
                 parts.append(work(slice(start, stop)))
                 start = stop
-            except RuntimeError as error:  # of which running out of memory is one
+            except (RuntimeError, MemoryError) as error:  # torch's, NumPy's
                 if not is_short_of_memory(error):
                     raise
                 self._halve(stop - start)
@@ -49,10 +49,11 @@ class AdaptiveBatchSize:
         say(f"the device is out of memory: going on with {self.size} images at once")
 
 
-def is_short_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch says that the device, or the machine, has no memory left."""
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory left."""
     # the CPU's allocator raises a plain RuntimeError, known by its text alone
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    kinds = torch.OutOfMemoryError, MemoryError
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
 def free_memory(device: torch.device) -> float:

@@ -104,6 +104,29 @@ def test_a_fixed_batch_is_filled_up(count: int, tmp_path: Path) -> None:
     assert torch.allclose(answer, normal(images).mean((2, 3)), atol=1e-5)
 
 
+def test_rows_beyond_the_images_are_not_cut_off(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.onnx", ["n", 3, 32, 32])
+    made = onnx.load(str(path))
+    made.graph.node.append(onnx.helper.make_node("Concat", ["out", "out"], ["twice"], axis=0))
+    made.graph.output[0].name = "twice"
+    made.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "m"
+    onnx.save(made, str(path))
+    with pytest.raises(NsbenchError, match="ValueError: 2 rows of outputs for a batch of 1"):
+        load(path)
+
+
+def test_a_shortage_of_memory_is_known_as_one(tmp_path: Path) -> None:
+    model = load(write(tmp_path / "m.onnx", ["n", 3, 32, 32]))
+
+    class Short:
+        def run(self, *_: Any) -> None:
+            raise ValueError("Failed to allocate memory for requested buffer of size 8")
+
+    model.module.session = Short()  # type: ignore[assignment]
+    with pytest.raises(torch.OutOfMemoryError):
+        model.logits(torch.rand(2, 3, 32, 32))
+
+
 def test_half_precision(tmp_path: Path) -> None:
     model = load(write(tmp_path / "m.onnx", ["n", 3, 32, 32], half=True))
     images = torch.rand(2, 3, 32, 32)

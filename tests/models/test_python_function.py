@@ -36,12 +36,12 @@ class Tied(nn.Module):
         return self.b(self.a(x.mean((2, 3))))
 
 class Answers(nn.Module):
-    def __init__(self, answer):
+    def __init__(self, answer, repeated=False):
         super().__init__()
-        self.answer = answer
+        self.answer, self.repeated = answer, repeated
 
     def forward(self, x):
-        return self.answer
+        return self.answer.expand(len(x), -1) if self.repeated else self.answer
 
 def make():
     torch.manual_seed(0)
@@ -55,6 +55,31 @@ def classifier():
     from nsbench.models import load_model
     return load_model("linear:digits", "cpu")
 
+class Noisy(Answers):
+    def forward(self, x):
+        return nn.functional.dropout(x.mean((2, 3)), 0.5, training=True)
+
+class Hidden(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.parts = [nn.BatchNorm2d(3)]  # not a module to torch, which .eval() does not reach
+
+    def forward(self, x):
+        return self.parts[0](x).mean((2, 3))
+
+class Left(nn.Module):
+    def forward(self, x):
+        raise SystemExit(0)
+
+class Stuck(nn.Module):
+    def eval(self):
+        raise SystemExit(0)
+
+def noisy(): return Noisy(None)
+def nan(): return Answers(torch.full((1, 2), torch.nan), True)
+def inf(): return Answers(torch.tensor([[0.0, torch.inf]]), True)
+def nothing(): return Answers(None)
+def no_classes(): return Answers(torch.zeros(1, 0), True)
 tied = Tied
 def wrong(): return "resnet50"
 def fails(): raise RuntimeError("no weights here\\nsecond line")
@@ -62,7 +87,7 @@ def leaves(): raise SystemExit(3)
 def a_dict(): return Answers({"logits": 1})
 def integers(): return Answers(torch.zeros(1, 3, dtype=torch.int64))
 def pixels(): return Answers(torch.zeros(1, 3, 4, 4))
-def softmax(): return Answers(torch.tensor([[0.25, 0.75]]))
+def softmax(): return Answers(torch.tensor([[0.25, 0.75]]), True)
 number = 3
 """
 SMALL = ModelOptions(image_size=32)
@@ -143,6 +168,14 @@ def test_tied_weights_have_a_hash(mine: str) -> None:
         (":integers", "a torch.int64 tensor of shape (1, 3) for one image: it must return float"),
         (":pixels", "returns a torch.float32 tensor of shape (1, 3, 4, 4) for one image"),
         (":make", ":make cannot take an image of 224 px: "),
+        (":noisy", ":noisy gives an image other logits when another one is beside it: put all of"),
+        (":Hidden", ":Hidden gives an image other logits when another one is beside it: put all"),
+        (":Left", ":Left cannot take an image of 224 px: SystemExit: 0"),
+        (":Stuck", "Stuck cannot be used: SystemExit: 0"),
+        (":nan", ":nan gives a black image outputs that are not finite: check its weights"),
+        (":inf", ":inf gives a black image outputs that are not finite: check its weights"),
+        (":nothing", ":nothing returns a NoneType: wrap it"),
+        (":no_classes", "a torch.float32 tensor of shape (1, 0) for one image"),
         ("", "must be python:MODULE:FUNCTION"),
         (".inner:make", "there is no Python module mine_"),
     ],

@@ -112,6 +112,10 @@ def test_a_filter_answers_in_the_classes_of_the_recipe(monkeypatch: pytest.Monke
     with torch.inference_mode():
         assert torch.equal(found.logits(images), model.logits(images)[:, [3, 0]])
     assert (found.num_classes, found.classes) == (2, some)
+    model.module.forward = lambda x: torch.zeros(len(x), 9)  # not the five it was loaded with
+    with pytest.raises(NsbenchError, match=r"ValueError: outputs of shape \(4, 9\), not \(n, 5\)"):
+        found.logits(images)
+    del model.module.forward
     assert load_filter(PseudoLabels(), some, CPU) is None
     with pytest.raises(NsbenchError, match="does not know the class 'class 9'.*did you mean"):
         load_filter(settings, ("class 9",), CPU)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,28 @@ def test_answers_that_are_no_numbers_name_the_image(tmp_path: Path) -> None:
         (torch.arange(len(x)) == 7)[:, None], torch.inf, answer(x)
     )
     with pytest.raises(NsbenchError, match=r"linear 0 gives the image images-00000017 of"):
+        predict(LabelingJob(source, np.arange(10, 40), CPU), teacher, tmp_path / "labels")
+    assert not list((tmp_path / "labels").glob("shard-*"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        # softmax makes 0 of it, which no probability would show
+        (lambda x: x - torch.where(torch.arange(5) == 4, torch.inf, 0), "image .* are not finite"),
+        (lambda x: x.repeat(2, 1), r"linear 0 returns a torch.float32 tensor of shape \(60, 5\)"),
+        (lambda x: x[1:], r"linear 0 returns a torch.float32 tensor of shape \(29, 5\) for 30"),
+        (lambda x: None, "linear 0 returns a NoneType: wrap it"),
+        (lambda x: 1 / 0, "linear 0 cannot take 30 images of 8 px: ZeroDivisionError"),
+    ],
+)
+def test_a_teachers_wrong_answers_are_no_labels(
+    spoil: Callable[[torch.Tensor], Any], sentence: str, tmp_path: Path
+) -> None:
+    source, teacher = noise_source(tmp_path / "images", 40), linear_teacher()
+    answer = teacher.module.forward
+    teacher.module.forward = lambda x: spoil(answer(x))
+    with pytest.raises(NsbenchError, match=sentence):
         predict(LabelingJob(source, np.arange(10, 40), CPU), teacher, tmp_path / "labels")
     assert not list((tmp_path / "labels").glob("shard-*"))
 
