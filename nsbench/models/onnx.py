@@ -1,6 +1,7 @@
 """ONNX files by onnxruntime: outputs, but no gradients."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,20 @@ def _hash(path: Path) -> str:
 
 def _tensor_files(path: Path, content: bytes) -> set[Path]:
     """Files beside an ONNX file that hold its tensors, as its protocol buffer names them."""
-    # By the bytes of a key "location" (field 1, 8 bytes) and its value (field 2, below 128 bytes),
-    # so that the package onnx is not needed. What matches by chance names no file.
-    hits = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", content, re.S)
-    names = {content[hit.end() : hit.end() + hit[1][0]] for hit in hits}
-    files = {path.parent / name.decode(errors="replace") for name in names}
-    return {file for file in files if file.is_file()}
+    # By the bytes of a key "location" (field 1, 8 bytes) and its value (field 2), so that the
+    # package onnx is not needed. What matches by chance names no file.
+    hits = re.finditer(rb"\n\x08location\x12([\x80-\xff]*[\x00-\x7f])", content, re.S)
+    names = {content[hit.end() : hit.end() + _varint(hit[1])] for hit in hits}
+    return {path.parent / os.fsdecode(name) for name in names if _is_file(path.parent, name)}
+
+
+def _varint(content: bytes) -> int:
+    """A whole number of a protocol buffer: 7 bits a byte, the lowest first."""
+    return sum((byte & 127) << 7 * place for place, byte in enumerate(content))
+
+
+def _is_file(folder: Path, name: bytes) -> bool:
+    try:
+        return (folder / os.fsdecode(name)).is_file()
+    except (OSError, ValueError):  # longer than names can be, or with a zero byte
+        return False

@@ -8,8 +8,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +16,7 @@ from torch import nn
 
 from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.foreign import described, foreign_code
+from nsbench.models.identity import identity
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import timm_preprocessing
 from nsbench.models.wrap import USUAL, adjusted, wrap_module
@@ -31,8 +30,8 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
     """What the function returns, called without arguments: a module, or a Classifier.
 
     A module with timm's `pretrained_cfg` is used with the preprocessing in it, another one with
-    the usual of ImageNet. The hash of the weights covers the file that holds the function, not
-    the code that it imports.
+    the usual of ImageNet. The hash of the weights covers all sources of the user's that it
+    leads to, and the data that the module holds, as `identity` has them.
     Raises NsbenchError if there is no such function, it fails, or returns something else.
     """
     home, _, function = name.removeprefix("python:").partition(":")
@@ -52,14 +51,14 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
     # to_device may change the memory order too, which only timm's models are known to take.
     with foreign_code(f"the module of {name} cannot be used"):
         module = (to_device(made, device) if of_timm else made.to(device)).eval()
-        content = serialize(module)
+        content = identity(imported, module) + serialize(module)
     return wrap_module(
         name,
         module,
         device,
         options,
         label=name,
-        weights_hash=sha256(_code(imported) + content),
+        weights_hash=sha256(content),
         preprocessing=timm_preprocessing(module, name) if of_timm else USUAL,
         info={"arch": type(made).__name__, "parameters": count_parameters(module)},
         channels_last=of_timm,  # .view() in the user's code may not take it
@@ -97,9 +96,3 @@ def _called(function: Callable[[], Any], name: str) -> Any:
         return function()
     except (Exception, SystemExit) as error:  # the user's code
         raise NsbenchError(f"{name} raises {described(error)}") from error
-
-
-@cache  # a file that is changed later is not the code that was imported
-def _code(imported: ModuleType) -> bytes:
-    file = getattr(imported, "__file__", None)
-    return Path(file).read_bytes() if file else b""

@@ -95,6 +95,41 @@ def test_the_hash_covers_tensors_in_other_files(
         load(path)
 
 
+@pytest.mark.parametrize("name", ["a.bin", "n" * 150 + ".data", "deep/er/" + "n" * 100])
+def test_the_hash_covers_tensors_under_any_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    kind = onnx.TensorProto.FLOAT
+    values = [
+        onnx.helper.make_tensor(f"w{i}", kind, [3], np.ones(3, "f4").tobytes(), True)
+        for i in range(2)
+    ]
+    nodes = [
+        onnx.helper.make_node("GlobalAveragePool", ["in"], ["mean"]),
+        onnx.helper.make_node("Flatten", ["mean"], ["flat"]),
+        onnx.helper.make_node("Mul", ["flat", "w0"], ["scaled"]),
+        onnx.helper.make_node("Add", ["scaled", "w1"], ["out"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "scaled",
+        [onnx.helper.make_tensor_value_info("in", kind, ["n", 3, 8, 8])],
+        [onnx.helper.make_tensor_value_info("out", kind, ["n", 3])],
+        values,
+    )
+    for number, tensor in enumerate(graph.initializer):
+        onnx.external_data_helper.set_external_data(tensor, f"{name}{number}")
+        (tmp_path / f"{name}{number}").write_bytes(tensor.raw_data)
+        tensor.ClearField("raw_data")
+    opset = [onnx.helper.make_opsetid("", 17)]
+    made = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    hashes = {load(tmp_path / "m.onnx").weights_hash}
+    for number in range(2):
+        (tmp_path / f"{name}{number}").write_bytes(np.full(3, 2, "f4").tobytes())
+        hashes.add(load(tmp_path / "m.onnx").weights_hash)
+    assert len(hashes) == 3
+
+
 @pytest.mark.parametrize("count", [1, 4, 6])
 def test_a_fixed_batch_is_filled_up(count: int, tmp_path: Path) -> None:
     model = load(write(tmp_path / "m.onnx", [4, 3, 32, 32]))
