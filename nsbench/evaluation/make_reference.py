@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nsbench.data.open import open_source
 from nsbench.evaluation.runner import evaluate
+from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
+from nsbench.suites.reference import classes_of
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_json
 
@@ -33,9 +36,16 @@ def make_reference(
         "model": model,
         "command": shlex.join(["nsbench", "reference", *suites, "--model", model]),
         "suites": {
-            suite.name: {"protocol": suite.protocol(), **suite.reference_entry(folder)}
+            suite.name: {**_belonging(suite), **suite.reference_entry(folder)}
             for suite, folder in zip(chosen, folders, strict=True)
         },
     }
     write_json(Path(out), content)
     return content
+
+
+def _belonging(suite: Suite) -> dict[str, Any]:
+    """What the constants of a suite belong to, by which they are refused for anything else."""
+    size = {"image_size": suite.crop.image_size} if suite.crop else {}
+    classes = classes_of(suite, open_source(suite.source))
+    return {"protocol": suite.protocol(), **size, **classes}

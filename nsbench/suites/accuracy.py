@@ -10,7 +10,8 @@ from pydantic import model_validator
 from nsbench.data.spec import SourceSpec
 from nsbench.metrics.calibration import calibration_percent
 from nsbench.predictions import read_cell
-from nsbench.suites.base import ReferenceEntry, Scored, Suite, accuracy_metric, correct
+from nsbench.suites.base import Scored, Suite, accuracy_metric, correct
+from nsbench.suites.constants import ReferenceEntry
 
 
 class AccuracySuite(Suite):

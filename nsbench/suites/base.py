@@ -1,7 +1,7 @@
 """What all suites share: keys, cells, scores and rules, which each kind defines for itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -15,6 +15,7 @@ from nsbench.data.spec import SourceSpec
 from nsbench.metrics.change import Metric
 from nsbench.metrics.robustness import Floats, in_top_k
 from nsbench.predictions import Predictions
+from nsbench.suites.constants import ReferenceEntry
 from nsbench.util.config import Config, nearest
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
@@ -33,25 +34,6 @@ class Scored(NamedTuple):
     metrics: dict[str, Metric]
     tables: Tables
     parts: dict[str, Metric]
-
-
-class ReferenceEntry(Config):
-    """A reference model's constants on one suite, as fractions (distances are plain numbers).
-
-    protocol: of the suite they were made for; or `published` for constants from the literature,
-    which serve every suite of that image_size whose corruptions or perturbations they have. clean,
-    errors: by corruption and severity. flip_probability, top5_distance: by perturbation.
-    misclassified: ids of images. source: where published ones come from.
-    """
-
-    protocol: str
-    source: str | None = None
-    image_size: int | None = None
-    clean: float | None = None
-    errors: dict[str, list[float]] | None = None
-    flip_probability: dict[str, float] | None = None
-    top5_distance: dict[str, float] | None = None
-    misclassified: list[str] | None = None
 
 
 class Suite(Config, ABC):
@@ -209,6 +191,9 @@ class Suite(Config, ABC):
         """Every constant that the suite needs, 0 for a missing one."""
         return {}
 
+    def check_reference(self, entry: ReferenceEntry) -> None:
+        """Raise NsbenchError for an entry that cannot be this suite's, whatever its constants."""
+
     def reference_entry(self, folder: Path) -> dict[str, Any]:
         """Constants from a model's predictions on the suite of `without_reference`."""
         return {}
@@ -262,7 +247,7 @@ class SizedSuite(Suite):
         resize = f" after a short side of {self.resize_size} px" if self.resize_size else ""
         return [f"Centre crops of {self.image_size} px{resize}."]
 
-    def check_published_size(self, entry: ReferenceEntry) -> None:
+    def check_reference(self, entry: ReferenceEntry) -> None:
         """Raise NsbenchError for constants of another image size."""
         # AlexNet's errors at 224 px say nothing of corruptions with the constants of 32 or 64 px.
         if entry.image_size not in (None, self.image_size):
@@ -313,6 +298,16 @@ def accuracy_metric(name: str, rows: Predictions, k: int = 1) -> Metric:
 def error_parts(ids: tuple[str, ...], name: str, rows: Mapping[str, Floats]) -> dict[str, Metric]:
     """A metric in percent for each row of a table, from its per-image fractions (N,)."""
     return {part: Metric(name, ids, 100 * values, False) for part, values in rows.items()}
+
+
+def check_parts(suite: Suite, given: Iterable[str], known: Collection[str]) -> None:
+    """Raise NsbenchError for constants of a corruption or perturbation that there is none of."""
+    for name in given:
+        if name not in known:
+            raise NsbenchError(
+                f"{suite.reference} has constants of '{name}', which {suite.name} does not know"
+                f"{nearest(name, known)}"
+            )
 
 
 def check_known(names: list[str], valid: tuple[str, ...], what: str) -> None:

@@ -14,14 +14,15 @@ from nsbench.metrics.robustness import Floats, corruption_errors, mce, relative_
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
 from nsbench.predictions import read_cell
 from nsbench.suites.base import (
-    ReferenceEntry,
     Scored,
     SizedSuite,
     accuracy_metric,
     check_known,
+    check_parts,
     correct,
     error_parts,
 )
+from nsbench.suites.constants import ReferenceEntry
 from nsbench.util.errors import NsbenchError
 
 MIN_RISE = 0.05
@@ -136,7 +137,8 @@ class CorruptionSuite(SizedSuite):
 
     def fit_published(self, entry: ReferenceEntry) -> ReferenceEntry:
         """The errors of the suite's corruptions and severities."""
-        self.check_published_size(entry)
+        super().check_reference(entry)
+        check_parts(self, entry.errors or {}, {*CORRUPTIONS, *EXTRA_CORRUPTIONS, *self.corruptions})
         rows = {name: row for name, row in (entry.errors or {}).items() if name in self.corruptions}
         if any(len(row) != len(SEVERITIES) for row in rows.values()):
             raise NsbenchError(f"{self.reference} needs errors of {len(SEVERITIES)} severities")
@@ -148,6 +150,22 @@ class CorruptionSuite(SizedSuite):
             if name in rows
         }
         return entry.model_copy(update={"errors": errors})
+
+    def check_reference(self, entry: ReferenceEntry) -> None:
+        """Raise NsbenchError for another image size, no clean error, or errors of other parts."""
+        super().check_reference(entry)
+        if entry.clean is None:
+            raise NsbenchError(
+                f"{self.reference} cannot serve {self.name}: relative mCE needs the key 'clean', "
+                "the reference's error on clean images; add it, or run nsbench reference"
+            )
+        check_parts(self, entry.errors or {}, self.corruptions)
+        for name, row in (entry.errors or {}).items():
+            if len(row) != len(self.severities):
+                raise NsbenchError(
+                    f"{self.reference} has {len(row)} errors of '{name}', but {self.name} has "
+                    f"{len(self.severities)} severities: run nsbench reference again"
+                )
 
     def constants(self, entry: ReferenceEntry) -> dict[str, float]:
         """The sum over severities of each corruption's errors, by which its CE is divided."""

@@ -11,11 +11,9 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.robustness import Floats, flip_probability, normalised_mean, top5_distance
 from nsbench.names import EXTRA_PERTURBATIONS, PERTURBATIONS, frame_count, is_noise
 from nsbench.predictions import read_cell
-from nsbench.suites.base import ReferenceEntry, Scored, SizedSuite, check_known, error_parts
+from nsbench.suites.base import Scored, SizedSuite, check_known, check_parts, error_parts
+from nsbench.suites.constants import WORST_DISTANCE, ReferenceEntry
 from nsbench.util.errors import NsbenchError
-
-WORST_DISTANCE = 15.0
-"""The top-5 distance of two rankings without a common class: 5 + 4 + 3 + 2 + 1."""
 
 
 class PerturbationSuite(SizedSuite):
@@ -106,7 +104,9 @@ class PerturbationSuite(SizedSuite):
 
     def fit_published(self, entry: ReferenceEntry) -> ReferenceEntry:
         """The constants of these perturbations, which were published for difficulty 1."""
-        self.check_published_size(entry)
+        super().check_reference(entry)
+        given = {*(entry.flip_probability or {}), *(entry.top5_distance or {})}
+        check_parts(self, sorted(given), PERTURBATIONS + EXTRA_PERTURBATIONS)
         if self.difficulty != 1:
             raise NsbenchError(
                 f"{self.name} has difficulty {self.difficulty}, but {self.reference} is of "
@@ -119,6 +119,12 @@ class PerturbationSuite(SizedSuite):
             "top5_distance": {name: distances[name] for name in both},
         }
         return entry.model_copy(update=update)
+
+    def check_reference(self, entry: ReferenceEntry) -> None:
+        """Raise NsbenchError for another image size, or constants of other perturbations."""
+        super().check_reference(entry)
+        given = {*(entry.flip_probability or {}), *(entry.top5_distance or {})}
+        check_parts(self, sorted(given), self.perturbations)
 
     def constants(self, entry: ReferenceEntry) -> dict[str, float]:
         """Flip probabilities and top-5 distances."""

@@ -3,10 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from nsbench.suites.base import ReferenceEntry, Suite
+import numpy as np
+
+from nsbench.data.catalog import PREFIX, data_set
+from nsbench.data.spec import Source
+from nsbench.suites.base import Suite
+from nsbench.suites.constants import ReferenceEntry
 from nsbench.util.config import Config, parse
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json
+from nsbench.util.files import fingerprint, read_json
 
 PUBLISHED = "published"
 """The protocol of constants from the literature, which were not made for a suite of nsbench."""
@@ -24,11 +29,56 @@ def load_reference(suite: Suite) -> dict[str, Any] | None:
     """The suite's entry in its reference: errors, flip rates or misclassified ids.
 
     Of published constants only those that the suite needs; they serve any subset of the images.
-    Raises NsbenchError if the file does not cover the suite, was made for another definition, or
-    lacks a constant.
+    Raises NsbenchError if the file does not cover the suite, was made for another definition, lacks
+    a constant, or has one that cannot be.
     """
     if not suite.reference:
         return None
+    reference, entry = _entry(suite)
+    # What only serves checks is no part of the results that are compared.
+    checked = {"classes", "classes_hash"}
+    checked |= set() if entry.protocol == PUBLISHED else {"image_size"}
+    return {**entry.model_dump(exclude_none=True, exclude=checked), "model": reference.model}
+
+
+def check_classes(suite: Suite, source: Source) -> None:
+    """Raise NsbenchError if the suite's reference was made on images of other classes.
+
+    AlexNet's errors among the 1,000 classes of ImageNet say nothing of errors among four.
+    """
+    entry = _entry(suite)[1] if suite.reference else None
+    if entry is None or entry.classes is None:
+        return
+    of_source = classes_of(suite, source)
+    what = None
+    if entry.classes != of_source["classes"]:
+        what = f"{of_source['classes']:,} classes, but {suite.reference} is of {entry.classes:,}"
+    elif None not in (entry.classes_hash, of_source["classes_hash"]) and (
+        entry.classes_hash != of_source["classes_hash"]
+    ):
+        what = f"other classes than the {entry.classes:,} that {suite.reference} is of"
+    if what:
+        raise NsbenchError(
+            f"{source.name}, the images of {suite.name}, has {what}: leave out the suite's "
+            "reference, or make one by nsbench reference"
+        )
+
+
+def classes_of(suite: Suite, source: Source) -> dict[str, Any]:
+    """How many classes a suite's images are of, and the hash of their names if they have any."""
+    labels = np.empty(0) if source.labels is None else source.labels
+    count = len(np.unique(labels) if source.classes is None else source.classes)
+    hashed = fingerprint(sorted(source.classes)) if source.classes is not None else None
+    if suite.source.source.startswith(PREFIX):
+        whole = data_set(suite.source.source.removeprefix(PREFIX)).classes
+        # A part of a released set is still one of it, which `nsbench eval` says.
+        count, hashed = whole, hashed if count == whole else None
+    return {"classes": count, "classes_hash": hashed}
+
+
+def _entry(suite: Suite) -> tuple[Reference, ReferenceEntry]:
+    """The file that a suite names, and its entry for the suite, checked."""
+    assert suite.reference is not None
     content = read_json(Path(suite.reference))
     if not isinstance(content, dict):
         raise NsbenchError(f"{suite.reference} is not a reference: run nsbench reference")
@@ -47,7 +97,8 @@ def load_reference(suite: Suite) -> dict[str, Any] | None:
             "reference again"
         )
     _check_constants(entry, suite)
-    return {**entry.model_dump(exclude_none=True), "model": reference.model}
+    suite.check_reference(entry)
+    return reference, entry
 
 
 def _published(reference: Reference, suite: Suite) -> ReferenceEntry | None:
