@@ -22,7 +22,7 @@ from nsbench.evaluation.options import Options
 from nsbench.models import Classifier, class_indices
 from nsbench.predictions import Store
 from nsbench.suites.base import Suite
-from nsbench.suites.reference import load_reference
+from nsbench.suites.reference import check_classes, load_reference
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, sha256
@@ -130,6 +130,7 @@ def make_plan(
     for images that cannot serve the suite, and for a class that a model does not know.
     """
     suite: Suite = passes.suite
+    check_classes(suite, source)
     _warn_of_missing_classes(suite, labels_of(source, suite.name), source.name)
     # Unless the suite says otherwise, the clean images are those that are changed.
     images = clean = _images(source, _indices(suite, source, options), options)
