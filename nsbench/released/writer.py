@@ -125,7 +125,7 @@ def make(product: Product, settings: dict[str, Any], workers: int | None) -> dic
     """
     start = time.monotonic()
     product.names  # noqa: B018 - refuses images that have no name, before anything is written
-    with only_writer(product.target):
+    with only_writer(product.target, tidy=True):
         work = _settled(product, settings)
         _do(work, product, settings["kind"], os.cpu_count() or 1 if workers is None else workers)
     return {

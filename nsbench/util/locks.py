@@ -10,16 +10,18 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say
 
 LOCK = ".nsbench.lock"
-"""The file that is locked: hidden, empty, and left where it is, since a lock belongs to the file
-and not to its name."""
+"""The file that is locked: hidden, and empty."""
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
+def only_writer(folder: Path, *, tidy: bool = False) -> Iterator[None]:
     """Keep other processes of nsbench from writing to a folder, which is made if it is missing.
 
     The system lifts the lock when a process dies. Where the file system cannot lock, a warning is
-    given. A folder that was made here and stays empty is removed again.
+    given. A folder that was made here and stays empty is removed again. The file is left where it
+    is, since a lock belongs to the file and not to its name: where one goes, two processes that
+    come in that moment may both think that they have it. tidy: remove it all the same, which is
+    for folders where both would write the same.
     Raises NsbenchError if another process is at work there, or if the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
@@ -42,10 +44,12 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if new and [entry.name for entry in folder.iterdir()] == [LOCK]:
-                # While the lock is held. Another process may have come in between: then it stays.
-                with suppress(OSError):
+            empty = new and [entry.name for entry in folder.iterdir()] == [LOCK]
+            # While the lock is held. Another process may have come in between: then it stays.
+            with suppress(OSError):
+                if tidy or empty:
                     (folder / LOCK).unlink()
+                if empty:
                     folder.rmdir()
 
 

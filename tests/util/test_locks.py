@@ -42,6 +42,9 @@ def test_a_folder_that_stays_empty_is_removed(tmp_path: Path) -> None:
     with only_writer(tmp_path / "used"):
         (tmp_path / "used" / "file").touch()
     assert (tmp_path / "used" / LOCK).exists()
+    with only_writer(tmp_path / "used", tidy=True):
+        pass
+    assert not (tmp_path / "used" / LOCK).exists()
     (tmp_path / "old").mkdir()
     with only_writer(tmp_path / "old"):
         pass
