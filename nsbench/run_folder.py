@@ -7,11 +7,16 @@ from typing import Any
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import is_sealed_text, read_record
 
+FINE_TUNED = "-fine-tuned"
+"""The ending of the folder of a generation's fine-tuned form."""
+
+_NAME = re.compile(rf"generation-(\d+)({FINE_TUNED})?")
+
 
 def generation_folders(run: Path) -> list[Path]:
     """The finished generations of a run folder, in order, each before its fine-tuned form."""
     folders = [path.parent for path in run.glob("generation-*/model.json")]
-    numbered = [(re.fullmatch(r"generation-(\d+)(-fine-tuned)?", f.name), f) for f in folders]
+    numbered = [(_NAME.fullmatch(f.name), f) for f in folders]
     return [
         folder
         for _, folder in sorted(
@@ -21,10 +26,21 @@ def generation_folders(run: Path) -> list[Path]:
 
 
 def read_info(generation: Path) -> dict[str, Any]:
-    """The model.json of a generation. Raises NsbenchError if it is missing or was changed."""
-    return read_record(
-        generation / "model.json", "restore it, or move the folder away to train it again"
+    """The model.json of a generation.
+
+    Raises NsbenchError if it is missing, was changed, or is another generation's.
+    """
+    path, way_out = (
+        generation / "model.json",
+        "restore it, or move the folder away to train it again",
     )
+    info = read_record(path, way_out)
+    named = _NAME.fullmatch(generation.resolve().name)
+    own = f"generation-{info.get('generation')}{FINE_TUNED if info.get('fine_tuned') else ''}"
+    # A folder of another name may hold any generation: somebody has copied it there.
+    if named and named[0] != own:
+        raise NsbenchError(f"{path} is that of {own}: {way_out}")
+    return info
 
 
 VARIANT = "variant.json"

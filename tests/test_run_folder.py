@@ -2,6 +2,7 @@ from pathlib import Path
 
 from nsbench.run_folder import generation_folders, run_name, variant_folders
 from nsbench.util.files import write_json
+from nsbench.util.sealed import write_record
 
 
 def test_generations_are_in_order_of_number(tmp_path: Path) -> None:
@@ -17,7 +18,7 @@ def test_variants_are_runs_in_the_order_of_the_recipe(tmp_path: Path) -> None:
         folder = tmp_path / "x" / "variants" / name
         folder.mkdir(parents=True)
         (folder / "recipe.toml").write_text("")
-        (folder / "variant.json").write_text(f'{{"number": {number}}}')
+        write_record(folder / "variant.json", {"number": number})
     found = variant_folders(tmp_path / "x")
     assert [folder.name for folder in found] == ["b", "a"]
     assert [run_name(folder) for folder in (tmp_path / "x", *found)] == ["x", "x/b", "x/a"]

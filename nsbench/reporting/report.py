@@ -98,7 +98,7 @@ def _logs(entries: list[Entry]) -> dict[str, list[dict[str, float]]]:
     for entry in entries:
         path = entry.folder / "training.jsonl" if entry.folder else None
         if path and path.is_file():
-            rows, damaged = sealed_lines(path)
+            rows, damaged = sealed_lines(path, {"generation": entry.info["generation"]})
             if damaged:
                 say(f"{path}: {counted(damaged, 'line')} cannot be trusted, and left out")
             logs[entry.name] = rows

@@ -17,7 +17,7 @@ from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.store import store_identity, store_manifest
 from nsbench.recipes.recipe import Generation, Recipe
-from nsbench.run_folder import VARIANT, generation_folders, read_info
+from nsbench.run_folder import FINE_TUNED, VARIANT, generation_folders, read_info
 from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler
 from nsbench.training.checks import (
     check,
@@ -42,9 +42,6 @@ from nsbench.util.locks import only_writer
 from nsbench.util.progress import say
 from nsbench.util.provenance import environment
 from nsbench.util.randomness import stable_hash
-
-FINE_TUNED = "-fine-tuned"
-"""The ending of the folder of a generation's fine-tuned form."""
 
 
 @dataclass(frozen=True)

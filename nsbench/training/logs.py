@@ -26,7 +26,8 @@ class TrainingLog:
 
     def begin(self, step: int) -> None:
         """Keep the rows up to the step from which training continues, and drop later ones."""
-        rows, damaged = sealed_lines(self._path) if self._path.exists() else ([], 0)
+        own = {"generation": self._generation}
+        rows, damaged = sealed_lines(self._path, own) if self._path.exists() else ([], 0)
         # Later rows are of steps that will be made again. So is a line that a kill cut short, since
         # a checkpoint is written after the rows before it: one such line is nothing to tell.
         kept = [row for row in rows if row["step"] <= step]

@@ -8,7 +8,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -120,13 +120,16 @@ def sealed_line(row: dict[str, Any]) -> str:
     return json.dumps({**row, KEY: fingerprint(row)[:16]}) + "\n"
 
 
-def sealed_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The objects of a file of sealed lines, and how many lines are damaged or cut short."""
+def sealed_lines(path: Path, of: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """The objects of a file of sealed lines, and how many lines are of no use.
+
+    Those are damaged, cut short, or of something else than `of`, which their objects contain.
+    """
     rows, damaged = [], 0
     for line in path.read_bytes().splitlines():
         try:
             row = dict(json.loads(line))
-            whole = row.pop(KEY) == fingerprint(row)[:16]
+            whole = row.pop(KEY) == fingerprint(row)[:16] and of.items() <= row.items()
         except (ValueError, TypeError, KeyError):
             whole = False
         if whole:

@@ -88,9 +88,10 @@ def test_lines_are_sealed_one_by_one(tmp_path: Path) -> None:
     rows = [{"step": step, "loss": 0.1 * step} for step in range(3)]
     path = tmp_path / "log"
     path.write_text("".join(map(sealed_line, rows)))
-    assert sealed_lines(path) == (rows, 0)
+    assert sealed_lines(path, {}) == (rows, 0)
+    assert sealed_lines(path, {"step": 1}) == (rows[1:2], 2)
     path.write_text(path.read_text().replace('"step": 1', '"step": 7')[:-20] + "\n\xff[1]\n")
-    assert sealed_lines(path) == (rows[:1], 3)
+    assert sealed_lines(path, {}) == (rows[:1], 3)
 
 
 def test_a_text_ends_in_the_digest_of_what_is_above(tmp_path: Path) -> None:
