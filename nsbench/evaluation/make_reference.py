@@ -11,7 +11,7 @@ from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
 from nsbench.suites.reference import classes_of
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import write_json
+from nsbench.util.sealed import write_record
 
 
 def make_reference(
@@ -40,7 +40,7 @@ def make_reference(
             for suite, folder in zip(chosen, folders, strict=True)
         },
     }
-    write_json(Path(out), content)
+    write_record(Path(out), content)
     return content
 
 

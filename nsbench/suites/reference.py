@@ -12,16 +12,22 @@ from nsbench.suites.constants import ReferenceEntry
 from nsbench.util.config import Config, parse
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, read_json
+from nsbench.util.sealed import KEY, flaw
 
 PUBLISHED = "published"
 """The protocol of constants from the literature, which were not made for a suite of nsbench."""
 
 
 class Reference(Config):
-    """A reference file: the model, the command that made it, and an entry for each suite."""
+    """A reference file: the model, the command that made it, and an entry for each suite.
+
+    digest: of the file, which `nsbench reference` writes; without one, as in a file that somebody
+    wrote by hand, its content is not verified.
+    """
 
     model: str
     command: str = ""
+    digest: str | None = None
     suites: dict[str, ReferenceEntry]
 
 
@@ -79,9 +85,15 @@ def classes_of(suite: Suite, source: Source) -> dict[str, Any]:
 def _entry(suite: Suite) -> tuple[Reference, ReferenceEntry]:
     """The file that a suite names, and its entry for the suite, checked."""
     assert suite.reference is not None
-    content = read_json(Path(suite.reference))
+    path = Path(suite.reference)
+    content = read_json(path)
     if not isinstance(content, dict):
         raise NsbenchError(f"{suite.reference} is not a reference: run nsbench reference")
+    if KEY in content and (problem := flaw(path)):
+        raise NsbenchError(
+            f"{path} {problem}: restore it, or run nsbench reference again; a file that is changed "
+            f"by hand has to be without the key '{KEY}'"
+        )
     reference = parse(Reference, content, suite.reference)
     # The suite's own entry first: it was made on the very same images and crops.
     entry = reference.suites.get(suite.name) or _published(reference, suite)

@@ -17,8 +17,9 @@ from nsbench.data.cache import VARIABLE, only_one
 from nsbench.data.spec import HUB, SourceSpec
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import fingerprint, written_whole
+from nsbench.util.files import fingerprint
 from nsbench.util.progress import say, stage
+from nsbench.util.sealed import BLANK, flaw, set_aside, written_sealed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,8 +61,10 @@ def streamed(spec: SourceSpec) -> Path:
 
 
 def _stream_once(spec: SourceSpec, path: Path) -> None:
-    if not path.is_file():
+    if not path.is_file() or flaw(path):
         with only_one(path, f"streaming {spec}"):
+            if path.is_file() and (problem := flaw(path)):
+                set_aside(path, problem)
             if not path.is_file():  # unless another process made it meanwhile
                 _stream(spec, path)
 
@@ -72,7 +75,7 @@ def _stream(spec: SourceSpec, path: Path) -> None:
     stream, features = _opened(spec)
     count = 0
     with (
-        written_whole(path) as file,
+        written_sealed(path) as file,
         stage(f"streaming {spec}", _length(stream, spec)) as advance,
         pq.ParquetWriter(file, features.arrow_schema) as writer,
     ):
@@ -82,6 +85,7 @@ def _stream(spec: SourceSpec, path: Path) -> None:
             advance(len(table))
         if not count:
             raise NsbenchError(f"{spec} holds no images")
+        writer.add_key_value_metadata({"nsbench": BLANK})
     say(f"{spec} is kept in {path}")
 
 
