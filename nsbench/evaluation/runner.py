@@ -15,10 +15,12 @@ from nsbench.evaluation.options import Options, make_options
 from nsbench.evaluation.plan import SuitePlan, make_plan, read_images, without_missing
 from nsbench.evaluation.register import passes_of
 from nsbench.models import Classifier, load_models
+from nsbench.predictions import results_of
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
 from nsbench.suites.reference import load_reference
 from nsbench.util import distributed
+from nsbench.util.config import first_difference
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say, stage
@@ -105,6 +107,8 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
     if not unfinished:
         say(f"{suite.name}: nothing left to do, every cell is finished")
     else:
+        for run in unfinished if distributed.is_main() else []:
+            _say_what_differs(run, suite)
         total = sum(map(plan.work, unfinished))
         title = f"{suite.name}, {len(unfinished)} of {len(plan.runs)} models"
         with stage(title, total) as advance:
@@ -115,6 +119,22 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
         if distributed.is_main():
             _write_manifest(run, plan, options, seconds)
         yield run.store.folder
+
+
+def _say_what_differs(run: ModelRun, suite: Suite) -> None:
+    """Of a model that was evaluated before, tell why that does not do."""
+    if len(run.missing) < len(suite.cells()):
+        return
+    try:
+        earlier = results_of(run.model.results, run.model.weights_hash).get(suite.name)
+    except NsbenchError as error:
+        say(str(error))
+        return
+    if earlier:
+        # The one that was evaluated last, whether of all images or of some.
+        last = max(earlier, key=lambda result: str(result.manifest["evaluated"]))
+        changed = first_difference(last.manifest["identity"], run.store.identity)
+        say(f"{suite.name} was evaluated before, but not like this ({changed})")
 
 
 def _write_manifest(

@@ -1,0 +1,100 @@
+"""Only results that were computed alike stand beside each other."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nsbench.evaluation.runner import evaluate
+from nsbench.reporting.compare import compare
+from nsbench.reporting.report import write_report
+from nsbench.util.errors import NsbenchError
+from tests.conftest import write_suite
+
+PLAIN = 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 3\n'
+Evaluate = Callable[..., None]
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("results"))
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def evaluated(run: Path, tmp_path: Path) -> Evaluate:
+    suite = write_suite(tmp_path / "plain.toml", PLAIN)
+
+    def evaluated(*generations: int, **options: Any) -> None:
+        models = [str(run / f"generation-{number}") for number in generations]
+        evaluate(models, [suite], device="cpu", **options)
+
+    return evaluated
+
+
+def shown(run: Path, tmp_path: Path, **options: Any) -> tuple[list[bool], list[str]]:
+    """Whether each generation has a value in the report, and the notes below the summary."""
+    summary, *_ = write_report(run, tmp_path / "report.html", **options)
+    text = (tmp_path / "report.html").read_text()
+    assert all(note.replace("'", "&#39;") in text for note in summary.notes)
+    return ["plain" in row["suites"] for row in summary.data], summary.notes
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        ({"precision": "bfloat16"}, "precision bfloat16, not float32"),
+        ({"channels_last": False}, "memory format channels first, not channels last"),
+        ({"limit": 4}, "--limit 4, not all images"),
+        ({"batch_size": 7}, None),
+    ],
+)
+def test_what_both_models_have_is_shown_and_the_rest_is_told(
+    run: Path, tmp_path: Path, evaluated: Evaluate, options: dict[str, Any], difference: str | None
+) -> None:
+    evaluated(0, 1)
+    evaluated(1, **options)
+    present, notes = shown(run, tmp_path)
+    assert present == [True, True]
+    told = f"generation 1 has other results on plain, which are left out: {difference}."
+    assert notes == ([told] if difference else [])
+    found = compare(run / "generation-0", run / "generation-1")
+    assert len(found.headlines) == 1
+    assert len(found.notes) == len(notes)
+
+
+def test_unlike_results_are_not_paired_unless_the_user_names_the_difference(
+    run: Path, tmp_path: Path, evaluated: Evaluate
+) -> None:
+    evaluated(0)
+    evaluated(1, precision="bfloat16")
+    assert shown(run, tmp_path)[0].count(True) == 1
+    assert "evaluated<br>differently" in (tmp_path / "report.html").read_text()
+    two = run / "generation-0", run / "generation-1"
+    apart = compare(*two)
+    assert not apart.headlines
+    (note,) = apart.notes
+    assert note.startswith("plain is left out, as the two were evaluated differently (run/gen")
+    assert "precision" in note
+    assert shown(run, tmp_path, across=["precision"])[0] == [True, True]
+    assert len(compare(*two, across=["precision"]).headlines) == 1
+    assert not compare(*two, across=["device", "subset"]).headlines
+    with pytest.raises(NsbenchError, match="across 'precisoin'; did you mean 'precision'"):
+        compare(*two, across=["precisoin"])
+
+
+def test_the_full_run_is_preferred_to_a_later_part(
+    run: Path, tmp_path: Path, evaluated: Evaluate
+) -> None:
+    evaluated(0)
+    evaluated(0, 1, limit=4)
+    present, notes = shown(run, tmp_path)
+    assert present == [True, False]
+    assert notes == [
+        "generation 0 has other results on plain, which are left out: --limit 4, not all images."
+    ]
+    found = compare(run / "generation-0", run / "generation-1", across=["subset"])
+    (row,) = found.headlines
+    assert row.judged.change.images == len(row.a.ids) == len(row.b.ids) == 4
