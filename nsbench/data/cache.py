@@ -36,6 +36,11 @@ def only_one(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
+        if lock.is_locked:
+            # Those who wait hold the file itself; who comes later finds the work done, or does it
+            # a second time beside them, which is right too.
+            with suppress(OSError):
+                os.unlink(lock.lock_file)
         lock.release()
 
 

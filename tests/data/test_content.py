@@ -288,3 +288,4 @@ def test_of_several_processes_one_hashes(image_folder: Path, tmp_path: Path) -> 
     assert said.count("hashed 6") == 1
     assert len(said) == 4
     assert len(set(said)) == 2
+    assert [path.suffix for path in (tmp_path / "cache" / "digests").iterdir()] == [".bin"]
