@@ -40,10 +40,11 @@ def is_hidden(name: str) -> bool:
 
 def utf8(name: str, where: str) -> str:
     """The name of an image, which Parquet and JSON files can hold. Raises NsbenchError."""
-    # Python reads bytes that are not UTF-8 as lone surrogates.
-    if any("\ud800" <= letter <= "\udfff" for letter in name):
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:  # Python reads bytes that are not UTF-8 as lone surrogates
         shown = name.encode(errors="surrogateescape").decode(errors="replace")
-        raise NsbenchError(f"the file name {shown} in {where} is not UTF-8: rename it")
+        raise NsbenchError(f"the file name {shown} in {where} is not UTF-8: rename it") from error
     return name
 
 

@@ -36,7 +36,7 @@ def found(source: Source) -> str:
 def not_images(names: Iterable[str]) -> dict[str, int]:
     """Reasons and counts for files and folders that are passed over for their names.
 
-    Hidden files count where they would be images else; others, such as .DS_Store, are nobody's
+    names: of all that are passed over; one of an image is that of a pipe or a device. Hidden files count where they would be images else; others, such as .DS_Store, are nobody's
     data.
     """
     names = list(names)
@@ -46,7 +46,9 @@ def not_images(names: Iterable[str]) -> dict[str, int]:
         for name in names
         if not is_hidden(name) and not is_image(name)
     )
+    special = list(filter(is_image, names))
     reasons = {
+        f"neither files nor folders ({shown(special)})": len(special),
         f"hidden ({shown(hidden)})": len(hidden),
         f"not named as images ({shown(endings)})": endings.total(),
     }

@@ -143,8 +143,11 @@ def _open_table(path: Path, spec: SourceSpec) -> StoredSource | None:
 def _open_special(path: Path, label_space: str) -> StoredSource | None:
     if (path / "images.npy").is_file():
         return ArraySource(path / "images.npy", label_space)
-    # Tars beside class folders, as left by unpacking, are not the data.
-    tars = [] if not path.is_dir() or class_folders(path) else shard_files(str(path))
+    tars = shard_files(str(path)) if path.is_dir() else []
+    # Tars beside as many folders or more, as left by unpacking, are not the data; beside fewer the
+    # folders are strays.
+    if len(tars) <= len(class_folders(path) if tars else []):
+        return None
     if are_classes(tars):
         return ClassTarsSource(path, tars, label_space)
-    return ShardSource(str(path), tars, label_space) if tars else None
+    return ShardSource(str(path), tars, label_space)

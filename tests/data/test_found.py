@@ -83,6 +83,15 @@ def test_links_that_lead_in_circles(image_folder: Path) -> None:
     assert open_source(spec(image_folder)).classes == ("cat", "dog", "emu")
 
 
+def test_pipes_are_passed_over_and_broken_links_are_not(image_folder: Path) -> None:
+    os.mkfifo(image_folder / "cat" / "pipe.png")
+    (image_folder / "cat" / "gone.png").symlink_to(image_folder / "nowhere.png")
+    source = open_source(spec(image_folder))
+    assert source.passed_over == {"neither files nor folders (pipe.png)": 1}
+    with pytest.raises(NsbenchError, match=r"cat/gone\.png cannot be read \(No such file"):
+        source.image(list(source.ids).index("cat/gone.png"))
+
+
 def test_folders_that_cannot_be_read(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.scandir
 
@@ -166,6 +175,19 @@ def test_a_shard_in_large_letters_is_one(tmp_path: Path) -> None:
     write_tar(tmp_path / "x" / "1.TAR", {"b.png": png()})
     write_tar(tmp_path / "x" / "._1.tar", {})
     assert open_source(spec(tmp_path / "x")).ids == ["a", "b"]
+
+
+def test_a_stray_folder_beside_shards(tmp_path: Path) -> None:
+    for number in range(2):
+        write_tar(tmp_path / "x" / f"{number}.tar", {f"{number}.png": png(), f"{number}.cls": b"0"})
+    source = open_source(spec(images(tmp_path / "x", "thumbs/a.png")))
+    assert source.ids == ["0", "1"]
+    assert source.passed_over == {"in image files beside what is read": 1}
+    # as left by unpacking
+    images(tmp_path / "x", "0/a.png", "1/a.png")
+    source = open_source(spec(tmp_path / "x"))
+    assert source.classes == ("0", "1", "thumbs")
+    assert source.passed_over == {"not named as images (.tar)": 2}
 
 
 def test_images_beside_what_is_read(image_folder: Path, tmp_path: Path) -> None:

@@ -84,8 +84,11 @@ def _listed(path: Path) -> _Listed:
     for entry in entries(str(path)):
         if is_folder(entry):
             (listed.others if is_hidden(entry.name) else listed.folders).append(entry.name)
+        elif is_image(entry.name) and (entry.is_symlink() or entry.is_file()):
+            # Links that lead nowhere too: an image that is missing must not go unnoticed.
+            listed.images.append(entry.name)
         else:
-            (listed.images if is_image(entry.name) else listed.others).append(entry.name)
+            listed.others.append(entry.name)
     return listed
 
 
@@ -126,7 +129,9 @@ def _refuse_empty(path: Path, folders: dict[str, _Listed]) -> None:
         return
     # Its class would be missing, and shift the numbers of those after it.
     deeper = images_below(str(path / empty))
-    reason = f"holds images only in folders below it ({deeper:,})" if deeper else "is empty"
+    reason = "holds no images" if folders[empty].others else "is empty"
+    if deeper:
+        reason = f"holds images only in folders below it ({deeper:,})"
     raise NsbenchError(f"the class folder {path / empty} {reason}: fill or remove it")
 
 

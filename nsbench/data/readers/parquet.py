@@ -154,9 +154,10 @@ def _table_labels(
         position = {text: index for index, text in enumerate(texts)}
         return texts, np.array([position[value] for value in values])
     if not kinds <= {int, bool}:
+        empty = f"; row {values.index(None):,} has none" if None in values else ""
         raise NsbenchError(
             f"the column '{spec.label_column}' of {spec} holds no class labels (whole numbers or "
-            "names in every row); set label_column"
+            f"names in every row{empty}): correct it, or set label_column"
         )
     labels = np.array(values, dtype=np.int64)
     if (labels < 0).all():  # how the hub marks images without labels

@@ -57,8 +57,9 @@ def test_real_parquet_with_splits(shared: Path) -> None:
 @pytest.mark.parametrize("labels", [[1.5, 2.0], ["a", None], [[1], [2]]])
 def test_labels_that_are_none(tmp_path: Path, labels: list[object]) -> None:
     path = write_parquet(tmp_path / "t.parquet", labels, [png(1)] * 2)
-    with pytest.raises(NsbenchError, match="holds no class labels"):
+    with pytest.raises(NsbenchError, match="holds no class labels") as caught:
         open_source(spec(str(path)))
+    assert (None in labels) == ("row 1 has none" in str(caught.value))
 
 
 def test_a_file_that_is_no_table(image_folder: Path) -> None:
