@@ -36,8 +36,8 @@ def found(source: Source) -> str:
 def not_images(names: Iterable[str]) -> dict[str, int]:
     """Reasons and counts for files and folders that are passed over for their names.
 
-    names: of all that are passed over; one of an image is that of a pipe or a device. Hidden files count where they would be images else; others, such as .DS_Store, are nobody's
-    data.
+    names: of all that are passed over; one of an image is that of a pipe or a device. Hidden files
+    count where they would be images else; others, such as .DS_Store, are nobody's data.
     """
     names = list(names)
     hidden = [name for name in names if is_hidden(name) and _looks_like_data(name)]

@@ -34,8 +34,8 @@ def write_or_extend(
     manifest = check(target, settings, same_images=same_images)
     if any(manifest.get(key) != settings[key] for key in ("source_version", "images")):
         say(
-            f"the files of {settings['source']} have changed since {target} was begun, or were "
-            "moved: what is made already is kept"
+            f"the images of {settings['source']} have changed since {target} was begun: what is "
+            "made already is kept"
         )
     wanted = manifest | settings | {"cells": sorted({*manifest["cells"], *cells})}
     path = target / MANIFEST
