@@ -55,6 +55,12 @@ def settle(newest: int) -> None:
         time.sleep(left)
 
 
-def cache_folder(kind: str) -> Path:
-    """The folder for a kind of kept files, in NSBENCH_CACHE or else in ~/.cache/nsbench."""
-    return Path(os.environ.get(VARIABLE) or "~/.cache/nsbench").expanduser() / kind
+def cache_folder(kind: str) -> Path | None:
+    """The folder for a kind of kept files, in NSBENCH_CACHE or else in ~/.cache/nsbench.
+
+    None where the user has no home, as in some containers.
+    """
+    try:
+        return Path(os.environ.get(VARIABLE) or "~/.cache/nsbench").expanduser() / kind
+    except RuntimeError:
+        return None

@@ -28,7 +28,7 @@ from nsbench.data.cache import cache_folder, only_one, settle
 from nsbench.data.decode import decode
 from nsbench.data.spec import Source, label_sets
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, written_whole
+from nsbench.util.files import fingerprint, sha256, written_whole
 from nsbench.util.progress import stage
 
 Digests = NDArray[np.uint8]
@@ -158,10 +158,11 @@ def digests(source: StoredSource) -> Digests:
     are hashed each time. Of several processes one hashes, and the others wait for it.
     Raises NsbenchError if an image cannot be read.
     """
-    storage = source.storage
-    if storage is None:
+    storage, folder = source.storage, cache_folder("digests")
+    if storage is None or folder is None:
         return _hashed(source, np.arange(len(source)))
-    path = cache_folder("digests") / f"{fingerprint(storage.name)[:32]}.bin"
+    # A path may hold bytes that are not UTF-8.
+    path = folder / f"{sha256(storage.name.encode(errors='surrogateescape'))[:32]}.bin"
     keys, newest = _keys(storage, len(source))
     held, known = _looked_up(path, keys)
     if known.all():

@@ -232,6 +232,20 @@ def test_where_nothing_can_be_kept(
         assert listed(open_source(spec(image_folder))) == wanted
     assert read == [6, 6]
 
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    source = open_source(spec(image_folder))
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert listed(source) == wanted
+
+
+def test_a_folder_whose_name_is_not_utf8(image_folder: Path, read: list[int]) -> None:
+    other = image_folder.rename(image_folder.with_name(os.fsdecode(b"caf\xe9")))
+    assert len({FolderSource(other).version for _ in range(2)}) == 1
+    assert read == [6]
+
 
 def test_an_image_that_cannot_be_read_is_named(image_folder: Path, read: list[int]) -> None:
     source = FolderSource(image_folder)
