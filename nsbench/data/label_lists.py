@@ -26,6 +26,10 @@ CLASS_COLUMNS = {
 _BOXES = re.compile(r"\S+(?: -?\d+){4}(?: \S+(?: -?\d+){4})*")
 
 
+WIDE = 8
+"""Columns that are searched for the names of images, more than lists have in use."""
+
+
 class Entry(NamedTuple):
     """A line of a list: its number from 1, the file as it is named there, and its class."""
 
@@ -254,17 +258,16 @@ def _rows(path: Path, text: str, delimiter: str) -> list[_Row]:
     return rows
 
 
-def _named(rows: list[_Row], images: _Images) -> tuple[tuple[int, int], tuple[int, int]]:
-    """How many cells of the first and of the second column name images, exactly and at all."""
-    counts = [[0, 0], [0, 0]]
+def _named(rows: list[_Row], images: _Images) -> list[tuple[int, int]]:
+    """How many cells of each of the first columns name images, exactly and at all."""
+    exact, bare = [0] * WIDE, [0] * WIDE
     for row in rows:
         # With one cell alone there is no class, whatever it names.
-        for column, cell in enumerate(row.cells[:2] if len(row.cells) > 1 else []):
+        for column, cell in enumerate(row.cells[:WIDE] if len(row.cells) > 1 else []):
             name = cell.replace("\\", "/").rpartition("/")[2]
-            counts[column][0] += name in images.names
-            counts[column][1] += _bare(name) in images.stems
-    first, second = counts
-    return (first[0], first[1]), (second[0], second[1])
+            exact[column] += name in images.names
+            bare[column] += _bare(name) in images.stems
+    return list(zip(exact, bare, strict=True))
 
 
 def _columns(path: Path, rows: list[_Row], images: _Images) -> tuple[int, int]:
@@ -283,7 +286,7 @@ def _columns(path: Path, rows: list[_Row], images: _Images) -> tuple[int, int]:
                 f"{path}, line {head.line}: its columns are {', '.join(head.cells[:5])}: call that "
                 "of the files 'file' and that of the classes 'class'"
             )
-    first, second = _named(rows, images)
+    first, second = _named(rows, images)[:2]
     if second <= first:
         return 0, 1
     wide = next((row for row in rows if len(row.cells) > 2), None)

@@ -47,6 +47,7 @@ def test_each_image_gets_its_own_class(tmp_path: Path, line: str) -> None:
         (",Image Path,Label", "0,{id},{c}"),
         ("id\tsplit\tfilename\tclass", "7\ttrain\t{id}\t{c}"),
         ("what\twhere", "{c}\t{id}"),
+        ("label,confidence,image", "{c},0.5,{id}"),
     ],
 )
 def test_headers(tmp_path: Path, head: str, line: str) -> None:
