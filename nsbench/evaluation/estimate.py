@@ -50,8 +50,10 @@ def _row(
     forward: dict[str, float],
     making: dict[str, float],
 ) -> dict[str, Any]:
-    """forward, making: seconds an image, by weights and by cell, each measured once."""
-    passes, key = plan.work(run), run.model.weights_hash
+    """forward, making: seconds an image, by model and by cell, each measured once."""
+    # With the size of its input, which options may have changed.
+    size = run.model.preprocessing.image_size
+    passes, key = plan.work(run), f"{run.model.weights_hash} {size}"
     if passes and key not in forward:
         forward[key] = _forward_seconds(run, options)
     seconds = passes * plan.passes.forward_passes(run) * forward.get(key, 0.0)
@@ -89,8 +91,9 @@ def _making_seconds(
 ) -> float:
     """Seconds to generate an image of a cell; 0 for images that are read."""
     suite = plan.suite
-    # By kind, cell and size: suites that share them share the measurement.
-    key = f"{suite.kind} {cell} {suite.crop and suite.crop.image_size}"
+    # By kind, cell, size and generator: suites that share them share the measurement.
+    made = "read" if plan.passes.reads_files else suite.generator_identity(options.device.type)
+    key = f"{suite.kind} {cell} {suite.crop and suite.crop.image_size} {made}"
     if key not in making:
         make = plan.passes.maker(cell, options.device, SAMPLE)
         count = SAMPLE * suite.frame_count(cell)

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from nsbench.reporting.results import Entry
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import fingerprint
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: smaller, searchable, read by screen readers
@@ -49,7 +50,9 @@ def svg(figure: Figure, name: str) -> Markup:
     plt.close(figure)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]  # without the XML head, which HTML has no place for
-    prefix = re.sub(r"\W+", "-", name)  # names of folders can hold anything
+    prefix = re.sub(r"[^\w-]+", "-", name)  # names of folders can hold anything
+    if prefix != name:  # which `a.b` and `a/b` would share
+        prefix += f"-{fingerprint(name)[:8]}"
     # Ids are of the whole page: two figures with the same id would show one clip path twice.
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
     label = f'<svg role="img" aria-label="{Markup.escape(name.replace("-", " "))}"'
@@ -129,15 +132,16 @@ def bars(
 def attack_curve(entries: Sequence[Entry], suite: str) -> Markup:
     """Accuracy by epsilon with 95% bands."""
     figure, axes = empty_axes()
+    texts: list[str] = []
     epsilons: list[float] = []
     for name, table in _tables(entries, suite, "accuracy").items():
-        epsilons = [float(epsilon) for epsilon in table]
+        texts, epsilons = list(table), [float(epsilon) for epsilon in table]
         value, low, high = np.array(list(table.values())).T
         axes.plot(epsilons, value, marker="o", label=name)
         axes.fill_between(epsilons, low, high, alpha=0.15, linewidth=0)
     # Epsilons double from one to the next, and 0 is among them: linear up to 1, then logarithmic.
     axes.set_xscale("symlog", linthresh=1)
-    axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
+    axes.set_xticks(epsilons, texts)
     axes.minorticks_off()
     # Up to 101, so that a line at 100% is not cut in half.
     axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))

@@ -38,12 +38,17 @@ class AttackSuite(Suite):
         # Epsilons name the cells, so that a repeated one would be one cell twice.
         if min(epsilons) < 0 or sorted(set(epsilons)) != epsilons:
             raise ValueError("epsilons must be in ascending order, different and not negative")
-        return epsilons
+        return [epsilon + 0.0 for epsilon in epsilons]  # -0.0 is 0.0 by another name
+
+    @field_validator("headline")
+    @classmethod
+    def _without_sign(cls, headline: float) -> float:
+        return headline + 0.0
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.headline not in self.epsilons:
-            raise ValueError(f"headline is {self.headline:g}, which is not among the epsilons")
+            raise ValueError(f"headline is {exact(self.headline)}, which is not among the epsilons")
         # All must be set: published PGD numbers differ by their steps, sizes and starts, and a
         # default would hide which ones were used.
         pgd_keys = self.ADDED_LATER
@@ -63,24 +68,24 @@ class AttackSuite(Suite):
         title = self.attack.upper()
         curve = {
             epsilon: accuracy_metric(
-                f"{title} ε={epsilon:g}", read_cell(folder, epsilon_cell(epsilon))
+                f"{title} ε={exact(epsilon)}", read_cell(folder, epsilon_cell(epsilon))
             )
             for epsilon in self.epsilons
         }
-        metrics = {f"{self.attack}_{self.headline:g}": curve[self.headline]}
+        metrics = {f"{self.attack}_{exact(self.headline)}": curve[self.headline]}
         # The headline keeps its position as the first key.
-        metrics |= {f"{self.attack}_{epsilon:g}": metric for epsilon, metric in curve.items()}
-        rows = {f"{e:g}": [metric.value, *metric.interval] for e, metric in curve.items()}
+        metrics |= {f"{self.attack}_{exact(epsilon)}": metric for epsilon, metric in curve.items()}
+        rows = {exact(e): [metric.value, *metric.interval] for e, metric in curve.items()}
         return Scored(metrics, {"accuracy": rows}, {})
 
     @property
     def metric_name(self) -> str:
         """Top-1 at the headline's epsilon."""
-        return f"top-1 under {self.attack.upper()}, ε={self.headline:g}/255"
+        return f"top-1 under {self.attack.upper()}, ε={exact(self.headline)}/255"
 
     def sentences(self) -> list[str]:
         """The crop and the attack."""
-        strengths = ", ".join(f"{epsilon:g}" for epsilon in self.epsilons)
+        strengths = ", ".join(map(exact, self.epsilons))
         attack = f"{self.attack.upper()} with ε of {strengths} in units of 1/255, before "
         attack += "normalisation"
         if self.steps:
@@ -95,5 +100,11 @@ class AttackSuite(Suite):
 
 def epsilon_cell(epsilon: float) -> str:
     """The cell of an attack strength in units of 1/255."""
-    # :g writes 8.0 as 8, so that it does not matter how a file writes the number.
-    return f"eps={epsilon:g}"
+    return f"eps={exact(epsilon)}"
+
+
+def exact(number: float) -> str:
+    """A number as text that no other number has: `8` for 8.0, `1.0000001` in all its digits."""
+    # :g writes 8.0 as 8, but has six digits only, in which two numbers may be equal.
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)

@@ -202,7 +202,8 @@ def mce_name(corruptions: Sequence[str]) -> str:
 def _check_folder_names(names: list[str]) -> None:
     # Names become cells and paths: no slashes, no dots.
     wrong = [name for name in names if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)]
-    if wrong or len(set(names)) < len(names):
+    # On many disks `Fog` and `fog` are one folder.
+    if wrong or len({name.lower() for name in names}) < len(names):
         raise ValueError(
             f"corruptions must be different names of folders, unlike '{wrong or names}'"
         )
