@@ -92,12 +92,14 @@ def ready(model: Classifier, options: Options) -> Classifier:
 
 def _distinct(suites: list[Suite]) -> list[Suite]:
     """The suites without repeats. Raises NsbenchError for two of one name, or a bad reference."""
-    # Names are the folders of results, which two definitions would take from each other.
+    # Names are the folders of results, which two definitions would take from each other; on many
+    # disks names that differ in case only are one folder.
     chosen: dict[str, Suite] = {}
     for suite in suites:
         load_reference(suite)
-        if chosen.setdefault(suite.name, suite) != suite:
-            raise NsbenchError(f"two different suites are named {suite.name}: rename one of them")
+        if (other := chosen.setdefault(suite.name.lower(), suite)) != suite:
+            both = suite.name if other.name == suite.name else f"{other.name} and {suite.name}"
+            raise NsbenchError(f"two different suites are named {both}: rename one of them")
     return list(chosen.values())
 
 
@@ -159,7 +161,8 @@ def _write_manifest(
     reference = load_reference(plan.suite)
     written = run.store.manifest()
     if seconds is None and written:
-        manifest = written
+        # But for the name: beside other models, the model may have to be told by another one.
+        manifest = {**written, "model": manifest["model"]}
     now = {"reference": reference, "evaluated": datetime.now(UTC).isoformat()}
     try:
         run.store.finish({**manifest, **now})
