@@ -222,7 +222,13 @@ def _indices_of(ids: set[str], images: SuiteImages, suite: Suite) -> NDArray[np.
             f"{suite.reference} names the image {min(unknown)}, which {images.source.name} lacks"
         )
     named = zip(images.indices.tolist(), images.ids, strict=True)
-    return np.array([index for index, name in named if name in ids], dtype=np.int64)
+    left = [index for index, name in named if name in ids]
+    if not left:
+        raise NsbenchError(
+            f"none of the images that {suite.reference} names for {suite.name} is among the "
+            f"{len(images.ids):,} that are evaluated: evaluate more of them, without a --limit"
+        )
+    return np.array(left, dtype=np.int64)
 
 
 def _model_run(
