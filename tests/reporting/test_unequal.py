@@ -103,6 +103,19 @@ def test_the_first_model_may_lack_a_suite(kind: str, suites: dict[str, str], run
         compare(first, second)
 
 
+@pytest.mark.parametrize(("one", "other"), [*permutations(("detection", "attack", "accuracy"), 2)])
+def test_suites_of_one_name_may_be_of_different_kinds(
+    one: str, other: str, run: Path, tmp_path: Path
+) -> None:
+    for number, kind in enumerate((one, other)):
+        suite = write_suite(tmp_path / "same.toml", KINDS[kind] + FEW)
+        evaluate([str(run / f"generation-{number}")], [suite], device="cpu")
+    assert "another version" in reported([run], tmp_path / "r.html")
+    compared = compare(run / "generation-0", run / "generation-1")
+    assert compared.headlines == []
+    assert "same is left out" in compared.notes[0]
+
+
 def test_no_two_models_need_the_same_suites(
     suites: dict[str, str], run: Path, tmp_path: Path
 ) -> None:
