@@ -25,6 +25,8 @@ _TRAINING = {"optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers
 # Names that wrappers put before all others: DistributedDataParallel and AveragedModel, then
 # torch.compile, then the attributes that Lightning modules usually keep the model in.
 _WRAPPERS = ("module", "_orig_mod", "model", "net", "state_dict", "model_state_dict")
+# Numbers that torch, mmengine, ema-pytorch and latent diffusion keep beside averaged weights.
+_COUNTERS = ("n_averaged", "steps", "step", "initted", "num_updates", "decay")
 # Tensors of a state dict that are no parameters, which averages of parameters alone leave out.
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -45,7 +47,8 @@ class _Entry:
         words = _words(self.name)
         if words & _NOT_AVERAGED:
             return False
-        return bool(words & _AVERAGED) or any(_is_counter(key) for key in self.tensors)
+        counted = isinstance(self.tensors, dict) and "n_averaged" in self.tensors
+        return bool(words & _AVERAGED) or counted
 
     def state(self, raw: State | None) -> State | None:
         """The tensors by their names in the bare model, None if nothing tells the names.
@@ -53,7 +56,7 @@ class _Entry:
         raw: the weights whose names those without any are given, in their order.
         """
         if isinstance(self.tensors, dict):
-            return _bare(self.tensors)
+            return _by_short_name(_bare(self.tensors), raw or {})
         return _by_order(self.tensors, raw)
 
 
@@ -106,8 +109,11 @@ def _split(tensors: State, name: str) -> list[_Entry]:
     groups: dict[str, State] = {}
     for key, value in tensors.items():
         first, dot, rest = key.partition(".")
+        if not dot and key.startswith("ema_"):  # buffers of mmcv, which cannot have dots
+            first, dot, rest = "ema", ".", key.removeprefix("ema_")
         apart = first if dot and _words(first) & _AVERAGED else ""
         groups.setdefault(apart, {})[rest if apart else key] = value
+    groups = {k: g for k, g in groups.items() if any(key.endswith("weight") for key in g)}
     if list(groups) == [""]:
         return [_Entry(name, tensors)]
     if "" in groups and not name:  # a name for --entry, which the model itself has none of
@@ -174,15 +180,25 @@ def _named(entry: _Entry, entries: Sequence[_Entry], path: Path) -> tuple[State,
 
 def _by_order(tensors: list[torch.Tensor], raw: State | None) -> State | None:
     """Tensors named in the order of the raw parameters, as torch_ema and diffusers store them."""
-    names = [key for key in raw or {} if not key.endswith(_BUFFERS)]
-    if raw is None or [raw[key].shape for key in names] != [tensor.shape for tensor in tensors]:
-        return None
-    return dict(zip(names, tensors, strict=True))
+    everything = list(raw or {})
+    for names in ([key for key in everything if not key.endswith(_BUFFERS)], everything):
+        if raw and [raw[key].shape for key in names] == [tensor.shape for tensor in tensors]:
+            return dict(zip(names, tensors, strict=True))
+    return None
+
+
+def _by_short_name(state: State, raw: State) -> State:
+    """The state with the names of the raw weights, where its own are those without dots."""
+    for dot in ("", "_"):  # latent diffusion, mmcv
+        names = {key.replace(".", dot): key for key in raw}
+        if len(names) == len(raw) and state.keys() <= names.keys():
+            return {names[key]: value for key, value in state.items()}
+    return state
 
 
 def _bare(tensors: State) -> State:
-    """Without the names that wrappers put before all, and without AveragedModel's counter."""
-    state = {key: value for key, value in tensors.items() if not _is_counter(key)}
+    """Without the names that wrappers put before all, and without the counters beside them."""
+    state = {key: value for key, value in tensors.items() if key not in _COUNTERS}
     while True:
         firsts = {key.partition(".")[0] for key in state if "." in key}
         if len(firsts) != 1 or not firsts <= set(_WRAPPERS) or not all("." in key for key in state):
@@ -191,10 +207,6 @@ def _bare(tensors: State) -> State:
     # DistributedDataParallel and torch.compile may also wrap a part of a model.
     short = {re.sub(r"^((module|_orig_mod)\.)+", "", key): value for key, value in state.items()}
     return short if len(short) == len(state) else state  # two tensors must not become one
-
-
-def _is_counter(key: Any) -> bool:
-    return isinstance(key, str) and key.rpartition(".")[2] == "n_averaged"
 
 
 def _words(name: str) -> set[str]:

@@ -130,6 +130,35 @@ def test_averaged_weights_are_read_by_every_spelling(
             lambda: {**prefixed("model.", RAW), **prefixed("model_ema.", AVERAGED)},
             "model_ema",
         ),
+        # ema-pytorch, alone and with the raw weights
+        (
+            lambda: {"step": torch.tensor(3), **prefixed("ema_model.", AVERAGED)},
+            "ema_model",
+        ),
+        (
+            lambda: {
+                "initted": torch.tensor(True),
+                **prefixed("online_model.", RAW),
+                **prefixed("ema_model.", AVERAGED),
+            },
+            "ema_model",
+        ),
+        # mmengine
+        (
+            lambda: {
+                "state_dict": RAW.state_dict(),
+                "ema_state_dict": {"steps": torch.tensor(3), **prefixed("module.", AVERAGED)},
+            },
+            "ema_state_dict",
+        ),
+        # NeMo: all values of the state dict, without names
+        (
+            lambda: {
+                "state_dict": RAW.state_dict(),
+                "callbacks": {"EMA": {"ema_weights": list(AVERAGED.state_dict().values())}},
+            },
+            "callbacks.EMA.ema_weights",
+        ),
     ],
 )
 def test_averaged_weights_in_other_forms(
@@ -148,11 +177,21 @@ def test_averages_of_parameters_alone_keep_the_running_statistics(
     for shadow in (
         {"shadow": named},  # a class of one's own
         {"decay": 0.9, "num_updates": 3, "shadow_params": list(named.values())},  # torch_ema
+        {key.replace(".", ""): value for key, value in named.items()},  # latent diffusion
+        {key.replace(".", "_"): value for key, value in named.items()},
     ):
         model = load(tmp_path / "c.pth", {"model": RAW.state_dict(), "ema": shadow})
         state = model.module.state_dict()
         assert all(torch.equal(state[key], value) for key, value in {**named, **of_raw}.items())
         assert "are read with the running statistics in model, not" in capsys.readouterr().err
+
+
+def test_averages_among_the_buffers_of_a_model_are_read(tmp_path: Path) -> None:
+    mmcv = {f"ema_{key.replace('.', '_')}": v.detach() for key, v in AVERAGED.named_parameters()}
+    model = load(tmp_path / "c.pth", {"state_dict": {**RAW.state_dict(), **mmcv}})
+    assert model.info["entry"] == "state_dict.ema"
+    state = model.module.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in AVERAGED.named_parameters())
 
 
 def test_averages_that_cannot_be_named_are_refused(tmp_path: Path) -> None:
