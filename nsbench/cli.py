@@ -54,7 +54,7 @@ def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__:
 def _fail(sentence: str) -> None:
     if os.environ.get("RANK", "0") != "0":
         time.sleep(OTHERS_WAIT)
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
+    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
         f"nsbench: {sentence}", style="red", markup=False
     )
     sys.exit(2)

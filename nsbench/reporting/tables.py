@@ -39,7 +39,7 @@ def print_table(table: Table, json: Path | None = None) -> None:
 
 def print_tables(tables: Sequence[Table], json: Path | None = None) -> None:
     """Print tables on standard output, and write their data as one list if a file is given."""
-    console = Console()
+    console = Console(emoji=False)  # python:m:make is no letter in a circle
     for table in tables:
         shown = RichTable(title=table.title, title_justify="left")
         for index, column in enumerate(table.columns):

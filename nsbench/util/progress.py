@@ -48,7 +48,7 @@ def stage(name: str, total: int | None, unit: str = "images", done: int = 0) -> 
 
     total: None where it is not known.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     # a bar redraws itself, which fills a log file with control characters
     bar = _bar if console.is_terminal and not _is_silent() else _lines
     with bar(console, name, total, unit, done) as advance:

@@ -1,10 +1,13 @@
 """Figures as text."""
 
 import numpy as np
+import pytest
 
 from nsbench.metrics.change import Change, Metric
 from nsbench.metrics.intervals import Interval
 from nsbench.reporting.score_tables import change_text, metric_text
+from nsbench.reporting.tables import Table, print_table
+from tests.test_cli import call
 
 
 def test_what_rounds_to_zero_has_no_minus() -> None:
@@ -15,3 +18,11 @@ def test_what_rounds_to_zero_has_no_minus() -> None:
     assert change_text(None) == ""
     metric = Metric("m", ("a", "b"), np.array([-0.03, -0.04]), False)
     assert metric_text(metric) == "0.0 [0.0, 0.0]"
+
+
+def test_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """`:m:` is a picture to rich, and a part of a model's name to us."""
+    print_table(Table("python:m:make", ["python:m:make"], [["python:m:make"]]))
+    assert capsys.readouterr().out.count(":m:") == 3
+    assert call("eval", "python:m:", "--suite", "digits", "--device", "cpu") == 2
+    assert "the model python:m: must be python:MODULE:FUNCTION" in capsys.readouterr().err
