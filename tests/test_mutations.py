@@ -161,6 +161,7 @@ def decoded(photos: Path, folder: Path) -> Target:
 def kept_digests(photos: Path, copy: Path) -> Target:
     shutil.copytree(photos, copy)  # whose digests nothing has asked for yet
     folder = cache_folder("digests")
+    assert folder
     before = set(folder.glob("*.bin"))
     kept = FolderSource(copy).digests
     files = sorted(set(folder.glob("*.bin")) - before)

@@ -156,7 +156,8 @@ def digests(source: StoredSource) -> Digests:
     Digests of files whose path, size, times and inode are as they were are taken from a file in
     `cache_folder("digests")`; a broken one is made again, and where none can be written the images
     are hashed each time. Of several processes one hashes, and the others wait for it.
-    Raises NsbenchError if an image cannot be read.
+    An image that cannot be read has zeros, and is tried again by the next command: whoever decodes
+    it says so.
     """
     storage, folder = source.storage, cache_folder("digests")
     if storage is None or folder is None:
@@ -173,9 +174,10 @@ def digests(source: StoredSource) -> Digests:
         if len(missing):
             settle(newest)
             held[missing] = _hashed(source, missing)
+            read = held.any(1)
             # Without room, or in a folder of others, the next command hashes again.
             with suppress(NsbenchError):
-                _write(path, keys, held)
+                _write(path, keys[read], held[read])
     return held
 
 
@@ -193,6 +195,10 @@ def _keys(storage: Storage, count: int) -> tuple[Digests, int]:
         try:
             stat = os.stat(path)
         except OSError as error:
+            if storage.spans is None:  # one image among others, such as a link to nothing
+                keys[len(held)] = 0
+                held.append(None)
+                continue
             raise NsbenchError(
                 f"cannot read {path}: {error.strerror}; restore the file, or take it off the data"
             ) from error
@@ -252,14 +258,20 @@ def _write(path: Path, keys: Digests, held: Digests) -> None:
 
 
 def _hashed(source: StoredSource, indices: NDArray[np.int64]) -> Digests:
-    """The digests of some images, uint8 (M, 16), with progress if it takes long."""
+    """The digests of some images, uint8 (M, 16), with progress if it takes long.
+
+    Those of images that cannot be read are zeros.
+    """
     made = np.empty((len(indices), BYTES), np.uint8)
 
     def chunk(start: int) -> int:
         rows = indices[start : start + CHUNK].tolist()
         for row, index in enumerate(rows, start):
-            digest = hashlib.sha256(source.raw(index)).digest()
-            made[row] = np.frombuffer(digest[:BYTES], np.uint8)
+            try:
+                digest = hashlib.sha256(source.raw(index)).digest()
+                made[row] = np.frombuffer(digest[:BYTES], np.uint8)
+            except NsbenchError:
+                made[row] = 0
         return len(rows)
 
     # More threads than cores, since the files may lie on a distant disk.

@@ -103,7 +103,8 @@ class Source(Protocol):
 
         Each is the first 16 bytes of the SHA-256 of the image's stored bytes: the encoded file, or
         the pixels where none is encoded. Read and hashed when first asked for, and kept; see
-        `nsbench.data.content`. Raises NsbenchError if an image cannot be read.
+        `nsbench.data.content`. Zeros stand for an image that cannot be read; where all lie in one
+        file that is gone, NsbenchError is raised.
         """
         ...
 
