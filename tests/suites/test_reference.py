@@ -1,6 +1,7 @@
 """References: constants from models and from the literature."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,11 @@ from nsbench.data.class_names import imagenet_classes
 from nsbench.data.open import open_source
 from nsbench.evaluation.make_reference import make_reference
 from nsbench.evaluation.runner import evaluate
-from nsbench.suites.load import load_suite
+from nsbench.suites.load import folder, load_suite
 from nsbench.suites.reference import check_classes, load_reference
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
+from nsbench.util.sealed import flaw
 from tests.conftest import write_suite
 
 
@@ -164,3 +166,21 @@ def test_a_reference_says_what_it_belongs_to(tmp_path: Path, tiny_run: Path) -> 
     assert belonging == {key: of_digits[key] for key in belonging}
     assert belonging["classes"] == 10
     check_classes(load_suite(path), open_source(load_suite(path).source))
+
+
+def test_shipped_references_are_as_they_were_made() -> None:
+    paths = sorted(folder().glob("*.json"))
+    assert [path.name for path in paths] == ["alexnet.json", "digits-reference.json"]
+    assert [flaw(path) for path in paths] == [None, None]
+
+
+def test_a_reference_that_was_changed_is_refused_unless_it_is_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "alexnet.json"
+    text = (folder() / "alexnet.json").read_text()
+    suite = load_suite("imagenet-c").model_copy(update={"reference": str(path)})
+    for digits in (text.replace("0.43478", "0.43578"), text.replace("nsbench-sha256", "x")):
+        path.write_text(digits)
+        with pytest.raises(NsbenchError, match=r"alexnet\.json (is not as it was|holds no digest)"):
+            load_reference(suite)
+    path.write_text(re.sub(r',\s*"digest": "[^"]*"', "", text))
+    assert load_reference(suite)
