@@ -107,7 +107,11 @@ class StoredSource:
     @cached_property
     def digests(self) -> Digests:
         """See `Source`; hashed when first asked for."""
-        return digests(self)
+        return digests(self, np.arange(len(self)))
+
+    def digests_of(self, indices: NDArray[np.int64]) -> Digests:
+        """See `Source`; only these images are hashed, where none was asked for before."""
+        return self.digests[indices] if "digests" in self.__dict__ else digests(self, indices)
 
     @cached_property
     def version(self) -> str:
@@ -150,8 +154,8 @@ def version_of(source: Source) -> str:
     )
 
 
-def digests(source: StoredSource) -> Digests:
-    """The first 16 bytes of the SHA-256 of each image's stored bytes, uint8 (N, 16), in order.
+def digests(source: StoredSource, indices: NDArray[np.int64]) -> Digests:
+    """The first 16 bytes of the SHA-256 of these images' stored bytes, uint8 (n, 16), in order.
 
     Digests of files whose path, size, times and inode are as they were are taken from a file in
     `cache_folder("digests")`; a broken one is made again, and where none can be written the images
@@ -161,16 +165,16 @@ def digests(source: StoredSource) -> Digests:
     """
     storage, folder = source.storage, cache_folder("digests")
     if storage is None or folder is None:
-        return _hashed(source, np.arange(len(source)))
+        return _hashed(source, indices)
     # A path may hold bytes that are not UTF-8.
     path = folder / f"{sha256(storage.name.encode(errors='surrogateescape'))[:32]}.bin"
     keys, newest = _keys(storage, len(source))
     held, known = _looked_up(path, keys)
-    if known.all():
-        return held
+    if known[indices].all():
+        return held[indices]
     with only_one(path, f"hashing the images of {source.name}"):
         held, known = _looked_up(path, keys)
-        missing = np.flatnonzero(~known)
+        missing = np.unique(indices[~known[indices]])
         if len(missing):
             settle(newest)
             held[missing] = _hashed(source, missing)
@@ -178,7 +182,7 @@ def digests(source: StoredSource) -> Digests:
             # Without room, or in a folder of others, the next command hashes again.
             with suppress(NsbenchError):
                 _write(path, keys[read], held[read])
-    return held
+    return held[indices]
 
 
 def _keys(storage: Storage, count: int) -> tuple[Digests, int]:

@@ -58,6 +58,16 @@ class JoinedSource:
         """Those of the parts, one part after the other."""
         return np.concatenate([source.digests for source in self._sources])
 
+    def digests_of(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Those of some images, asked of the part that each is in."""
+        made = np.empty((len(indices), 16), np.uint8)
+        parts = np.searchsorted(self._ends, indices, side="right")
+        for part in np.unique(parts).tolist():
+            rows = np.flatnonzero(parts == part)
+            first = int(self._ends[part - 1]) if part else 0
+            made[rows] = self._sources[part].digests_of(indices[rows] - first)
+        return made
+
     @cached_property
     def version(self) -> str:
         """A hash of the versions of the parts, and of whether their labels are joined."""

@@ -55,7 +55,11 @@ class RelabeledSource:
     @property
     def digests(self) -> NDArray[np.uint8]:
         """Those of these images in the source."""
-        return self._source.digests[self._rows]
+        return self._source.digests_of(self._rows)
+
+    def digests_of(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Those of some of these images in the source."""
+        return self._source.digests_of(self._rows[indices])
 
     @cached_property
     def version(self) -> str:

@@ -108,6 +108,10 @@ class Source(Protocol):
         """
         ...
 
+    def digests_of(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Of some images, uint8 (n, 16): the others are not read. Raises as `digests` does."""
+        ...
+
     @property
     def version(self) -> str:
         """A hash of the ids, the digests, the labels and the class names.

@@ -1,5 +1,6 @@
 """Images to pixels: every image decoded once, in every view that any suite or model asks for."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def load_images(
 def _key(source: Source, indices: NDArray[np.int64], view: View) -> str:
     # Without std, which has no part in the pixels; the mean fills the border of some crops.
     size = view if isinstance(view, int) else view.model_dump(exclude={"std"})
-    return fingerprint([source.version, indices.tolist(), size])[:16]
+    # By what is decoded, whatever else the source holds and however it is labeled.
+    content = hashlib.sha256(source.digests_of(indices).data).hexdigest()
+    return fingerprint([content, size])[:16]
 
 
 def bytes_of(view: View) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nsbench.data.catalog import PREFIX, data_set, how_to_get, is_missing
 from nsbench.data.label_files import labels_of, of_classes
 from nsbench.data.preprocessing import Preprocessing
-from nsbench.data.spec import Source
+from nsbench.data.spec import Source, label_sets
 from nsbench.data.subset import sample, select_per_class
 from nsbench.evaluation.decoded import View, load_images
 from nsbench.evaluation.decoded_file import DecodedImages
@@ -260,10 +260,18 @@ def _model_run(
 
 
 def _images_hash(images: SuiteImages) -> str:
-    """Hash of the images, their order and their labels."""
-    rows = zip(images.ids, images.labels.tolist(), strict=True)
-    listed = "\n".join(f"{name}\t{label}" for name, label in rows)
-    return sha256(f"{images.source.version}\n{listed}".encode())
+    """Hash of the images' content, names, order and labels."""
+    source, indices = images.source, images.indices
+    sets = label_sets(source)
+    return fingerprint(
+        [
+            sha256(source.digests_of(indices).tobytes()),
+            images.ids,
+            images.labels.tolist(),
+            [sets[index] for index in indices.tolist()] if sets else None,
+            source.classes,
+        ]
+    )
 
 
 def crop_for(suite: Suite, model: Classifier) -> Preprocessing:

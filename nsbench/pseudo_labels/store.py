@@ -101,7 +101,7 @@ def shard_identity(
     """What decides the labels of a shard of a job: of its images the content, and no others'."""
     indices = np.ascontiguousarray(job.indices[rows], "<i8")
     images = hashlib.sha256(indices.data)
-    images.update(np.ascontiguousarray(job.source.digests[indices]).data)
+    images.update(np.ascontiguousarray(job.source.digests_of(indices)).data)
     return {
         "labels": fingerprint({key: manifest[key] for key in DECIDING_KEYS}),
         "number": number,

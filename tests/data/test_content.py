@@ -137,6 +137,25 @@ def test_only_the_changed_file_of_a_folder_is_read(image_folder: Path, read: lis
     assert read == [6, 2]
 
 
+def test_of_some_images_only_those_are_read(
+    image_folder: Path, tmp_path: Path, read: list[int]
+) -> None:
+    every = listed(open_source(spec(image_folder)))
+    read.clear()
+    for path in kept(tmp_path):
+        path.unlink()
+    source = open_source(spec(image_folder))
+    rows = np.array([4, 1, 4])
+    assert [row.tobytes() for row in source.digests_of(rows)] == [every[row] for row in rows]
+    parts = [open_source(spec(image_folder)), of_classes(source, ("dog",))]
+    joined = JoinedSource(parts, labeled=False)
+    found = joined.digests_of(np.array([8, 1, 7]))  # of which the cache has all but one
+    assert [row.tobytes() for row in found] == [every[5], every[1], every[4]]
+    assert read == [2, 1]
+    assert listed(open_source(spec(image_folder))) == every
+    assert read == [2, 1, 3]
+
+
 def test_digests_are_of_the_stored_bytes(image_folder: Path, tmp_path: Path) -> None:
     wanted = of(*(file.read_bytes() for file in sorted(image_folder.rglob("*.png"))))
     for kind in ("folder", "tar", "parquet"):
