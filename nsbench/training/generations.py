@@ -29,7 +29,12 @@ from nsbench.training.checks import (
 from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.fit import TrainingJob, fit
-from nsbench.training.lineage import generation_record, identity, write_provenance
+from nsbench.training.lineage import (
+    check_begun,
+    generation_record,
+    identity,
+    write_provenance,
+)
 from nsbench.training.logs import TrainingLog
 from nsbench.training.resolve import Resolved, base_of, resolve, shares_teacher, write_variant
 from nsbench.training.state import TrainingState
@@ -110,6 +115,8 @@ def _train_all(resolved: Resolved, device: torch.device) -> None:
     ]
     # One process claims all folders before any other looks: it would find them half made.
     if distributed.is_main():
+        for run in (base, *variant_runs):
+            check_begun(run.folder, run.recipe, run.data)
         for run in (base, *variant_runs):
             claim_run_folder(run.folder, run.recipe)
     distributed.barrier()

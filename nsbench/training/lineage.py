@@ -10,8 +10,11 @@ from nsbench.models import count_parameters
 from nsbench.recipes.recipe import Generation, Recipe
 from nsbench.run_folder import generation_folders, read_info
 from nsbench.training.data import TrainingData
+from nsbench.training.state import checkpoint_identity
+from nsbench.util.config import first_difference
+from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
-from nsbench.util.sealed import update_record
+from nsbench.util.sealed import flaw, update_record
 
 
 def identity(
@@ -27,17 +30,50 @@ def identity(
     model.json.
     """
     return {
-        "seed": recipe.seed,
-        # Of sources the content and which images are used, and not where they lie.
-        "data": recipe.data.model_dump(mode="json", exclude={"labeled", "unlabeled"}),
-        "labeled images": data.labeled.version,
-        "chosen images": fingerprint([data.train.tolist(), list(data.classes)]),
+        **_of_data(recipe, data),
         # These keys choose among the labels, by draws of the recipe's seed.
         "pseudo_labels": recipe.pseudo_labels.model_dump(mode="json") if labels else None,
         "labels": labels,
         "generation": generation.model_dump(mode="json"),
         **lineage,
     }
+
+
+def _of_data(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    """The part of an identity that all generations of a run share."""
+    return {
+        "seed": recipe.seed,
+        # Of sources the content and which images are used, and not where they lie.
+        "data": recipe.data.model_dump(mode="json", exclude={"labeled", "unlabeled"}),
+        "labeled images": data.labeled.version,
+        "chosen images": fingerprint([data.train.tolist(), list(data.classes)]),
+    }
+
+
+def check_begun(folder: Path, recipe: Recipe, data: TrainingData) -> None:
+    """Raise NsbenchError if a generation in a run folder was begun on other images.
+
+    Before the recipe there is replaced by one that names its images otherwise: a command that is
+    refused must leave the run as it was.
+    """
+    for generation in sorted(folder.glob("generation-*")):
+        checkpoint = generation / "checkpoint.safetensors"
+        if (generation / "model.json").exists():
+            stored = read_info(generation).get("identity") or {}
+        elif checkpoint.exists() and not flaw(checkpoint):
+            stored = checkpoint_identity(checkpoint)
+        else:
+            continue
+        own = _of_data(recipe, data)
+        labels = stored.get("labels")
+        if labels and data.unlabeled and not recipe.pseudo_labels.distill:
+            own["unlabeled images"] = data.unlabeled.version
+            stored = {**stored, "unlabeled images": labels["source_version"]}
+        if changed := first_difference({key: stored.get(key) for key in own}, own):
+            raise NsbenchError(
+                f"{generation} was begun with other settings or data ({changed}): restore those, "
+                "or choose another folder with --out"
+            )
 
 
 def generation_record(

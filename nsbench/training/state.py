@@ -139,12 +139,19 @@ def _fill(module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> N
     module.load_state_dict(values)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def checkpoint_identity(path: Path) -> dict[str, Any]:
+    """The identity that a checkpoint was saved with. Raises NsbenchError if it is broken."""
+    identity: dict[str, Any] = _read(path, tensors=False)[0]["identity"]
+    return identity
+
+
+def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safetensors.safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["nsbench"])
             # keys() because the file itself cannot be iterated over.
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if tensors else []
+            return about, {name: file.get_tensor(name) for name in names}
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise NsbenchError(
             f"{path} is broken ({first_line(error)}): move it away to begin this generation again"

@@ -364,3 +364,31 @@ def test_warm_start_begins_with_the_teachers_weights(recipe: Path, tmp_path: Pat
             settings=[*settings, "generations.1.arch=test_vit2"],
             device="cpu",
         )
+
+
+def test_a_run_goes_on_where_its_images_moved_and_not_on_others(
+    tmp_path: Path,
+    image_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Its recipe too is left alone by a command that is refused."""
+    recipe, run = tmp_path / "r.toml", tmp_path / "run"
+    recipe.write_text(
+        f'workers = 0\ncheckpoint_steps = 2\n[data]\nlabeled = "{image_folder}"\n[defaults]\narch = "test_resnet"\n'
+        'image_size = 32\nsteps = 20\nbatch_size = 2\noptimizer = "adamw"\n[[generations]]\n'
+    )
+    interrupted_at(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train(str(recipe), run, device="cpu")
+    monkeypatch.undo()
+    before = (run / "recipe.toml").read_bytes()
+    shutil.copytree(image_folder, tmp_path / "other")
+    (tmp_path / "other" / "cat" / "0.png").unlink()
+    with pytest.raises(NsbenchError, match=r"generation-0 was begun with .*\(labeled images is "):
+        train(str(recipe), run, settings=[f"data.labeled={tmp_path / 'other'}"], device="cpu")
+    assert (run / "recipe.toml").read_bytes() == before
+    shutil.move(image_folder, tmp_path / "moved")
+    train(str(recipe), run, settings=[f"data.labeled={tmp_path / 'moved'}"], device="cpu")
+    assert "going on after step 4" in capfd.readouterr().err
+    assert "moved" in (run / "recipe.toml").read_text()
