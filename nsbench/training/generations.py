@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ from nsbench.util import distributed
 from nsbench.util.config import first_difference
 from nsbench.util.device import resolve_device, to_device
 from nsbench.util.errors import NsbenchError
-from nsbench.util.locks import only_writer
+from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say
 from nsbench.util.provenance import environment
 from nsbench.util.randomness import stable_hash
@@ -98,8 +97,10 @@ def train(
     folder = resolved.folder
     target = distributed.start(resolve_device(device))
     refuse_foreign(folder)
+    # A variant's folder too, if it is there: then it can be resumed by itself.
+    variants_begun = [path for path in (folder / "variants").glob("*") if path.is_dir()]
     # Held by one process for all, and first: whoever comes second is told at once.
-    with only_writer(folder) if distributed.is_main() else nullcontext():
+    with only_writer_of([folder, *variants_begun] if distributed.is_main() else []):
         _train_all(resolved, target)
     return folder
 

@@ -375,7 +375,8 @@ def test_a_run_goes_on_where_its_images_moved_and_not_on_others(
     """Its recipe too is left alone by a command that is refused."""
     recipe, run = tmp_path / "r.toml", tmp_path / "run"
     recipe.write_text(
-        f'workers = 0\ncheckpoint_steps = 2\n[data]\nlabeled = "{image_folder}"\n[defaults]\narch = "test_resnet"\n'
+        f'workers = 0\ncheckpoint_steps = 2\n[data]\nlabeled = "{image_folder}"\n'
+        '[defaults]\narch = "test_resnet"\n'
         'image_size = 32\nsteps = 20\nbatch_size = 2\noptimizer = "adamw"\n[[generations]]\n'
     )
     interrupted_at(monkeypatch, 5)

@@ -14,6 +14,7 @@ from nsbench.pseudo_labels.store import LabelStore
 from nsbench.reporting.run_tables import training_table
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
+from nsbench.util.locks import only_writer
 from tests.conftest import TINY_RECIPE
 
 SHORT = ["defaults.epochs=0.5"]
@@ -216,3 +217,15 @@ def test_a_variant_that_cannot_be_trained_ends_before_the_run_is(tmp_path: Path)
     path.write_text(TINY_RECIPE)
     with pytest.raises(NsbenchError, match="has no variants: add"):
         train(str(path), tmp_path / "run", device="cpu", variants=["all"])
+
+
+def test_a_variant_at_work_is_not_resumed_by_another_command(varied: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(varied, run)
+    before = stamps(run)
+    with (
+        only_writer(run / "variants" / "quiet"),
+        pytest.raises(NsbenchError, match="another nsbench is writing to .*variants/quiet"),
+    ):
+        train(resume=run, device="cpu", variants=["quiet"])
+    assert stamps(run) == before
