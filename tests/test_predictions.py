@@ -8,6 +8,7 @@ import pytest
 
 from nsbench.predictions import Predictions, Store, read_cell, read_manifest, results_of
 from nsbench.util.errors import NsbenchError
+from nsbench.util.sealed import BLANK
 
 ROWS = Predictions(
     ["a", "b/ü"],
@@ -28,6 +29,15 @@ def test_rows_come_back_and_files_are_the_same_bytes(tmp_path: Path) -> None:
     assert list(back.ids) == ROWS.ids
     for found, expected in zip(back[1:], ROWS[1:], strict=True):
         assert (found == expected).all()
+
+
+def test_ids_may_look_like_digests(tmp_path: Path) -> None:
+    """Parquet keeps the first and last id in its footer, before the digest."""
+    for number, name in enumerate(("nsbench-sha256:0.png", BLANK)):
+        store = Store(tmp_path, "suite", {"number": number})
+        store.write("images", ROWS._replace(ids=[name, name]))
+        assert store.has("images")
+        assert list(read_cell(store.folder, "images").ids) == [name, name]
 
 
 def test_another_identity_is_another_folder(tmp_path: Path) -> None:

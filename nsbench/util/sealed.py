@@ -29,7 +29,7 @@ KEY = "digest"
 
 @contextmanager
 def written_sealed(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
-    """A file to fill, with `BLANK` in it once, that appears whole and sealed or not at all.
+    """A file to fill, with `BLANK` in it, that appears whole and sealed or not at all.
 
     sync: as in `written_whole`, whose errors are raised.
     """
@@ -37,30 +37,41 @@ def written_sealed(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
         yield file
         file.flush()
         with mmap.mmap(file.fileno(), 0) as content:
-            at = content.find(_MARK) + len(_MARK)
-            # The first mark has to be the blank one: a name in the file may look like another.
-            assert content[at : at + _DIGITS] == b"0" * _DIGITS
-            content[at : at + _DIGITS] = _digest(content, at).encode()
+            # The last one: names of the user's may look like it, and formats have it behind them.
+            blank = content.rfind(BLANK.encode())
+            assert blank >= 0
+            at = blank + len(_MARK)
+            content[at : at + _DIGITS] = _digest(content, at)
 
 
-def _digest(content: mmap.mmap, at: int) -> str:
-    """SHA-256 of a file as if its own digest were still blank."""
+def _marks(content: mmap.mmap) -> Iterator[int]:
+    """Where digests may begin."""
+    at = content.find(_MARK)
+    while at >= 0:
+        start = at + len(_MARK)
+        # Arrow has its metadata twice, of which one stays blank.
+        if content[start : start + _DIGITS] != b"0" * _DIGITS:
+            yield start
+        at = content.find(_MARK, start)
+
+
+def _digest(content: mmap.mmap, at: int) -> bytes:
+    """Hexadecimal SHA-256 of a file as if its own digest were still blank."""
     with memoryview(content) as view:
         digest = hashlib.sha256(view[:at])
         digest.update(b"0" * _DIGITS)
         digest.update(view[at + _DIGITS :])
-    return digest.hexdigest()
+    return digest.hexdigest().encode()
 
 
 def flaw(path: Path) -> str | None:
     """Why a sealed file cannot be trusted, as the end of a sentence; None if it can be."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-            mark = whole.find(_MARK)
-            at = mark + len(_MARK)
-            if mark < 0:
+            if whole.find(_MARK) < 0:
                 return "holds no digest, as files of earlier versions of nsbench"
-            if whole[at : at + _DIGITS] != _digest(whole, at).encode():
+            # Any of them will do, since a name in the file may look like one.
+            if not any(whole[at : at + _DIGITS] == _digest(whole, at) for at in _marks(whole)):
                 return "is not as it was written: its content does not have its digest"
     except FileNotFoundError:
         return "is missing"

@@ -51,15 +51,19 @@ def test_what_is_missing_empty_or_old_is_said(tmp_path: Path) -> None:
     assert "cannot be read (Is a directory)" in str(flaw(tmp_path))
 
 
-def test_the_first_mark_has_to_be_the_blank_one(tmp_path: Path) -> None:
-    """Text that looks like a digest, in a name for example, must not be taken for it."""
-    path = tmp_path / "f"
-    with pytest.raises(AssertionError), written_sealed(path) as file:
-        file.write(BLANK.replace("0", "f").encode() + BLANK.encode())
-    assert not path.exists()
-    with written_sealed(path) as file:
-        file.write(BLANK.encode() + BLANK.replace("0", "f").encode())
-    assert flaw(path) is None
+def test_names_may_look_like_digests(tmp_path: Path) -> None:
+    path, other = tmp_path / "f", BLANK.replace("0", "f")
+    for names in ([other, BLANK], [BLANK, other], [BLANK[:-60], BLANK], [BLANK, BLANK]):
+        with written_sealed(path) as file:
+            file.write("/".join(names).encode())
+        assert flaw(path) is None
+        content = path.read_bytes()
+        for place in range(len(content)):
+            path.write_bytes(content[:place] + b"?" + content[place + 1 :])
+            assert flaw(path)
+    record = {BLANK: BLANK, "name": f"{other}.png"}
+    write_record(path, record)
+    assert read_record(path, "") == record
 
 
 def test_what_cannot_be_used_is_kept_under_a_free_name(
