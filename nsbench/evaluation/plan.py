@@ -77,13 +77,15 @@ class Passes(ABC, Generic[S]):
 class SuitePlan:
     """A suite ready to run.
 
-    clean: the images of the cell `clean`, which may be of another source.
+    clean: the images of the cell `clean`, which may be of another source. whole: whether these are
+    all of the suite's, and not a part that options chose.
     """
 
     passes: Passes[Any]
     images: SuiteImages
     runs: list[ModelRun]
     clean: SuiteImages
+    whole: bool
 
     @property
     def suite(self) -> Suite:
@@ -134,8 +136,10 @@ def make_plan(
     _warn_of_missing_classes(suite, labels_of(source, suite.name), source.name)
     # Unless the suite says otherwise, the clean images are those that are changed.
     images = clean = _images(source, _indices(suite, source, options), options)
+    whole = _is_whole(suite, images)
     if clean_source:
         clean = _clean_images(suite, source, clean_source, options)
+        whole = whole and _is_whole(suite, clean)
         images.unknown_classes = suite.has_unknown_classes
     if (ids := suite.chosen_ids(load_reference(suite))) is not None:
         images = _images(source, _indices_of(ids, clean, suite), options)
@@ -148,7 +152,7 @@ def make_plan(
     if clean_source:
         shared["clean"] = _images_hash(clean)
     runs = [_model_run(suite, images, model, shared) for model in models]
-    plan = SuitePlan(passes, images, runs, clean)
+    plan = SuitePlan(passes, images, runs, clean, whole)
     for run, cell in product(runs, suite.cells()):
         if cell not in run.missing:
             plan.images_of(cell).lost |= run.unreadable(cell)
@@ -191,12 +195,23 @@ def _generator(passes: Passes[Any], images: SuiteImages, options: Options) -> st
     return suite.generator_identity(options.device.type)
 
 
+def _all_indices(suite: Suite, source: Source) -> NDArray[np.int64]:
+    """The images that a suite is of, without options."""
+    if suite.images_per_class:
+        return select_per_class(source, suite.images_per_class, suite.name)
+    return np.arange(len(source))
+
+
+def _is_whole(suite: Suite, images: SuiteImages) -> bool:
+    """Whether these are all images that the suite has of their source."""
+    # Options may ask for as many as there are: --quick for 5,000 of a thousand.
+    return len(images.indices) == len(_all_indices(suite, images.source))
+
+
 def _indices(suite: Suite, source: Source, options: Options) -> NDArray[np.int64]:
-    indices = np.arange(len(source))
     # The suite's own choice first: the options then take a part of what the suite is. --quick takes
     # equally many of each class, as ImageNet's validation set has.
-    if suite.images_per_class:
-        indices = select_per_class(source, suite.images_per_class, suite.name)
+    indices = _all_indices(suite, source)
     if options.quick:
         indices = sample(source, indices, QUICK, by_class=True)
     if options.limit:

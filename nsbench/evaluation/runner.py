@@ -150,7 +150,7 @@ def _write_manifest(
         "images": len(plan.images.indices),
         # Of the cells, which may have been made by several commands.
         "unreadable": {k: v for cell in cells for k, v in run.store.unreadable(cell).items()},
-        "chosen": _chosen(options),
+        "chosen": None if plan.whole else _chosen(options),
         "resized": _resized(plan.suite, run.model),
         "processes": distributed.size(),
         "environment": environment(str(options.device)),

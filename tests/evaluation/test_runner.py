@@ -460,6 +460,7 @@ def test_a_part_of_the_images_is_its_own_result(tiny_run: Path, tmp_path: Path) 
     (few,) = evaluate([model], [suite], device="cpu", limit=30)
     (quick,) = evaluate([model], [suite], device="cpu", quick=True)
     assert quick == whole  # of 1,000 images all are chosen
+    assert score(whole).manifest["chosen"] is None
     rows, all_rows = read_cell(few, "images"), read_cell(whole, "images")
     assert len(rows.ids) == 30
     place = {name: row for row, name in enumerate(all_rows.ids)}
@@ -467,6 +468,20 @@ def test_a_part_of_the_images_is_its_own_result(tiny_run: Path, tmp_path: Path) 
     assert score(few).manifest["chosen"] == "--limit 30"
     wide, narrow = (score(folder).metrics["top1"].interval for folder in (few, whole))
     assert wide.high - wide.low > narrow.high - narrow.low
+
+
+@pytest.mark.parametrize("options", [{"quick": True}, {"limit": 10}, {"limit": 11}])
+def test_a_choice_of_all_images_is_the_whole_suite(
+    tiny_run: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """A full evaluation that finds it finished must not show it as a part."""
+    model, source = str(tiny_run / "generation-0"), ten_digits(tmp_path / "ten")
+    suite = write_suite(tmp_path / "ten.toml", f'kind = "accuracy"\n{source}')
+    (chosen,) = evaluate([model], [suite], device="cpu", **options)
+    assert score(chosen).manifest["chosen"] is None
+    assert evaluate([model], [suite], device="cpu") == [chosen]
+    (part,) = evaluate([model], [suite], device="cpu", limit=9)
+    assert score(part).manifest["chosen"] == "--limit 9"
 
 
 def test_precision_is_recorded_and_close(tiny_run: Path, tmp_path: Path) -> None:
