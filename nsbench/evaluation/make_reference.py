@@ -40,7 +40,7 @@ def make_reference(
             for suite, folder in zip(chosen, folders, strict=True)
         },
     }
-    write_record(Path(out), content)
+    write_record(Path(out), content, named=False)
     return content
 
 

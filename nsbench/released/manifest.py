@@ -9,7 +9,7 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import is_temporary, read_json
 from nsbench.util.locks import LOCK
 from nsbench.util.progress import say
-from nsbench.util.sealed import KEY, flaw, update_record
+from nsbench.util.sealed import FILE, KEY, flaw, update_record
 
 RECORDED = ("source", "source_version")
 """Keys that may change: a folder may move, and an image that could not be read be replaced."""
@@ -63,7 +63,8 @@ def _read(path: Path) -> dict[str, Any]:
     manifest = read_json(path)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("cells"), list):
         raise NsbenchError(f"{path} is not a manifest of nsbench make: choose another folder")
-    manifest.pop(KEY, None)
+    for key in (KEY, FILE):
+        manifest.pop(key, None)
     return manifest
 
 

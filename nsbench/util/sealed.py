@@ -23,8 +23,8 @@ _DIGITS = 64  # hexadecimal ones of a SHA-256
 BLANK = (_MARK + b"0" * _DIGITS).decode()
 """What a format gets in place of its digest, which `seal` fills in once the rest is written."""
 
-KEY = "digest"
-"""The key of JSON that holds the digest."""
+KEY, FILE = "digest", "file"
+"""The keys of JSON that hold the digest, and the name of the file."""
 
 
 @contextmanager
@@ -99,9 +99,14 @@ def set_aside(path: Path, why: str) -> Path:
     return kept
 
 
-def write_record(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object with its digest, whole or not at all."""
-    text = json.dumps({**value, KEY: BLANK}, indent=2, ensure_ascii=False) + "\n"
+def write_record(path: Path, value: dict[str, Any], *, named: bool = True) -> None:
+    """Write a JSON object with its digest, whole or not at all.
+
+    named: with its own name in it, by which `read_record` tells it from other records; without,
+    users may rename it.
+    """
+    own = {FILE: path.name} if named else {}
+    text = json.dumps({**value, **own, KEY: BLANK}, indent=2, ensure_ascii=False) + "\n"
     with written_sealed(path) as file:
         file.write(text.encode())
 
@@ -110,12 +115,14 @@ def read_record(path: Path, way_out: str) -> dict[str, Any]:
     """A JSON object as `write_record` wrote it.
 
     way_out: what to do if it is damaged, as the end of a sentence. Raises NsbenchError if it is
-    missing, was changed, or has no digest.
+    missing, was changed, has no digest, or is a copy of another record.
     """
     if problem := flaw(path):
         raise NsbenchError(f"{path} {problem}: {way_out}")
     record: dict[str, Any] = json.loads(path.read_bytes())
     record.pop(KEY)
+    if (name := record.pop(FILE, None)) != path.name:
+        raise NsbenchError(f"{path} is a copy of {name or 'some other file'}: {way_out}")
     return record
 
 

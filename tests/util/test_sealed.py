@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
     write_record(path, VALUE)
     assert read_record(path, "") == VALUE
     assert flaw(path) is None
+
+
+def test_a_copy_of_another_record_is_refused(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        write_record(tmp_path / name, VALUE)
+    shutil.copy(tmp_path / "a.json", tmp_path / "b.json")
+    with pytest.raises(NsbenchError, match=r"b\.json is a copy of a\.json: the way out"):
+        read_record(tmp_path / "b.json", "the way out")
 
 
 def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
