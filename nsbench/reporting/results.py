@@ -32,6 +32,15 @@ class Entry:
     other: tuple[str, ...] = ()
     results: Path | None = None
 
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each result of the model that a report does not show."""
+        unlike = (
+            f"{self.name} is not shown on {suite}, where it was evaluated differently: {why}."
+            for suite, why in self.outdated.items()
+        )
+        return [*self.other, *unlike]
+
 
 @dataclass(frozen=True)
 class _Model:

@@ -24,7 +24,7 @@ def summary_table(entries: Sequence[Entry], changes: Sequence[Mapping[str, Judge
     made = [model_row(e, base, names, row) for e, row in zip(entries, changes, strict=True)]
     columns = ["model", *suite_columns(entries, names)]
     title = f"Change against {base.name}, paired 95% intervals"
-    notes = [sentence for entry in entries for sentence in entry.other]
+    notes = [sentence for entry in entries for sentence in entry.notes]
     rows, records = [cells for cells, _ in made], [record for _, record in made]
     return Table(title, columns, rows, records, notes)
 

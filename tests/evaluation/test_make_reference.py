@@ -75,7 +75,9 @@ def test_a_reference_for_a_suite_of_ones_own(tiny_run: Path, tmp_path: Path) -> 
     )
     model = str(tiny_run / "generation-0")
     content = make_reference([str(suite)], model, tmp_path / "ref.json", device="cpu")
-    assert json.loads((tmp_path / "ref.json").read_text()) == content
+    written = json.loads((tmp_path / "ref.json").read_text())
+    assert written.pop("digest").startswith("nsbench-sha256:")
+    assert written == content
     (folder,) = evaluate([model], [str(suite)], device="cpu")
     assert score(folder).metrics["mce"].value == pytest.approx(100, abs=1e-3)
     assert f"--model {model}" in content["command"]

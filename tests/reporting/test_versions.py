@@ -93,7 +93,9 @@ def test_the_full_run_is_preferred_to_a_later_part(
     present, notes = shown(run, tmp_path)
     assert present == [True, False]
     assert notes == [
-        "generation 0 has other results on plain, which are left out: --limit 4, not all images."
+        "generation 0 has other results on plain, which are left out: --limit 4, not all images.",
+        "generation 1 is not shown on plain, where it was evaluated differently: --limit 4, not "
+        "all images.",
     ]
     found = compare(run / "generation-0", run / "generation-1", across=["subset"])
     (row,) = found.headlines
