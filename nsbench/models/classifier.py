@@ -23,6 +23,10 @@ RESULTS = Path("results")
 """Where predictions of models go that have no folder of their own, below the working directory."""
 
 
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+"""The types of logits: with floats of 8 bits torch cannot compute."""
+
+
 @dataclass
 class Classifier:
     """A module in evaluation mode with all it takes to use it.
@@ -72,8 +76,12 @@ class Classifier:
                 f"{self.name} returns a {type(output).__name__}: wrap it in a module that returns "
                 "a tensor of logits"
             )
+        # Of these torch cannot tell the shape, or the values.
+        if output.is_nested or output.layout != torch.strided:
+            kind = "nested" if output.is_nested else "sparse"
+            raise NsbenchError(f"{self.name} returns a {kind} tensor: make it a dense one")
         columns = self.num_classes or max(1, *output.shape[1:2], 1)
-        fits = output.shape == (len(images), columns) and output.is_floating_point()
+        fits = output.shape == (len(images), columns) and output.dtype in FLOATS
         if not fits or output.device != images.device:
             where = "" if output.device == images.device else f" on {output.device}"
             count = "one image" if len(images) == 1 else f"{len(images):,} images"
