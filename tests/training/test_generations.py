@@ -12,10 +12,12 @@ from PIL import Image
 from nsbench.models import build, count_parameters, load_model
 from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import dense
+from nsbench.run_folder import read_info
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import LOCK
-from nsbench.util.sealed import read_record, write_record
+from nsbench.util.sealed import BLANK, read_record, write_record, written_sealed
+from tests.conftest import TINY_RECIPE
 
 
 def read(path: Path) -> dict[str, object]:
@@ -117,6 +119,39 @@ def test_a_folder_of_another_recipe_is_refused_and_left_alone(
     with pytest.raises(NsbenchError, match="not a run folder"):
         train(str(tiny_recipe), other)
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("key", "left"),
+    [
+        ("labeled", "model.json"),
+        ("labeled", "checkpoint.safetensors"),
+        ("unlabeled", "model.json"),
+    ],
+)
+def test_other_data_are_refused_before_the_recipe_is_written(
+    small_folder: Path, tmp_path: Path, key: str, left: str
+) -> None:
+    """The recipe leads to the run's own data: of a run that was resumed by it, the only trace."""
+    recipe, run, other = tmp_path / "r.toml", tmp_path / "run", tmp_path / "other"
+    text = TINY_RECIPE.replace("batch_size = 50", "batch_size = 5")
+    text = text.replace('{ source = "digits", split = "labeled" }', f'"{small_folder}"')
+    recipe.write_text(text.replace('{ source = "digits", split = "unlabeled" }', '"digits"'))
+    train(str(recipe), run, settings=["generations.0.epochs=1"], device="cpu")
+    if left != "model.json":
+        state = {"nsbench": json.dumps({"identity": read_info(run / "generation-0")["identity"]})}
+        state["seal"] = BLANK
+        with written_sealed(run / "generation-0" / left) as file:
+            file.write(safetensors.torch.save({}, state))
+        (run / "generation-0" / "model.json").unlink()
+    shutil.copytree(small_folder, other)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    settings = ["generations.0.epochs=1", f"data.{key}='{other}'"]
+    if key == "labeled":
+        shutil.copy(other / "cat" / "0.png", other / "cat" / "1.png")
+    with pytest.raises(NsbenchError, match="with other settings or data .*: restore those, or"):
+        train(str(recipe), run, settings=settings, device="cpu")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_a_smaller_student_is_refused_unless_allowed(tiny_recipe: Path, tmp_path: Path) -> None:
