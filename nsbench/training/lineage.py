@@ -30,7 +30,10 @@ def identity(
     model.json.
     """
     return {
-        **_of_data(recipe, data),
+        "seed": recipe.seed,
+        # Of sources the content and which images are used, and not where they lie.
+        "data": recipe.data.model_dump(mode="json", exclude={"labeled", "unlabeled"}),
+        **_of_images(data),
         # These keys choose among the labels, by draws of the recipe's seed.
         "pseudo_labels": recipe.pseudo_labels.model_dump(mode="json") if labels else None,
         "labels": labels,
@@ -39,12 +42,9 @@ def identity(
     }
 
 
-def _of_data(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
-    """The part of an identity that all generations of a run share."""
+def _of_images(data: TrainingData) -> dict[str, Any]:
+    """The part of an identity that says which images are learned from."""
     return {
-        "seed": recipe.seed,
-        # Of sources the content and which images are used, and not where they lie.
-        "data": recipe.data.model_dump(mode="json", exclude={"labeled", "unlabeled"}),
         "labeled images": data.labeled.version,
         "chosen images": fingerprint([data.train.tolist(), list(data.classes)]),
     }
@@ -64,15 +64,15 @@ def check_begun(folder: Path, recipe: Recipe, data: TrainingData) -> None:
             stored = checkpoint_identity(checkpoint)
         else:
             continue
-        own = _of_data(recipe, data)
+        own = _of_images(data)
         labels = stored.get("labels")
         if labels and data.unlabeled and not recipe.pseudo_labels.distill:
             own["unlabeled images"] = data.unlabeled.version
             stored = {**stored, "unlabeled images": labels["source_version"]}
         if changed := first_difference({key: stored.get(key) for key in own}, own):
             raise NsbenchError(
-                f"{generation} was begun with other settings or data ({changed}): restore those, "
-                "or choose another folder with --out"
+                f"{generation} was begun with other data ({changed}): restore those, or choose "
+                "another folder with --out"
             )
 
 

@@ -149,7 +149,7 @@ def test_other_data_are_refused_before_the_recipe_is_written(
     settings = ["generations.0.epochs=1", f"data.{key}='{other}'"]
     if key == "labeled":
         shutil.copy(other / "cat" / "0.png", other / "cat" / "1.png")
-    with pytest.raises(NsbenchError, match="with other settings or data .*: restore those, or"):
+    with pytest.raises(NsbenchError, match="with other data .*: restore those, or"):
         train(str(recipe), run, settings=settings, device="cpu")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
