@@ -31,6 +31,11 @@ def main(arguments: list[str] | None = None) -> Any:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'input or output failed'}")
+    except RuntimeError as error:
+        # Of torchrun's processes the one that ends says why; the others lose their connection.
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "by peer" not in str(error):
+            raise
+        _fail("another process of this command ended: mend what it says, and repeat the command")
     except KeyboardInterrupt:
         _stopped(arguments)
         sys.exit(130)

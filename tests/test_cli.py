@@ -119,6 +119,21 @@ def test_wrong_usage_has_exit_code_2_too(capfd: pytest.CaptureFixture[str]) -> N
     assert call("evl") == 2
 
 
+def test_a_process_whose_main_one_is_gone_has_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [::1]:2972.")
+
+    monkeypatch.setattr(cli, "app", lost)
+    with pytest.raises(RuntimeError):  # alone, it would be a fault of ours
+        cli.main([])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert call() == 2
+    sentence = "nsbench: another process of this command ended: mend what it says, and repeat the"
+    assert capfd.readouterr().err.startswith(sentence)
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     tiny_run: Path,
     tmp_path: Path,
