@@ -110,7 +110,7 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
         say(f"{suite.name}: nothing left to do, every cell is finished")
     else:
         for run in unfinished if distributed.is_main() else []:
-            _say_what_differs(run, suite)
+            _say_what_differs(run, plan, options)
         total = sum(map(plan.work, unfinished))
         title = f"{suite.name}, {len(unfinished)} of {len(plan.runs)} models"
         with stage(title, total) as advance:
@@ -123,8 +123,9 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
         yield run.store.folder
 
 
-def _say_what_differs(run: ModelRun, suite: Suite) -> None:
+def _say_what_differs(run: ModelRun, plan: SuitePlan, options: Options) -> None:
     """Of a model that was evaluated before, tell why that does not do."""
+    suite = plan.suite
     if len(run.missing) < len(suite.cells()):
         return
     try:
@@ -132,10 +133,15 @@ def _say_what_differs(run: ModelRun, suite: Suite) -> None:
     except NsbenchError as error:
         say(str(error))
         return
-    if earlier:
-        # The one that was evaluated last, whether of all images or of some.
-        last = max(earlier, key=lambda result: str(result.manifest["evaluated"]))
-        changed = first_difference(last.manifest["identity"], run.store.identity)
+    if not earlier:
+        return
+    # The one that was evaluated last, whether of all images or of some.
+    last = max(earlier, key=lambda result: str(result.manifest["evaluated"]))
+    changed = first_difference(last.manifest["identity"], run.store.identity)
+    now, before = _chosen(plan, options), last.manifest["chosen"]
+    if now != before:  # plainer than the hashes of the images
+        changed = f"{now or 'all images'}, not {before or 'all images'}"
+    if changed:  # or else its cells were damaged, which was said
         say(f"{suite.name} was evaluated before, but not like this ({changed})")
 
 
@@ -150,7 +156,7 @@ def _write_manifest(
         "images": len(plan.images.indices),
         # Of the cells, which may have been made by several commands.
         "unreadable": {k: v for cell in cells for k, v in run.store.unreadable(cell).items()},
-        "chosen": None if plan.whole else _chosen(options),
+        "chosen": _chosen(plan, options),
         "resized": _resized(plan.suite, run.model),
         "processes": distributed.size(),
         "environment": environment(str(options.device)),
@@ -173,11 +179,11 @@ def _write_manifest(
         say(f"{run.store.folder} cannot be written to, so its results are only shown")
 
 
-def _chosen(options: Options) -> str | None:
-    """The options by which images were chosen, None if all of the suite's were evaluated."""
+def _chosen(plan: SuitePlan, options: Options) -> str | None:
+    """The options by which images were chosen, None if all of the suite's are evaluated."""
     quick = "--quick" if options.quick else ""
     limit = f"--limit {options.limit}" if options.limit else ""
-    return " ".join(filter(None, [quick, limit])) or None
+    return None if plan.whole else " ".join(filter(None, [quick, limit]))
 
 
 def _resized(suite: Suite, model: Classifier) -> str | None:

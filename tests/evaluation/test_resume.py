@@ -109,6 +109,20 @@ def test_it_is_told_why_earlier_results_do_not_serve(
     write_suite(tmp_path / "s.toml", FEW.replace("= 1", "= 2"))
     evaluate([str(model)], [suite], device="cpu", precision="bfloat16")
     assert "not like this (protocol is " in capfd.readouterr().err
+    evaluate([str(model)], [suite], device="cpu", precision="bfloat16", limit=3)
+    assert "not like this (--limit 3, not all images)" in capfd.readouterr().err
+
+
+def test_a_damaged_result_is_no_other_evaluation(
+    tiny_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, suite = own(tiny_run, tmp_path / "run"), write_suite(tmp_path / "s.toml", FEW)
+    (folder,) = evaluate([str(model)], [suite], device="cpu")
+    (folder / "images.parquet").write_bytes(b"damaged")
+    assert evaluate([str(model)], [suite], device="cpu") == [folder]
+    told = capfd.readouterr().err
+    assert "made again" in told
+    assert "evaluated before" not in told
 
 
 def test_the_same_images_elsewhere_are_not_evaluated_again(
