@@ -13,6 +13,7 @@ from nsbench.reporting.tables import Table
 from nsbench.run_folder import generation_folders, is_run, run_name
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_bytes
+from nsbench.util.progress import counted
 from nsbench.util.sealed import read_record
 
 FEW = 40
@@ -72,6 +73,9 @@ def labels_table(name: str, summary: Summary) -> Table:
         f"of {summary['min_confidence']:g} or more; {unique} are kept, none more than "
         f"{summary['most_copies']} times, which makes {selected} to train on."
     ]
+    if lost := sorted(summary["unreadable"]):
+        named = ", ".join(lost[:5]) + (" …" if len(lost) > 5 else "")
+        notes.append(f"{counted(len(lost), 'image')} could not be read: {named}")
     if len(records) > FEW:
         shown = sorted(records, key=lambda row: int(row["unique"]))[:FEW]
         notes.append(

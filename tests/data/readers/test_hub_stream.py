@@ -104,6 +104,21 @@ def test_a_stream_is_read_once(tmp_path: Path, hub: Hub) -> None:
     assert len(files(tmp_path)) == 2
 
 
+def test_a_damaged_stream_is_kept_aside_and_read_again(
+    tmp_path: Path, hub: Hub, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = hub("parquet", data_files=str(table(tmp_path / "t.parquet", 5)))
+    first = open_source(of_hub()).version
+    path = cache_file(of_hub())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    assert open_source(of_hub()).version == first
+    assert len(asked) == 2
+    assert "is not as it was written" in capfd.readouterr().err
+    assert path.with_name(f"{path.name}.set-aside-1").read_bytes() == content
+
+
 def test_files_of_a_stream_are_fetched_with_it(
     tmp_path: Path, hub: Hub, image_folder: Path
 ) -> None:
