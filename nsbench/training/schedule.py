@@ -134,7 +134,11 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        # Synchronised batch norm holds its group of processes, which cannot be copied: given as a
+        # copy of itself, the average shares it.
+        groups = [group for m in model.modules() if (group := getattr(m, "process_group", None))]
+        copied = copy.deepcopy(model, {id(group): group for group in groups})
+        self.model = copied.eval().requires_grad_(False)
         self.updates = 0
         self._decay = decay
 

@@ -1,8 +1,11 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from nsbench.models import build
@@ -35,6 +38,26 @@ def test_the_average_covers_batch_norm_and_counts() -> None:
     for name, value in model.state_dict().items():
         assert torch.equal(average.model.state_dict()[name], value)
     assert not average.model.training
+
+
+def test_the_average_of_a_model_whose_batch_norm_is_synchronised(tmp_path: Path) -> None:
+    """Its layers hold a group of processes, which cannot be copied."""
+    store = dist.FileStore(str(tmp_path / "store"), 1)
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        group = dist.new_group(backend="gloo")
+        model = convert_sync_batchnorm(build("test_efficientnet", 4), group)
+        average = WeightAverage(model, 0.0)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(1.0)
+        average.update(model)
+        for name, value in model.state_dict().items():
+            assert torch.equal(average.model.state_dict()[name], value)
+        held = [vars(m).get("process_group") for m in average.model.modules()]
+        assert {id(one) for one in held if one} == {id(group)}
+    finally:
+        dist.destroy_process_group()
 
 
 def test_cosine_with_warm_up() -> None:
