@@ -25,16 +25,20 @@ class AdaptiveBatchSize:
         Raises NsbenchError if one image is too much.
         """
         parts: list[torch.Tensor] = []
-        start = 0
+        start = done = 0
         while start < count:
             stop = min(start + self.size, count)
             try:
                 parts.append(work(slice(start, stop)))
-                start = stop
             except (RuntimeError, MemoryError) as error:  # torch's, NumPy's
                 if not is_short_of_memory(error):
                     raise
+            # Not inside `except`, where the error still holds the frames of the failed attempt, and
+            # with them its tensors: none of their memory could be given back.
+            if len(parts) == done:
                 self._halve(stop - start)
+            else:
+                start, done = stop, len(parts)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _halve(self, tried: int) -> None:
@@ -49,11 +53,22 @@ class AdaptiveBatchSize:
         say(f"the device is out of memory: going on with {self.size} images at once")
 
 
+SHORT_OF_MEMORY = (
+    "can't allocate memory",  # the CPU's allocator
+    "CUDA error: out of memory",  # the driver, beside torch's own allocator
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUFFT_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+    "CUSPARSE_STATUS_ALLOC_FAILED",
+)
+"""What plain RuntimeErrors of too little memory say: libraries have statuses of their own."""
+
+
 def is_short_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device, or the machine, has no memory left."""
-    # the CPU's allocator raises a plain RuntimeError, known by its text alone
-    kinds = torch.OutOfMemoryError, MemoryError
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+    known = any(text in str(error) for text in SHORT_OF_MEMORY)
+    return known or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def free_memory(device: torch.device) -> float:

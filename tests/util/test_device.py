@@ -1,7 +1,9 @@
+import weakref
+
 import pytest
 import torch
 
-from nsbench.util.device import AdaptiveBatchSize
+from nsbench.util.device import AdaptiveBatchSize, is_short_of_memory
 from nsbench.util.errors import NsbenchError
 
 
@@ -28,3 +30,37 @@ def test_short_of_memory_it_goes_on_with_half(capfd: pytest.CaptureFixture[str])
 
     with pytest.raises(NsbenchError, match="too little memory for one image"):
         memory.in_parts(never, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuFFT error: CUFFT_ALLOC_FAILED",
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes",
+    ],
+)
+def test_every_library_says_it_in_its_own_words(text: str) -> None:
+    assert is_short_of_memory(RuntimeError(text))
+    assert not is_short_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
+def test_what_the_failed_attempt_held_is_gone_before_memory_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+
+    def work(some: slice) -> torch.Tensor:
+        large = torch.zeros(some.stop - some.start)
+        if len(large) > 2:
+            held.append(weakref.ref(large))
+            raise RuntimeError("CUDA error: out of memory")
+        return large
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(held[-1]() is not None))
+    assert AdaptiveBatchSize().in_parts(work, 8).tolist() == [0] * 8
+    assert alive == [False, False]
