@@ -17,6 +17,7 @@ from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.subset import select_per_class
 from nsbench.data.transforms import normalize
 from nsbench.recipes.recipe import Data
+from nsbench.util.device import AdaptiveBatchSize
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say
 from nsbench.util.randomness import stable_hash
@@ -116,14 +117,22 @@ def validator(
     labels = data.labeled.labels[data.validation]
     few = len(labels) * 3 * preprocessing.image_size**2 < FEW_BYTES
     held_batches = list(_batches(data, preprocessing)) if few else None
+    memory = AdaptiveBatchSize()
+
+    def predicted_by(model: nn.Module, batch: torch.Tensor) -> NDArray[np.int64]:
+        def classes(rows: slice) -> torch.Tensor:
+            images = batch[rows].to(device) / 255
+            logits: torch.Tensor = model(normalize(images, preprocessing.mean, preprocessing.std))
+            return logits.argmax(1)
+
+        return memory.in_parts(classes, len(batch)).cpu().numpy()
 
     @torch.inference_mode()
     def accuracy(model: nn.Module) -> float:
         correct, done = 0, 0
         # Without autocast: in float32, as `nsbench eval` measures by default.
         for batch in held_batches if held_batches is not None else _batches(data, preprocessing):
-            images = normalize(batch.to(device) / 255, preprocessing.mean, preprocessing.std)
-            predicted = model(images).argmax(1).cpu().numpy()
+            predicted = predicted_by(model, batch)
             correct += int((predicted == labels[done : done + len(predicted)]).sum())
             done += len(predicted)
         return correct / done

@@ -7,10 +7,13 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from torch import nn
 
 from nsbench.data.open import SourceSpec
+from nsbench.data.preprocessing import Preprocessing
 from nsbench.recipes.recipe import Data, load_recipe
-from nsbench.training.data import open_data
+from nsbench.training.data import open_data, validator
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
 from tests.data.readers.kinds import png, tar_of
@@ -113,3 +116,20 @@ def test_a_source_that_is_missing_is_named_by_its_key(key: str, tiny_recipe: Pat
     recipe = load_recipe(str(tiny_recipe), [f"data.{key}=unlabeled-images"])
     with pytest.raises(NsbenchError, match=f"^data.{key}: there is no unlabeled-images: a source"):
         open_data(recipe.data)
+
+
+def test_validation_goes_on_with_fewer_images_where_memory_is_short(small_folder: Path) -> None:
+    opened = open_data(data(labeled=str(small_folder), validation_per_class=4))
+    sizes = []
+
+    class Short(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(images))
+            if len(images) > 3:
+                raise RuntimeError("CUDA error: out of memory")
+            return torch.nn.functional.one_hot(torch.zeros(len(images)).long(), 2).float()
+
+    accuracy = validator(opened, Preprocessing(image_size=32), torch.device("cpu"))
+    assert accuracy
+    assert accuracy(Short()) == 0.5
+    assert sizes == [8, 4, 2, 2, 2, 2]

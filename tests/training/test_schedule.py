@@ -42,8 +42,8 @@ def test_the_average_covers_batch_norm_and_counts() -> None:
 
 def test_the_average_of_a_model_whose_batch_norm_is_synchronised(tmp_path: Path) -> None:
     """Its layers hold a group of processes, which cannot be copied."""
-    store = dist.FileStore(str(tmp_path / "store"), 1)
-    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    file = f"file://{tmp_path / 'store'}"
+    dist.init_process_group("gloo", init_method=file, rank=0, world_size=1)
     try:
         group = dist.new_group(backend="gloo")
         model = convert_sync_batchnorm(build("test_efficientnet", 4), group)
