@@ -4,7 +4,7 @@ Projected gradient descent (Madry et al. 2018) too, by foolbox.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -34,7 +34,8 @@ def fgsm_logits(
     """
     clean, sign = _clean_pass(logits, images, labels)
     for epsilon in epsilons:
-        if epsilon == 0:  # the pass that gave the gradient has these logits already
+        # The pass that gave the gradient has these logits already, unless it was of another type.
+        if epsilon == 0 and not _is_half(images.device):
             yield clean
         else:
             with torch.inference_mode():
@@ -46,7 +47,8 @@ def _clean_pass(
     logits: Logits, images: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits of the clean images, and the sign of the loss's gradient by their pixels, or nan."""
-    with torch.enable_grad():  # also where the caller has switched gradients off
+    # Gradients also where the caller has switched them off.
+    with torch.enable_grad(), _with_range(images.device):
         start = images.clone().requires_grad_()
         clean = logits(start)
         # The sum, as in foolbox: an image's gradient does not depend on how many others there are.
@@ -54,6 +56,21 @@ def _clean_pass(
         (gradient,) = torch.autograd.grad(loss, start)
     # torch gives nan the sign 0, by which a broken gradient would pass for a model that withstands.
     return clean.detach(), torch.where(gradient.isfinite(), gradient.sign(), torch.nan)
+
+
+def _is_half(device: torch.device) -> bool:
+    """Whether autocast computes in float16 on a device."""
+    kind = device.type
+    return torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+
+
+def _with_range(device: torch.device) -> AbstractContextManager[object]:
+    """A context for gradients: in float32 where autocast would take float16.
+
+    float16 ends at 6e-8: below it the gradients of very confident images are 0, and so is their
+    sign. Training scales its loss; here the images of a batch would need a scale each.
+    """
+    return torch.autocast(device.type, enabled=False) if _is_half(device) else nullcontext()
 
 
 def _move(images: torch.Tensor, sign: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -94,7 +111,7 @@ def pgd_logits(
         # An epsilon of 0 leaves the image as it is, which needs no gradients.
         moved = images
         if epsilon > 0:
-            with torch.enable_grad():
+            with torch.enable_grad(), _with_range(images.device):
                 # The second value: the images within epsilon, whether or not the attack succeeded.
                 _, moved, _ = attack(model, images, labels, epsilons=epsilon)
             moved = torch.where(module.finite(images), moved, torch.nan)

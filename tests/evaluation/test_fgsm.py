@@ -144,3 +144,20 @@ def test_attacks_in_parts_and_in_half_precision(
     whole, parts, half = found.values()
     assert torch.allclose(whole, parts, atol=1e-2, rtol=1e-2)  # rounding may turn a gradient's sign
     assert torch.isfinite(half).all()
+
+
+def test_float16_does_not_spare_very_confident_images() -> None:
+    """Their gradients, of 1e-8 and less, are 0 in float16, and with it the sign that moves them."""
+    torch.manual_seed(0)
+    head = torch.nn.Linear(3 * 64, 4)
+    model = torch.nn.Sequential(torch.nn.Flatten(), head)
+    images, labels = torch.rand(5, 3, 8, 8), torch.zeros(5, dtype=torch.int64)
+    with torch.no_grad():
+        head.bias += torch.tensor([20.0, 0, 0, 0])  # sure of the right class
+    assert model(images).softmax(1)[:, 0].min() > 1 - 1e-6
+    expected = next(iter(fgsm_images(model, images, labels, [8 / 255])))
+    with torch.autocast("cpu", torch.float16):
+        found = next(iter(fgsm_images(model, images, labels, [8 / 255])))
+        clean, moved = fgsm_logits(model, images, labels, [0.0, 8 / 255])
+    assert torch.equal(found, expected)
+    assert clean.dtype == moved.dtype == torch.float16
