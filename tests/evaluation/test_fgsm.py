@@ -153,7 +153,7 @@ def test_float16_does_not_spare_very_confident_images() -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), head)
     images, labels = torch.rand(5, 3, 8, 8), torch.zeros(5, dtype=torch.int64)
     with torch.no_grad():
-        head.bias += torch.tensor([20.0, 0, 0, 0])  # sure of the right class
+        head.bias.add_(torch.tensor([20.0, 0, 0, 0]))  # sure of the right class
     assert model(images).softmax(1)[:, 0].min() > 1 - 1e-6
     expected = next(iter(fgsm_images(model, images, labels, [8 / 255])))
     with torch.autocast("cpu", torch.float16):
