@@ -25,6 +25,7 @@ from nsbench.evaluation.plan import SuitePlan, crop_for, make_plan, read_images
 from nsbench.evaluation.runner import ready
 from nsbench.models import Classifier
 from nsbench.suites.corruption import CorruptionSuite
+from nsbench.util.device import float32_products
 from nsbench.util.progress import stage
 from nsbench.util.provenance import environment
 from nsbench.util.timing import timed
@@ -58,7 +59,7 @@ def bench_eval(
     """
     options = make_options(device=device, batch_size=batch_size, precision=precision)
     seconds = {"evaluation": 0.0, "forward": 0.0, "corruption": 0.0}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, float32_products(precision):
         decoding = _decoding(Path(folder))
         plan = _plan(Path(folder), arch, models, images, options)
         sides = _sides(plan, options)

@@ -28,7 +28,7 @@ from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.predict import predict
 from nsbench.recipes.recipe import Generation, PseudoLabels
-from nsbench.util.device import autocast
+from nsbench.util.device import autocast, float32_products
 from nsbench.util.provenance import environment
 
 TIMM = "rand-m9-n2-p1.0"
@@ -77,7 +77,11 @@ def bench_train(
         precision=precision,
         steps=steps * (rounds + 1),  # one round more than is counted, the one that warms up
     )
-    with tempfile.TemporaryDirectory() as folder, _pool(image_size) as pool:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _pool(image_size) as pool,
+        float32_products(precision),
+    ):
         sides = {
             **_model_sides(generation, Path(folder), steps, target),
             "randaugment": (_batched_side(image_size, target), IMAGES),

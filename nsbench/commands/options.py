@@ -63,7 +63,9 @@ MarkdownFile = Annotated[
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1 …; by default the GPU if there is one.")
 ]
-Precision = Annotated[str, typer.Option(help="float32, bfloat16 or float16, for the forward pass.")]
+Precision = Annotated[
+    str, typer.Option(help="float32, tf32, bfloat16 or float16, for the forward pass.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
 Data = Annotated[
     list[Path] | None,

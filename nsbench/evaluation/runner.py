@@ -21,6 +21,7 @@ from nsbench.suites.load import load_suite
 from nsbench.suites.reference import load_reference
 from nsbench.util import distributed
 from nsbench.util.config import first_difference
+from nsbench.util.device import float32_products
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say, stage
@@ -49,13 +50,14 @@ def evaluate_with(
     models: Sequence[str | Classifier], suites: Sequence[str | Suite], options: Options
 ) -> list[Path]:
     """As `evaluate`, with ready-made options."""
-    # Every suite is planned before any image is read, so that mistakes show in seconds.
-    plans = make_plans(models, suites, options)
-    # Where nothing is missing nothing is written but the time, and no lock is needed to look.
-    written = [run.model.results for plan in plans for run in plan.runs if run.missing]
-    with only_writer_of(written if distributed.is_main() else []):
-        read_images(plans, options)
-        return [folder for plan in plans for folder in _run(plan, options)]
+    with float32_products(options.precision):
+        # Every suite is planned before any image is read, so that mistakes show in seconds.
+        plans = make_plans(models, suites, options)
+        # Where nothing is missing nothing is written but the time, and looking needs no lock.
+        written = [run.model.results for plan in plans for run in plan.runs if run.missing]
+        with only_writer_of(written if distributed.is_main() else []):
+            read_images(plans, options)
+            return [folder for plan in plans for folder in _run(plan, options)]
 
 
 def make_plans(

@@ -28,7 +28,7 @@ from nsbench.pseudo_labels.store import (
     store_manifest,
 )
 from nsbench.util import distributed
-from nsbench.util.device import AdaptiveBatchSize, autocast
+from nsbench.util.device import AdaptiveBatchSize, autocast, float32_products
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import Advance, counted, say, stage
 from nsbench.util.randomness import stable_hash
@@ -78,7 +78,10 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
     labeler = _Labeler(job, teacher)
     images = sum(span.stop - span.start for span in spans)
     lost: dict[int, str] = {}
-    with stage(f"pseudo-labels of {teacher.name}", images) as advance:
+    with (
+        float32_products(job.precision),
+        stage(f"pseudo-labels of {teacher.name}", images) as advance,
+    ):
         batches = labeler.top_classes(_batches(job, teacher, spans, lost))
         checked = _checked(batches, teacher, job.source, advance)
         # A shard is written once its last batch is there: a killed run loses at most one for each

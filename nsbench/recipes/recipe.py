@@ -14,7 +14,7 @@ from nsbench.recipes.variants import Variant, take_variants, varied
 from nsbench.util.config import Config, apply_settings, nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 
 
 def _one_or_more(value: Any) -> Any:
@@ -137,7 +137,8 @@ class Generation(Config):
     warmup: share of the steps; warmup_epochs: instead of warmup. ema_decay: of the averaged
     weights, which are the ones kept.
 
-    precision: of the forward pass, by autocast. channels_last: the order of values in memory.
+    precision: of the forward pass, by autocast; `tf32` is float32 whose products GPUs round to ten
+    bits, faster. channels_last: the order of values in memory.
     accumulate: parts a step is computed in, one after the other, to save memory; batch norm sees
     one part at a time and moves its statistics with each. checkpoint_activations: compute
     activations twice to save memory. sync_batch_norm: batch-norm statistics over all processes.

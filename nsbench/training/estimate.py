@@ -15,7 +15,7 @@ from nsbench.training.data import TrainingData, open_data
 from nsbench.training.fine_tune import fine_tuning
 from nsbench.training.resolve import resolve, shares_teacher
 from nsbench.training.schedule import steps_of
-from nsbench.util.device import autocast
+from nsbench.util.device import autocast, float32_products
 from nsbench.util.progress import stage
 from nsbench.util.timing import timed
 
@@ -179,6 +179,7 @@ class _Clock:
                 # The part of a cross-entropy that needs no labels.
                 logits.float().logsumexp(1).sum().backward()
 
-        # The first run allocates memory and chooses kernels.
-        timed(passes, device)
-        return share * timed(passes, device) / count
+        with float32_products(generation.precision):
+            # The first run allocates memory and chooses kernels.
+            timed(passes, device)
+            return share * timed(passes, device) / count

@@ -40,7 +40,7 @@ from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings
 from nsbench.util import distributed
 from nsbench.util.config import first_difference
-from nsbench.util.device import resolve_device, to_device
+from nsbench.util.device import float32_products, resolve_device, to_device
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say
@@ -238,7 +238,8 @@ def _trained(run: Run, student: Student) -> Classifier:
     state = TrainingState(move(module, run.device), generation, len(data.train))
     job = _job(run, student)
     log = TrainingLog(student.folder / "training.jsonl", student.index, run.recipe)
-    averaged = fit(job, state, log)
+    with float32_products(generation.precision):
+        averaged = fit(job, state, log)
     if distributed.is_main():
         _save(run, student, averaged, state.seconds, log.rows)
         # Only now: until the model is written, the checkpoint is all there is.

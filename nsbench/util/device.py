@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -110,6 +111,7 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
 
 PRECISIONS: dict[str, torch.dtype] = {
     "float32": torch.float32,
+    "tf32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
@@ -118,9 +120,27 @@ PRECISIONS: dict[str, torch.dtype] = {
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context of forward passes in a precision of `PRECISIONS`."""
-    if precision == "float32":
+    if PRECISIONS[precision] == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, PRECISIONS[precision])
+
+
+@contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Multiply float32 numbers as they are, or for the precision `tf32` rounded to 10 bits.
+
+    By default torch rounds in convolutions on GPUs: "float32" would be another precision there than
+    on a CPU. What was set before is set again.
+    """
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = precision == "tf32"
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
 
 
 @contextmanager

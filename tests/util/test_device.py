@@ -3,7 +3,7 @@ import weakref
 import pytest
 import torch
 
-from nsbench.util.device import AdaptiveBatchSize, is_short_of_memory
+from nsbench.util.device import AdaptiveBatchSize, autocast, float32_products, is_short_of_memory
 from nsbench.util.errors import NsbenchError
 
 
@@ -64,3 +64,15 @@ def test_what_the_failed_attempt_held_is_gone_before_memory_is_given_back(
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(held[-1]() is not None))
     assert AdaptiveBatchSize().in_parts(work, 8).tolist() == [0] * 8
     assert alive == [False, False]
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_float32_is_float32_unless_tf32_is_asked_for(precision: str) -> None:
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    with pytest.raises(ValueError, match="inside"), float32_products(precision):
+        assert [backend.allow_tf32 for backend in backends] == [precision == "tf32"] * 2
+        raise ValueError("inside")
+    assert [backend.allow_tf32 for backend in backends] == before
+    with autocast(torch.device("cpu"), precision):
+        assert torch.is_autocast_enabled("cpu") == (precision == "bfloat16")
