@@ -25,9 +25,8 @@ from nsbench.evaluation.plan import SuitePlan, crop_for, make_plan, read_images
 from nsbench.evaluation.runner import ready
 from nsbench.models import Classifier
 from nsbench.suites.corruption import CorruptionSuite
-from nsbench.util.device import float32_products
+from nsbench.util.device import environment, float32_products
 from nsbench.util.progress import stage
-from nsbench.util.provenance import environment
 from nsbench.util.timing import timed
 
 SIZE = 224
@@ -84,7 +83,7 @@ def bench_eval(
         "fraction_of_peak": seconds["forward"] / seconds["evaluation"],
         "overhead": seconds["evaluation"] / (seconds["forward"] + seconds["corruption"]),
         **decoding,
-        "environment": environment(str(options.device)),
+        "environment": environment(options.device),
     }
 
 

@@ -28,8 +28,7 @@ from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.predict import predict
 from nsbench.recipes.recipe import Generation, PseudoLabels
-from nsbench.util.device import autocast, float32_products
-from nsbench.util.provenance import environment
+from nsbench.util.device import autocast, environment, float32_products
 
 TIMM = "rand-m9-n2-p1.0"
 """timm's setting for two operations an image, always applied (p1.0), as the paper has them."""
@@ -97,7 +96,7 @@ def bench_train(
         "fraction_of_peak": measured["train"] / measured["bare"],
         "labeling_fraction_of_peak": measured["labeling"] / measured["forward"],
         "randaugment_speedup": measured["randaugment"] / measured["timm_randaugment"],
-        "environment": environment(str(target)),
+        "environment": environment(target),
     }
 
 

@@ -21,11 +21,10 @@ from nsbench.suites.load import load_suite
 from nsbench.suites.reference import load_reference
 from nsbench.util import distributed
 from nsbench.util.config import first_difference
-from nsbench.util.device import float32_products
+from nsbench.util.device import environment, float32_products
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say, stage
-from nsbench.util.provenance import environment
 
 
 def evaluate(
@@ -161,7 +160,7 @@ def _write_manifest(
         "chosen": _chosen(plan, options),
         "resized": _resized(plan.suite, run.model),
         "processes": distributed.size(),
-        "environment": environment(str(options.device)),
+        "environment": environment(options.device),
         # For all models of the suite together, since they share the images.
         "seconds": round(seconds, 1) if seconds else None,
     }

@@ -40,11 +40,10 @@ from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings
 from nsbench.util import distributed
 from nsbench.util.config import first_difference
-from nsbench.util.device import float32_products, resolve_device, to_device
+from nsbench.util.device import environment, float32_products, resolve_device, to_device
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say
-from nsbench.util.provenance import environment
 from nsbench.util.randomness import stable_hash
 
 
@@ -299,7 +298,7 @@ def _save(
     )
     # What a generation costs includes the teacher's pass over the unlabeled images.
     took = round(seconds + (student.labeling_seconds or 0.0), 1)
-    made = {"seconds": took, "environment": environment(str(run.device))}
+    made = {"seconds": took, "environment": environment(run.device)}
     of_it = {"identity": student.identity}
     save(student.folder, averaged, {**record, **student.lineage, **of_it, **made})
 

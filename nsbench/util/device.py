@@ -1,6 +1,7 @@
 """Devices: their memory, precision and compilation, and what to do where they fall short."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from nsbench.util import provenance
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.progress import say
 
@@ -90,6 +92,41 @@ def _pages(name: str) -> float:
     # torchrun says how many processes of this machine share its memory
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / here
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a reader needs to repeat a result: that of `provenance.environment`, and the device's.
+
+    threads, cores: of torch on the CPU, and those that this process may use. Of a GPU its name,
+    memory in bytes, driver, and the versions of CUDA and cuDNN that torch was built with.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")  # not every system can keep a process to some
+    found = {
+        **provenance.environment(str(device)),
+        "threads": torch.get_num_threads(),
+        "cores": len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count(),
+    }
+    if device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(device)
+        found |= {
+            "gpu": gpu.name,
+            "memory_bytes": gpu.total_memory,
+            "driver": _driver(),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        }
+    return found
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, None where its tool is missing."""
+    # torch knows only the newest version of CUDA that the driver serves.
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.split("\n")[0].strip() or None
 
 
 def resolve_device(device: str | None) -> torch.device:

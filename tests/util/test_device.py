@@ -1,9 +1,16 @@
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from nsbench.util.device import AdaptiveBatchSize, autocast, float32_products, is_short_of_memory
+from nsbench.util.device import (
+    AdaptiveBatchSize,
+    autocast,
+    environment,
+    float32_products,
+    is_short_of_memory,
+)
 from nsbench.util.errors import NsbenchError
 
 
@@ -75,3 +82,16 @@ def test_float32_is_float32_unless_tf32_is_asked_for(precision: str) -> None:
     assert [backend.allow_tf32 for backend in backends] == before
     with autocast(torch.device("cpu"), precision):
         assert torch.is_autocast_enabled("cpu") == (precision == "bfloat16")
+
+
+def test_the_environment_names_what_a_result_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = environment(torch.device("cpu"))
+    assert found["threads"] == torch.get_num_threads()
+    assert found["cores"] >= 1
+    assert {"python", "platform", "device", "versions", "git_commit"} < set(found)
+    assert "gpu" not in found
+    gpu = SimpleNamespace(name="H100", total_memory=8)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
+    on_gpu = environment(torch.device("cuda", 0))
+    assert (on_gpu["gpu"], on_gpu["memory_bytes"], on_gpu["driver"]) == ("H100", 8, None)
+    assert {"cuda", "cudnn"} < set(on_gpu)

@@ -1,13 +1,12 @@
 """What the machine is: packages, threads and, in a few figures, its device."""
 
 import importlib.util
-import os
 from typing import Any
 
 import torch
 
 from nsbench.bench.doctor_steps.machine import Machine
-from nsbench.util import provenance
+from nsbench.util import device
 
 OPTIONAL = ("imagecorruptions", "mlxtend", "sklearn", "av", "cv2", "pytest", "xdist")
 """Modules without which some step, or some part of one, cannot be done."""
@@ -19,12 +18,10 @@ LAUNCHES, COPIES = 2000, 200
 def environment(machine: Machine) -> dict[str, Any]:
     """Versions and packages, and what the device's memory, launches and small copies take."""
     figures = {
-        **provenance.environment(str(machine.device)),
+        **device.environment(machine.device),
         "optional_packages": {
             name: importlib.util.find_spec(name) is not None for name in OPTIONAL
         },
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
         **_costs(machine),
     }
     return figures | _gpu(machine) if machine.on_gpu else figures
@@ -47,11 +44,7 @@ def _costs(machine: Machine) -> dict[str, float]:
 def _gpu(machine: Machine) -> dict[str, Any]:
     gpu = torch.cuda.get_device_properties(machine.device)
     return {
-        "gpu": gpu.name,
         "multiprocessors": gpu.multi_processor_count,
-        "memory_bytes": gpu.total_memory,
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
         "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
