@@ -261,7 +261,8 @@ def _model_run(
     classes = np.arange(len(outputs)) if suite.mask else outputs
     columns = torch.from_numpy(outputs) if suite.mask else None
     identity = {
-        "protocol": suite.protocol(),
+        # Copies elsewhere are the same images, of which `shared` has the content.
+        "protocol": suite.protocol(places=False),
         "classes": fingerprint(outputs.tolist()),
         "weights": model.weights_hash,
         "preprocessing": model.preprocessing.model_dump(),

@@ -80,11 +80,15 @@ class Suite(Config, ABC):
     def metric_name(self) -> str:
         """The name of the suite's headline metric."""
 
-    def protocol(self) -> str:
-        """Hash of all that defines the numbers, except the model and the images themselves."""
+    def protocol(self, *, places: bool = True) -> str:
+        """Hash of all that defines the numbers, except the model and the images themselves.
+
+        places: also of where the images lie; without for results, which hold a hash of the images.
+        """
         # A hash with a key that earlier versions did not have would disown their predictions.
         unused = {key for key in self.ADDED_LATER if getattr(self, key) is None}
-        return fingerprint(self.model_dump(exclude={*self.NOT_PROTOCOL, *unused}))
+        where = () if places else ("source",)
+        return fingerprint(self.model_dump(exclude={*self.NOT_PROTOCOL, *unused, *where}))
 
     def describe(self) -> str:
         """What is done to the images, and which outputs count, in a few sentences."""

@@ -125,6 +125,21 @@ def test_a_damaged_result_is_no_other_evaluation(
     assert "evaluated before" not in told
 
 
+def test_a_suite_of_the_same_images_under_another_path_has_the_same_results(
+    tiny_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As where each job of a cluster has a scratch folder of its own."""
+    model, images = own(tiny_run, tmp_path / "run"), tmp_path / "ten"
+    text = f'kind = "accuracy"\n{ten_digits(images)}'
+    (folder,) = evaluate([str(model)], [write_suite(tmp_path / "s.toml", text)], device="cpu")
+    shutil.copytree(images, tmp_path / "job-2")
+    moved = write_suite(tmp_path / "s.toml", text.replace(str(images), str(tmp_path / "job-2")))
+    assert evaluate([str(model)], [moved], device="cpu") == [folder]
+    assert "nothing left to do" in capfd.readouterr().err
+    (tmp_path / "job-2" / "3" / "0.png").write_bytes(next((images / "4").iterdir()).read_bytes())
+    assert evaluate([str(model)], [moved], device="cpu") != [folder]
+
+
 def test_the_same_images_elsewhere_are_not_evaluated_again(
     tiny_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
