@@ -292,7 +292,8 @@ def test_make_clips(small_folder: Path, tmp_path: Path, capfd: pytest.CaptureFix
     names = ["--perturbation", "rotate", "--workers", 1]
     assert call("make", "imagenet-p", small_folder, tmp_path / "p", *names) == 0
     assert "imagenet-p: 10 clips in" in capfd.readouterr().err
-    assert sorted(os.listdir(tmp_path / "p")) == ["labels.npy", "nsbench.json", "rotate.npy"]
+    made = [".digests", "labels.npy", "nsbench.json", "rotate.npy"]
+    assert sorted(os.listdir(tmp_path / "p")) == made
 
 
 def test_a_checkpoint_of_others_from_the_shell(

@@ -1,17 +1,28 @@
-"""The content of released files, cell by cell: what makes two copies of a set the same, or not."""
+"""The content of released files, cell by cell: what makes two copies of a set the same, or not.
+
+Beside what it makes, `nsbench make` keeps the digests of that, and of the images it was made of.
+"""
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from nsbench.data.content import Storage, StoredSource
+from nsbench.data.content import BYTES, Digests, Storage, StoredSource
 from nsbench.data.readers.npy import mapped
 from nsbench.data.tar_index import TarPath
 from nsbench.released.trees import Tree
+from nsbench.util.errors import NsbenchError
+from nsbench.util.sealed import BLANK, flaw, written_sealed
+
+RECORDS = ".digests"
+"""The folder of the records in a made set: hidden, so that no reader takes it for images."""
 
 
 class _Files(StoredSource):
@@ -32,8 +43,15 @@ class _Files(StoredSource):
         return Storage(self.name, self._folder, files)
 
     def raw(self, index: int) -> bytes:
-        """The bytes of a file."""
-        return self._paths[index].read_bytes()
+        """The bytes of a file. Raises NsbenchError for one that is missing or empty."""
+        # Empty files, which a crash of the machine may leave, count as missing to who makes them.
+        try:
+            content = self._paths[index].read_bytes()
+        except OSError as error:
+            raise NsbenchError(f"cannot read {self._paths[index]}: {error.strerror}") from error
+        if not content:
+            raise NsbenchError(f"{self._paths[index]} is empty: remove it, and make it again")
+        return content
 
 
 class _Rows(StoredSource):
@@ -60,24 +78,101 @@ class _Rows(StoredSource):
         return pixels.tobytes()
 
 
-def files_digest(folder: Tree, paths: Sequence[Tree]) -> str:
-    """Hash of the content of files in a folder or archive, in this order.
+def files_digests(folder: Tree, paths: Sequence[Tree]) -> Digests:
+    """Digests of the content of files in a folder or archive, uint8 (n, 16), in this order.
 
-    Raises NsbenchError if one is missing or cannot be read.
+    Those of files that are missing or cannot be read are zeros, as of any source.
     """
     listed = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()
-    return _digest(_Files(f"{_absolute(folder)} {listed}", folder, paths))
+    return _Files(f"{_absolute(folder)} {listed}", folder, paths).digests
 
 
-def rows_digest(array: Tree, rows: NDArray[np.int64]) -> str:
-    """Hash of the content of these rows of a .npy file, in this order. Raises NsbenchError."""
+def rows_digests(array: Tree, rows: NDArray[np.int64]) -> Digests:
+    """Digests of the content of these rows of a .npy file, uint8 (n, 16). Raises NsbenchError."""
     listed = hashlib.sha256(np.ascontiguousarray(rows, "<i8").data).hexdigest()
-    return _digest(_Rows(f"{_absolute(array)} {listed}", array, rows))
+    return _Rows(f"{_absolute(array)} {listed}", array, rows).digests
 
 
 def _absolute(tree: Tree) -> str:
     return str(tree if isinstance(tree, TarPath) else Path(tree).absolute())
 
 
-def _digest(source: StoredSource) -> str:
-    return hashlib.sha256(source.digests.data).hexdigest()
+def record_path(root: Path, cell: str) -> Path:
+    """The file in which `nsbench make` keeps the digests of a cell."""
+    return root / RECORDS / f"{cell}.parquet"
+
+
+def write_record_of(
+    root: Path, cell: str, ids: Sequence[str], images: Digests, files: Digests
+) -> None:
+    """Keep what a cell was made of, and what was made.
+
+    ids, images: of the source, with digests uint8 (N, 16). files: digests of what was made of them.
+    """
+    table = pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "image": _column(images),
+            "file": _column(files),
+        }
+    )
+    path, about = record_path(root, cell), json.dumps({"cell": cell, "digest": BLANK})
+    if not flaw(path) and pq.read_table(path).equals(table):
+        return  # a set may lie where nobody can write
+    with (
+        written_sealed(path) as file,
+        pq.ParquetWriter(file, table.schema) as writer,
+    ):
+        writer.write_table(table)
+        writer.add_key_value_metadata({"nsbench": about})
+
+
+def _column(digests: Digests) -> pa.Array:
+    plain = pa.py_buffer(np.ascontiguousarray(digests).data)
+    return pa.Array.from_buffers(pa.binary(BYTES), len(digests), [None, plain])
+
+
+def check_record(
+    root: Path, cell: str, ids: Sequence[str], images: Digests, files: Digests | None = None
+) -> None:
+    """Compare images, and files made of them, with what `nsbench make` kept of a cell.
+
+    Arguments as for `write_record_of`; passed over are images that are not in the record, and what
+    has zeros for a digest, as it is missing: whoever reads it says so.
+    Raises NsbenchError naming the first that differs, and for a record that is damaged.
+    """
+    path = record_path(root, cell)
+    if problem := flaw(path):
+        raise NsbenchError(
+            f"{path} {problem}: repeat the nsbench make that made {root}, which keeps the files"
+        )
+    if json.loads(pq.read_metadata(path).metadata[b"nsbench"])["cell"] != cell:
+        raise NsbenchError(f"{path} is of another cell: restore it, or make the files again")
+    table = pq.read_table(path)
+    known = {name: row for row, name in enumerate(table["id"].to_pylist())}
+    kept = {
+        name: np.frombuffer(b"".join(table[name].to_pylist()), np.uint8).reshape(-1, BYTES)
+        for name in ("image", "file")
+    }
+    rows = [(row, known[name]) for row, name in enumerate(ids) if name in known]
+    own, theirs = np.array(rows, np.int64).reshape(-1, 2).T
+    if (row := _different(images, own, kept["image"], theirs)) is not None:
+        raise NsbenchError(
+            f"{root} was made of another image {ids[row]} than there is now: restore that image, "
+            "or make the files again in another folder"
+        )
+    if files is not None and (row := _different(files, own, kept["file"], theirs)) is not None:
+        raise NsbenchError(
+            f"what {root} holds of the image {ids[row]} in {cell} is not as nsbench make wrote it: "
+            "remove it and repeat that nsbench make"
+        )
+
+
+def _different(
+    digests: Digests, own: NDArray[np.int64], kept: Digests, theirs: NDArray[np.int64]
+) -> int | None:
+    """The first of the own rows that is not as it was kept."""
+    if not len(own):
+        return None
+    unlike = (digests[own] != kept[theirs]).any(1) & digests[own].any(1)
+    return int(own[unlike.argmax()]) if unlike.any() else None

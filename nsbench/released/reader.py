@@ -18,11 +18,11 @@ from PIL import Image, UnidentifiedImageError
 from nsbench.data.open import EXTENSIONS, Source, labels_of
 from nsbench.data.readers.npy import mapped
 from nsbench.names import SEVERITIES
-from nsbench.released.content import files_digest, rows_digest
+from nsbench.released.content import check_record, files_digests, rows_digests
 from nsbench.released.mp4 import decode_clip
 from nsbench.released.trees import Tree, find_part, folders, part_names
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint
+from nsbench.util.files import fingerprint, sha256
 from nsbench.util.randomness import stable_hash
 from nsbench.util.sealed import read_record
 
@@ -177,9 +177,14 @@ class _Files:
         tree = self._tree(name)
         if tree.is_dir():
             folder = tree / severity[0] if severity else tree
-            return files_digest(folder, [self._path(folder, row) for row in indices.tolist()])
-        first = (int(severity[0]) - 1) * len(self._source) if severity else 0
-        return rows_digest(tree, first + indices)
+            found = files_digests(folder, [self._path(folder, row) for row in indices.tolist()])
+        else:
+            first = (int(severity[0]) - 1) * len(self._source) if severity else 0
+            found = rows_digests(tree, first + indices)
+        if self.manifest:
+            ids = [self._source.ids[row] for row in indices.tolist()]
+            check_record(self._root, cell, ids, self._source.digests_of(indices), found)
+        return sha256(found.tobytes())
 
     def _path(self, folder: Tree, index: int) -> Tree:
         """The file of an image in a cell's folder. Raises NsbenchError if there is none."""

@@ -83,4 +83,5 @@ def folders(tree: Tree) -> set[str]:
     """The names of the folders in a folder, none if it is missing."""
     if isinstance(tree, TarPath):
         return tree.folders()
-    return {entry.name for entry in tree.iterdir() if entry.is_dir()} if tree.is_dir() else set()
+    inside = tree.iterdir() if tree.is_dir() else ()
+    return {e.name for e in inside if e.is_dir() and not e.name.startswith(".")}

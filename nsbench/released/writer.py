@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.corruptions import MIN_SIZE
+from nsbench.data.content import Digests
 from nsbench.data.open import Source
+from nsbench.released.content import (
+    check_record,
+    files_digests,
+    record_path,
+    rows_digests,
+    write_record_of,
+)
 from nsbench.released.manifest import check, other_images, write_or_extend
 from nsbench.released.reader import MANIFEST, file_names
 from nsbench.util.errors import NsbenchError
@@ -128,6 +136,7 @@ def make(product: Product, settings: dict[str, Any], workers: int | None) -> dic
     with only_writer(product.target, tidy=True):
         work = _settled(product, settings)
         _do(work, product, settings["kind"], os.cpu_count() or 1 if workers is None else workers)
+        _keep(product, settings["layout"])
     return {
         "target": str(product.target),
         "images": len(product.source),
@@ -138,16 +147,45 @@ def make(product: Product, settings: dict[str, Any], workers: int | None) -> dic
     }
 
 
+def _check_kept(product: Product, layout: str) -> None:
+    """Raise NsbenchError if what is there was made of other images, or is not as it was written."""
+    for cell in product.cells:
+        if record_path(product.target, cell.folder).exists():
+            ids, images = product.source.ids, product.source.digests
+            check_record(product.target, cell.folder, ids, images, _made(product, cell, layout))
+
+
+def _keep(product: Product, layout: str) -> None:
+    """Keep the digests of all that is made, once it is whole."""
+    for cell in product.cells:
+        ids, images = product.source.ids, product.source.digests
+        files = _made(product, cell, layout)
+        assert files is not None
+        write_record_of(product.target, cell.folder, ids, images, files)
+
+
+def _made(product: Product, cell: Cell, layout: str) -> Digests | None:
+    """Digests of what was made of each image in a cell; None for an array that is not there."""
+    if layout != "npy":
+        folder = product.target / cell.folder
+        return files_digests(folder, [folder / name for name in product.names])
+    array, count = product.target / cell.array, len(product.source)
+    return rows_digests(array, cell.copy * count + np.arange(count)) if array.exists() else None
+
+
 def _settled(product: Product, settings: dict[str, Any]) -> _Work:
     """What is missing, once it is certain that the target is this product's."""
     cells = [cell.folder for cell in product.cells]
     if settings["layout"] == "npy":  # an array needs all images, so these must be the same ones
+        check(product.target, settings)
+        _check_kept(product, "npy")
         write_or_extend(product.target, settings, cells)
         _remove_temporaries(product.target)
         return _array_work(product)
     # Files of a folder stand for themselves: images may be added to the source, but none left out.
     check(product.target, settings, same_images=False)
     work = _file_work(product)  # refuses files of other images
+    _check_kept(product, settings["layout"])
     write_or_extend(product.target, settings, cells, same_images=False)
     return work
 

@@ -151,7 +151,7 @@ def test_files_that_cannot_serve_a_suite(tiny_run: Path, digits_folder: Path) ->
     (target / "fog" / "4" / "3" / "2.JPEG").unlink()
     fails("there is no .*fog/4/3/2.JPEG: repeat the nsbench make", 40)
     (target / "fog" / "4" / "3" / "2.JPEG").write_bytes(b"no image")
-    fails("fog/4/3/2.JPEG cannot be read", 40)
+    fails(r"of the image 3/2\.png in fog/4 is not as nsbench make wrote it", 40)
 
 
 def test_files_of_another_crop_or_compression_are_refused(

@@ -152,7 +152,14 @@ def test_noises_of_other_difficulties_get_folders_of_their_own(
         make_imagenet_p(
             str(small_folder), tmp_path / "p", perturbations=names, difficulty=difficulty, workers=1
         )
-    made = ["labels.npy", "nsbench.json", "shot_noise.npy", "shot_noise_3.npy", "tilt.npy"]
+    made = [
+        ".digests",
+        "labels.npy",
+        "nsbench.json",
+        "shot_noise.npy",
+        "shot_noise_3.npy",
+        "tilt.npy",
+    ]
     assert sorted(os.listdir(tmp_path / "p")) == made
     assert set(asked) == {("shot_noise", 1, 32), ("tilt", 1, 32), ("shot_noise", 3, 32)}
 
@@ -251,8 +258,10 @@ def test_a_source_that_moved_or_was_touched_is_the_same(
     assert make_imagenet_c(str(moved), tmp_path / "c", **options)["written"] == 0
     assert "have changed since" not in capfd.readouterr().err
     (moved / "cat" / "0.png").write_bytes((moved / "cat" / "1.png").read_bytes())
-    assert make_imagenet_c(str(moved), tmp_path / "c", **options)["written"] == 0
-    assert "have changed since" in capfd.readouterr().err
+    before = contents(tmp_path / "c")
+    with pytest.raises(NsbenchError, match=r"was made of another image cat/0\.png than there is"):
+        make_imagenet_c(str(moved), tmp_path / "c", **options)
+    assert contents(tmp_path / "c") == before
 
 
 def test_an_image_may_be_replaced_or_removed_that_could_not_be_read(

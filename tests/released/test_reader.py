@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,7 +155,51 @@ def test_a_replaced_file_is_another_set_and_a_copy_the_same(
     content[-20] ^= 1
     file.write_bytes(content)
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    sentence = r"image cat/0\.png in fog/1 is not as nsbench make wrote it: remove it and repeat"
+    with pytest.raises(NsbenchError, match=sentence):
+        CorruptedFiles(made, source).identity(["fog/1"], every)
+    shutil.rmtree(made / ".digests")
+    with pytest.raises(NsbenchError, match=r"fog/1\.parquet is missing: repeat the nsbench make"):
+        CorruptedFiles(made, source).identity(["fog/1"], every)
+    (made / "nsbench.json").unlink()  # as of any set that somebody else has made
     assert CorruptedFiles(made, source).identity(["fog/1"], every) != first
+
+
+@pytest.mark.parametrize("layout", ["folder", "npy"])
+def test_damage_to_what_was_made_is_named_and_mended(
+    small_folder: Path, tmp_path: Path, layout: str
+) -> None:
+    source, every, made = FolderSource(small_folder), TEN, tmp_path / "c"
+    options: dict[str, Any] = {"corruptions": ["fog"], "layout": layout, "workers": 1}
+    make_imagenet_c(str(small_folder), made, **options)
+    first = CorruptedFiles(made, source).identity(["fog/1"], every)
+    file = made / "fog.npy" if layout == "npy" else next((made / "fog" / "1" / "cat").iterdir())
+    whole, content = file.read_bytes(), bytearray(file.read_bytes())
+    content[len(content) // 50] ^= 1
+    file.write_bytes(content)
+    for again in (
+        lambda: CorruptedFiles(made, source).identity(["fog/1"], every),
+        lambda: make_imagenet_c(str(small_folder), made, **options),
+    ):
+        with pytest.raises(NsbenchError, match="in fog/1 is not as nsbench make wrote it: remove"):
+            again()
+    file.unlink()
+    make_imagenet_c(str(small_folder), made, **options)
+    assert file.read_bytes() == whole
+    assert CorruptedFiles(made, source).identity(["fog/1"], every) == first
+
+
+def test_a_set_is_not_used_beside_another_image_than_it_was_made_of(
+    small_folder: Path, tmp_path: Path
+) -> None:
+    make_imagenet_c(
+        str(small_folder), tmp_path / "c", corruptions=["fog"], layout="folder", workers=1
+    )
+    shutil.copy(small_folder / "dog" / "0.png", small_folder / "cat" / "0.png")
+    files = CorruptedFiles(tmp_path / "c", FolderSource(small_folder))
+    with pytest.raises(NsbenchError, match=r"was made of another image cat/0\.png than there is"):
+        files.identity(["fog/1"], TEN)
+    assert files.identity(["fog/1"], TEN[1:])  # of the others it says nothing
 
 
 def test_arrays_are_read_in_the_order_of_the_source(small_folder: Path, tmp_path: Path) -> None:
