@@ -94,18 +94,22 @@ class Store:
         return self.folder / f"{cell}.parquet"
 
     def has(self, cell: str) -> bool:
-        """Whether a cell is finished. What cannot be trusted is moved aside, and does not count."""
+        """Whether a cell is finished. What cannot be trusted does not count."""
+        return self._problem(cell) is None
+
+    def make_room(self, cell: str) -> None:
+        """Move what cannot be trusted out of the way of a cell, and say so. Raises NsbenchError."""
+        if self.path(cell).exists() and (problem := self._problem(cell)):
+            set_aside(self.path(cell), problem)
+
+    def _problem(self, cell: str) -> str | None:
+        """Why a cell does not count as finished, as the end of a sentence."""
         path = self.path(cell)
-        if not path.exists():
-            return False
-        problem = flaw(path)
-        if not problem and _about(path).get("fingerprint") != self._fingerprint:
-            problem = "is of another model or other settings"
-        if not problem and not _is_of(path, self.folder, cell):
-            problem = "is of another cell"
-        if problem:
-            set_aside(path, problem)
-        return not problem
+        if problem := flaw(path):
+            return problem
+        if _about(path).get("fingerprint") != self._fingerprint:
+            return "is of another model or other settings"
+        return None if _is_of(path, self.folder, cell) else "is of another cell"
 
     def unreadable(self, cell: str) -> dict[str, str]:
         """Ids of the images that could not be read for a finished cell, and why."""

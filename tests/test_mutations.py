@@ -178,7 +178,8 @@ def made_set(photos: Path, folder: Path) -> Target:
         source = FolderSource(photos)
         return CorruptedFiles(folder, source).identity(["fog/1"], np.arange(len(source)))
 
-    return Target("made set", [folder / "nsbench.json"], identity)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return Target("made set", sorted(files), identity)
 
 
 def suite_file(folder: Path) -> Target:

@@ -68,6 +68,8 @@ def test_only_some_rows_of_a_cell_are_noticed(
     with pytest.raises(NsbenchError, match="holds no digest"):
         read_cell(store.folder, "images")
     assert not store.has("images")
+    assert path.exists()  # who only looks moves nothing
+    store.make_room("images")
     assert "holds no digest" in capfd.readouterr().err
     assert not path.exists()
     assert path.with_name("images.parquet.set-aside-1").exists()
@@ -138,6 +140,7 @@ def test_a_broken_cell_is_made_again(tmp_path: Path, capfd: pytest.CaptureFixtur
     for broken in (content[:-9], b"", content[:-1] + b"2"):
         store.path("images").write_bytes(broken)
         assert not store.has("images")
+        store.make_room("images")
         assert "images.parquet" in (told := capfd.readouterr().err)
         assert "made again" in told
         store.write("images", ROWS)

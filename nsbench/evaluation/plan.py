@@ -269,7 +269,7 @@ def _model_run(
         **shared,
     }
     store = Store(model.results, suite.name, identity)
-    # One process looks, so that all agree, and nothing is moved aside twice.
+    # One process looks, so that all agree.
     looks = distributed.is_main()
     missing = [cell for cell in suite.cells() if looks and not store.has(cell)]
     return ModelRun(model, store, classes, columns, distributed.broadcast(missing))

@@ -112,6 +112,8 @@ def _run(plan: SuitePlan, options: Options) -> Iterator[Path]:
     else:
         for run in unfinished if distributed.is_main() else []:
             _say_what_differs(run, plan, options)
+            for cell in run.missing:
+                run.store.make_room(cell)
         total = sum(map(plan.work, unfinished))
         title = f"{suite.name}, {len(unfinished)} of {len(plan.runs)} models"
         with stage(title, total) as advance:
@@ -142,7 +144,7 @@ def _say_what_differs(run: ModelRun, plan: SuitePlan, options: Options) -> None:
     now, before = _chosen(plan, options), last.manifest["chosen"]
     if now != before:  # plainer than the hashes of the images
         changed = f"{now or 'all images'}, not {before or 'all images'}"
-    if changed:  # or else its cells were damaged, which was said
+    if changed:  # or else its cells are damaged, which is said
         say(f"{suite.name} was evaluated before, but not like this ({changed})")
 
 

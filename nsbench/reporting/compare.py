@@ -111,7 +111,7 @@ def compare(
     """
     for path in (a, b):
         _check_one_model(path)
-    first, second = collect([a, b], across)
+    first, second = collect([a, b], across, suites)
     # Two runs have a generation 2 each, and are distinguished by their paths.
     names = (first.name, second.name) if first.name != second.name else (str(a), str(b))
     chosen, notes = _choose(list(zip(names, (first, second), strict=True)), suites)

@@ -53,10 +53,13 @@ class _Model:
     results: Path | None = None
 
 
-def collect(paths: Sequence[Path], across: Sequence[str] = ()) -> list[Entry]:
+def collect(
+    paths: Sequence[Path], across: Sequence[str] = (), suites: Sequence[str] | None = None
+) -> list[Entry]:
     """The models under run folders, generations and folders of results, in order.
 
-    across: settings in which results may differ; see `nsbench.reporting.versions`.
+    across: settings in which results may differ; see `nsbench.reporting.versions`. suites: those
+    that are read, by default all.
     Raises NsbenchError for a folder that holds neither, or an unknown setting.
     """
     check_across(across)
@@ -70,6 +73,9 @@ def collect(paths: Sequence[Path], across: Sequence[str] = ()) -> list[Entry]:
         raise NsbenchError(
             f"nothing under {', '.join(map(str, paths))} was evaluated: run nsbench eval first"
         )
+    if suites is not None:
+        wanted = set(suites)
+        models = [replace(m, found={s: m.found[s] for s in m.found if s in wanted}) for m in models]
     chosen = choose([model.found for model in models], across)
     return [_entry(*pair) for pair in zip(models, chosen, strict=True)]
 

@@ -14,6 +14,9 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, read_json
 from nsbench.util.sealed import KEY, flaw
 
+LEAST = 1e-9
+"""Constants are divided by: below this one, less than an error in a billion images, they are 0."""
+
 PUBLISHED = "published"
 """The protocol of constants from the literature, which were not made for a suite of nsbench."""
 
@@ -122,8 +125,8 @@ def _published(reference: Reference, suite: Suite) -> ReferenceEntry | None:
 
 def _check_constants(entry: ReferenceEntry, suite: Suite) -> None:
     """Refuse a reference that lacks a constant of the suite, or whose constant is zero."""
-    # `not value > 0` and not `value <= 0`, so that nan is refused too.
-    unusable = [name for name, value in suite.constants(entry).items() if not value > 0]
+    # `not value > LEAST` and not `value <= LEAST`, so that nan is refused too.
+    unusable = [name for name, value in suite.constants(entry).items() if not value > LEAST]
     if unusable:
         raise NsbenchError(
             f"{suite.reference} cannot serve {suite.name}: its constant of '{unusable[0]}' is "

@@ -183,7 +183,9 @@ def _try_one(module: nn.Module, generation: Generation) -> None:
 
 def refuse_foreign(folder: Path) -> None:
     """Raise NsbenchError if a folder that is to become a run folder holds anything else."""
-    if is_run(folder) or not folder.exists():
+    # A damaged recipe that was moved aside: the command was killed before it wrote another.
+    aside = folder.is_dir() and any(folder.glob("recipe.toml.set-aside-*"))
+    if is_run(folder) or aside or not folder.exists():
         return
     foreign = not folder.is_dir() or any(
         entry.name != LOCK and not is_temporary(entry.name) for entry in folder.iterdir()

@@ -77,7 +77,8 @@ def read_json(path: Path) -> Any:
     """Read JSON. Raises NsbenchError naming the file if it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    # RecursionError: of brackets within brackets, as no file of ours has.
+    except (OSError, ValueError, RecursionError) as error:
         raise NsbenchError(
             f"cannot read {path} ({error}): repair it, or remove it and repeat the command that "
             "made it"
