@@ -177,7 +177,10 @@ class _Files:
         tree = self._tree(name)
         if tree.is_dir():
             folder = tree / severity[0] if severity else tree
-            found = files_digests(folder, [self._path(folder, row) for row in indices.tolist()])
+            paths = [self._path(folder, row) for row in indices.tolist()]
+            found = files_digests(folder, paths)
+            if not (read := found.any(1)).all():
+                raise self._unreadable(paths[int(read.argmin())], "it is empty, or may not be read")
         else:
             first = (int(severity[0]) - 1) * len(self._source) if severity else 0
             found = rows_digests(tree, first + indices)

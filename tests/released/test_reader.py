@@ -183,6 +183,10 @@ def test_damage_to_what_was_made_is_named_and_mended(
     ):
         with pytest.raises(NsbenchError, match="in fog/1 is not as nsbench make wrote it: remove"):
             again()
+    if layout == "folder":
+        file.write_bytes(b"")
+        with pytest.raises(NsbenchError, match=r"JPEG cannot be read \(it is empty"):
+            CorruptedFiles(made, source).identity(["fog/1"], every)
     file.unlink()
     make_imagenet_c(str(small_folder), made, **options)
     assert file.read_bytes() == whole
