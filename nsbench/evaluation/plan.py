@@ -136,10 +136,10 @@ def make_plan(
     _warn_of_missing_classes(suite, labels_of(source, suite.name), source.name)
     # Unless the suite says otherwise, the clean images are those that are changed.
     images = clean = _images(source, _indices(suite, source, options), options)
-    whole = _is_whole(suite, images)
+    whole = _is_whole(suite, images, options)
     if clean_source:
         clean = _clean_images(suite, source, clean_source, options)
-        whole = whole and _is_whole(suite, clean)
+        whole = whole and _is_whole(suite, clean, options)
         images.unknown_classes = suite.has_unknown_classes
     if (ids := suite.chosen_ids(load_reference(suite))) is not None:
         images = _images(source, _indices_of(ids, clean, suite), options)
@@ -202,8 +202,10 @@ def _all_indices(suite: Suite, source: Source) -> NDArray[np.int64]:
     return np.arange(len(source))
 
 
-def _is_whole(suite: Suite, images: SuiteImages) -> bool:
+def _is_whole(suite: Suite, images: SuiteImages, options: Options) -> bool:
     """Whether these are all images that the suite has of their source."""
+    if not (options.quick or options.limit):  # then none were left out, and nothing is to be chosen
+        return True
     # Options may ask for as many as there are: --quick for 5,000 of a thousand.
     return len(images.indices) == len(_all_indices(suite, images.source))
 
