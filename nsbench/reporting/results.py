@@ -20,8 +20,7 @@ class Entry:
     """One model of a report: its folder if it is a generation, what is known of it, its scores.
 
     outdated: suites that it was evaluated on only unlike the other models, and how. other: a
-    sentence for each of its results that is left out. results: where its results lie, if it is not
-    a generation.
+    sentence for each of its results that is left out.
     """
 
     name: str
@@ -30,7 +29,6 @@ class Entry:
     scores: dict[str, SuiteScores]
     outdated: dict[str, str] = field(default_factory=dict)
     other: tuple[str, ...] = ()
-    results: Path | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -44,7 +42,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Model:
-    """A model before its results are chosen and scored; see `Entry`."""
+    """A model before its results are chosen and scored; see `Entry`.
+
+    results: where they lie, if it is not a generation.
+    """
 
     name: str
     folder: Path | None
@@ -128,7 +129,7 @@ def _entry(model: _Model, chosen: Chosen) -> Entry:
         for clause in clauses
         if name in scores
     )
-    return Entry(model.name, model.folder, model.info, scores, outdated, other, model.results)
+    return Entry(model.name, model.folder, model.info, scores, outdated, other)
 
 
 def _one_each(models: list[_Model]) -> list[_Model]:
