@@ -11,6 +11,7 @@ import json
 import os
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -67,7 +68,7 @@ class Storage:
         return self.root / self.files[index if self.spans is None else int(self.spans[index, 0])]
 
 
-class StoredSource:
+class StoredSource(ABC):
     """What all readers share: an image is decoded from the bytes that its digest is made of.
 
     A reader sets `name`, `ids`, `classes` and `labels` as `Source` has them, and gives `raw`; one
@@ -89,12 +90,12 @@ class StoredSource:
         """The files that hold the images, None where they lie in none."""
         return None
 
+    @abstractmethod
     def raw(self, index: int) -> bytes:
         """The bytes of an image as stored: a file's, a member's, a cell's or the pixels of a row.
 
         Raises NsbenchError naming the image if they cannot be read.
         """
-        raise NotImplementedError
 
     def image(self, index: int) -> Image.Image:
         """RGB image as stored. Raises NsbenchError naming the image if it cannot be read."""
