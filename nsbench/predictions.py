@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, sha256
 from nsbench.util.progress import say
-from nsbench.util.sealed import BLANK, flaw, read_record, set_aside, update_record, written_sealed
+from nsbench.util.sealed import (
+    BLANK,
+    flaw,
+    is_usable,
+    read_record,
+    set_aside,
+    update_record,
+    written_sealed,
+)
 
 TOP = 5
 """Classes kept of each prediction, as top-5 accuracy and ImageNet-P's top-5 distance need."""
@@ -107,9 +115,10 @@ class Store:
         path = self.path(cell)
         if problem := flaw(path):
             return problem
-        if _about(path).get("fingerprint") != self._fingerprint:
+        about = _about(path)
+        if about.get("fingerprint") != self._fingerprint:
             return "is of another model or other settings"
-        return None if _is_of(path, self.folder, cell) else "is of another cell"
+        return None if _is_of(about, self.folder, cell) else "is of another cell"
 
     def unreadable(self, cell: str) -> dict[str, str]:
         """Ids of the images that could not be read for a finished cell, and why."""
@@ -146,12 +155,7 @@ class Store:
     def manifest(self) -> dict[str, Any] | None:
         """The manifest as it was written, None if there is none; a damaged one is moved aside."""
         path = self.folder / MANIFEST
-        if not path.exists():
-            return None
-        if problem := flaw(path):
-            set_aside(path, problem)
-            return None
-        return read_record(path, _AGAIN)
+        return read_record(path, _AGAIN) if is_usable(path) else None
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Write the manifest beside the cells: identity, suite, model and environment."""
@@ -167,9 +171,8 @@ def _about(path: Path) -> dict[str, Any]:
     return about
 
 
-def _is_of(path: Path, folder: Path, cell: str) -> bool:
+def _is_of(about: Mapping[str, Any], folder: Path, cell: str) -> bool:
     """Whether a cell's file is of the cell, suite and identity that its path names."""
-    about = _about(path)
     names = about.get("suite"), about.get("cell"), str(about.get("fingerprint"))[:16]
     return names == (folder.parent.name, cell, folder.name)
 
@@ -194,7 +197,7 @@ def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
     """
     path = folder / f"{cell}.parquet"
     problem = flaw(path)
-    if not problem and not _is_of(path, folder, cell):
+    if not problem and not _is_of(_about(path), folder, cell):
         problem = "is of another cell, model or suite"
     if problem:
         raise NsbenchError(f"{path} {problem}: {_AGAIN}")

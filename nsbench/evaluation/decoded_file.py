@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nsbench.util.device import free_memory
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import file_sha256
-from nsbench.util.sealed import flaw, read_record, set_aside, write_record
+from nsbench.util.sealed import is_usable, read_record, set_aside, write_record
 
 Array = NDArray[np.uint8]
 CPU = torch.device("cpu")
@@ -154,10 +154,7 @@ def cached(kept: Path) -> DecodedImages | None:
     """
     index = _index(kept)
     # The index is written last: without one the images are those of a command that was killed.
-    if not (index.exists() and kept.exists()):
-        return None
-    if problem := flaw(index):
-        set_aside(index, problem)
+    if not (kept.exists() and is_usable(index)):
         return None
     about = read_record(index, "repeat the command")
     if about["of"] != kept.name:

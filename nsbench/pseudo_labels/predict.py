@@ -96,7 +96,7 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
             write_shard(shard_path(folder, number), made, {**about, "unreadable": named})
     distributed.barrier()
     store = LabelStore(folder)
-    if unread := store.unreadable():
+    if unread := store.unreadable:
         refuse_many(unread.values(), len(store), job.source.name)
         if distributed.is_main():
             those = counted(len(unread), "image")

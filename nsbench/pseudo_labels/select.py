@@ -19,7 +19,7 @@ from nsbench.util.files import file_sha256, fingerprint
 from nsbench.util.npy import npy_appender
 from nsbench.util.progress import stage
 from nsbench.util.randomness import INCREMENT, splitmix64, stable_hash
-from nsbench.util.sealed import flaw, read_record, set_aside, write_record
+from nsbench.util.sealed import is_usable, read_record, set_aside, write_record
 
 SELECTION, SUMMARY = "selection.npy", "selection.json"
 
@@ -83,7 +83,7 @@ def select(
     taken = _choose(store, settings, plan, seed, folder)
     summary = {
         "images": len(store),
-        "unreadable": store.unreadable(),
+        "unreadable": store.unreadable,
         "confident": int(counts.sum()),
         "unique": int(taken.unique.sum()),
         "selected": int(taken.selected.sum()),
@@ -118,10 +118,7 @@ def _keys(settings: PseudoLabels) -> dict[str, Any]:
 
 def _finished(folder: Path, request: str) -> dict[str, Any] | None:
     path, selection = folder / SUMMARY, folder / SELECTION
-    if not path.exists() or not selection.exists():
-        return None
-    if problem := flaw(path):
-        set_aside(path, problem)
+    if not (selection.exists() and is_usable(path)):
         return None
     summary = read_record(path, "repeat the command")
     if summary["asked"] != request:

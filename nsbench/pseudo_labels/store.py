@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from nsbench.pseudo_labels.shards import (
 from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, is_temporary
-from nsbench.util.sealed import flaw, read_record, set_aside, update_record
+from nsbench.util.sealed import flaw, is_usable, read_record, update_record
 
 MANIFEST = "manifest.json"
 _AGAIN = "repeat the command that labels its images"
@@ -70,12 +71,9 @@ def prepare_store(folder: Path, manifest: dict[str, Any]) -> None:
     Raises NsbenchError if it holds labels that differ in a key that decides labels.
     """
     path = folder / MANIFEST
-    if path.exists():
-        # Without it nothing is lost: each shard says itself what it is of.
-        if problem := flaw(path):
-            set_aside(path, problem)
-        else:
-            check_manifest(folder, manifest)
+    # Without it nothing is lost: each shard says itself what it is of.
+    if is_usable(path):
+        check_manifest(folder, manifest)
     update_record(path, manifest)
     for path in folder.iterdir():
         if is_temporary(path.name):
@@ -173,6 +171,7 @@ class LabelStore:
         """The file of a shard."""
         return shard_path(self.folder, number)
 
+    @cached_property
     def unreadable(self) -> dict[str, str]:
         """Ids of the images that could not be read, and so have no label, and why."""
         lost: dict[str, str] = {}

@@ -9,7 +9,7 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import is_temporary, read_json
 from nsbench.util.locks import LOCK
 from nsbench.util.progress import say
-from nsbench.util.sealed import FILE, KEY, flaw, update_record
+from nsbench.util.sealed import FILE, KEY, UNSEALED, flaw, update_record
 
 RECORDED = ("source", "source_version")
 """Keys that may change: a folder may move, and an image that could not be read be replaced."""
@@ -58,7 +58,8 @@ def check(target: Path, settings: dict[str, Any], *, same_images: bool = True) -
 
 def _read(path: Path) -> dict[str, Any]:
     problem = flaw(path)
-    if problem and "earlier versions" not in problem:
+    # Earlier versions sealed none: theirs is written again, sealed, once the settings are compared.
+    if problem not in (None, UNSEALED):
         raise NsbenchError(f"{path} {problem}: restore it, or choose another folder")
     manifest = read_json(path)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("cells"), list):

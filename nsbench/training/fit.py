@@ -23,7 +23,7 @@ from nsbench.training.step import StepSettings, TrainStep
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say, stage
-from nsbench.util.sealed import flaw, set_aside
+from nsbench.util.sealed import is_usable
 
 LOG_EVERY = 100
 """Steps between two rows of the log, at most; a hundredth of all steps where that is less. Not at
@@ -112,12 +112,8 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
 
 def _is_usable(checkpoint: Path) -> bool:
     """Whether there is a checkpoint that is as it was written; a damaged one is moved aside."""
-    if not distributed.is_main() or not checkpoint.exists():
-        return distributed.broadcast(False)
-    if problem := flaw(checkpoint):
-        set_aside(checkpoint, problem)
     # The main process's word, so that all begin at one step.
-    return distributed.broadcast(problem is None)
+    return distributed.broadcast(distributed.is_main() and is_usable(checkpoint))
 
 
 def _row(loss: Loss, state: TrainingState, clock: "Clock") -> dict[str, Any]:

@@ -64,12 +64,16 @@ def _digest(content: mmap.mmap, at: int) -> bytes:
     return digest.hexdigest().encode()
 
 
+UNSEALED = "holds no digest, as files of earlier versions of nsbench"
+"""What `flaw` says of a file that was never sealed."""
+
+
 def flaw(path: Path) -> str | None:
     """Why a sealed file cannot be trusted, as the end of a sentence; None if it can be."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
             if whole.find(_MARK) < 0:
-                return "holds no digest, as files of earlier versions of nsbench"
+                return UNSEALED
             # Any of them will do, since a name in the file may look like one.
             if not any(whole[at : at + _DIGITS] == _digest(whole, at) for at in _marks(whole)):
                 return "is not as it was written: its content does not have its digest"
@@ -97,6 +101,18 @@ def set_aside(path: Path, why: str) -> Path:
         ) from error
     say(f"{path} {why}; it is kept as {kept.name}, and made again")
     return kept
+
+
+def is_usable(path: Path) -> bool:
+    """Whether a file is there and as it was written; what is not is moved aside.
+
+    Raises NsbenchError if it cannot be moved.
+    """
+    if not path.exists():
+        return False
+    if problem := flaw(path):
+        set_aside(path, problem)
+    return problem is None
 
 
 def write_record(path: Path, value: dict[str, Any], *, named: bool = True) -> None:

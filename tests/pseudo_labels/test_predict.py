@@ -228,7 +228,7 @@ def test_a_few_broken_images_get_no_label_and_are_listed(
     source = FolderSource(small_folder)
     lost = source.ids.index("dog/3.png")
     store = predict(replace(job, source=source), teacher, tmp_path / "labels")
-    assert list(store.unreadable()) == ["dog/3.png"]
+    assert list(store.unreadable) == ["dog/3.png"]
     assert "1 image of" in (told := capfd.readouterr().err)
     assert "dog/3.png cannot be read" in told
     shard = next(store.shards())

@@ -19,7 +19,7 @@ from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import fingerprint
 from nsbench.util.progress import say, stage
-from nsbench.util.sealed import BLANK, flaw, set_aside, written_sealed
+from nsbench.util.sealed import BLANK, flaw, is_usable, written_sealed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,11 +61,9 @@ def streamed(spec: SourceSpec) -> Path:
 
 
 def _stream_once(spec: SourceSpec, path: Path) -> None:
-    if not path.is_file() or flaw(path):
+    if flaw(path):
         with only_one(path, f"streaming {spec}"):
-            if path.is_file() and (problem := flaw(path)):
-                set_aside(path, problem)
-            if not path.is_file():  # unless another process made it meanwhile
+            if not is_usable(path):  # unless another process made it meanwhile
                 _stream(spec, path)
 
 
