@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nsbench.util.device import sent
+
 FILL = 128
 """Grey of the pixels that an operation leaves empty, the official code's `replace`."""
 
@@ -172,4 +174,4 @@ def _near(centres: NDArray[np.int64], pad: int, length: int) -> NDArray[np.bool_
 
 def byte_masks(chosen: NDArray[np.bool_], device: torch.device) -> torch.Tensor:
     """255 where chosen, else 0: uint8 of the same shape."""
-    return torch.from_numpy(chosen.view(np.uint8)).to(device, non_blocking=True).neg()
+    return sent(torch.from_numpy(chosen.view(np.uint8)), device).neg()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nsbench.augment.color import byte_masks, cut_out
 from nsbench.augment.keys import Keys, Purpose, integers, uniform
+from nsbench.util.device import sent
 
 PadMode = Literal["zero", "reflect"]
 
@@ -95,4 +96,4 @@ def _picked(
 
 def on_device(indices: NDArray[np.int64], device: torch.device) -> torch.Tensor:
     """Indices of the host, on the device that indexes by them; the host does not wait."""
-    return torch.from_numpy(indices).to(device, non_blocking=True)
+    return sent(torch.from_numpy(indices), device)

@@ -1,5 +1,7 @@
 """Resizing by averages over boxes, in whole-number arithmetic on a batch of images."""
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -33,14 +35,14 @@ def _resize(images: torch.Tensor, dim: int, size: int) -> torch.Tensor:
     """Resize one dimension, -1 or -2, to `size`."""
     if images.shape[dim] == size:  # Pillow skips this pass, too
         return images
-    first, weights = _taps(images.shape[dim], size)
-    first, weights = first.to(images.device), weights.to(images.device)
+    first, weights = _taps(images.shape[dim], size, images.device)
     if len(weights) == 1:  # enlarging: every box is one pixel of weight 1, and sums are not needed
         return images.index_select(dim, first)
     if dim == -2:
         weights = weights.unsqueeze(-1)
     # Half a unit, so that the shift below rounds to the nearest value, as in Resample.c.
-    total = torch.tensor(1 << (_PRECISION_BITS - 1), dtype=torch.int32, device=images.device)
+    half = 1 << (_PRECISION_BITS - 1)
+    total = torch.full((), half, dtype=torch.int32, device=images.device)
     for tap, weight in enumerate(weights):
         # A box may have fewer pixels than the largest one; what it lacks weighs nothing.
         index = (first + tap).clamp(max=images.shape[dim] - 1)
@@ -49,7 +51,8 @@ def _resize(images: torch.Tensor, dim: int, size: int) -> torch.Tensor:
     return (total >> _PRECISION_BITS).clamp(max=255).to(torch.uint8)
 
 
-def _taps(old: int, new: int) -> tuple[torch.Tensor, torch.Tensor]:
+@lru_cache(maxsize=32)  # the factors of pixelate, there and back, at some sizes
+def _taps(old: int, new: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """The first pixel of each box, int64 (new,), and the weights of its pixels, int32 (n, new).
 
     The float64 operations and their order are those of Resample.c.
@@ -66,7 +69,8 @@ def _taps(old: int, new: int) -> tuple[torch.Tensor, torch.Tensor]:
     # an edge the last bit decides to which of two boxes a pixel belongs.
     offset = (pixel - center + 0.5) * (1.0 / widening)
     inside = (pixel < end) & (offset > -0.5) & (offset <= 0.5)
-    return torch.from_numpy(first), torch.from_numpy(_fixed_point(inside))
+    weights = torch.from_numpy(_fixed_point(inside))
+    return torch.from_numpy(first).to(device), weights.to(device)
 
 
 def _fixed_point(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:

@@ -7,7 +7,11 @@ of libjpeg's files are given where a step follows one of them. Integers are int3
 a result depends neither on the device nor on the batch.
 """
 
+from functools import lru_cache
+
 import torch
+
+from nsbench.util.device import sent
 
 # The quantisation steps of Annex K of the JPEG standard (ITU-T T.81, tables K.1 and K.2) in row
 # order, which libjpeg scales by the quality.
@@ -138,12 +142,16 @@ def _blends(planes: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]
     return planes * 3 + before, planes * 3 + after
 
 
+@lru_cache(maxsize=64)  # two tables for each of some qualities
 def _table(basic: tuple[int, ...], quality: int, device: torch.device) -> torch.Tensor:
-    """The quantisation steps of a quality, int32 (8, 8, 1), 1 to 255, as jcparam.c."""
+    """The quantisation steps of a quality, int32 (8, 8, 1), 1 to 255, as jcparam.c.
+
+    Not to be written to.
+    """
     # jpeg_quality_scaling: 50 leaves the tables as they are, 100 makes every step 1.
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps = [min(max((value * scale + 50) // 100, 1), 255) for value in basic]
-    return torch.tensor(steps, dtype=torch.int32, device=device).reshape(8, 8, 1)
+    return sent(torch.tensor(steps, dtype=torch.int32).reshape(8, 8, 1), device)
 
 
 def _code(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:

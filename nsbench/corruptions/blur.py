@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import pad
 
 from nsbench.pixels import gaussian
-from nsbench.pixels.convert import Shape, round_half_up, truncate
+from nsbench.pixels.convert import Shape, constant, round_half_up, truncate, truncate_steady
 from nsbench.pixels.draws import Draws
 from nsbench.pixels.motion import motion_blur as move
 from nsbench.pixels.zoom import clipped_zoom
@@ -37,7 +37,7 @@ def defocus_blur(images: torch.Tensor, level: tuple[float, float], _: None = Non
     for image, out in zip(images, blurred, strict=True):
         spectrum = torch.fft.rfft2(pad(image.float(), sides, mode="reflect"))
         out.copy_(torch.fft.irfft2(spectrum.mul_(kernel), s=size)[:, :height, :width])
-    return truncate(blurred)
+    return truncate_steady(blurred)
 
 
 @lru_cache(maxsize=16)  # five severities at three sizes; some 100 KB each at 224 px
@@ -133,20 +133,23 @@ def shuffle(pixels: torch.Tensor, offsets: torch.Tensor, largest: int) -> torch.
 
 
 def _chain_ends(onward: torch.Tensor) -> torch.Tensor:
-    """Where each chain ends, in as many steps as the logarithm of the longest has.
+    """Where each chain ends.
 
     Takes and returns int64 (B, N): the position after each position, itself at the end of a chain.
     """
-    while True:
+    # Each step doubles how far a pointer leads, and no chain has more positions than there are. On
+    # the CPU the longest one of a batch ends it sooner; elsewhere a look would wait for the device.
+    for _ in range((onward.shape[1] - 1).bit_length()):
         twice = onward.gather(1, onward)
-        if torch.equal(twice, onward):
-            return onward
+        if onward.device.type == "cpu" and torch.equal(twice, onward):
+            break
         onward = twice
+    return onward
 
 
 def draw_angles(draws: Draws, shape: Shape, level: object) -> list[float]:
     """Directions in degrees, uniform in [-45, 45)."""
-    return draws.host(lambda stream: stream.uniform(-45, 45))
+    return [float(number) for number in draws.numbers(1)[:, 0] * 90 - 45]
 
 
 def motion_blur(
@@ -166,4 +169,4 @@ def zoom_blur(images: torch.Tensor, level: tuple[float, float], _: None = None) 
     total = values.clone()  # the image itself is in the average besides the factor 1
     for factor in factors:
         total += clipped_zoom(values, float(factor))
-    return truncate(total.div_(len(factors) + 1))
+    return truncate(total.div_(constant(len(factors) + 1, total)))

@@ -11,9 +11,10 @@ from torch.nn.functional import grid_sample
 
 from nsbench.corruptions import _jpeg
 from nsbench.corruptions._box import box_resize
-from nsbench.pixels.convert import Shape, truncate
+from nsbench.pixels.convert import Shape, truncate, truncate_steady
 from nsbench.pixels.draws import Draws
 from nsbench.pixels.gaussian import smoothing_matrix
+from nsbench.util.device import fixed, sent
 
 # Preferred where it is there, because it gives up Python's lock while it works, so that threads
 # encode side by side; deprecated in torchvision 0.29, to be removed some day.
@@ -47,7 +48,7 @@ def saturate(images: torch.Tensor, level: tuple[float, float], _: None = None) -
     # Both divisors are whole numbers; where they are 0, in black and in grey, so is the dividend.
     saturation = (spread / largest.clamp(min=1) * factor + added).clamp_(0, 1)
     away = (largest - values) / spread.clamp(min=1)  # 0 for the largest channel, 1 for the smallest
-    reddish = torch.tensor([0.0, 1.0, 1.0], device=images.device).view(3, 1, 1)
+    reddish = fixed((0.0, 1.0, 1.0), images.device).view(3, 1, 1)
     away = torch.where(spread > 0, away, reddish)
     return truncate(largest * (1 - away.mul_(saturation)))
 
@@ -66,10 +67,10 @@ class Elastic(NamedTuple):
 def draw_elastic(draws: Draws, shape: Shape, level: object) -> Elastic:
     """Moves of three points, and noise for the displacement."""
     # The points on the CPU for any device: six numbers, which a solver takes there.
-    corners = [stream.uniform(-1, 1, (3, 2)) for stream in draws.streams]
+    corners = torch.from_numpy(draws.numbers(6) * 2 - 1).view(-1, 3, 2)
     # 12 random bits a value: so few that the products in `displacement_grid` are exact.
-    field = draws.words(2, *shape) >> 20
-    return Elastic(torch.from_numpy(np.stack(corners)), field.double().div_(2**11))
+    field = draws.halves(2, *shape) >> 4
+    return Elastic(corners, field.double().mul_(2.0**-11))
 
 
 def elastic_transform(
@@ -81,21 +82,21 @@ def elastic_transform(
     # BORDER_REFLECT_101 does; without, about the image's edges, as SciPy's `reflect` below does.
     values = grid_sample(
         images.float(),
-        affine_grid(images.shape[-2:], drawn.corners * reach).to(images.device),
+        affine_grid(images.shape[-2:], drawn.corners * reach, images.device),
         padding_mode="reflection",
         align_corners=True,
     )
     if amplitude:  # 0 moves no pixel, so that nothing needs to be sampled again
         moved = displacement_grid(drawn.field, sigma, amplitude)
         values = grid_sample(values, moved, padding_mode="reflection", align_corners=False)
-    return truncate(values)
+    return truncate_steady(values)
 
 
-def affine_grid(shape: torch.Size, moves: torch.Tensor) -> torch.Tensor:
+def affine_grid(shape: torch.Size, moves: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Where each pixel comes from when three points near the centre move.
 
-    Takes the image's (H, W) and float64 (B, 3, 2) moves in pixels, x and y. Returns float32
-    (B, H, W, 2) for `grid_sample` with `align_corners=True`.
+    Takes the image's (H, W) and float64 (B, 3, 2) moves in pixels, x and y, on the CPU. Returns
+    float32 (B, H, W, 2) on the device, for `grid_sample` with `align_corners=True`.
     """
     height, width = shape
     # Rows before columns although points are (x, y), as in the original; in its square images they
@@ -108,8 +109,10 @@ def affine_grid(shape: torch.Size, moves: torch.Tensor) -> torch.Tensor:
     back = torch.linalg.solve(here, there.expand_as(here).contiguous())  # rows: (x, y, 1) @ back
     # grid_sample's coordinates: -1 and 1 are the centres of the outermost pixels.
     parts = back[:, :, :2] * 2 / torch.tensor([width - 1, height - 1])
-    across, down, start = parts.float()[:, :, None, None].unbind(1)
-    x, y = torch.arange(width)[:, None], torch.arange(height)[:, None, None]
+    # Six numbers an image go to the device, and the grid is made there.
+    across, down, start = sent(parts.float(), device)[:, :, None, None].unbind(1)
+    x = torch.arange(width, device=device)[:, None]
+    y = torch.arange(height, device=device)[:, None, None]
     grid: torch.Tensor = across * x + (down * y + (start - 1))
     return grid
 
@@ -122,8 +125,8 @@ def displacement_grid(field: torch.Tensor, sigma: float, amplitude: float) -> to
     """
     height, width = field.shape[-2:]
     # Cut off at 3 standard deviations, as the original asks of scikit-image (whose default is 4).
-    rows = smoothing_matrix(height, sigma, 3.0).to(field.device)
-    columns = smoothing_matrix(width, sigma, 3.0).to(field.device)
+    rows = smoothing_matrix(height, sigma, 3.0, field.device)
+    columns = smoothing_matrix(width, sigma, 3.0, field.device)
     moved = (rows @ field @ columns.T).mul_(amplitude).float()
     # Centres of pixels lie at halves where -1 and 1 are the image's edges.
     x = moved[:, 0] + torch.arange(0.5, width, device=field.device)

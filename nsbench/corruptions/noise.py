@@ -48,9 +48,7 @@ def impulse_noise(images: torch.Tensor, amount: float, words: torch.Tensor) -> t
     # black below the lower one, which has half of those words.
     pepper, salt = (round(share * 2**32) - 2**31 for share in (amount / 2, amount))
     result = _unchanged(images.device).index_select(0, images.flatten().int()).view(images.shape)
-    result[words < salt] = 255
-    result[words < pepper] = 0
-    return result
+    return result.masked_fill_(words < salt, 255).masked_fill_(words < pepper, 0)
 
 
 def shot_noise(images: torch.Tensor, photons: float, words: torch.Tensor) -> torch.Tensor:
@@ -59,7 +57,7 @@ def shot_noise(images: torch.Tensor, photons: float, words: torch.Tensor) -> tor
     Counts are drawn by the alias method (Walker, 1977): a column of a table from some of the random
     bits, and one of the column's two counts from the others.
     """
-    threshold, values = (table.to(images.device) for table in alias_tables(photons))
+    threshold, values = _tables_on(images.device, photons)
     columns = values.shape[1] // 2
     low = 32 - columns.bit_length() + 1  # bits that are left to decide within a column
     column = (words >> low).add_(columns // 2)  # the shift keeps the sign
@@ -94,14 +92,21 @@ def alias_tables(photons: float) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(threshold), torch.from_numpy(outcome.reshape(256, -1))
 
 
+@lru_cache(maxsize=16)
+def _tables_on(device: torch.device, photons: float) -> tuple[torch.Tensor, torch.Tensor]:
+    threshold, values = alias_tables(photons)
+    return threshold.to(device), values.to(device)
+
+
 def _poisson(rate: float, columns: int) -> NDArray[np.float64]:
     """Probabilities of the counts 0, 1, …, those beyond the table going to its last count."""
-    # By logarithms, as rate^count and count! overflow. 1e-300, because a rate of 0 has none: so all
-    # counts but 0 get a probability that vanishes.
-    counts = np.arange(1, columns)
-    logs = np.concatenate(([0.0], np.cumsum(np.log(max(rate, 1e-300) / counts))))
-    shares = np.exp(logs - rate)
-    return np.asarray(shares / shares.sum())
+    # From the likeliest count on, each from its neighbour: by products and quotients alone, which
+    # every processor rounds alike, as it does not logarithms and exponentials.
+    middle, counts = int(rate), np.arange(1.0, columns)
+    below = np.cumprod(counts[:middle][::-1] / rate) if middle else np.empty(0)
+    above = np.cumprod(rate / counts[middle:])
+    shares = np.concatenate((below[::-1], [1.0], above))
+    return np.asarray(shares / shares.cumsum()[-1])  # a sum whose order is certain
 
 
 def _alias(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

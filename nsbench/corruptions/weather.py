@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from nsbench.corruptions import _frost
@@ -22,8 +21,8 @@ class Snow(NamedTuple):
 
 def draw_snow(draws: Draws, shape: Shape, level: object) -> Snow:
     """Noise for the flakes, and directions uniform in [-135, -45)."""
-    # Angles before noise: the order decides what each is on the CPU, where they share a stream.
-    angles = draws.host(lambda stream: stream.uniform(-135, -45))
+    # Angles before noise: the order decides what each is, as they share a stream.
+    angles = [float(number) for number in draws.numbers(1)[:, 0] * 90 - 135]
     return Snow(draws.normal(1, *shape), angles)
 
 
@@ -64,17 +63,14 @@ def whiten(values: torch.Tensor, share: float) -> torch.Tensor:
 def draw_frost(draws: Draws, shape: Shape, level: tuple[float, float, float]) -> torch.Tensor:
     """A random crop of a random texture an image, uint8 (B, 3, H, W)."""
     textures = _frost.textures(level[2], *shape, draws.device)
-
-    def crop(stream: np.random.Generator) -> torch.Tensor:
-        texture = textures[stream.integers(len(textures))]
+    crops = []
+    for chosen, down, across in draws.numbers(3):
+        texture = textures[int(chosen * len(textures))]
         # As in the original, the last corner that would fit is never drawn.
-        top, left = (
-            int(stream.integers(large - small))
-            for large, small in zip(texture.shape[1:], shape, strict=True)
-        )
-        return texture[:, top : top + shape[0], left : left + shape[1]]
-
-    return torch.stack([crop(stream) for stream in draws.streams])
+        top = int(down * (texture.shape[1] - shape[0]))
+        left = int(across * (texture.shape[2] - shape[1]))
+        crops.append(texture[:, top : top + shape[0], left : left + shape[1]])
+    return torch.stack(crops)
 
 
 def frost(
@@ -163,8 +159,8 @@ def spatter(images: torch.Tensor, level: tuple[float, ...], noise: torch.Tensor)
     mean, std, sigma, threshold, strength, mud = level
     liquid = liquid_layer(noise, mean, std, sigma, threshold)
     if mud:
-        cover = mud_cover(liquid, threshold, strength).to(images.device)
+        cover = mud_cover(liquid, threshold, strength)
         values = images.float() * (1 - cover)
         return truncate(values.add_(cover * colour(MUD, images.device)))
-    cover = water_cover(liquid).to(images.device) * strength
+    cover = water_cover(liquid) * strength
     return truncate(images.float() + cover * colour(WATER, images.device))

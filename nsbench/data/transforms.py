@@ -14,6 +14,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
 from nsbench.data.preprocessing import Preprocessing
+from nsbench.util.device import fixed
 
 
 def center_crop(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -45,5 +46,6 @@ def to_array(image: Image.Image) -> NDArray[np.uint8]:
 
 def normalize(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """(images - mean) / std for float (B, 3, H, W) in [0, 1]."""
-    shape = (1, 3, 1, 1)
-    return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
+    # Copied to the device once, as a copy in each forward pass would wait for the one before.
+    centre, width = (fixed(tuple(part), images.device, images.dtype) for part in (mean, std))
+    return (images - centre.view(1, 3, 1, 1)) / width.view(1, 3, 1, 1)

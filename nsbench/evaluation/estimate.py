@@ -92,7 +92,7 @@ def _making_seconds(
     """Seconds to generate an image of a cell; 0 for images that are read."""
     suite = plan.suite
     # By kind, cell, size and generator: suites that share them share the measurement.
-    made = "read" if plan.passes.reads_files else suite.generator_identity(options.device.type)
+    made = "read" if plan.passes.reads_files else suite.generator_identity()
     key = f"{suite.kind} {cell} {suite.crop and suite.crop.image_size} {made}"
     if key not in making:
         make = plan.passes.maker(cell, options.device, SAMPLE)

@@ -192,7 +192,7 @@ def _generator(passes: Passes[Any], images: SuiteImages, options: Options) -> st
         )
     elif files:
         return passes.open_files(images)
-    return suite.generator_identity(options.device.type)
+    return suite.generator_identity()
 
 
 def _all_indices(suite: Suite, source: Source) -> NDArray[np.int64]:

@@ -22,13 +22,13 @@ from nsbench.pixels.checks import checked_ids
 from nsbench.pixels.draws import Key, is_whole
 from nsbench.pixels.threads import run_in_threads, slices
 
-VERSION: int = 2
+VERSION: int = 3
 """Raised whenever a frame's bytes change; goes into the fingerprints of results."""
 
 # Values of a frame worked on at once, for speed and memory only: frames do not depend on them. On
 # the CPU few (one image at 224 px, 85 at 32 px), to stay in the cache, as several arrays of float64
-# accompany them; on other devices more (27 images at 224 px).
-CHUNK, DEVICE_CHUNK = 2**18, 2**22
+# accompany them; on other devices more (222 images at 224 px).
+CHUNK, DEVICE_CHUNK = 2**18, 2**25
 
 __all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "frame_count", "frames", "is_noise"]
 
@@ -65,8 +65,7 @@ def frames(
     and then crop it, so give them the resized photograph, e.g. 256 x 341 px, and not its crop.
 
     What is random depends on (seed, image id, name, difficulty) alone: a frame's bytes are the same
-    in any batch, order or process. The CPU and a GPU draw different numbers from the same
-    distributions.
+    in any batch, order or process, and on any device.
 
     At 64 px, motion blur is that of Tiny-ImageNet-C's first severity (radius 10, sigma 1):
     Tiny-ImageNet-P blurs the full-size photograph before it makes it small.

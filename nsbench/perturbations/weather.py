@@ -86,9 +86,9 @@ def spatter(batch: Batch, setting: Spatter) -> Iterator[torch.Tensor]:
     liquid = liquid_layer(noise, mean, std, sigma, threshold)
     unit = to_unit(batch.crop(), torch.float32)  # float32 as in the original
     water = colour(WATER, unit.device)
-    water /= constant(255.0, water)
+    water = water / constant(255.0, water)
     for _ in range(batch.count):
-        cover = water_cover(liquid).to(unit.device) * 0.6  # the original's strength, at all sizes
+        cover = water_cover(liquid) * 0.6  # the original's strength, at all sizes
         yield truncate_unit(unit + cover * water)
         liquid = run_down(liquid, flow)
 

@@ -9,6 +9,10 @@ import torch
 Shape = tuple[int, int]
 """Height and width in pixels."""
 
+STEADY = 2**-9
+"""What `truncate_steady` adds, in levels: 15 times the largest error of a Fourier transform of
+photographs in float32 (1.3e-4, beside float64), while of a thousand values two are rounded up."""
+
 
 def constant(value: float, like: torch.Tensor) -> torch.Tensor:
     """A 0-dim tensor with the dtype and device of `like`.
@@ -16,7 +20,7 @@ def constant(value: float, like: torch.Tensor) -> torch.Tensor:
     Dividing by it is a true division on every device; CUDA turns a division by a Python
     number into a product with the reciprocal, which can change a truncated pixel.
     """
-    return torch.tensor(value, dtype=like.dtype, device=like.device)
+    return torch.full((), value, dtype=like.dtype, device=like.device)  # nothing to be copied
 
 
 def to_unit(images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -34,6 +38,15 @@ def truncate(values: torch.Tensor) -> torch.Tensor:
     which both truncate.
     """
     return values.clamp(0.0, 255.0).to(torch.uint8)
+
+
+def truncate_steady(values: torch.Tensor) -> torch.Tensor:
+    """The same for values that devices round differently, such as those of Fourier transforms.
+
+    In an even area they are whole numbers give or take a trace, of which truncation would make two
+    levels. So all are raised first, by more than such traces and too little to be seen.
+    """
+    return truncate(values + STEADY)
 
 
 def truncate_unit(unit: torch.Tensor) -> torch.Tensor:

@@ -1,14 +1,18 @@
-"""Random draws for a batch, each image from streams of its own.
+"""Random draws for a batch, each image from a stream of its own.
 
-A stream depends on (seed, image id, purpose of the draw) alone. On the CPU it is NumPy's SFC64,
-whose values are the same on every machine; on other devices it is torch's generator of that device.
+A stream depends on (seed, image id, purpose of the draw) alone, and what is drawn from it is whole
+numbers, or made of them by single exact operations: the same on every device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from nsbench.pixels import splitmix
 from nsbench.util.randomness import stable_hash
 
 Key = int | str
@@ -34,7 +38,7 @@ class Draws:
     """The streams of a batch of images.
 
     Every method returns one value or field for each image, stacked along the first dimension, and
-    advances the streams.
+    advances all streams alike.
 
     Args:
         ids: one id per image.
@@ -42,86 +46,82 @@ class Draws:
         key: the purpose of the draws, e.g. `fog/3`.
         device: where the fields are made.
 
-    Attributes:
-        streams: one NumPy generator for each image, for numbers that are drawn on the CPU whatever
-            the device is.
-
     """
 
     def __init__(self, ids: Sequence[Key], seed: int, key: str, device: torch.device) -> None:
-        self._hashes = [stable_hash(seed, image_id, key) for image_id in ids]
+        hashes = [stable_hash(seed, image_id, key) for image_id in ids]
+        # Half of the hash's 128 bits each. A step must be odd, for the counter to meet every state.
+        self._streams: splitmix.Streams = np.array(
+            [(value >> 64, value % 2**64 | 1) for value in hashes], np.uint64
+        ).reshape(-1, 2)
+        self._drawn = 0
         self.device = device
-        # SFC64 is among the fastest of NumPy's generators.
-        self.streams = [np.random.Generator(np.random.SFC64(value)) for value in self._hashes]
 
-    def host(self, draw: Callable[[np.random.Generator], float]) -> list[float]:
-        """One number for each image, drawn on the CPU whatever the device is."""
-        return [float(draw(stream)) for stream in self.streams]
-
-    def normal(self, *shape: int) -> torch.Tensor:
-        """Standard normal float32 (B, *shape)."""
-
-        def fill(out: torch.Tensor, stream: np.random.Generator) -> None:
-            stream.standard_normal(dtype=np.float32, out=out.numpy())
-
-        return self._fields(shape, torch.float32, fill, torch.Tensor.normal_)
-
-    def uniform(self, *shape: int) -> torch.Tensor:
-        """Uniform float32 (B, *shape) in [0, 1)."""
-
-        def fill(out: torch.Tensor, stream: np.random.Generator) -> None:
-            stream.random(dtype=np.float32, out=out.numpy())
-
-        return self._fields(shape, torch.float32, fill, torch.Tensor.uniform_)
+    def numbers(self, count: int) -> NDArray[np.float64]:
+        """Uniform float64 (B, count) in [0, 1), drawn on the CPU whatever the device is."""
+        words = splitmix.words(self._streams, self._advance(count), count, torch.device("cpu"))
+        return np.asarray((words.numpy().view(np.uint64) >> np.uint64(11)) * 2.0**-53, np.float64)
 
     def words(self, *shape: int) -> torch.Tensor:
         """32 random bits each, as int32 (B, *shape)."""
+        return self._fields(shape, torch.int32)
 
-        def fill(out: torch.Tensor, stream: np.random.Generator) -> None:
-            bits = np.frombuffer(stream.bytes(4 * out.numel()), np.int32)
-            # A copy, since memory of `bytes` is read-only, which torch has no tensors for.
-            out.copy_(torch.from_numpy(bits.copy()).view(out.shape))
+    def halves(self, *shape: int) -> torch.Tensor:
+        """16 random bits each, as int16 (B, *shape)."""
+        return self._fields(shape, torch.int16)
 
-        def fill_on_device(out: torch.Tensor, *, generator: torch.Generator) -> None:
-            out.random_(-(2**31), 2**31, generator=generator)  # all values of an int32
-
-        return self._fields(shape, torch.int32, fill, fill_on_device)
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """Uniform float32 (B, *shape) in [0, 1), multiples of 2^-24."""
+        return (self.words(*shape) >> 8).bitwise_and_(2**24 - 1).float().mul_(2.0**-24)
 
     def integers(self, low: int, high: int, *shape: int) -> torch.Tensor:
-        """Whole numbers int8 (B, *shape), each in [low, high)."""
+        """Whole numbers int8 (B, *shape), each in [low, high).
 
-        # int8 because glass blur draws two numbers for each pixel and iteration, all below 6.
-        def fill(out: torch.Tensor, stream: np.random.Generator) -> None:
-            out.copy_(torch.from_numpy(stream.integers(low, high, out.shape, dtype=np.int8)))
+        Of 16 random bits each, so that for a few numbers none is rarer than another by more than a
+        share of (high - low) / 2^16.
+        """
+        scaled = self.halves(*shape).int().bitwise_and_(2**16 - 1).mul_(high - low)
+        return (scaled >> 16).add_(low).to(torch.int8)
 
-        def fill_on_device(out: torch.Tensor, *, generator: torch.Generator) -> None:
-            out.random_(low, high, generator=generator)
+    def normal(self, *shape: int) -> torch.Tensor:
+        """Standard normal float32 (B, *shape), up to 6.1 in size: a sum of two from a table."""
+        words = self.words(*shape).flatten()
+        table = _normal_table(self.device)
+        low, high = words.bitwise_and(2**16 - 1), (words >> 16).bitwise_and_(2**16 - 1)
+        noise = table.index_select(0, low).add_(table.index_select(0, high))
+        return noise.view(-1, *shape)
 
-        return self._fields(shape, torch.int8, fill, fill_on_device)
+    def _fields(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        if not len(self._streams):  # an empty array has no strides to be seen as another type
+            return torch.empty(0, *shape, dtype=dtype, device=self.device)
+        values = prod(shape)
+        count = -(-values * dtype.itemsize // 8)
+        words = splitmix.words(self._streams, self._advance(count), count, self.device)
+        # Of a word the lower part comes first, as all machines that torch runs on store it.
+        return words.view(dtype)[:, :values].reshape(-1, *shape)
 
-    def _fields(
-        self,
-        shape: tuple[int, ...],
-        dtype: torch.dtype,
-        fill: Callable[[torch.Tensor, np.random.Generator], None],
-        fill_on_device: Callable[..., object],
-    ) -> torch.Tensor:
-        # Image by image, each from its own stream: one draw for the batch would make an image's
-        # numbers depend on its position in it.
-        fields = torch.empty(len(self._hashes), *shape, dtype=dtype, device=self.device)
-        if self.device.type == "cpu":
-            for field, stream in zip(fields, self.streams, strict=True):
-                fill(field, stream)
-        else:
-            for field, generator in zip(fields, self._generators(), strict=True):
-                fill_on_device(field, generator=generator)
-        return fields
+    def _advance(self, count: int) -> int:
+        first = self._drawn
+        self._drawn += count
+        return first
 
-    def _generators(self) -> list[torch.Generator]:
-        # Made when first asked for, which numbers drawn on the CPU never do; and kept, so that a
-        # second field goes on where the first one ended.
-        if not hasattr(self, "_on_device"):
-            self._on_device = [torch.Generator(self.device) for _ in self._hashes]
-            for generator, value in zip(self._on_device, self._hashes, strict=True):
-                generator.manual_seed(value % 2**63)  # what fits into torch's signed 64 bits
-        return self._on_device
+
+NORMALS = 2**16
+"""Entries of the table of normal numbers."""
+
+
+def normal_quantiles() -> NDArray[np.float64]:
+    """Numbers whose sums of two, each drawn from all of them, are standard normal; float64 (2^16,).
+
+    Quantiles of the normal distribution in the middles of equal shares, scaled to the variance 1/2.
+    Two together have its tails up to 6.1 standard deviations. They are multiples of 2^-20, so that
+    a float32 holds them and their sums exactly, whatever the last bits of the quantiles here were.
+    """
+    shares = (torch.arange(NORMALS, dtype=torch.float64) + 0.5) / NORMALS
+    quantiles = torch.special.ndtri(shares).numpy()
+    return np.asarray(np.round(quantiles / np.sqrt(2 * np.mean(quantiles**2)) * 2**20) / 2**20)
+
+
+@lru_cache(maxsize=16)  # the devices of a machine; 256 KB each
+def _normal_table(device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(normal_quantiles().astype(np.float32)).to(device)

@@ -50,7 +50,9 @@ def _along(images: torch.Tensor, weights: list[float], dim: int) -> torch.Tensor
 
 
 @lru_cache(maxsize=32)  # five severities, two sides, a few sizes; 400 KB each at 224 px
-def smoothing_matrix(size: int, sigma: float, truncate: float) -> torch.Tensor:
+def smoothing_matrix(
+    size: int, sigma: float, truncate: float, device: torch.device
+) -> torch.Tensor:
     """Gaussian smoothing of a line with reflecting ends (`reflect`: d c b a | a b c d | d c b a).
 
     Weights are multiples of 2^-20, so that products with few-bit numbers are exact in float64 and
@@ -58,7 +60,7 @@ def smoothing_matrix(size: int, sigma: float, truncate: float) -> torch.Tensor:
     both sides gives multiples of 2^-51, for which the 53 bits of a float64 just suffice.
 
     Returns:
-        float64 (size, size) on the CPU.
+        float64 (size, size) on the device. Not to be written to.
 
     """
     weights = gaussian_weights(sigma, truncate)
@@ -71,4 +73,4 @@ def smoothing_matrix(size: int, sigma: float, truncate: float) -> torch.Tensor:
         position = np.where(position >= size, 2 * size - 1 - position, position)
         # add.at, as several offsets may lead to one pixel, of which += would count one.
         np.add.at(matrix[row], position, np.array(weights)[np.abs(offsets)])
-    return torch.from_numpy(np.round(matrix * 2**20) / 2**20)
+    return torch.from_numpy(np.round(matrix * 2**20) / 2**20).to(device)

@@ -3,10 +3,11 @@
 import torch
 
 from nsbench.pixels.convert import constant
+from nsbench.util.device import fixed
 
 # Per sixth of the hue circle, what red, green and blue are: the value (0), the rising (1),
 # the falling (2) or the low channel (3).
-_SECTORS = ((0, 1, 3), (2, 0, 3), (3, 0, 1), (3, 2, 0), (1, 3, 0), (0, 3, 2))
+_SECTORS = (*(0, 1, 3), *(2, 0, 3), *(3, 0, 1), *(3, 2, 0), *(1, 3, 0), *(0, 3, 2))
 
 
 def rgb_to_hsv(unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -38,6 +39,6 @@ def hsv_to_rgb(hue: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor)
     falling = value * (1.0 - fraction * saturation)
     rising = value * (1.0 - (1.0 - fraction) * saturation)
     low = value * (1.0 - saturation)
-    table = torch.tensor(_SECTORS, device=hue.device)
+    table = fixed(_SECTORS, hue.device, torch.int64).view(6, 3)
     order = table[sector.long() % 6].movedim(-1, 1)  # % 6: a hue of 1 is one of 0
     return torch.stack((value, rising, falling, low), 1).gather(1, order)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
+from nsbench.util.device import sent
+
 SCALE = 2**16
 """Weights are multiples of its inverse. With the 8 bits of a pixel that makes the 24 bits that a
 float32 holds exactly; a larger one would let sums be rounded."""
@@ -79,7 +81,7 @@ def _gathered(padded: torch.Tensor, margin: int, kernels: list[Kernel]) -> torch
     home = (rows + torch.arange(margin, margin + width, device=device)).flatten()
     flat = padded.flatten(-2)
     total: torch.Tensor = padded.new_zeros((*padded.shape[:2], height * width))
-    for weight, step in zip(kernels[0].weights, steps.to(device).T, strict=True):
+    for weight, step in zip(kernels[0].weights, sent(steps, device).T, strict=True):
         index = (home + step[:, None])[:, None].expand_as(total)
         total.add_(flat.gather(-1, index), alpha=weight)
     return total.view(*padded.shape[:2], height, width)

@@ -48,8 +48,10 @@ def prepare(
     near_x, near_y = columns.clamp(0, shape[1] - 1), rows.clamp(0, shape[0] - 1)
     index = (near_y * shape[1] + near_x).to(torch.int32).flatten()
     inside = (near_x == columns) & (near_y == rows) if covered is None else covered.expand_as(rows)
-    # None where all points lie inside, so that `sample` leaves out a product.
-    black = None if bool(inside.all()) else inside.to(torch.uint8).flatten()
+    # None where all points lie inside, so that `sample` leaves out a product; but only the CPU is
+    # asked, as for the answer of another device all would wait.
+    whole = inside.device.type == "cpu" and bool(inside.all())
+    black = None if whole else inside.to(torch.uint8).flatten()
     return Taps(index, black, x - left, y - top)
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from nsbench.pixels.gaussian import gaussian_blur
+from nsbench.util.device import fixed, sent
 from nsbench.util.errors import NsbenchError
 
 WATER = (175, 238, 238)
@@ -38,19 +39,20 @@ def mud_cover(liquid: torch.Tensor, threshold: float, sigma: float) -> torch.Ten
 
 
 def water_cover(liquid: torch.Tensor) -> torch.Tensor:
-    """How strongly drops shine at each pixel, float32 (B, 1, H, W) in [0, 1], on the CPU.
+    """How strongly drops shine at each pixel, float32 (B, 1, H, W) in [0, 1].
 
     Raises NsbenchError where OpenCV is missing or cannot be loaded.
     """
     # By OpenCV, on the CPU whatever the device: torch has no such edges and distances.
     cv2 = _opencv()
     layers = (liquid.cpu().numpy() * 255).astype(np.uint8)
-    return torch.from_numpy(np.stack([_shine(cv2, layer) for layer in layers]))[:, None]
+    shine = torch.from_numpy(np.stack([_shine(cv2, layer) for layer in layers]))
+    return sent(shine, liquid.device)[:, None]
 
 
 def colour(rgb: tuple[int, int, int], device: torch.device) -> torch.Tensor:
-    """A colour as float32 (3, 1, 1) in [0, 255]."""
-    return torch.tensor(rgb, dtype=torch.float32, device=device).view(3, 1, 1)
+    """A colour as float32 (3, 1, 1) in [0, 255], not to be written to."""
+    return fixed(rgb, device).view(3, 1, 1)
 
 
 def _shine(cv2: ModuleType, layer: NDArray[np.uint8]) -> NDArray[np.float32]:

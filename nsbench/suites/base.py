@@ -147,10 +147,10 @@ class Suite(Config, ABC):
         """Whether changed images can be generated where released files are missing."""
         return True
 
-    def generator_identity(self, device: str) -> str | None:
-        """The generator of the pixels, on a kind of device such as `cuda`; None without one.
+    def generator_identity(self) -> str | None:
+        """The generator of the pixels and its version, None without one.
 
-        Random draws differ between kinds of devices, so the device is part of it.
+        Not the device, on which they hardly depend; it is a setting of the results.
         """
         return None
 

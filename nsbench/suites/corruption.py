@@ -120,16 +120,15 @@ class CorruptionSuite(SizedSuite):
         """Whether the key `generator` names a generator."""
         return self.generator != "none"
 
-    def generator_identity(self, device: str) -> str:
-        """The package and its version, or nsbench's generator, its version and the device."""
-        # The package works on the CPU whatever the device is.
+    def generator_identity(self) -> str:
+        """The package and its version, or nsbench's generator and its version."""
         if self.generator == "imagecorruptions":
             from nsbench.corruptions import package  # with torch, which reports do without
 
             return package.version()
         from nsbench.corruptions import VERSION
 
-        return f"nsbench corruptions {VERSION} on {device}"
+        return f"nsbench corruptions {VERSION}"
 
     def uses_published(self, entry: ReferenceEntry) -> bool:
         """Whether the constants are errors."""

@@ -92,11 +92,11 @@ class PerturbationSuite(SizedSuite):
             "before.",
         ]
 
-    def generator_identity(self, device: str) -> str:
-        """The generator, its version and the device."""
+    def generator_identity(self) -> str:
+        """The generator and its version."""
         from nsbench.perturbations import VERSION  # with torch, which reports do without
 
-        return f"nsbench perturbations {VERSION} on {device}"
+        return f"nsbench perturbations {VERSION}"
 
     def uses_published(self, entry: ReferenceEntry) -> bool:
         """Whether the constants are flip probabilities."""

@@ -38,7 +38,7 @@ def noisy_student_loss(
     labeled = cross_entropy(logits[: len(labels)], labels, label_smoothing=label_smoothing)
     if not len(targets):
         # nan and not 0, which would read as a perfect fit.
-        return Loss(labeled, labeled.detach(), labeled.new_tensor(float("nan")))
+        return Loss(labeled, labeled.detach(), torch.full_like(labeled.detach(), torch.nan))
     pseudo = logits[len(labels) :]
     if hard:
         unlabeled = cross_entropy(pseudo, targets.argmax(1), label_smoothing=label_smoothing)

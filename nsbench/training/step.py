@@ -19,7 +19,7 @@ from nsbench.training.batches import TrainingBatch
 from nsbench.training.loss import Loss, noisy_student_loss
 from nsbench.training.state import TrainingState
 from nsbench.util import distributed
-from nsbench.util.device import autocast, compiling, is_short_of_memory
+from nsbench.util.device import autocast, compiling, is_short_of_memory, sent
 from nsbench.util.errors import NsbenchError
 from nsbench.util.randomness import stable_hash
 
@@ -123,11 +123,11 @@ class TrainStep:
         targets = logits.new_empty(0, 0)
         if batch.targets:
             # Dense only on the device: for 1,000 classes that is 4 KB an image.
-            sparse = SparseTargets(*(t.to(self._device, non_blocking=True) for t in batch.targets))
+            sparse = SparseTargets(*(sent(part, self._device) for part in batch.targets))
             targets = dense(sparse, self._settings.num_classes, wanted.temperature)
         return noisy_student_loss(
             logits,
-            batch.labels.to(self._device, non_blocking=True),
+            sent(batch.labels, self._device),
             targets,
             weighting=generation.loss,
             label_smoothing=generation.label_smoothing,

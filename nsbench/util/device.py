@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -144,6 +145,24 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
     """Move a module to a device, its convolutions in channels-last order, which is faster."""
     module = module.to(device)
     return module.to(memory_format=torch.channels_last)
+
+
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Values of the host on a device, which the host does not wait for."""
+    # Without pinned memory the copy would wait for all work that the device has before it.
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
+@lru_cache(maxsize=1024)  # some numbers each, for every device, type, and model
+def fixed(
+    values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Numbers that never change, copied to a device once. Not to be written to."""
+    # Made in inference mode, they could take no part in gradients later.
+    with torch.inference_mode(False):
+        return sent(torch.tensor(values, dtype=dtype), device)
 
 
 PRECISIONS: dict[str, torch.dtype] = {
