@@ -29,7 +29,7 @@ def word(image_id: str, place: int) -> int:
 def bits(image_id: str, place: int, width: int) -> int:
     """Number `place` of so many bits, the lower ones of a word first."""
     each = 64 // width
-    return word(image_id, place // each) >> width * (place % each) & 2**width - 1
+    return word(image_id, place // each) >> width * (place % each) & (1 << width) - 1
 
 
 def test_fields_are_those_of_a_plain_implementation() -> None:
@@ -98,7 +98,7 @@ def test_sums_of_two_quantiles_are_normal() -> None:
     for threshold in np.arange(-4.5, 4.6, 0.5):
         share = np.searchsorted(table, threshold - table, side="right").mean() / len(table)
         wanted = 0.5 * math.erfc(-threshold / math.sqrt(2))
-        assert abs(share - wanted) < 1e-6, threshold
+        assert abs(share - wanted) < 3e-6, threshold
         assert abs(share / wanted - 1) < 0.06, threshold
     # A float32 holds each of them, and each sum of two.
     scaled = table * 2**20
