@@ -33,9 +33,10 @@ def defocus_blur(images: torch.Tensor, level: tuple[float, float], _: None = Non
     # What is left of the transform's size lies to the right and below, where it reaches no pixel
     # that is kept.
     sides = (reach, size[1] - width - reach, reach, size[0] - height - reach)
+    padded = pad(images.float(), sides, mode="reflect")
     blurred = torch.empty_like(images, dtype=torch.float32)
-    for image, out in zip(images, blurred, strict=True):
-        spectrum = torch.fft.rfft2(pad(image.float(), sides, mode="reflect"))
+    for image, out in zip(padded, blurred, strict=True):
+        spectrum = torch.fft.rfft2(image)
         out.copy_(torch.fft.irfft2(spectrum.mul_(kernel), s=size)[:, :height, :width])
     return truncate_steady(blurred)
 

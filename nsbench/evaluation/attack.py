@@ -10,6 +10,7 @@ from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
 from nsbench.models.foreign import foreign_code
 from nsbench.suites.attack import AttackSuite, epsilon_cell
+from nsbench.util.device import sent
 from nsbench.util.progress import Advance
 
 
@@ -34,7 +35,7 @@ class AttackPasses(Passes[AttackSuite]):
         for run in runs:
             epsilons = [e for e in suite.epsilons if epsilon_cell(e) in run.missing]
             # The true labels, as in foolbox's untargeted attacks, in the numbers of the outputs.
-            labels = torch.from_numpy(run.labels(images)[images.rows]).to(options.device)
+            labels = sent(torch.from_numpy(run.labels(images)[images.rows]), options.device)
             for batch in clean_batches(images.crops(crop_for(suite, run.model)), options):
                 with (
                     frozen(run.model.module),

@@ -17,6 +17,7 @@ from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
 from nsbench.evaluation.released_files import CellRows, ReleasedCorruptions
 from nsbench.suites.corruption import CorruptionSuite, parse_cell
+from nsbench.util.device import sent
 from nsbench.util.progress import Advance
 
 LOADERS = 2
@@ -88,12 +89,12 @@ class CorruptionPasses(Passes[CorruptionSuite]):
         # computed in memory (README of hendrycks/robustness).
         made: Iterator[torch.Tensor]
         if self._files:
-            made = (images.to(options.device) for images in self._files.batches(wanted))
+            made = (sent(images, options.device) for images in self._files.batches(wanted))
         elif crops is None:
             raise ValueError("without files the clean crops are needed")
         elif self.suite.generator == "imagecorruptions":
             by_package = _by_package(self.suite, crops, ids, wanted)
-            made = (images.to(options.device) for images in by_package)
+            made = (sent(images, options.device) for images in by_package)
         else:
             made = self._made_on_device(crops, ids, wanted, options)
         yield from map(Batch, [rows for _, rows in wanted], made)

@@ -87,7 +87,7 @@ class ModelRun:
     """One model on one suite: its store, its view of the classes, and the cells still missing.
 
     classes: for each class of the source, the output that stands for it. columns: the outputs that
-    count, None for all.
+    count, on the device, None for all.
     """
 
     model: Classifier

@@ -151,7 +151,7 @@ def make_plan(
     }
     if clean_source:
         shared["clean"] = _images_hash(clean)
-    runs = [_model_run(suite, images, model, shared) for model in models]
+    runs = [_model_run(suite, images, model, options.device, shared) for model in models]
     plan = SuitePlan(passes, images, runs, clean, whole)
     for run, cell in product(runs, suite.cells()):
         if cell not in run.missing:
@@ -249,7 +249,11 @@ def _indices_of(ids: set[str], images: SuiteImages, suite: Suite) -> NDArray[np.
 
 
 def _model_run(
-    suite: Suite, images: SuiteImages, model: Classifier, shared: dict[str, Any]
+    suite: Suite,
+    images: SuiteImages,
+    model: Classifier,
+    device: torch.device,
+    shared: dict[str, Any],
 ) -> ModelRun:
     """A model's run. shared: the part of the identity that is the same for all models."""
     if suite.needs_gradients and not model.differentiable:
@@ -261,7 +265,7 @@ def _model_run(
         raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")
     # Under a mask only the source's classes are left, in the order of its labels.
     classes = np.arange(len(outputs)) if suite.mask else outputs
-    columns = torch.from_numpy(outputs) if suite.mask else None
+    columns = torch.from_numpy(outputs).to(device) if suite.mask else None
     identity = {
         # Copies elsewhere are the same images, of which `shared` has the content.
         "protocol": suite.protocol(places=False),

@@ -154,6 +154,6 @@ class WeightAverage:
         moving = [pair for pair in pairs if pair[0].is_floating_point()]
         # One call for all weights: on a GPU, a launch for each would take longer than the sums.
         torch._foreach_lerp_([a for a, _ in moving], [v for _, v in moving], 1 - decay)
-        for average, value in pairs:
-            if not average.is_floating_point():  # counters such as num_batches_tracked
-                average.copy_(value)
+        counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+        if counters:  # such as num_batches_tracked
+            torch._foreach_copy_([a for a, _ in counters], [v for _, v in counters])
