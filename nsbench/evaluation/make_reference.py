@@ -7,6 +7,7 @@ from typing import Any
 
 from nsbench.data.open import open_source
 from nsbench.evaluation.runner import evaluate
+from nsbench.predictions import read_manifest
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
 from nsbench.suites.reference import classes_of
@@ -36,7 +37,7 @@ def make_reference(
         "model": model,
         "command": shlex.join(["nsbench", "reference", *suites, "--model", model]),
         "suites": {
-            suite.name: {**_belonging(suite), **suite.reference_entry(folder)}
+            suite.name: {**_belonging(suite, folder), **suite.reference_entry(folder)}
             for suite, folder in zip(chosen, folders, strict=True)
         },
     }
@@ -44,8 +45,10 @@ def make_reference(
     return content
 
 
-def _belonging(suite: Suite) -> dict[str, Any]:
+def _belonging(suite: Suite, folder: Path) -> dict[str, Any]:
     """What the constants of a suite belong to, by which they are refused for anything else."""
     size = {"image_size": suite.crop.image_size} if suite.crop else {}
     classes = classes_of(suite, open_source(suite.source))
-    return {"protocol": suite.protocol(), **size, **classes}
+    generator = read_manifest(folder)["identity"]["generator"]
+    made_by = {"generator": generator} if generator else {}
+    return {"protocol": suite.protocol(), **size, **classes, **made_by}

@@ -22,7 +22,7 @@ from nsbench.evaluation.options import Options
 from nsbench.models import Classifier, class_indices
 from nsbench.predictions import Store
 from nsbench.suites.base import Suite
-from nsbench.suites.reference import check_classes, load_reference
+from nsbench.suites.reference import check_classes, check_generator, load_reference
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, sha256
@@ -149,6 +149,7 @@ def make_plan(
         "generator": _generator(passes, images, options),
         **options.settings,
     }
+    check_generator(suite, shared["generator"])
     if clean_source:
         shared["clean"] = _images_hash(clean)
     runs = [_model_run(suite, images, model, options.device, shared) for model in models]

@@ -33,7 +33,8 @@ class ReferenceEntry(Config):
     protocol: of the suite they were made for; or `published` for constants from the literature,
     which serve every suite of that image_size and those classes whose corruptions or perturbations
     they have. classes: how many the images are of; classes_hash: of their sorted names, where they
-    have names. clean, errors: by corruption and severity. flip_probability, top5_distance: by
+    have names. generator: what made the images of corruptions and perturbations, and its version.
+    clean, errors: by corruption and severity. flip_probability, top5_distance: by
     perturbation. misclassified: ids of images. source: where published ones come from.
     """
 
@@ -42,6 +43,7 @@ class ReferenceEntry(Config):
     image_size: int | None = None
     classes: int | None = Field(default=None, ge=1)
     classes_hash: str | None = None
+    generator: str | None = None
     clean: Fraction | None = None
     errors: dict[str, list[Fraction]] | None = None
     flip_probability: dict[str, Fraction] | None = None

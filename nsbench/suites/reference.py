@@ -45,7 +45,7 @@ def load_reference(suite: Suite) -> dict[str, Any] | None:
         return None
     reference, entry = _entry(suite)
     # What only serves checks is no part of the results that are compared.
-    checked = {"classes", "classes_hash"}
+    checked = {"classes", "classes_hash", "generator"}
     checked |= set() if entry.protocol == PUBLISHED else {"image_size"}
     return {**entry.model_dump(exclude_none=True, exclude=checked), "model": reference.model}
 
@@ -71,6 +71,25 @@ def check_classes(suite: Suite, source: Source) -> None:
             f"{source.name}, the images of {suite.name}, has {what}: leave out the suite's "
             "reference, or make one by nsbench reference"
         )
+
+
+def check_generator(suite: Suite, generator: str | None) -> None:
+    """Raise NsbenchError if the suite's reference was made on the pixels of another generator.
+
+    generator: what makes the suite's images, or the files that hold them, and its version.
+    """
+    if not suite.reference:
+        return
+    reference, entry = _entry(suite)
+    # What somebody wrote by hand need not say it, unlike what `nsbench reference` makes.
+    by_hand = reference.digest is None and entry.generator is None
+    if entry.protocol == PUBLISHED or by_hand or entry.generator == generator:
+        return
+    made_by = entry.generator or "an earlier generator"
+    raise NsbenchError(
+        f"{suite.reference} was made on images by {made_by}, and those of {suite.name} are by "
+        f"{generator or 'none'}: run nsbench reference again"
+    )
 
 
 def classes_of(suite: Suite, source: Source) -> dict[str, Any]:

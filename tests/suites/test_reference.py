@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nsbench import corruptions
 from nsbench.data.class_names import imagenet_classes
 from nsbench.data.open import open_source
 from nsbench.evaluation.make_reference import make_reference
 from nsbench.evaluation.runner import evaluate
 from nsbench.suites.load import folder, load_suite
-from nsbench.suites.reference import check_classes, load_reference
+from nsbench.suites.reference import check_classes, check_generator, load_reference
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
-from nsbench.util.sealed import flaw
+from nsbench.util.sealed import flaw, write_record
 from tests.conftest import write_suite
 
 
@@ -168,6 +169,30 @@ def test_a_reference_says_what_it_belongs_to(tmp_path: Path, tiny_run: Path) -> 
     assert belonging == {key: of_digits[key] for key in belonging}
     assert belonging["classes"] == 10
     check_classes(load_suite(path), open_source(load_suite(path).source))
+
+
+def test_constants_of_other_pixels_are_refused(
+    tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_suite(tmp_path / "mine.toml", CORRUPTION)
+    model = str(tiny_run / "generation-0")
+    reference = tmp_path / "ref.json"
+    content = make_reference([path], model, reference, device="cpu")
+    ours = f"nsbench corruptions {corruptions.VERSION}"
+    assert content["suites"]["mine"]["generator"] == ours
+    check_generator(load_suite(path), ours)
+    before = sorted(tiny_run.rglob("results/mine/*"))
+    monkeypatch.setattr(corruptions, "VERSION", 77)
+    with pytest.raises(NsbenchError, match=f"was made on images by {ours}, and .* corruptions 77"):
+        evaluate([model], [path], device="cpu")
+    assert sorted(tiny_run.rglob("results/mine/*")) == before
+    # One that says nothing is of an earlier version, unless somebody wrote it by hand.
+    del content["suites"]["mine"]["generator"]
+    write_record(reference, content, named=False)
+    with pytest.raises(NsbenchError, match="was made on images by an earlier generator"):
+        check_generator(load_suite(path), ours)
+    reference.write_text(json.dumps(content))
+    check_generator(load_suite(path), ours)
 
 
 def test_shipped_references_are_as_they_were_made() -> None:
