@@ -17,6 +17,8 @@ from nsbench.util.errors import NsbenchError
 
 Top = NDArray[np.int32]
 Confidence = NDArray[np.float32]
+Ranked = tuple[torch.Tensor, torch.Tensor]
+"""Of a batch the top classes, int32 (B, 5), and the confidence in the first, float32 (B,)."""
 
 
 # eq=False: they are keys of dicts, and a comparison of arrays has no single truth value.
@@ -95,7 +97,7 @@ class ModelRun:
     classes: NDArray[np.int64]
     columns: torch.Tensor | None
     missing: list[str]
-    rows: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = field(default_factory=dict)
+    rows: dict[str, list[Ranked]] = field(default_factory=dict)
 
     def labels(self, images: SuiteImages) -> NDArray[np.int64]:
         """The labels of all images, as indices of outputs."""
@@ -109,19 +111,15 @@ class ModelRun:
 
     def add(self, cell: str, logits: torch.Tensor) -> None:
         """Keep the top classes and the confidence of a batch, on its device."""
-        # float32: a softmax in half precision would tie classes that the logits tell apart.
-        confidence, top = logits.float().softmax(1).topk(min(TOP, logits.shape[1]))
-        # Fewer than five classes leave ranks empty, which are -1.
-        ranks = torch.nn.functional.pad(top, (0, TOP - top.shape[1]), value=-1)
-        self.rows.setdefault(cell, []).append((ranks.int(), confidence[:, 0]))
+        self.rows.setdefault(cell, []).append(ranked(logits))
 
-    def join_clips(self, cell: str, frames: int) -> None:
-        """Turn the last batch's frames, one after the other, into clips (B, F, 5) and (B, F)."""
-        # Models get one frame of all clips at a time; the store has a clip's frames together.
-        batches = self.rows[cell]
-        last, batches[-frames:] = batches[-frames:], []
-        top, confidence = zip(*last, strict=True)
-        batches.append((torch.stack(top, 1), torch.stack(confidence, 1)))
+    def add_clips(self, cell: str, frames: list[Ranked]) -> None:
+        """Keep a batch of clips, of which `frames` has one frame of each after the other."""
+        # Models get one frame of all clips at a time; the store has a clip's frames together:
+        # (B, F, 5) and (B, F).
+        top, confidence = zip(*frames, strict=True)
+        joined = torch.stack(top, 1), torch.stack(confidence, 1)
+        self.rows.setdefault(cell, []).append(joined)
 
     def finish(self, cell: str, images: SuiteImages) -> None:
         """Write the cell's rows of all processes, and drop them from memory.
@@ -184,3 +182,12 @@ class ModelRun:
             correct = set(self.classes[list(sets[index])].tolist())
             labels[row] = next((rank for rank in top[row].tolist() if rank in correct), labels[row])
         return labels
+
+
+def ranked(logits: torch.Tensor) -> Ranked:
+    """What is kept of a batch's logits (B, C), on their device."""
+    # float32: a softmax in half precision would tie classes that the logits tell apart.
+    confidence, top = logits.float().softmax(1).topk(min(TOP, logits.shape[1]))
+    # Fewer than five classes leave ranks empty, which are -1.
+    ranks = torch.nn.functional.pad(top, (0, TOP - top.shape[1]), value=-1)
+    return ranks.int(), confidence[:, 0]

@@ -10,7 +10,7 @@ from nsbench.evaluation.batches import row_slices
 from nsbench.evaluation.decoded import View
 from nsbench.evaluation.decoded_file import Array, DecodedImages
 from nsbench.evaluation.forward import logits_of
-from nsbench.evaluation.model_run import ModelRun, SuiteImages
+from nsbench.evaluation.model_run import ModelRun, Ranked, SuiteImages, ranked
 from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Passes, SuitePlan
 from nsbench.evaluation.released_files import ReleasedClips
@@ -49,38 +49,52 @@ class PerturbationPasses(Passes[PerturbationSuite]):
         self, plan: SuitePlan, runs: list[ModelRun], options: Options, advance: Advance
     ) -> None:
         """Sequences are the outer loop, then batches, frames and models."""
-        # A frame of a batch goes through all models before the next is made: all 31 frames of 250
-        # images of 224 px would be 1.2 GB.
         suite, images = self.suite, plan.images
-        wholes = None if self._files else images.wholes(suite.short_side)
         for cell in suite.cells():
             unfinished = [run for run in runs if cell in run.missing]
             if not unfinished:
                 continue
-            for frames in self._clips(cell, wholes, images.own_ids, options):
-                for frame in frames:
-                    for run in unfinished:
-                        run.add(cell, logits_of(run, frame, options))
-                        advance(len(frame))
-                for run in unfinished:
-                    run.join_clips(cell, suite.frame_count(cell))
+            for rows in row_slices(len(images.rows), self._clips_at_once(cell, options)):
+                for part in self._clips(cell, images, rows, unfinished, options, advance):
+                    for run, frames in zip(unfinished, part, strict=True):
+                        run.add_clips(cell, frames)
             for run in unfinished:
                 run.finish(cell, images)
 
+    def _clips_at_once(self, cell: str, options: Options) -> int:
+        # A clip in a file is decoded whole, so that as many are held as memory allows.
+        held = self._files.clips_at_once(cell) if self._files else options.batch_size
+        return min(options.batch_size, held)
+
     def _clips(
-        self, name: str, wholes: DecodedImages | None, ids: list[str], options: Options
-    ) -> Iterator[Iterator[torch.Tensor]]:
-        """For each batch of images, its frames one after the other, uint8 (B, 3, S, S)."""
-        for rows in row_slices(len(ids), options.batch_size):
-            if wholes is not None:
-                yield self._frames(name, wholes, rows, ids, options.device)
-            elif self._files:
-                # A clip in a file is decoded whole, so that as many are held as memory allows.
-                for clips in row_slices(rows.stop - rows.start, self._files.clips_at_once(name)):
-                    part = slice(rows.start + clips.start, rows.start + clips.stop)
-                    yield (frame.to(options.device) for frame in self._files.frames(name, part))
+        self,
+        cell: str,
+        images: SuiteImages,
+        rows: slice,
+        runs: list[ModelRun],
+        options: Options,
+        advance: Advance,
+    ) -> list[list[list[Ranked]]]:
+        """The clips of a batch, in parts as memory allows: for each run, what is kept of frames."""
+
+        def ranks(part: slice) -> list[list[Ranked]]:
+            # Draws belong to the image ids, so that a part has the frames that the batch had.
+            those = slice(rows.start + part.start, rows.start + part.stop)
+            return _ranked(
+                self._frames(cell, images, those, options.device), runs, options, advance
+            )
+
+        return options.batches.parts(ranks, rows.stop - rows.start)
 
     def _frames(
+        self, cell: str, images: SuiteImages, rows: slice, device: torch.device
+    ) -> Iterator[torch.Tensor]:
+        """The frames of some clips one after the other, uint8 (B, 3, S, S)."""
+        if self._files:
+            return (frame.to(device) for frame in self._files.frames(cell, rows))
+        return self._made(cell, images.wholes(self.suite.short_side), rows, images.own_ids, device)
+
+    def _made(
         self, name: str, wholes: DecodedImages, rows: slice, ids: list[str], device: torch.device
     ) -> Iterator[torch.Tensor]:
         """Images of one shape are a batch of their own; each frame joins them again."""
@@ -99,6 +113,29 @@ class PerturbationPasses(Passes[PerturbationSuite]):
         ]
         for frames in zip(*sequences, strict=True):
             yield _merged(groups, frames)
+
+
+def _ranked(
+    frames: Iterator[torch.Tensor], runs: list[ModelRun], options: Options, advance: Advance
+) -> list[list[Ranked]]:
+    """For each run, what is kept of every frame.
+
+    A frame goes through all models before the next is made: all 31 frames of 250 images of 224 px
+    would be 1.2 GB.
+    """
+    kept: list[list[Ranked]] = [[] for _ in runs]
+    done = 0
+    try:
+        for frame in frames:
+            for run, ranks in zip(runs, kept, strict=True):
+                ranks.append(ranked(logits_of(run, frame, options)))
+                advance(len(frame))
+                done += len(frame)
+    except Exception:
+        # A clip is begun again where memory runs out.
+        advance(-done)
+        raise
+    return kept
 
 
 def _of_one_shape(images: list[Array]) -> list[list[int]]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +14,8 @@ from torch import nn
 from nsbench.util import provenance
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.progress import say
+
+T = TypeVar("T")
 
 
 class AdaptiveBatchSize:
@@ -28,13 +30,18 @@ class AdaptiveBatchSize:
 
         Raises NsbenchError if one image is too much.
         """
-        parts: list[torch.Tensor] = []
+        parts = self.parts(work, count)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def parts(self, work: Callable[[slice], T], count: int) -> list[T]:
+        """The same, not joined. Work that fails is done again, so that it must leave no traces."""
+        parts: list[T] = []
         start = done = 0
         while start < count:
             stop = min(start + self.size, count)
             try:
                 parts.append(work(slice(start, stop)))
-            except (RuntimeError, MemoryError) as error:  # torch's, NumPy's
+            except Exception as error:  # libraries have classes of their own
                 if not is_short_of_memory(error):
                     raise
             # Not inside `except`, where the error still holds the frames of the failed attempt, and
@@ -43,14 +50,15 @@ class AdaptiveBatchSize:
                 self._halve(stop - start)
             else:
                 start, done = stop, len(parts)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return parts
 
     def _halve(self, tried: int) -> None:
         if tried == 1:
             raise NsbenchError(
                 "the device has too little memory for one image: free some, or use --device cpu"
             )
-        self.size = tried // 2
+        # Work inside of work may have found a smaller size already.
+        self.size = min(self.size, tried // 2)
         # what the allocator keeps of the failed attempt may be all that is missing
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -58,15 +66,17 @@ class AdaptiveBatchSize:
 
 
 SHORT_OF_MEMORY = (
+    "out of memory",  # drivers and kernels, beside torch's own allocators
     "can't allocate memory",  # the CPU's allocator
-    "CUDA error: out of memory",  # the driver, beside torch's own allocator
+    "not enough memory",  # the same on Windows
+    "Insufficient memory",  # OpenCV
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUFFT_ALLOC_FAILED",
     "CUSOLVER_STATUS_ALLOC_FAILED",
     "CUSPARSE_STATUS_ALLOC_FAILED",
 )
-"""What plain RuntimeErrors of too little memory say: libraries have statuses of their own."""
+"""What plain errors of too little memory say: libraries have statuses of their own."""
 
 
 def is_short_of_memory(error: BaseException) -> bool:

@@ -27,7 +27,7 @@ class Advance(Protocol):
     """Tells a stage that `count` more units are done, optionally with a note such as the loss."""
 
     def __call__(self, count: int = 1, note: str = "") -> None:
-        """Count units as done."""
+        """Count units as done; a negative count takes back those that have to be done again."""
 
 
 class _RateColumn(ProgressColumn):
@@ -87,8 +87,9 @@ def _lines(
         nonlocal done, last, latest
         done, latest = done + count, note or latest
         now = time.monotonic()
-        # the last line is the summary below, so none is printed at the end
-        if now - last >= LINE_SECONDS and (total is None or done < total):
+        # the last line is the summary below, so none is printed at the end; without a unit done
+        # there is no rate
+        if now - last >= LINE_SECONDS and done > before and (total is None or done < total):
             last = now
             rate = (done - before) / (now - start)
             of = "" if total is None else f" of {total:,}"

@@ -46,12 +46,38 @@ def test_short_of_memory_it_goes_on_with_half(capfd: pytest.CaptureFixture[str])
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuFFT error: CUFFT_ALLOC_FAILED",
+        "Triton Error [CUDA]: out of memory",
+        "MPS backend out of memory (MPS allocated: 8.00 GB, max allowed: 9.07 GB)",
+        "OpenCV(4.10.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes",
         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes",
     ],
 )
 def test_every_library_says_it_in_its_own_words(text: str) -> None:
     assert is_short_of_memory(RuntimeError(text))
     assert not is_short_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
+def test_a_size_that_work_found_itself_is_not_raised_again() -> None:
+    memory = AdaptiveBatchSize()
+
+    class Odd(Exception):
+        """As OpenCV's, which is no RuntimeError."""
+
+    def outer(some: slice) -> int:
+        tried.append(some.stop - some.start)
+        if tried[-1] > 6:
+            memory.in_parts(inner, 8)
+            raise Odd("Insufficient memory")
+        return tried[-1]
+
+    def inner(some: slice) -> torch.Tensor:
+        if some.stop - some.start > 2:
+            raise torch.OutOfMemoryError
+        return torch.zeros(some.stop - some.start)
+
+    tried: list[int] = []
+    assert sum(memory.parts(outer, 12)) == 12
+    assert tried == [12, 2, 2, 2, 2, 2, 2]
 
 
 def test_what_the_failed_attempt_held_is_gone_before_memory_is_given_back(

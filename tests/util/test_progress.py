@@ -19,6 +19,18 @@ def test_plain_lines_say_rate_and_time_left(
     ]
 
 
+def test_units_that_are_done_again_are_taken_back(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    now = iter([0.0, 5.0, 20.0, 40.0, 40.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with progress.stage("rotate", 20) as advance:
+        advance(10)
+        advance(-10)  # nothing is done, and there is no rate to divide by
+        advance(20)
+    assert capfd.readouterr().err == "rotate: 20 images in 40.0 s, 0.5/s\n"
+
+
 def test_a_failed_stage_does_not_say_that_it_is_done(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="stop"), progress.stage("fog", 3):
         raise ValueError("stop")
