@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from nsbench.commands.app import app
-from nsbench.util.errors import NsbenchError
+from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.progress import say
 
 OTHERS_WAIT = 10.0
@@ -31,11 +31,11 @@ def main(arguments: list[str] | None = None) -> Any:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'input or output failed'}")
-    except RuntimeError as error:
-        # Of torchrun's processes the one that ends says why; the others lose their connection.
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "by peer" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        sentence = _sentence_of(error)
+        if not sentence:
             raise
-        _fail("another process of this command ended: mend what it says, and repeat the command")
+        _fail(sentence)
     except KeyboardInterrupt:
         _stopped(arguments)
         sys.exit(130)
@@ -43,6 +43,18 @@ def main(arguments: list[str] | None = None) -> Any:
         if left.code in (1, 130):  # Ctrl-C
             _stopped(arguments)
         raise
+
+
+def _sentence_of(error: Exception) -> str | None:
+    """What to say of an error that no code foresaw, None where it is a mistake of nsbench."""
+    # Of torchrun's processes the one that ends says why; the others lose their connection.
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "by peer" in str(error):
+        return "another process of this command ended: mend what it says, and repeat the command"
+    from nsbench.util.device import is_short_of_memory  # torch takes seconds to import
+
+    if not is_short_of_memory(error):
+        return None
+    return f"there is too little memory ({first_line(error)}): free some, or lower --batch-size"
 
 
 def _stopped(arguments: list[str] | None) -> None:

@@ -119,6 +119,23 @@ def test_wrong_usage_has_exit_code_2_too(capfd: pytest.CaptureFixture[str]) -> N
     assert call("evl") == 2
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: out of memory\nCompile with it"), MemoryError()]
+)
+def test_a_shortage_of_memory_that_nobody_foresaw_is_one_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", short)
+    assert call("bench", "eval") == 2
+    said = capfd.readouterr().err
+    assert said.startswith("nsbench: there is too little memory (")
+    assert said.count("\n") == 1
+    assert "lower --batch-size" in said
+
+
 def test_a_process_whose_main_one_is_gone_has_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from nsbench.evaluation.forward import logits_of
 from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import SuitePlan
-from nsbench.evaluation.runner import make_plans
+from nsbench.evaluation.runner import fitting, make_plans
 from nsbench.models import Classifier
 from nsbench.suites.base import Suite
 from nsbench.util.timing import synchronize
@@ -36,11 +36,12 @@ def estimate(
     """
     forward: dict[str, float] = {}
     making: dict[str, float] = {}
-    return [
-        _row(plan, run, options, forward, making)
-        for plan in make_plans(models, suites, options)
-        for run in plan.runs
-    ]
+    with fitting(options):
+        return [
+            _row(plan, run, options, forward, making)
+            for plan in make_plans(models, suites, options)
+            for run in plan.runs
+        ]
 
 
 def _row(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from nsbench.suites.load import load_suite
 from nsbench.suites.reference import load_reference
 from nsbench.util import distributed
 from nsbench.util.config import first_difference
-from nsbench.util.device import environment, float32_products
+from nsbench.util.device import enough_memory, environment, float32_products
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say, stage
@@ -49,7 +50,7 @@ def evaluate_with(
     models: Sequence[str | Classifier], suites: Sequence[str | Suite], options: Options
 ) -> list[Path]:
     """As `evaluate`, with ready-made options."""
-    with float32_products(options.precision):
+    with float32_products(options.precision), fitting(options):
         # Every suite is planned before any image is read, so that mistakes show in seconds.
         plans = make_plans(models, suites, options)
         # Where nothing is missing nothing is written but the time, and looking needs no lock.
@@ -57,6 +58,12 @@ def evaluate_with(
         with only_writer_of(written if distributed.is_main() else []):
             read_images(plans, options)
             return [folder for plan in plans for folder in _run(plan, options)]
+
+
+def fitting(options: Options) -> AbstractContextManager[None]:
+    """A context for all that is not halved where memory is short. Raises NsbenchError there."""
+    way_out = f"lower --batch-size (now {options.batch_size}), free some, or use --device cpu"
+    return enough_memory("an evaluation of this batch size", way_out)
 
 
 def make_plans(

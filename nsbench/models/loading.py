@@ -15,7 +15,7 @@ from nsbench.models.state_dict import SUFFIXES, load_file
 from nsbench.models.timm_hub import load_timm
 from nsbench.models.wrap import USUAL, adjusted
 from nsbench.run_folder import generation_folders, is_run, variant_folders
-from nsbench.util.device import resolve_device
+from nsbench.util.device import enough_memory, resolve_device
 from nsbench.util.errors import NsbenchError
 
 PREFIXES = ("timm", "linear", "python")
@@ -35,7 +35,7 @@ def load_models(
     options = options or ModelOptions()
     # Before anything is loaded, which may take minutes or a download.
     _check([_kind(name) for name in names if isinstance(name, str)], options)
-    models = [model for name in names for model in _load(name, device, options)]
+    models = [model for name in names for model in _fitting(name, device, options)]
     # By folders of results, since different names may lead to one model, which would be evaluated
     # twice into the same files.
     folders = [model.results.resolve() for model in models]
@@ -61,7 +61,7 @@ def load_model(
     options = options or ModelOptions()
     _check([_kind(name)], options)
     own = generation_folders(Path(name)) if _kind(name) == "folder" else []
-    return _load(str(own[-1]) if own else name, resolve_device(device), options)[-1]
+    return _fitting(str(own[-1]) if own else name, resolve_device(device), options)[-1]
 
 
 def _kind(name: str) -> str:
@@ -99,6 +99,14 @@ def _check(kinds: list[str], options: ModelOptions) -> None:
             f"--classes {options.classes} names the outputs of a foreign model, but the models "
             "named know their classes"
         )
+
+
+def _fitting(
+    name: str | Classifier, device: torch.device, options: ModelOptions
+) -> list[Classifier]:
+    way_out = "free some, name fewer models at once, or use --device cpu"
+    with enough_memory(f"the model {name}", way_out):
+        return _load(name, device, options)
 
 
 def _load(name: str | Classifier, device: torch.device, options: ModelOptions) -> list[Classifier]:

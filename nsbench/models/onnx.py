@@ -13,6 +13,7 @@ from torch import nn
 from nsbench.models.classifier import Classifier
 from nsbench.models.options import ModelOptions
 from nsbench.models.wrap import USUAL, short_name, wrap_module
+from nsbench.util.device import is_short_of_memory
 from nsbench.util.errors import NsbenchError, first_line, missing_extra
 
 # Inputs that images can be given as; whole numbers would need another normalisation.
@@ -49,10 +50,16 @@ class OnnxModule(nn.Module):
         try:
             return self.session.run(None, {self.input.name: array})[0]
         except Exception as error:  # onnxruntime has a class of error for each status
-            # A shortage of memory is known by its text alone, as on torch's CPU.
-            if re.search("allocate memory|bad allocation|out of memory", str(error), re.I):
-                raise torch.OutOfMemoryError(first_line(error)) from error
-            raise
+            # onnxruntime has words of its own for what its allocators lack.
+            own = re.search("allocate memory|bad allocation|is smaller than requested", str(error))
+            if not own and not is_short_of_memory(error):
+                raise
+            if self.batch:
+                raise NsbenchError(
+                    f"there is too little memory for the {self.batch} images that an ONNX file was "
+                    "exported for: export it for fewer, or for any number of images"
+                ) from error
+            raise torch.OutOfMemoryError(first_line(error)) from error
 
 
 def load_onnx(path: Path, device: torch.device, options: ModelOptions) -> Classifier:

@@ -23,10 +23,10 @@ class LabelingJob:
     source, indices: the images, indices being int64 (N,). settings: the recipe's [pseudo_labels],
     of which labeling itself needs top_k only. classes: names of the recipe's classes. seed: of the
     run, so that all generations choose alike.
-    device, batch_size, precision: of the teacher's forward passes; the batch is halved where memory
-    is short. noise: replaces the clean crop, for an ablation; then dropout and stochastic depth are
-    on too. run_folder, base: the run, and another run whose labels are read instead of making the
-    same ones again.
+    device, batch_size, precision: of the teacher's forward passes; without noise the batch is
+    halved where memory is short. noise: replaces the clean crop, for an ablation; then dropout and
+    stochastic depth are on too. run_folder, base: the run, and another run whose labels are read
+    instead of making the same ones again.
     """
 
     source: Source

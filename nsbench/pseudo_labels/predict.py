@@ -28,7 +28,7 @@ from nsbench.pseudo_labels.store import (
     store_manifest,
 )
 from nsbench.util import distributed
-from nsbench.util.device import AdaptiveBatchSize, autocast, float32_products
+from nsbench.util.device import AdaptiveBatchSize, autocast, enough_memory, float32_products
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import Advance, counted, say, stage
 from nsbench.util.randomness import stable_hash
@@ -78,7 +78,9 @@ def predict(job: LabelingJob, teacher: Classifier, folder: Path) -> LabelStore:
     labeler = _Labeler(job, teacher)
     images = sum(span.stop - span.start for span in spans)
     lost: dict[int, str] = {}
+    way_out = "free some, or use --device cpu"
     with (
+        enough_memory(f"the pseudo-labels of {teacher.name}", way_out),
         float32_products(job.precision),
         stage(f"pseudo-labels of {teacher.name}", images) as advance,
     ):
@@ -201,10 +203,18 @@ class _Labeler:
         if self._device.type == "cuda":
             images = images.pin_memory()  # a copy from pageable memory waits for the device
         with torch.inference_mode(), autocast(self._device, self._precision), self._noise(index):
-            logits = self._batch_size.in_parts(lambda rows: self._logits(images[rows]), len(images))
+            logits = self._in_parts(images)
             # A softmax in half precision would round confidences to steps that the filter can see.
             probabilities, ids = logits.float().softmax(1).topk(self._most)
         return ids, probabilities
+
+    def _in_parts(self, images: torch.Tensor) -> torch.Tensor:
+        if self._noise_seed is None:
+            return self._batch_size.in_parts(lambda rows: self._logits(images[rows]), len(images))
+        # Halves would draw other noise, and labels would depend on the memory that is free.
+        what = f"{counted(len(images), 'image')} at once, for which the teacher's noise is drawn"
+        with enough_memory(what, "free some, or set pseudo_labels.teacher_noise = false"):
+            return self._logits(images)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         # Divided on the device: bytes are a quarter of the floats to copy.

@@ -56,11 +56,16 @@ def check(
         _check_student(recipe, index, sizes)
 
 
-def check_steps(recipe: Recipe, num_classes: int, device: torch.device) -> None:
+def check_steps(
+    recipe: Recipe, num_classes: int, labeled_images: int, device: torch.device
+) -> None:
     """Raise NsbenchError where the device has far too little memory for a generation's steps."""
     for index, generation in enumerate(recipe.generations):
         unlabeled = generation.unlabeled_batch if index else 0
         check_memory(generation, num_classes, generation.batch_size + unlabeled, device)
+        if generation.fine_tune:  # at a larger size
+            tuned = fine_tuning(generation, labeled_images)
+            check_memory(tuned, num_classes, tuned.batch_size, device, fine_tuned=True)
 
 
 def _warn_of_warmup(generation: Generation, index: int, labeled_images: int) -> None:

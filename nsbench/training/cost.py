@@ -1,7 +1,7 @@
 """What a model costs in operations and memory, by the meta device, which computes nothing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from nsbench.models import build
 from nsbench.recipes.recipe import Generation
 from nsbench.training.schedule import optimizer_for
 from nsbench.util import distributed
-from nsbench.util.device import total_memory
+from nsbench.util.device import PRECISIONS, enough_memory, total_memory
 from nsbench.util.errors import NsbenchError
 
 REFUSED_FROM = 1.2
@@ -75,7 +75,7 @@ def _activations(module: nn.Module, generation: Generation) -> int:
         module.train()(torch.empty(2, 3, side, side)).sum()
     sizes = [size for storage, size in kept.items() if storage not in weights]
     # Of two images, since batch norm refuses one in training; autocast in 16 bits keeps half.
-    half = generation.precision != "float32"
+    half = PRECISIONS[generation.precision] != torch.float32
     return sum(sizes) // (4 if half else 2)
 
 
@@ -95,8 +95,32 @@ def _kept() -> Iterator[dict[int, int]]:
         yield sizes
 
 
+def steps_fit(what: str, generation: Generation, fine_tuned: bool) -> AbstractContextManager[None]:
+    """A context for what a step needs memory for. Raises NsbenchError where memory runs out."""
+    return enough_memory(what, _less_memory(generation, fine_tuned))
+
+
+def _less_memory(generation: Generation, fine_tuned: bool) -> str:
+    """The keys of a recipe by which a step takes less memory."""
+    # A step is not halved by itself: the statistics of batch norm would be those of other batches.
+    if fine_tuned:  # which has labeled images only, and a batch size of its own
+        lower = f"fine_tune.batch_size (now {generation.batch_size})"
+    else:
+        ratio = f"unlabeled_ratio (now {generation.unlabeled_ratio:g})"
+        lower = f"batch_size (now {generation.batch_size}) or {ratio}"
+    return (
+        f"raise accumulate (now {generation.accumulate}), lower {lower}, or set "
+        "checkpoint_activations = true"
+    )
+
+
 def check_memory(
-    generation: Generation, classes: int, step_images: int, device: torch.device
+    generation: Generation,
+    classes: int,
+    step_images: int,
+    device: torch.device,
+    *,
+    fine_tuned: bool = False,
 ) -> None:
     """Raise NsbenchError where a step's images cannot fit into the device's memory.
 
@@ -109,7 +133,6 @@ def check_memory(
     if needed > REFUSED_FROM * available:
         raise NsbenchError(
             f"{at_once:,} images of {generation.image_size} px at once take {generation.arch} "
-            f"about {needed / 1e9:,.0f} GB, and the device has {available / 1e9:,.0f}: raise "
-            f"accumulate (now {generation.accumulate}), lower batch_size, or set "
-            "checkpoint_activations = true"
+            f"about {needed / 1e9:,.0f} GB, and the device has {available / 1e9:,.0f}: "
+            + _less_memory(generation, fine_tuned)
         )

@@ -25,6 +25,7 @@ from nsbench.training.checks import (
     claim_run_folder,
     refuse_foreign,
 )
+from nsbench.training.cost import steps_fit
 from nsbench.training.data import TrainingData, open_data, validator
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.fit import TrainingJob, fit
@@ -131,7 +132,7 @@ def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None 
     # Opened once for the variants that leave the data as they are, as it may take long.
     data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
     check(recipe, len(data.classes), len(data.train), device, distributed.size())
-    check_steps(recipe, len(data.classes), device)
+    check_steps(recipe, len(data.classes), len(data.train), device)
     check_unlabeled(recipe, data)
     if base is None:
         return Run(recipe, data, folder, device, base_of(folder))
@@ -156,7 +157,8 @@ class Student:
     """A model about to be trained: a generation's, or its fine-tuned form.
 
     identity: all that its weights depend on. lineage: what model.json says about where it comes
-    from. labeling_seconds: spent on its pseudo-labels, None for a model without.
+    from. labeling_seconds: spent on its pseudo-labels, None for a model without. tuned: whether it
+    is the fine-tuned form.
     """
 
     index: int
@@ -168,6 +170,7 @@ class Student:
     pseudo: PseudoLabeledSet | None = None
     labeling_seconds: float | None = None
     frozen_blocks: int = 0
+    tuned: bool = False
 
 
 def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
@@ -207,7 +210,9 @@ def _fine_tuned(run: Run, index: int, model: Classifier) -> Classifier:
         return _finished(run, folder, of_it)
     module = _built(generation, len(run.data.classes))
     module.load_state_dict(model.module.state_dict())
-    student = Student(index, generation, module, folder, of_it, lineage, frozen_blocks=frozen)
+    student = Student(
+        index, generation, module, folder, of_it, lineage, frozen_blocks=frozen, tuned=True
+    )
     return _trained(run, student)
 
 
@@ -234,10 +239,11 @@ def _trained(run: Run, student: Student) -> Classifier:
     # Before the optimiser is made, which takes only the weights that require gradients.
     freeze(module, student.frozen_blocks)
     move = to_device if generation.channels_last else nn.Module.to
-    state = TrainingState(move(module, run.device), generation, len(data.train))
     job = _job(run, student)
     log = TrainingLog(student.folder / "training.jsonl", student.index, run.recipe)
-    with float32_products(generation.precision):
+    title = f"the training of {run.title(student.folder)}"
+    with float32_products(generation.precision), steps_fit(title, generation, student.tuned):
+        state = TrainingState(move(module, run.device), generation, len(data.train))
         averaged = fit(job, state, log)
     if distributed.is_main():
         _save(run, student, averaged, state.seconds, log.rows)
@@ -260,7 +266,7 @@ def _job(run: Run, student: Student) -> TrainingJob:
         identity=student.identity,
         checkpoint=student.folder / "checkpoint.safetensors",
         settings=StepSettings(
-            generation, recipe.pseudo_labels, preprocessing, len(data.classes), seed
+            generation, recipe.pseudo_labels, preprocessing, len(data.classes), seed, student.tuned
         ),
         plan=_batch_plan(data, student, seed),
         recipe=recipe,

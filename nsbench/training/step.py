@@ -16,11 +16,11 @@ from nsbench.data.transforms import normalize
 from nsbench.pseudo_labels.targets import SparseTargets, dense
 from nsbench.recipes.recipe import Generation, PseudoLabels
 from nsbench.training.batches import TrainingBatch
+from nsbench.training.cost import steps_fit
 from nsbench.training.loss import Loss, noisy_student_loss
 from nsbench.training.state import TrainingState
 from nsbench.util import distributed
-from nsbench.util.device import autocast, compiling, is_short_of_memory, sent
-from nsbench.util.errors import NsbenchError
+from nsbench.util.device import autocast, compiling, sent
 from nsbench.util.randomness import stable_hash
 
 
@@ -33,6 +33,7 @@ class StepSettings:
     preprocessing: Preprocessing
     num_classes: int
     seed: int
+    fine_tuned: bool = False
 
 
 class TrainStep:
@@ -71,7 +72,7 @@ class TrainStep:
                 losses.append(self._backward(batch))
         with self._enough(batch):
             self._step()
-        state.average.update(state.model)
+            state.average.update(state.model)
         state.step += 1
         # All parts have as many images, so that the mean of their losses is that of the step.
         return Loss(*(torch.stack(values).mean() for values in zip(*losses, strict=True)))
@@ -97,23 +98,11 @@ class TrainStep:
             self._state.scaler.scale(loss.total / generation.accumulate).backward()
         return Loss(loss.total.detach(), loss.labeled, loss.unlabeled)
 
-    @contextmanager
-    def _enough(self, batch: TrainingBatch) -> Iterator[None]:
+    def _enough(self, batch: TrainingBatch) -> AbstractContextManager[None]:
         """A context that turns running out of memory into an NsbenchError."""
-        try:
-            yield
-        except RuntimeError as error:  # torch has no class of its own for memory on a CPU
-            if not is_short_of_memory(error):
-                raise
-            raise NsbenchError(self._too_large(batch)) from error
-
-    def _too_large(self, batch: TrainingBatch) -> str:
-        generation = self._settings.generation
-        return (
-            f"the device has too little memory for {len(batch.images)} images of "
-            f"{self._settings.preprocessing.image_size} px at once: raise accumulate (now "
-            f"{generation.accumulate}), lower batch_size, or set checkpoint_activations = true"
-        )
+        settings = self._settings
+        what = f"{len(batch.images)} images of {settings.preprocessing.image_size} px at once"
+        return steps_fit(what, settings.generation, settings.fine_tuned)
 
     def _loss(self, batch: TrainingBatch) -> Loss:
         generation, wanted = self._settings.generation, self._settings.pseudo_labels

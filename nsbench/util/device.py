@@ -81,8 +81,21 @@ SHORT_OF_MEMORY = (
 
 def is_short_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device, or the machine, has no memory left."""
+    if isinstance(error, NsbenchError):  # which says already what is to be done
+        return False
     known = any(text in str(error) for text in SHORT_OF_MEMORY)
     return known or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+@contextmanager
+def enough_memory(what: str, way_out: str) -> Iterator[None]:
+    """Around what cannot be done in smaller parts. Raises NsbenchError where memory runs out."""
+    try:
+        yield
+    except Exception as error:  # libraries have classes of their own
+        if not is_short_of_memory(error):
+            raise
+        raise NsbenchError(f"there is too little memory for {what}: {way_out}") from error
 
 
 def free_memory(device: torch.device) -> float:

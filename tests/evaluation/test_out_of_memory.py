@@ -10,9 +10,11 @@ import torch
 
 from nsbench import perturbations
 from nsbench.corruptions import jpeg
-from nsbench.evaluation import corruption
+from nsbench.evaluation import accuracy, corruption
 from nsbench.evaluation.runner import evaluate
+from nsbench.models import loading
 from nsbench.predictions import read_cell
+from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
 
 FEW = 'source = "digits"\nimages_per_class = 2\nimage_size = 32\n'
@@ -76,3 +78,20 @@ def test_corruptions_and_their_jpeg_are_made_in_parts(monkeypatch: pytest.Monkey
     monkeypatch.setattr(corruption, "jpeg", short)
     assert_same(predictions(write_suite(Path("halves.toml"), text), ["fog/1"]), expected)
     assert tried == [20, 10, 5, 5, 5, 5]
+
+
+@pytest.mark.usefixtures("_here")
+def test_what_is_not_halved_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: Any) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    suite = write_suite(Path("s.toml"), f'kind = "accuracy"\n{FEW}'.replace("image_size = 32", ""))
+    with monkeypatch.context() as patch:
+        patch.setattr(accuracy, "clean_batches", short)
+        with pytest.raises(
+            NsbenchError, match=r"^there is too little .*lower --batch-size \(now 20"
+        ):
+            predictions(suite, ["images"])
+    monkeypatch.setattr(loading, "load_linear", short)
+    with pytest.raises(NsbenchError, match=r"memory for the model linear:digits: free some"):
+        predictions(suite, ["images"])

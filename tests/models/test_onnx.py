@@ -150,16 +150,28 @@ def test_rows_beyond_the_images_are_not_cut_off(tmp_path: Path) -> None:
         load(path)
 
 
-def test_a_shortage_of_memory_is_known_as_one(tmp_path: Path) -> None:
+def test_a_shortage_of_memory_is_known_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load(write(tmp_path / "m.onnx", ["n", 3, 32, 32]))
 
     class Short:
+        words = "Failed to allocate memory for requested buffer of size 8"
+
         def run(self, *_: Any) -> None:
-            raise ValueError("Failed to allocate memory for requested buffer of size 8")
+            raise ValueError(self.words)
 
     model.module.session = Short()  # type: ignore[assignment]
     with pytest.raises(torch.OutOfMemoryError):
         model.logits(torch.rand(2, 3, 32, 32))
+    monkeypatch.setattr(Short, "words", "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0")
+    with pytest.raises(torch.OutOfMemoryError):
+        model.logits(torch.rand(2, 3, 32, 32))
+    # halves would be filled up again
+    whole = load(write(tmp_path / "whole.onnx", [8, 3, 32, 32]))
+    whole.module.session = Short()  # type: ignore[assignment]
+    with pytest.raises(NsbenchError, match="memory for the 8 images that an ONNX file"):
+        whole.logits(torch.rand(2, 3, 32, 32))
 
 
 def test_half_precision(tmp_path: Path) -> None:

@@ -183,6 +183,22 @@ def test_short_of_memory_it_goes_on_with_half(
     torch.testing.assert_close(dense(one, 5), dense(other, 5), atol=1e-3, rtol=0)
 
 
+def test_with_noise_it_does_not_go_on_with_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, teacher = noise_source(tmp_path / "images", 30), linear_teacher()
+    size = teacher.preprocessing
+
+    def short(images: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(teacher.module, "forward", short)
+    noisy = LabelingJob(source, np.arange(30), CPU, noise=lambda x, _: center_crop(x, size))
+    with pytest.raises(NsbenchError, match=r"memory for 30 images at once.*teacher_noise = false"):
+        predict(noisy, teacher, tmp_path / "labels")
+    assert not list((tmp_path / "labels").glob("shard-*"))
+
+
 def test_answers_that_are_no_numbers_name_the_image(tmp_path: Path) -> None:
     source, teacher = noise_source(tmp_path / "images", 40), linear_teacher()
     answer = teacher.module.forward

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from nsbench.commands.app import app
 from nsbench.models import build
-from nsbench.training.cost import flops_of
+from nsbench.recipes.recipe import Generation
+from nsbench.training.cost import flops_of, memory_of
 from nsbench.training.estimate import estimate
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
@@ -89,4 +90,16 @@ def test_a_batch_beyond_all_memory_is_refused_before_training(
     settings = ["generations.1.batch_size=100000", "generations.1.image_size=1024"]
     with pytest.raises(NsbenchError, match=r"200,000 images of 1024 px .* GB.*raise accumulate"):
         train(str(tiny_recipe), tmp_path / "run", settings=settings, device="cpu")
+    tuned = "generations.1.fine_tune={image_size=1024, epochs=1, batch_size=100000, lr=1}"
+    with pytest.raises(NsbenchError, match=r"100,000 images of 1024 px.*lower fine_tune.batch_siz"):
+        train(str(tiny_recipe), tmp_path / "run", settings=[tuned], device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_only_precisions_of_16_bits_keep_half_for_the_backward_pass() -> None:
+    generation = Generation(arch="test_resnet", image_size=32)
+    kept = [
+        memory_of(generation.model_copy(update={"precision": name}), 10, 10**6)
+        for name in ("float32", "tf32", "bfloat16")
+    ]
+    assert kept[0] == kept[1] == pytest.approx(2 * kept[2], rel=1e-3)

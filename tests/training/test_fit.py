@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from nsbench.recipes.recipe import load_recipe
+from nsbench.training import generations, schedule
 from nsbench.training import state as training_state
 from nsbench.training.checks import claim_run_folder
 from nsbench.training.generations import train
@@ -342,9 +343,36 @@ def test_too_little_memory_names_the_ways_out(
     def short(*_: Any, **__: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
+    keys = r"raise accumulate \(now 1\), lower batch_size \(now 20\) or unlabeled_ratio \(now 1\)"
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "noisy_student_loss", short)
+        with pytest.raises(NsbenchError, match=f"memory for 20 images of 32 px.*{keys}"):
+            train(str(recipe), tmp_path / "a", device="cpu")
+    with monkeypatch.context() as patch:  # where the device or NumPy lacks memory for the average
+        patch.setattr(schedule.WeightAverage, "update", lambda *_: np.empty((2**40, 2**15)))
+        with pytest.raises(NsbenchError, match=f"memory for 20 images of 32 px.*{keys}"):
+            train(str(recipe), tmp_path / "b", device="cpu")
+    monkeypatch.setattr(generations, "TrainingState", short)
+    with pytest.raises(NsbenchError, match=f"memory for the training of generation 0: {keys}"):
+        train(str(recipe), tmp_path / "c", device="cpu")
+
+
+def test_too_little_memory_for_fine_tuning_names_its_own_keys(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsbench.training import step
+    from nsbench.training.loss import noisy_student_loss
+
+    def short(logits: torch.Tensor, *others: Any, **settings: Any) -> Any:
+        if len(logits) == 24:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return noisy_student_loss(logits, *others, **settings)
+
     monkeypatch.setattr(step, "noisy_student_loss", short)
-    with pytest.raises(NsbenchError, match=r"memory for 20 images of 32 px.*raise accumulate"):
-        train(str(recipe), tmp_path / "a", device="cpu")
+    settings = ["generations.0.fine_tune={image_size=48, epochs=1, batch_size=24, lr=0.01}"]
+    sentence = r"24 images of 48 px.*lower fine_tune\.batch_size \(now 24\), or set checkpoint_act"
+    with pytest.raises(NsbenchError, match=sentence):
+        train(str(tiny_recipe), tmp_path / "a", settings=[*settings, "defaults.steps=1"])
 
 
 def test_warm_start_begins_with_the_teachers_weights(recipe: Path, tmp_path: Path) -> None:
