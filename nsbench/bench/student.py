@@ -22,6 +22,7 @@ from nsbench.training.batches import (
     TrainingBatch,
     training_batches,
 )
+from nsbench.training.cost import memory_of
 from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings, TrainStep
 from nsbench.util.config import parse
@@ -70,7 +71,8 @@ def student(
         ShuffledSampler("unlabeled", source, pseudo, generation.unlabeled_batch),
         seed=0,
     )
-    batches = training_batches(plan, augmentation, range(state.steps), 0, device)
+    step_bytes = memory_of(generation, CLASSES, plan.images_at_once)
+    batches = training_batches(plan, augmentation, range(state.steps), 0, device, step_bytes)
     return Student(state, train_step, batches)
 
 

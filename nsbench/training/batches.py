@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,12 @@ from nsbench.util.progress import stage
 from nsbench.util.randomness import feistel_permutation, stable_hash
 
 RESIDENT_SHARE = 0.5
-"""The share of the device's free memory that images may fill; the other half is for the model's
-activations. The batches are the same either way."""
+"""The share that images may fill of the memory that a step leaves free. The step is estimated: the
+other half is for what kernels need meanwhile and for the exchange of gradients. The batches are the
+same either way."""
+
+PART = 256
+"""Images that are copied to the device together; the machine's memory holds no more of them."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,11 @@ class BatchPlan:
         """The labeled sampler, and the unlabeled one if there is one."""
         return [self.labeled, self.unlabeled] if self.unlabeled else [self.labeled]
 
+    @property
+    def images_at_once(self) -> int:
+        """How many images a forward pass has."""
+        return sum(len(self.positions(sampler, 0)) for sampler in self.samplers)
+
     def positions(self, sampler: ShuffledSampler, item: int) -> NDArray[np.int64]:
         """The positions in a sampler of this process's `item`-th forward pass."""
         step, part = divmod(item, self.parts)
@@ -143,24 +153,36 @@ class BatchPlan:
 
 
 def training_batches(
-    plan: BatchPlan, augmentation: Augmentation, steps: range, workers: int, device: torch.device
+    plan: BatchPlan,
+    augmentation: Augmentation,
+    steps: range,
+    workers: int,
+    device: torch.device,
+    step_bytes: int = 0,
 ) -> Iterator[TrainingBatch]:
     """The forward passes of some steps in order, their images on the device but not yet augmented.
 
-    The batches are the same wherever the images come from. Raises the NsbenchError of a bad image.
+    step_bytes: what a step takes of the device's memory. Images that never change stay there if
+    they fill at most `RESIDENT_SHARE` of what is free beside it, in every process; else they are
+    read for each step. The batches are the same wherever the images come from.
+    Raises the NsbenchError of a bad image.
     """
     items = range(steps.start * plan.parts, steps.stop * plan.parts)
     # Fixed: reading gives the same pixels every time, so that once is enough.
-    if augmentation.fixed and _fits(plan, augmentation, device):
+    # All processes alike, as the slowest one sets the pace.
+    if augmentation.fixed and distributed.everyone(_fits(plan, augmentation, device, step_bytes)):
         return _resident_batches(plan, augmentation, items, device)
     return _read_batches(plan, augmentation, items, workers, device)
 
 
-def _fits(plan: BatchPlan, augmentation: Augmentation, device: torch.device) -> bool:
-    images = sum(len(sampler.examples) for sampler in plan.samplers)
+def _fits(
+    plan: BatchPlan, augmentation: Augmentation, device: torch.device, step_bytes: int
+) -> bool:
+    # Balanced classes repeat images, of which each is held once.
+    images = sum(min(len(sampler.examples), len(sampler.source)) for sampler in plan.samplers)
     # A byte a value: images stay uint8 until they are augmented and normalised.
     needed = images * 3 * augmentation.image_size**2
-    return needed < RESIDENT_SHARE * free_memory(device)
+    return needed <= RESIDENT_SHARE * (free_memory(device) - step_bytes)
 
 
 class _Resident:
@@ -174,16 +196,18 @@ class _Resident:
         # An image that is taken several times is held once.
         self._indices = np.unique(sampler.examples.images(rows))
         side = augmentation.image_size
-        held = torch.empty(len(self._indices), 3, side, side, dtype=torch.uint8)
+        shape = len(self._indices), 3, side, side
+        self._images = torch.empty(shape, dtype=torch.uint8, device=device)
         # Seed 0, which has no effect: a fixed augmentation draws nothing as it reads.
         read = prefetch_map(
             lambda index: augmentation.read(sampler.source.image(index), 0), self._indices.tolist()
         )
         with stage(f"reading {sampler.name} images", len(self._indices)) as advance:
-            for index, image in enumerate(read):
-                held[index] = torch.from_numpy(image)
-                advance()
-        self._images = held.to(device)
+            # In parts: every process of a machine does this, and the machine may have less memory
+            # than its devices.
+            for part in self._images.split(PART):
+                part.copy_(torch.from_numpy(np.stack(list(islice(read, len(part))))))
+                advance(len(part))
 
     def images(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """The images of the given rows."""

@@ -15,6 +15,7 @@ from torch import nn
 from nsbench.augment.pipeline import Augmentation
 from nsbench.recipes.recipe import Recipe
 from nsbench.training.batches import BatchPlan, training_batches
+from nsbench.training.cost import memory_of
 from nsbench.training.fine_tune import freeze
 from nsbench.training.logs import TrainingLog
 from nsbench.training.loss import Loss
@@ -75,7 +76,8 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
     train_step = TrainStep(state, job.settings, augmentation)
     steps = range(state.step, state.steps)
     device = next(state.model.parameters()).device
-    batches = training_batches(job.plan, augmentation, steps, job.recipe.workers, device)
+    needed = _step_bytes(job) if augmentation.fixed else 0
+    batches = training_batches(job.plan, augmentation, steps, job.recipe.workers, device, needed)
     guard, clock = DivergenceGuard(job, state), Clock(job, state)
     checkpointer = Checkpointer(job, state, guard, clock)
     log_every = max(1, min(LOG_EVERY, state.steps // 100))
@@ -114,6 +116,13 @@ def _is_usable(checkpoint: Path) -> bool:
     """Whether there is a checkpoint that is as it was written; a damaged one is moved aside."""
     # The main process's word, so that all begin at one step.
     return distributed.broadcast(distributed.is_main() and is_usable(checkpoint))
+
+
+def _step_bytes(job: TrainingJob) -> int:
+    """Bytes of the device's memory that a step takes, by an estimate."""
+    # With the weights and their average, which are there already: kernels need room beside them.
+    settings = job.settings
+    return memory_of(settings.generation, settings.num_classes, job.plan.images_at_once)
 
 
 def _row(loss: Loss, state: TrainingState, clock: "Clock") -> dict[str, Any]:

@@ -101,7 +101,9 @@ def enough_memory(what: str, way_out: str) -> Iterator[None]:
 def free_memory(device: torch.device) -> float:
     """Bytes that are free for this process; processes of one machine share the machine's."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # What torch holds of earlier tensors is not free for the driver, but for this process.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     return _pages("SC_AVPHYS_PAGES")
 
 

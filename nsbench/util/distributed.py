@@ -88,6 +88,11 @@ def mean(values: list[float]) -> list[float]:
     return (together / size()).tolist()
 
 
+def everyone(holds: bool) -> bool:
+    """Whether something holds for every process."""
+    return mean([float(holds)]) == [1.0]
+
+
 def parallel(module: nn.Module) -> nn.Module:
     """The module, its gradients averaged over all processes if there are several."""
     if not _started():

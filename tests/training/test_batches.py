@@ -1,5 +1,8 @@
 """What each step sees: the same from memory, from workers, and divided among processes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +79,63 @@ def test_batches_from_memory_and_from_files_are_the_same(
     monkeypatch.setattr(batches, "RESIDENT_SHARE", 0.0)
     read = collect(plan(image_folder), noise)
     assert all(torch.equal(one, other) for one, other in zip(resident, read, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("free", "step", "resident"),
+    [(36_864, 0, True), (36_863, 0, False), (10**6, 0, True), (10**6, 963_137, False)],
+)
+def test_images_stay_only_where_a_step_leaves_them_room(
+    free: int,
+    step: int,
+    resident: bool,
+    image_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # six images of 32 px, of which some are there several times, are 18,432 bytes
+    monkeypatch.setattr(batches, "free_memory", lambda device: free)
+    monkeypatch.setattr(batches, "PART", 4)
+    source = open_source(SourceSpec(source=str(image_folder)))
+    assert source.labels is not None
+    repeated = Labeled(np.arange(6).repeat(9), source.labels.repeat(9))
+    chosen = BatchPlan(ShuffledSampler("labeled", source, repeated, 4), None, 0)
+    assert chosen.images_at_once == 4
+    noise = augmentation()
+    for item, batch in enumerate(training_batches(chosen, noise, range(3), 0, CPU, step)):
+        indices = repeated.images(chosen.rows(item)[0])
+        expected = np.stack([noise.read(source.image(index), 0) for index in indices])
+        assert (batch.images.numpy() == expected).all()
+    assert ("reading labeled images" in capfd.readouterr().err) == resident
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from nsbench.training import batches
+from nsbench.util import distributed
+from tests.training.test_batches import CPU, augmentation, plan
+distributed.start(CPU)
+batches.free_memory = lambda device: 10**9 * (1 - distributed.rank())  # the second one has none
+chosen, noise = plan(Path(sys.argv[1])), augmentation()
+made = batches.training_batches(chosen, noise, range(1), 0, CPU)
+print("read" if made.__name__ == "_read_batches" else "resident")
+distributed.stop()
+"""
+
+
+def test_processes_keep_images_only_where_all_can(image_folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, str(script), str(image_folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split().count("read") == 2
 
 
 def test_a_walk_visits_every_image_once_an_epoch(image_folder: Path) -> None:

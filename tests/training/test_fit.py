@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from nsbench.recipes.recipe import load_recipe
-from nsbench.training import generations, schedule
+from nsbench.training import fit, generations, schedule
 from nsbench.training import state as training_state
 from nsbench.training.checks import claim_run_folder
 from nsbench.training.generations import train
@@ -355,6 +355,28 @@ def test_too_little_memory_names_the_ways_out(
     monkeypatch.setattr(generations, "TrainingState", short)
     with pytest.raises(NsbenchError, match=f"memory for the training of generation 0: {keys}"):
         train(str(recipe), tmp_path / "c", device="cpu")
+
+
+def test_images_are_read_for_each_step_where_the_step_needs_the_memory(
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    settings = ["generations.0.steps=2", "generations.1.steps=2"]
+    run = train(str(recipe), tmp_path / "a", settings=settings, device="cpu")
+    assert "reading labeled images" in capfd.readouterr().err
+    asked: list[int] = []
+
+    def most(generation: Any, classes: int, at_once: int) -> int:
+        asked.append(at_once)
+        return 10**18
+
+    monkeypatch.setattr(fit, "memory_of", most)
+    again = train(str(recipe), tmp_path / "b", settings=settings, device="cpu")
+    assert "reading labeled images" not in capfd.readouterr().err
+    assert asked == [20, 40]  # the student has as many unlabeled images
+    assert weights(again) == weights(run)
 
 
 def test_too_little_memory_for_fine_tuning_names_its_own_keys(

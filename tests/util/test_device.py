@@ -9,6 +9,7 @@ from nsbench.util.device import (
     autocast,
     environment,
     float32_products,
+    free_memory,
     is_short_of_memory,
 )
 from nsbench.util.errors import NsbenchError
@@ -97,6 +98,13 @@ def test_what_the_failed_attempt_held_is_gone_before_memory_is_given_back(
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(held[-1]() is not None))
     assert AdaptiveBatchSize().in_parts(work, 8).tolist() == [0] * 8
     assert alive == [False, False]
+
+
+def test_what_torch_holds_without_need_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (50, 80))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 20)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 8)
+    assert free_memory(torch.device("cuda", 0)) == 62
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
