@@ -3,6 +3,7 @@
 import torch
 
 from nsbench.evaluation.batches import clean_batches
+from nsbench.evaluation.deterministic import deterministic
 from nsbench.evaluation.fgsm import Logits, fgsm_logits, frozen, pgd_logits
 from nsbench.evaluation.forward import masked
 from nsbench.evaluation.model_run import ModelRun
@@ -76,4 +77,5 @@ class AttackPasses(Passes[AttackSuite]):
                 return torch.stack(list(attacked), 1)
 
         # No image's attack depends on the others, so that a batch may be cut as memory allows.
-        return options.batches.in_parts(curve, len(images))
+        with deterministic():
+            return options.batches.in_parts(curve, len(images))

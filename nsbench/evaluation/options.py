@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from nsbench.evaluation.deterministic import prepare_matrices
 from nsbench.models import resolve_device
 from nsbench.util import distributed
 from nsbench.util.config import nearest
@@ -80,4 +81,6 @@ def make_options(
             f"{', '.join(PRECISIONS)}"
         )
     target = distributed.start(resolve_device(device))
+    if target.type == "cuda":
+        prepare_matrices()
     return Options(target, precision=precision, cache=Path(cache) if cache else None, **others)
