@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from nsbench.data.open import open_source
 from nsbench.data.spec import Source, SourceSpec
+from nsbench.evaluation.compiled import WholeBatches
 from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options, make_options
 from nsbench.evaluation.plan import SuitePlan, make_plan, read_images, without_missing
@@ -94,7 +96,7 @@ def ready(model: Classifier, options: Options) -> Classifier:
         model.module.to(memory_format=torch.contiguous_format)
         model.channels_last = False
     if options.compile:
-        model.module.compile()
+        return replace(model, module=WholeBatches(model.module))
     return model
 
 
