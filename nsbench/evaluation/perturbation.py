@@ -15,6 +15,7 @@ from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Passes, SuitePlan
 from nsbench.evaluation.released_files import ReleasedClips
 from nsbench.suites.perturbation import PerturbationSuite
+from nsbench.util.device import sent
 from nsbench.util.progress import Advance
 
 
@@ -91,7 +92,7 @@ class PerturbationPasses(Passes[PerturbationSuite]):
     ) -> Iterator[torch.Tensor]:
         """The frames of some clips one after the other, uint8 (B, 3, S, S)."""
         if self._files:
-            return (frame.to(device) for frame in self._files.frames(cell, rows))
+            return (sent(frame, device) for frame in self._files.frames(cell, rows))
         return self._made(cell, images.wholes(self.suite.short_side), rows, images.own_ids, device)
 
     def _made(
@@ -102,7 +103,7 @@ class PerturbationPasses(Passes[PerturbationSuite]):
         groups = _of_one_shape(images)
         sequences = [
             perturbations.frames(
-                torch.from_numpy(np.stack([images[row] for row in group])).to(device),
+                sent(torch.from_numpy(np.stack([images[row] for row in group])), device),
                 name,
                 ids=[ids[rows.start + row] for row in group],
                 seed=self.suite.seed,
@@ -111,8 +112,13 @@ class PerturbationPasses(Passes[PerturbationSuite]):
             )
             for group in groups
         ]
+        if len(groups) == 1:
+            yield from sequences[0]
+            return
+        # Into the order of the rows, whatever group an image was in.
+        order = sent(torch.from_numpy(np.argsort(np.concatenate(groups))), device)
         for frames in zip(*sequences, strict=True):
-            yield _merged(groups, frames)
+            yield torch.cat(frames).index_select(0, order)
 
 
 def _ranked(
@@ -144,13 +150,3 @@ def _of_one_shape(images: list[Array]) -> list[list[int]]:
     for row, image in enumerate(images):
         groups.setdefault(image.shape, []).append(row)
     return list(groups.values())
-
-
-def _merged(groups: list[list[int]], frames: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    if len(groups) == 1:
-        return frames[0]
-    # Into the order of the rows, whatever group an image was in.
-    whole = frames[0].new_empty((sum(map(len, groups)), *frames[0].shape[1:]))
-    for group, frame in zip(groups, frames, strict=True):
-        whole[group] = frame
-    return whole

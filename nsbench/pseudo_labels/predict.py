@@ -28,7 +28,13 @@ from nsbench.pseudo_labels.store import (
     store_manifest,
 )
 from nsbench.util import distributed
-from nsbench.util.device import AdaptiveBatchSize, autocast, enough_memory, float32_products
+from nsbench.util.device import (
+    AdaptiveBatchSize,
+    autocast,
+    enough_memory,
+    float32_products,
+    sent,
+)
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import Advance, counted, say, stage
 from nsbench.util.randomness import stable_hash
@@ -200,8 +206,6 @@ class _Labeler:
             yield pending
 
     def _top(self, index: Indices, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._device.type == "cuda":
-            images = images.pin_memory()  # a copy from pageable memory waits for the device
         with torch.inference_mode(), autocast(self._device, self._precision), self._noise(index):
             logits = self._in_parts(images)
             # A softmax in half precision would round confidences to steps that the filter can see.
@@ -218,7 +222,7 @@ class _Labeler:
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         # Divided on the device: bytes are a quarter of the floats to copy.
-        return self._teacher.logits(images.to(self._device, non_blocking=True) / 255)
+        return self._teacher.logits(sent(images, self._device) / 255)
 
     @contextmanager
     def _noise(self, index: Indices) -> Iterator[None]:

@@ -18,7 +18,7 @@ from nsbench.data.prefetch import prefetch_map
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util import distributed
-from nsbench.util.device import free_memory
+from nsbench.util.device import free_memory, sent
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import stage
 from nsbench.util.randomness import feistel_permutation, stable_hash
@@ -213,7 +213,7 @@ class _Resident:
         """The images of the given rows."""
         # np.unique has sorted the indices, so that a binary search finds where an image is held.
         held_at = np.searchsorted(self._indices, self._examples.images(rows))
-        return self._images[torch.from_numpy(held_at).to(self._images.device)]
+        return self._images.index_select(0, sent(torch.from_numpy(held_at), self._images.device))
 
 
 def _resident_batches(

@@ -17,7 +17,7 @@ from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.subset import select_per_class
 from nsbench.data.transforms import normalize
 from nsbench.recipes.recipe import Data
-from nsbench.util.device import AdaptiveBatchSize
+from nsbench.util.device import AdaptiveBatchSize, sent
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say
 from nsbench.util.randomness import stable_hash
@@ -121,7 +121,7 @@ def validator(
 
     def predicted_by(model: nn.Module, batch: torch.Tensor) -> NDArray[np.int64]:
         def classes(rows: slice) -> torch.Tensor:
-            images = batch[rows].to(device) / 255
+            images = sent(batch[rows], device) / 255
             logits: torch.Tensor = model(normalize(images, preprocessing.mean, preprocessing.std))
             return logits.argmax(1)
 
