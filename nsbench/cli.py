@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from nsbench.commands.app import app
-from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.errors import ExitWith, NsbenchError, first_line
 from nsbench.util.progress import say
 
 OTHERS_WAIT = 10.0
@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> Any:
         return app(arguments, prog_name="nsbench")
     except NsbenchError as error:
         _fail(str(error))
+    except ExitWith as found:
+        sys.exit(found.exit_code)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'input or output failed'}")
     except (RuntimeError, MemoryError) as error:

@@ -80,6 +80,18 @@ def test_an_installation_finds_the_shipped_suites(
     assert Path(suite).is_relative_to(checkout if editable else Path(package).parent)
 
 
+def test_an_installation_checks_its_machine(checkout: Path, interpreter: Path) -> None:
+    pip(interpreter, str(checkout))
+    steps = ["environment", "sequences", "draws", "out_of_memory"]
+    out = interpreter.parent / "out"
+    printed = python(
+        "-m", "nsbench", "doctor", "--device", "cpu", "--tiny", "--out", str(out), "--only", *steps,
+        executable=interpreter, OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    assert printed.splitlines()[-1].startswith("all is right on ")
+    assert (out / "doctor.json").is_file()
+
+
 def test_a_bare_checkout_finds_the_shipped_suites(checkout: Path, interpreter: Path) -> None:
     package, suite = python("-c", FIND, executable=interpreter, PYTHONPATH=str(checkout)).split()
     assert package == str(checkout / "nsbench" / "__init__.py")

@@ -74,7 +74,7 @@ def test_every_file_is_named_and_loads(workplace: Path) -> None:
 def test_every_command_is_one_of_ours_or_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     known = {"train", "eval", "report", "compare", "reference", "suites", "quickstart", "bench",
-             "show", "make", "data", "recipes"}  # fmt: skip
+             "show", "make", "data", "recipes", "doctor"}  # fmt: skip
     for program, verb, *_ in commands():
         assert (program == "nsbench" and verb in known) or f"\n{verb}:" in makefile
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,7 +22,9 @@ from typing import Any
 import torch
 
 from nsbench.bench.doctor_steps import Step
-from nsbench.bench.doctor_steps.machine import Failed, Machine, Skipped, told
+from nsbench.bench.doctor_steps.environment import model_of
+from nsbench.bench.doctor_steps.machine import Finding, Machine, Skipped, told
+from nsbench.reporting.doctor_result import Outcome, StepResult
 from nsbench.util.device import resolve_device
 from nsbench.util.errors import NsbenchError
 
@@ -39,23 +41,8 @@ TICK = 0.2
 """Seconds between two looks whether a process lives: others that it started may hold its pipe open,
 so that the end of the pipe does not tell."""
 
-TRACE = 2000
-"""Characters of a traceback that are kept, the last ones."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What came of a step.
-
-    seconds: how long it took. outcome: `done`, or `skipped: …` or `error: …` with the reason.
-    figures: what it found. traceback: of an error.
-    """
-
-    step: str
-    seconds: float
-    outcome: str
-    figures: dict[str, Any] = field(default_factory=dict)
-    traceback: str = ""
+SHARE = 0.9
+"""Of its limit after which a step begins no further part: it then still has time to sum up."""
 
 
 class Worker:
@@ -68,10 +55,14 @@ class Worker:
     def __init__(self, device: str, tiny: bool, log: Path, scratch: Path) -> None:
         self._arguments = (device, tiny, log, scratch)
         self._starts = 0
+        self.machine = "unknown"
         self._running: tuple[BaseProcess, Connection] | None = None
 
     def start(self) -> None:
-        """Start the process. Raises NsbenchError where it cannot use the device, or the log."""
+        """Start the process, and learn what `machine` it is on.
+
+        Raises NsbenchError where it cannot use the device, or the log.
+        """
         context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
         pipe, their_end = context.Pipe()
         arguments = (*self._arguments, self._starts, their_end)
@@ -81,14 +72,14 @@ class Worker:
         self._starts += 1
         self._running = process, pipe
         try:
-            problem = self._reply(START)
+            problem, self.machine = self._reply(START)
             if problem:
                 raise NsbenchError(problem)
         except NsbenchError:
             self.stop()
             raise
 
-    def do(self, step: Step, limit: float) -> Record:
+    def do(self, step: Step, limit: float) -> StepResult:
         """Do a step and say what came of it, whatever that is, in little more than `limit` s."""
         start = time.monotonic()
         try:
@@ -98,14 +89,15 @@ class Worker:
             assert self._running
             with suppress(OSError):  # the process has ended, as the missing reply shows
                 self._running[1].send((step, limit))
-            record, usable = self._reply(limit + GRACE)
+            result, usable = self._reply(limit + GRACE)
         except NsbenchError as error:
             self.stop()
-            return Record(step.name, time.monotonic() - start, f"error: {error}")
+            seconds = time.monotonic() - start
+            return StepResult(step=step.name, outcome="error", verdict=str(error), seconds=seconds)
         if not usable:
             self.stop()
-        assert isinstance(record, Record)
-        return record
+        assert isinstance(result, StepResult)
+        return result
 
     def _reply(self, seconds: float) -> Any:
         """What the process says. Raises NsbenchError where it ends first, or says nothing."""
@@ -153,15 +145,15 @@ class _TimeUp(BaseException):
 def serve(device: str, tiny: bool, log: Path, scratch: Path, starts: int, pipe: Connection) -> None:
     """Do the steps that come through the pipe, until it is closed: what a worker process runs.
 
-    The first reply is None, or a sentence that says why no step can be done. starts: how many
-    processes there were before; the first one begins the log anew.
+    The first reply is None and the machine's model, or a sentence that says why no step can be
+    done. starts: how many processes there were before; the first one begins the log anew.
     """
     os.setsid()  # so that it can be killed with what it starts, and Ctrl-C is its parent's alone
     try:
         machine = Machine(resolve_device(device), tiny)
         _print_to(log, "ab" if starts else "wb")
     except NsbenchError as error:
-        pipe.send(str(error))
+        pipe.send((str(error), ""))
         return
     tempfile.tempdir = str(scratch)
     # a spawned process would spawn its own too, but steps start them as every command does
@@ -169,12 +161,12 @@ def serve(device: str, tiny: bool, log: Path, scratch: Path, starts: int, pipe: 
     signal.signal(signal.SIGALRM, _give_up)
     if machine.on_gpu:
         torch.cuda.set_device(machine.device)
-    pipe.send(None)
+    pipe.send((None, model_of(machine.device)))
     with suppress(EOFError):
         while True:
             step, limit = pipe.recv()
-            record = _record(step, limit, machine)
-            pipe.send((record, _is_usable(machine)))
+            result = _result(step, limit, machine)
+            pipe.send((result, _is_usable(machine)))
 
 
 def _print_to(log: Path, mode: str) -> None:
@@ -193,29 +185,44 @@ def _give_up(*_: object) -> None:
     raise _TimeUp
 
 
-def _record(step: Step, limit: float, machine: Machine) -> Record:
+def _result(step: Step, limit: float, machine: Machine) -> StepResult:
     print(f"== {step.name}", flush=True)
     start = time.perf_counter()
-    figures: dict[str, Any] = {}
-    outcome, trace = "done", ""
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
-        figures = step.function()(machine)
+        finding = step.function()(replace(machine, end=time.monotonic() + SHARE * limit))
     except Skipped as reason:
-        outcome = f"skipped: {reason}"
-    except Failed as failure:
-        outcome, figures = f"error: {failure}", failure.figures
+        finding = Finding("skipped", str(reason), {})
     except _TimeUp:
-        outcome, trace = f"error: not done in {limit:.0f} s", traceback.format_exc()
+        finding = _traced("no time", f"not done in {limit:.0f} s")
     except NsbenchError as error:
-        outcome, trace = f"error: {error}", traceback.format_exc()
+        finding = _traced("error", str(error))
     except (Exception, SystemExit) as error:
-        outcome, trace = f"error: {told(error)}", traceback.format_exc()
+        finding = _traced("error", told(error))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    plain = json.loads(json.dumps(figures, default=str))  # what every reader of JSON can hold
-    seconds = time.perf_counter() - start
-    return Record(step.name, seconds, outcome, plain, trace[-TRACE:])
+    return StepResult(
+        step=step.name,
+        outcome=finding.outcome,
+        verdict=finding.verdict,
+        seconds=time.perf_counter() - start,
+        speeds=finding.speeds,
+        goals=finding.goals,
+        figures=_plain(finding.figures),
+    )
+
+
+def _traced(outcome: Outcome, sentence: str) -> Finding:
+    """How a step broke off; the log says where, as that names folders."""
+    traceback.print_exc()
+    sys.stderr.flush()
+    return Finding(outcome, sentence, {})
+
+
+def _plain(figures: dict[str, Any]) -> dict[str, Any]:
+    """What every reader of JSON can hold: for nan and infinity it has no numbers."""
+    plain: dict[str, Any] = json.loads(json.dumps(figures, default=str), parse_constant=str)
+    return plain
 
 
 def _is_usable(machine: Machine) -> bool:

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,19 +15,19 @@ from PIL import Image
 from nsbench.augment.keys import image_keys
 from nsbench.augment.randaugment import parse_randaugment
 from nsbench.augment.timm_transforms import training_transform
+from nsbench.bench.labeling import forward_side, labeling_side
 from nsbench.bench.models import photograph_spec, untrained
 from nsbench.bench.photographs import photographs
 from nsbench.bench.rates import Side, rates
 from nsbench.bench.student import bare_batch, bare_step, new_state, student, student_generation
-from nsbench.data.open import Source, open_source
+from nsbench.data.open import open_source
 from nsbench.data.preprocessing import Preprocessing
-from nsbench.data.transforms import normalize
-from nsbench.models import Classifier, resolve_device
+from nsbench.models import resolve_device
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.predict import predict
 from nsbench.recipes.recipe import Generation, PseudoLabels
-from nsbench.util.device import autocast, environment, float32_products
+from nsbench.util.device import environment, float32_products
 
 TIMM = "rand-m9-n2-p1.0"
 """timm's setting for two operations an image, always applied (p1.0), as the paper has them."""
@@ -116,12 +115,12 @@ def _model_sides(
     pseudo = PseudoLabeledSet(source, labels, _rows())
     learner = student(generation, source, pseudo, device)
     images, precision = steps * _images_a_step(generation), generation.precision
-    labeling = _labeling_side(teacher, source, folder / "timed", precision, device)
+    labeling = labeling_side(teacher, source, LABELED, folder / "timed", precision, device)
     return {
         "train": (lambda: learner.train(steps), images),
         "bare": (_bare_side(generation, steps, device), images),
         "labeling": (labeling, LABELED),
-        "forward": (_forward_side(teacher, precision, device), LABELED),
+        "forward": (forward_side(teacher, LABELED, precision, device), LABELED),
     }
 
 
@@ -136,37 +135,6 @@ def _bare_side(generation: Generation, steps: int, device: torch.device) -> Call
     def run() -> None:
         for _ in range(steps):
             bare_step(state, batch, generation.precision)
-
-    return run
-
-
-def _labeling_side(
-    teacher: Classifier, source: Source, store: Path, precision: str, device: torch.device
-) -> Callable[[], object]:
-    rows = np.arange(LABELED) % IMAGES
-    job = LabelingJob(source, rows, device, PseudoLabels(top_k=20), precision=precision)
-
-    def run() -> None:
-        # A finished store would be read instead of made again.
-        shutil.rmtree(store, ignore_errors=True)
-        predict(job, teacher, store)
-
-    return run
-
-
-def _forward_side(
-    teacher: Classifier, precision: str, device: torch.device
-) -> Callable[[], object]:
-    preprocessing = teacher.preprocessing
-    pixels = photographs(preprocessing.image_size, 256).to(device) / 255
-    images = normalize(pixels, preprocessing.mean, preprocessing.std).contiguous(
-        memory_format=torch.channels_last
-    )
-
-    def run() -> None:
-        with torch.inference_mode(), autocast(device, precision):
-            for _ in range(LABELED // len(images)):
-                teacher.module(images)
 
     return run
 

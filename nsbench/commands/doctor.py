@@ -1,52 +1,85 @@
 """`nsbench doctor`: a check of nsbench on this machine's device."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nsbench.commands.options import Device, JsonFile
-from nsbench.util.errors import NsbenchError
+from nsbench.commands.options import Device
+from nsbench.util.errors import ExitWith, NsbenchError
 
 DOCTOR_EXAMPLES = (
-    "Examples:\n\n`nsbench doctor --json doctor.json`\n\n"
-    "`nsbench doctor --only environment corruptions_right`\n\n"
-    "`nsbench doctor --device cpu --tiny --out doctor-cpu`"
+    "Examples:\n\n`nsbench doctor --minutes 9 --json h100.json`\n\n"
+    "`nsbench doctor --only environment pixels draws`\n\n"
+    "`nsbench doctor --device cpu --tiny`\n\n"
+    "`nsbench doctor --page reports/speed`"
 )
 
 
 def doctor(
     device: Device = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="For all steps together; by default 9.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write what is found here, step by step.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Names of steps; by default all.")] = None,
     tiny: Annotated[
         bool, typer.Option("--tiny", help="Small sizes, to prove the check itself.")
     ] = False,
-    seconds: Annotated[float, typer.Option(min=1, help="For all steps together.")] = 520.0,
-    only: Annotated[list[str] | None, typer.Option(help="Names of steps; by default all.")] = None,
-    out: Annotated[Path, typer.Option(help="A folder for the figures and the log.")] = Path(
-        "doctor"
-    ),
-    json: JsonFile = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for what is found and the log; by default doctor.")
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Check nothing: make README.md of the JSON files in this folder."),
+    ] = None,
 ) -> None:
     """Check nsbench on a GPU: pixels, speeds, memory, training, step by step.
 
     The steps with the most value come first. One that hangs or crashes costs only itself. Without
     a GPU, and without --device, the sizes are tiny.
+
+    Exit code 0: all that was checked is right. 1: something is wrong. 3: nothing is wrong, but some
+    step had too little time. 2: bad input.
     """
+    if page is not None:
+        if any((device, minutes, json, only, tiny, out)):
+            raise NsbenchError("--page only makes a page: leave out the other options")
+        from nsbench.reporting.speed_page import write_page
+
+        print(f"{write_page(page)} is written")
+        return
+    if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
+        raise NsbenchError(f"--minutes is {minutes}: give a number above 0, such as 9 or 0.5")
+    _check(device, minutes, json, only, tiny, out)
+
+
+def _check(
+    device: str | None,
+    minutes: float | None,
+    json: Path | None,
+    only: list[str] | None,
+    tiny: bool,
+    out: Path | None,
+) -> None:
     import torch
 
-    from nsbench.bench.doctor import run_doctor
-    from nsbench.reporting.bench_tables import doctor_table
-    from nsbench.reporting.tables import print_table
+    from nsbench.bench.doctor import MINUTES, Check, run_doctor
+    from nsbench.util.progress import say
 
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         tiny = tiny or device == "cpu"
-    result = run_doctor(device, tiny=tiny, seconds=seconds, only=only, out=out)
-    print_table(doctor_table(result), json)
-    steps = result["steps"]
-    failed = [step["step"] for step in steps if step["outcome"].startswith("error")]
-    if failed:
-        raise NsbenchError(
-            f"{len(failed)} of {len(steps)} steps failed ({', '.join(failed)}): the details are "
-            f"in {out}"
-        )
+    folder = Path("doctor") if out is None else out
+    check = Check(device, folder, tiny, minutes or MINUTES, only, json)
+    result = run_doctor(check, lambda step: print(step.line, flush=True))
+    for step in result.steps:
+        for goal in step.goals:
+            print(goal.line)
+    say(f"the figures are in {folder / 'doctor.json'}, what the steps print in worker.log")
+    print(result.summary)
+    if result.exit_code:
+        raise ExitWith(result.exit_code)

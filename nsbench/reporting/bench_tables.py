@@ -1,4 +1,4 @@
-"""Figures of benchmarks, of checks and of made data sets as tables."""
+"""Figures of benchmarks and of made data sets as tables."""
 
 from typing import Any
 
@@ -33,11 +33,3 @@ def made_table(summary: dict[str, Any]) -> Table:
     figures = {**summary, "seconds": f"{summary['seconds']:.1f}"}
     rows = [[key, str(value)] for key, value in figures.items()]
     return Table("made", ["figure", "value"], rows, summary)
-
-
-def doctor_table(result: dict[str, Any]) -> Table:
-    """What came of each step of `nsbench doctor`, one a row."""
-    rows = [[step["step"], f"{step['seconds']:.1f}", step["outcome"]] for step in result["steps"]]
-    title = f"doctor, {result['device']}" + (", tiny sizes" if result["tiny"] else "")
-    columns = ["step", "seconds", "what came of it"]
-    return Table(title, columns, rows, result, prose=True, names=True)

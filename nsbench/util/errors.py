@@ -1,8 +1,16 @@
-"""The one exception a user sees: a sentence that names what is wrong and the way out."""
+"""How a command ends: by a sentence that names what is wrong and the way out, or a verdict."""
 
 
 class NsbenchError(Exception):
     """Bad input or a failed environment. The command line prints it and exits with code 2."""
+
+
+class ExitWith(Exception):
+    """The end of a command that has said all it found: its exit code, where it is not 0."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
 
 
 def first_line(error: BaseException) -> str:

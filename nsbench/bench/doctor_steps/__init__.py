@@ -7,10 +7,10 @@ that step alone.
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nsbench.bench.doctor_steps.machine import Machine
+    from nsbench.bench.doctor_steps.machine import Finding, Machine
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,9 @@ class Step:
     limit: float
     least: float
 
-    def function(self) -> "Callable[[Machine], dict[str, Any]]":
+    def function(self) -> "Callable[[Machine], Finding]":
         """What does the step. Raises ImportError where a package that it needs is missing."""
-        function: Callable[[Machine], dict[str, Any]]
-        function = getattr(import_module(self.module), self.name)
+        function: Callable[[Machine], Finding] = getattr(import_module(self.module), self.name)
         return function
 
 
@@ -38,20 +37,22 @@ def _step(name: str, file: str, limit: float, least: float) -> Step:
 
 
 # A limit keeps a step that is slow here from taking the others' turns. Together they are more than
-# the 520 s of the command's default: where all are slow, the last ones give way.
+# the default of the command: where all are slow, the last ones give way.
 STEPS = (
-    _step("environment", "environment", 20, 10),  # mostly imports
-    _step("corruptions_right", "corruptions", 75, 20),  # 190 cells, each once on the CPU too
-    _step("corruptions_speed", "corruptions", 60, 20),  # 95 cells of 256 images, four times each
-    _step("synchronisations", "synchronisations", 40, 15),  # a batch each, and a model to make
-    _step("perturbations_right", "perturbations", 50, 15),  # 14 sequences, most on the CPU too
-    _step("evaluation_speed", "evaluation", 90, 40),  # 75 cells of 500 images, three ways
-    _step("training_speed", "training", 80, 30),  # two precisions, a student each
+    _step("environment", "environment", 20, 5),  # mostly imports
+    _step("pixels", "pixels", 75, 15),  # 95 cells of two sizes, each on the CPU too
+    _step("sequences", "pixels", 60, 10),  # 14 sequences, each on the CPU too
+    _step("draws", "draws", 40, 5),  # 95 cells of three sizes, each on the CPU too
+    _step("repeatability", "repeatability", 50, 10),  # 95 cells and 14 sequences, three times each
+    _step("foolbox", "foolbox", 40, 10),  # a curve by both, some times
+    _step("corruption_speed", "corruption_speed", 70, 20),  # 95 cells of 256 images, five times
+    _step("evaluation_speed", "evaluation_speed", 90, 40),  # 75 cells of 500 images, three ways
+    _step("training_speed", "training_speed", 80, 30),  # two precisions, a student each
+    _step("labeling_speed", "labeling_speed", 40, 15),  # 4,096 images, some times
+    _step("precision", "precision", 40, 15),  # a dozen passes of ResNet-50, one on the CPU
+    _step("out_of_memory", "out_of_memory", 30, 10),  # two batches
     _step("quickstart", "quickstart", 120, 45),  # three generations and three suites
-    _step("draws_of_this_gpu", "draws", 30, 10),  # eight fields
-    _step("numerics", "numerics", 40, 15),  # a dozen passes of ResNet-50, one on the CPU
-    _step("out_of_memory", "evaluation", 30, 10),  # two batches
+    _step("synchronisations", "synchronisations", 40, 15),  # a batch each, and a model to make
     _step("profile", "profiles", 30, 12),  # seven batches under a profiler, which is slow
-    _step("gpu_tests", "gpu_tests", 60, 25),  # another process, with imports of its own
-    _step("compiled", "evaluation", 100, 60),  # the compiler alone may take a minute
+    _step("compiled", "compiled", 100, 60),  # the compiler alone may take a minute
 )

@@ -1,10 +1,15 @@
 """How far two batches of images are apart, and the ids that images get in all steps."""
 
+from typing import Any
+
 import torch
 
-FAR = 2
-"""Levels of 255 that a pixel may be away from the CPU's: sums in another order round differently,
-and some changes round twice."""
+LEVELS = 1
+"""Levels of 255 that a value may be away from the CPU's: all draws are equal bit for bit, and what
+follows them (Fourier transforms, powers, sums in another order) only rounds differently."""
+
+SHARE = 0.001
+"""Share of a cell's values that may be so: rounding differs only beside a half."""
 
 
 def ids_of(images: torch.Tensor) -> list[str]:
@@ -23,3 +28,14 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> dict[str, float]:
         "mean": float(apart.double().mean()),
         "share": float((apart > 0).double().mean()),
     }
+
+
+def beside(one: torch.Tensor, other: torch.Tensor) -> dict[str, Any]:
+    """The same, and whether it is `right`: at most LEVELS apart in at most SHARE of the values."""
+    apart = difference(one, other)
+    return {**apart, "right": apart["largest"] <= LEVELS and apart["share"] <= SHARE}
+
+
+def notable(parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Those parts that differ at all, or could not be compared."""
+    return {name: part for name, part in parts.items() if part.get("largest", 1)}

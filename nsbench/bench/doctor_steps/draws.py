@@ -1,53 +1,67 @@
-"""Which pixels a device draws, to be compared with those of another."""
+"""Whether this device draws the numbers that the CPU draws."""
 
+from functools import partial
+from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
 
-from nsbench.bench.doctor_steps.machine import Machine
+from nsbench.bench.doctor_steps.machine import Finding, Machine, checked
 from nsbench.corruptions import draw
-from nsbench.pixels.draws import Draws
+from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
 from nsbench.util.files import sha256
 
-FIELDS = (
-    ("gaussian_noise", 3, 224),
-    ("shot_noise", 3, 224),
-    ("glass_blur", 3, 224),
-    ("glass_blur", 5, 224),
-    ("fog", 3, 224),
-    ("gaussian_noise", 3, 299),
-    ("fog", 3, 299),
-    ("gaussian_noise", 3, 32),
-)
-"""Name, severity and pixels: normal, bits and whole numbers, small fields and large ones."""
+IDS = ("a", "b", 7)
+"""Strings and a whole number, whose streams are found in ways of their own."""
 
-BLOCK = 256
-"""Threads of a block in torch's kernels of random numbers."""
+SHOWN = 16
+"""Characters of a hash that are reported: enough to compare two machines by eye."""
 
 
-def draws_of_this_gpu(machine: Machine) -> dict[str, Any]:
-    """Hash some random fields: GPUs that make the same hashes make the same corrupted images.
+def draws(machine: Machine) -> Finding:
+    """Draw for each of the 95 cells here and on the CPU: the hashes must be equal.
 
-    Torch spreads a field over as many blocks as a GPU holds at once, so a field of more blocks than
-    that may be another on a GPU of another size.
+    At 32, 224 and 299 px: short fields and long ones, and one whose length is no multiple of any
+    block of threads.
     """
-    figures: dict[str, Any] = {}
-    for name, severity, size in FIELDS:
-        field = draw(name, severity, ["a"], seed=0, shape=(size, size), device=machine.device)
-        figures[f"{name}/{severity} at {size} px"] = {
-            "sha256": sha256(field.cpu().numpy().tobytes())[:16],
-            "blocks": -(-field[0].numel() // BLOCK),
-        }
-    if machine.on_gpu:
-        gpu = torch.cuda.get_device_properties(machine.device)
-        held = gpu.max_threads_per_multi_processor // BLOCK
-        figures["blocks_at_once"] = gpu.multi_processor_count * held
-    ids = list(range(machine.pick(256, 4)))
+    sizes = machine.pick((32, 224, 299), (32, 224, 299), (32,))
+    cells = {
+        f"{name}/{severity}": partial(_cell, machine, name, severity, sizes)
+        for name, severity in product(CORRUPTIONS + EXTRA_CORRUPTIONS, SEVERITIES)
+    }
+    found = machine.each(cells)
+    hashes = {name: part["sha256"] for name, part in found.items() if part.get("random")}
+    what = "cells with the CPU's draws bit for bit"
+    return checked(found, len(cells), what, {"sha256": hashes})
 
-    def streams() -> Draws:
-        return Draws(ids, 0, "fog/3", machine.device)
 
-    figures["images"] = len(ids)
-    figures["streams_milliseconds"] = 1e3 * machine.seconds(streams)
-    figures["normal_milliseconds"] = 1e3 * machine.seconds(lambda: streams().normal(3, 224, 224))
-    return figures
+def _cell(machine: Machine, name: str, severity: int, sizes: tuple[int, ...]) -> dict[str, Any]:
+    def content(device: torch.device) -> bytes:
+        drawn = [
+            draw(name, severity, list(IDS), seed=0, shape=(size, size), device=device)
+            for size in sizes
+        ]
+        return content_of(drawn)
+
+    here, there = content(torch.device("cpu")), content(machine.device)
+    nothing = content_of([None] * len(sizes))
+    return {
+        "sha256": sha256(there)[:SHOWN],
+        "random": there != nothing,
+        "right": here == there,
+    }
+
+
+def content_of(drawn: Any) -> bytes:
+    """The bytes of what a corruption draws: tensors wherever they lie, numbers, and parts of them.
+
+    Equal bytes are equal draws, of the same kinds and shapes.
+    """
+    if isinstance(drawn, torch.Tensor):
+        drawn = drawn.cpu().numpy()
+    if isinstance(drawn, np.ndarray):
+        return f"{drawn.dtype}{drawn.shape}".encode() + drawn.tobytes()
+    if isinstance(drawn, list | tuple):
+        return b"(" + b",".join(content_of(part) for part in drawn) + b")"
+    return repr(drawn).encode()

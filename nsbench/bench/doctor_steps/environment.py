@@ -5,40 +5,36 @@ from typing import Any
 
 import torch
 
-from nsbench.bench.doctor_steps.machine import Machine
+from nsbench.bench.doctor_steps.limits import costs
+from nsbench.bench.doctor_steps.machine import Finding, Machine
 from nsbench.util import device
 
-OPTIONAL = ("imagecorruptions", "mlxtend", "sklearn", "av", "cv2", "pytest", "xdist")
+OPTIONAL = ("imagecorruptions", "mlxtend", "sklearn", "cv2", "triton", "onnxruntime")
 """Modules without which some step, or some part of one, cannot be done."""
 
-LAUNCHES, COPIES = 2000, 200
-"""Calls timed together, so that the clock and the first call do not count."""
+COPIES = 200
+"""Small copies that are timed together, so that the clock and the first do not count."""
 
 
-def environment(machine: Machine) -> dict[str, Any]:
+def environment(machine: Machine) -> Finding:
     """Versions and packages, and what the device's memory, launches and small copies take."""
-    figures = {
-        **device.environment(machine.device),
-        "optional_packages": {
-            name: importlib.util.find_spec(name) is not None for name in OPTIONAL
-        },
-        **_costs(machine),
-    }
-    return figures | _gpu(machine) if machine.on_gpu else figures
-
-
-def _costs(machine: Machine) -> dict[str, float]:
-    source = torch.ones(machine.pick(2**30, 2**20), dtype=torch.uint8, device=machine.device)
-    target = torch.empty_like(source)
-    number = torch.zeros(1, device=machine.device)
-    copy = machine.seconds(lambda: target.copy_(source), 5)
-    launches = machine.seconds(lambda: [number.add_(1) for _ in range(LAUNCHES)])
+    found = device.environment(machine.device)
+    packages = {name: importlib.util.find_spec(name) is not None for name in OPTIONAL}
+    price, number = costs(machine), torch.zeros(1, device=machine.device)
     copies = machine.seconds(lambda: [number.new_tensor([1.0, 2.0, 3.0]) for _ in range(COPIES)])
-    return {
-        "memory_terabytes_per_second": 2 * source.numel() / copy / 1e12,  # read and written
-        "launch_microseconds": launches / LAUNCHES * 1e6,
-        "copy_to_device_microseconds": copies / COPIES * 1e6,
+    figures: dict[str, Any] = {
+        **found,
+        "optional_packages": packages,
+        "memory_terabytes_per_second": price.bytes_per_second / 1e12,
+        "launch_microseconds": 1e6 * price.launch_seconds,
+        "copy_to_device_microseconds": 1e6 * copies / COPIES,
     }
+    verdict = f"torch {torch.__version__}, {found['cores']} cores"
+    if machine.on_gpu:
+        figures |= _gpu(machine)
+        verdict += f", driver {found['driver']}, CUDA {found['cuda']}"
+    verdict += f", {price.bytes_per_second / 1e12:.2f} TB/s"
+    return Finding("measured", verdict, figures)
 
 
 def _gpu(machine: Machine) -> dict[str, Any]:
@@ -49,3 +45,15 @@ def _gpu(machine: Machine) -> dict[str, Any]:
         "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
+
+
+def model_of(device: torch.device) -> str:
+    """The model of a GPU by its own name, or that of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).name
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            lines = [line.split(":", 1)[1] for line in file if line.startswith("model name")]
+    except OSError:  # another system than Linux
+        lines = []
+    return lines[0].strip() if lines else "unknown CPU"

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiling
 
 from nsbench.bench.doctor_steps.difference import ids_of
-from nsbench.bench.doctor_steps.machine import Machine
+from nsbench.bench.doctor_steps.machine import Finding, Machine
 from nsbench.bench.photographs import photographs
 from nsbench.corruptions import corrupt, jpeg
 from nsbench.util.timing import synchronize
@@ -32,15 +32,23 @@ NAME = 50
 """Characters of a kernel's name that are reported: template arguments can fill pages."""
 
 
-def profile(machine: Machine) -> dict[str, Any]:
-    """Time on the device, time on the host and launches of a batch of some cells and of JPEG."""
-    images = photographs(224, machine.pick(256, 4)).to(machine.device)
+def profile(machine: Machine) -> Finding:
+    """Time on the device, time on the host and launches of a batch of some cells and of JPEG.
+
+    Without a GPU the longest operations of the host instead of kernels.
+    """
+    images = photographs(224, machine.pick(256, 8, 2)).to(machine.device)
     works: dict[str, Callable[[], torch.Tensor]] = {
         f"{name}/{severity}": partial(corrupt, images, name, severity, ids=ids_of(images))
         for name, severity in CELLS
     }
     works["jpeg"] = partial(jpeg, images, 85)
-    return {name: _profiled(machine, work) for name, work in works.items()}
+    figures = {name: _profiled(machine, work) for name, work in works.items()}
+    most = max(figures, key=lambda name: figures[name]["launches"])
+    verdict = f"most launches: {figures[most]['launches']} by {most}"
+    if not machine.on_gpu:
+        verdict = f"{len(figures)} works by their longest operations"
+    return Finding("measured", verdict, figures)
 
 
 def _profiled(machine: Machine, work: Callable[[], torch.Tensor]) -> dict[str, Any]:
@@ -54,15 +62,18 @@ def _profiled(machine: Machine, work: Callable[[], torch.Tensor]) -> dict[str, A
         wall = time.perf_counter() - start
     rows = profiler.key_averages()
     # rows of the host's calls have the time of the kernels that they launched once more
-    kernels = [row for row in rows if row.device_type.name == "CUDA"]
-    longest = sorted(kernels, key=_device_milliseconds, reverse=True)[:LONGEST]
+    kind = "CUDA" if machine.on_gpu else "CPU"
+    kernels = [row for row in rows if row.device_type.name == kind]
+    longest = sorted(kernels, key=_milliseconds, reverse=True)[:LONGEST]
     return {
         "profiled_milliseconds": 1e3 * wall,
-        "device_milliseconds": sum(map(_device_milliseconds, kernels)),
+        "device_milliseconds": sum(map(_milliseconds, kernels)),
         "launches": sum(row.count for row in rows if "LaunchKernel" in row.key),
-        "longest_milliseconds": {row.key[:NAME]: _device_milliseconds(row) for row in longest},
+        "longest_milliseconds": {row.key[:NAME]: _milliseconds(row) for row in longest},
     }
 
 
-def _device_milliseconds(row: Any) -> float:
-    return float(row.self_device_time_total) / 1e3
+def _milliseconds(row: Any) -> float:
+    """Without the rows below it, of kernels and of the host's operations."""
+    on_host = row.device_type.name == "CPU"
+    return float(row.self_cpu_time_total if on_host else row.self_device_time_total) / 1e3

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from nsbench.bench.doctor_steps.difference import ids_of
-from nsbench.bench.doctor_steps.evaluation import run_of
-from nsbench.bench.doctor_steps.machine import Machine
-from nsbench.bench.doctor_steps.training import student_of
+from nsbench.bench.doctor_steps.machine import Finding, Machine, Skipped
+from nsbench.bench.doctor_steps.out_of_memory import run_of
+from nsbench.bench.doctor_steps.training_speed import student_of
 from nsbench.bench.models import untrained
 from nsbench.bench.photographs import photographs
 from nsbench.corruptions import corrupt, jpeg
@@ -30,11 +29,11 @@ LINES = 12
 """Lines of code reported for a piece of work: those that wait most often."""
 
 
-def synchronisations(machine: Machine) -> dict[str, Any]:
+def synchronisations(machine: Machine) -> Finding:
     """Count the waits in a batch each of corruptions, JPEG, a forward pass, FGSM and a step.
 
-    Torch warns of them, on CUDA only. Returns for each piece of work that waits the lines of code
-    that do, and how often.
+    Torch warns of them, on CUDA only. Finds for each piece of work that waits the lines of code
+    that do, and how often; elsewhere the works are only done.
     """
     waits: dict[str, dict[str, int]] = {}
     works = _works(machine)
@@ -50,12 +49,17 @@ def synchronisations(machine: Machine) -> dict[str, Any]:
         )
         if lines:
             waits[name] = dict(lines.most_common(LINES))
-    return {"pieces_of_work": len(works), "waits": waits}
+    figures = {"pieces_of_work": len(works), "waits": waits}
+    if not machine.on_gpu:
+        raise Skipped("torch tells of waits on a GPU only")
+    return Finding("measured", f"the host waits in {len(waits)} of {len(works)} works", figures)
 
 
 def _works(machine: Machine) -> dict[str, Callable[[], object]]:
-    images = photographs(224, machine.pick(64, 2)).to(machine.device)
-    run = run_of(untrained(machine.pick("resnet18", "test_resnet"), 224, machine.device))
+    images = photographs(224, machine.pick(64, 2, 2)).to(machine.device)
+    run = run_of(
+        untrained(machine.pick("resnet18", "test_resnet", "test_resnet"), 224, machine.device)
+    )
     options = Options(machine.device, len(images), "bfloat16")
     labels = torch.zeros(len(images), dtype=torch.int64, device=machine.device)
     learner = student_of(machine, "test_efficientnet", 32, batch_size=16, precision="bfloat16")

@@ -1,0 +1,148 @@
+"""What the device's memory and the starting of kernels allow at most, and what binds a speed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from nsbench.bench.doctor_steps.machine import Machine
+from nsbench.reporting.doctor_result import Binds, Speed
+from nsbench.util.timing import synchronize, timed
+
+COPY_BYTES = 2**28
+"""256 MiB, more than any cache holds, so that a copy measures memory."""
+
+LAUNCHES = 2000
+"""Kernels that are started one after the other, so that the clock and the first do not count."""
+
+EXPLAINS = 0.5
+"""Share of the time that memory or launches must account for to be what binds it."""
+
+WAITED = 0.9
+"""Share of the time after which the host has only just asked for the last kernel: the device had to
+wait for it."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Bytes a second that a copy in the device's memory reads and writes, and seconds a launch."""
+
+    bytes_per_second: float
+    launch_seconds: float
+
+
+def costs(machine: Machine) -> Costs:
+    """The costs of this machine, measured once a process."""
+    return _costs(machine.device, machine.pick(COPY_BYTES, COPY_BYTES, 2**22))
+
+
+@lru_cache
+def _costs(device: torch.device, copied: int) -> Costs:
+    source = torch.ones(copied, dtype=torch.uint8, device=device)
+    target, number = torch.empty_like(source), torch.zeros(1, device=device)
+    # The fastest of some is the nearest to the limit; the first finds cold pages.
+    copy = min(timed(lambda: target.copy_(source), device) for _ in range(6))
+    launch = min(timed(lambda: [number.add_(1) for _ in range(LAUNCHES)], device) for _ in range(3))
+    return Costs(2 * copied / copy, launch / LAUNCHES)  # each byte is read and written
+
+
+class _Operations(TorchDispatchMode):
+    """Counts the bytes that each of torch's operations reads and writes, but for views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved: list[int] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        written = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        held = {_place(tensor) for tensor in read}
+        makes = bool(read) and any(_place(tensor) not in held for tensor in written)
+        if (makes and "empty" not in str(func)) or func._schema.is_mutable:
+            # what an operation writes in place is among its arguments too
+            self.moved.append(sum(map(_bytes, read + written)))
+        return out
+
+
+def _place(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    # an expanded tensor has more values than memory
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+def operations_of(call: Callable[[], object]) -> list[int]:
+    """The bytes that each operation of a call reads and writes, in one thread, views left out.
+
+    Kernels that torch does not know of are not seen.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # other threads would not be seen
+    try:
+        seen = _Operations()
+        with seen:
+            call()
+    finally:
+        torch.set_num_threads(threads)
+    return seen.moved
+
+
+def limited(machine: Machine, call: Callable[[], object], images: int) -> tuple[Speed, int]:
+    """Time a call that works on `images`, and say what allows how much; and its operations.
+
+    Of each operation the larger of two is needed: the time to move its bytes, and that to start it.
+    """
+    price, device = costs(machine), machine.device
+    call()  # tables and plans that later batches find ready
+    moved = operations_of(call)
+    seconds, host = _timed_twice(call, device, machine.pick(3, 2, 1))
+    memory = sum(count / price.bytes_per_second for count in moved)
+    least = sum(max(count / price.bytes_per_second, price.launch_seconds) for count in moved)
+    launches = len(moved) * price.launch_seconds
+    binds: Binds
+    if max(memory, launches) >= EXPLAINS * seconds:
+        binds = "memory" if memory >= launches else "launches"
+    else:
+        binds = "host" if machine.on_gpu and host >= WAITED * seconds else "compute"
+    least = least or seconds  # a call of nothing that can be counted
+    speed = Speed(
+        images_per_second=images / seconds,
+        limit=images / least,
+        share=least / seconds,
+        binds=binds,
+    )
+    return speed, len(moved)
+
+
+def _timed_twice(
+    call: Callable[[], object], device: torch.device, repeats: int
+) -> tuple[float, float]:
+    """Median seconds until the device has done a call, and until the host has asked for it."""
+    whole, asked = [], []
+    for _ in range(repeats):
+        synchronize(device)
+        asked.append(timed(call, torch.device("cpu")))
+        whole.append(asked[-1] + timed(lambda: None, device))
+    return sorted(whole)[repeats // 2], sorted(asked)[repeats // 2]
+
+
+def beside_parts(rate: float, parts: Mapping[Binds, float]) -> Speed:
+    """A speed beside the first of its parts, which it cannot do without; the longest part binds it.
+
+    rate: images a second of the whole. parts: images a second of each part alone. What is left of
+    the time is the host's.
+    """
+    seconds = {name: 1 / value for name, value in parts.items()}
+    first = next(iter(parts.values()))
+    seconds["host"] = max(0.0, 1 / rate - sum(seconds.values()))
+    binds = max(seconds, key=lambda name: seconds[name])
+    return Speed(images_per_second=rate, limit=first, share=rate / first, binds=binds)
