@@ -46,6 +46,34 @@ epochs = 8
 """
 
 
+DEVICE = "NSBENCH_TEST_DEVICE"
+"""Names the device of tests marked `cuda`, by default `cuda`; `cpu` proves the tests themselves."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that need a GPU where there is none."""
+    name = os.environ.get(DEVICE, "cuda")
+    if not item.get_closest_marker("cuda"):
+        return
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        pytest.skip(f"no CUDA device; {DEVICE}=cpu runs this test on the CPU")
+
+
+@pytest.fixture
+def device() -> torch.device:
+    """Where tests marked `cuda` do what they compare with the CPU."""
+    # with its number, which some of torch's functions insist on
+    return torch.empty(0, device=os.environ.get(DEVICE, "cuda")).device
+
+
+@pytest.fixture
+def gpu(device: torch.device) -> torch.device:
+    """The same, for what only a GPU can do."""
+    if device.type != "cuda":
+        pytest.skip("a CPU has nothing of the kind")
+    return device
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()

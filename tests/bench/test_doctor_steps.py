@@ -213,7 +213,9 @@ def test_a_batch_that_fits_and_outputs_that_move_are_told(monkeypatch: pytest.Mo
 
 
 def test_outputs_far_from_float32_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert precision.precision(TINY).outcome == "right"
+    found = precision.precision(TINY)
+    assert found.outcome == "right"
+    assert len(f"precision: right, {found.verdict}") <= 80
     monkeypatch.setitem(precision.LIMITS, "bfloat16", 1e-9)
     found = precision.precision(TINY)
     assert found.outcome == "wrong"

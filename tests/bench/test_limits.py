@@ -70,6 +70,16 @@ def test_what_binds_is_what_takes_the_time(
     assert speed.share == pytest.approx(speed.images_per_second / speed.limit)
 
 
+def test_a_device_that_works_on_after_the_host_is_no_host_s_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "costs", lambda _: Costs(1e15, 1e-9))
+    monkeypatch.setattr(limits, "synchronize", lambda _: time.sleep(0.02))
+    speed, _ = limited(OnGpu(torch.device("cpu"), tiny=True), lambda: MIB.add(1), 10)
+    assert speed.binds == "compute"
+    assert speed.images_per_second < 10 / 0.02
+
+
 @pytest.mark.parametrize(
     ("whole", "parts", "binds"),
     [

@@ -192,13 +192,3 @@ def test_errors_are_raised_at_once_and_name_the_fault() -> None:
         perturbations.frames(IMAGES, "tilt", ids=IDS, size=64)
     with pytest.raises(ValueError, match="32 px need images of at least 32 x 32 px, not 28 x 32"):
         perturbations.frames(IMAGES[..., :28], "tilt", ids=IDS)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_makes_the_same_frames_where_nothing_is_drawn(name: str) -> None:
-    here, there = sequence(name), sequence(name, IMAGES.cuda())
-    assert there.device.type == "cuda"
-    if name not in RANDOM:
-        difference = (here.int() - there.cpu().int()).abs()
-        assert difference.max() <= 1
-        assert difference.double().mean() < 1e-3

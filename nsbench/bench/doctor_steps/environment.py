@@ -32,7 +32,7 @@ def environment(machine: Machine) -> Finding:
     verdict = f"torch {torch.__version__}, {found['cores']} cores"
     if machine.on_gpu:
         figures |= _gpu(machine)
-        verdict += f", driver {found['driver']}, CUDA {found['cuda']}"
+        verdict += f", driver {found['driver']}" + ", no Triton" * (not packages["triton"])
     verdict += f", {price.bytes_per_second / 1e12:.2f} TB/s"
     return Finding("measured", verdict, figures)
 

@@ -1,5 +1,7 @@
 """What the device's memory and the starting of kernels allow at most, and what binds a speed."""
 
+import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -130,9 +132,12 @@ def _timed_twice(
     whole, asked = [], []
     for _ in range(repeats):
         synchronize(device)
-        asked.append(timed(call, torch.device("cpu")))
-        whole.append(asked[-1] + timed(lambda: None, device))
-    return sorted(whole)[repeats // 2], sorted(asked)[repeats // 2]
+        start = time.perf_counter()
+        call()
+        asked.append(time.perf_counter() - start)
+        synchronize(device)
+        whole.append(time.perf_counter() - start)
+    return statistics.median(whole), statistics.median(asked)
 
 
 def beside_parts(rate: float, parts: Mapping[Binds, float]) -> Speed:

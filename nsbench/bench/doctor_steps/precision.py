@@ -26,6 +26,9 @@ LIMITS = {
 """The largest difference from float32 on the device, as a share of the largest output, that each
 way to the outputs may have."""
 
+SHORT = {"bfloat16": "bf16", "float16": "fp16"}
+"""Names that leave room for the others in one line."""
+
 
 def precision(machine: Machine) -> Finding:
     """Outputs of ResNet-50 in float32 beside other ways to them, and signs of gradients twice.
@@ -40,7 +43,7 @@ def precision(machine: Machine) -> Finding:
     signs = _signs(machine, model, images)
     figures = {"limits": LIMITS, **ways, "gradient_signs_that_differ": signs}
     far = [name for name, way in ways.items() if not way["largest"] <= LIMITS[name]]
-    told = ", ".join(f"{name} {way['largest']:.0e}" for name, way in ways.items())
+    told = ", ".join(f"{SHORT.get(name, name)} {way['largest']:.0e}" for name, way in ways.items())
     if far:
         return Finding("wrong", f"{', '.join(far)} too far from float32: {told}", figures)
     if signs["deterministic"]:
