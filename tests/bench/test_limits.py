@@ -28,6 +28,7 @@ def test_bytes_read_and_written_are_counted_and_views_are_not() -> None:
     assert operations_of(lambda: MIB + MIB) == [3 * 2**20]
     assert operations_of(lambda: MIB.view(2, -1)[0].t()) == []
     assert operations_of(lambda: torch.empty(9)) == operations_of(lambda: MIB.new_empty(9)) == []
+    assert operations_of(lambda: torch.zeros(4)) == [16]
     assert operations_of(lambda: (MIB * 2, MIB * 2)) == [2 * 2**20] * 2
     few = torch.zeros(1, 4).expand(1000, 4)  # four values in memory
     assert operations_of(lambda: few + 1) == [16 + 16000]

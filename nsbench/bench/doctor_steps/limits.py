@@ -1,5 +1,6 @@
 """What the device's memory and the starting of kernels allow at most, and what binds a speed."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -65,21 +66,23 @@ class _Operations(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         written = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
-        held = {_place(tensor) for tensor in read}
-        makes = bool(read) and any(_place(tensor) not in held for tensor in written)
-        if (makes and "empty" not in str(func)) or func._schema.is_mutable:
-            # what an operation writes in place is among its arguments too
-            self.moved.append(sum(map(_bytes, read + written)))
+        # what an operation writes in place is among its arguments too
+        touched = read + written
+        if touched and not _only_looks(func._schema) and "empty" not in str(func):
+            self.moved.append(sum(map(_bytes, touched)))
         return out
 
 
-def _place(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+def _only_looks(schema: Any) -> bool:
+    """Whether all results are views of the arguments, and nothing is written."""
+    marks = [result.alias_info for result in schema.returns]
+    return bool(marks) and all(mark is not None and not mark.is_write for mark in marks)
 
 
 def _bytes(tensor: torch.Tensor) -> int:
     # an expanded tensor has more values than memory
-    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+    sizes = [n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step or n == 0]
+    return math.prod(sizes) * tensor.element_size()
 
 
 def operations_of(call: Callable[[], object]) -> list[int]:
