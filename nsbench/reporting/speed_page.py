@@ -12,13 +12,15 @@ PAGE = "README.md"
 """What forges show of a folder."""
 
 WORDS = """\
-A limit is what nothing that the work needs would exceed: for a corruption the time to read and
-write the bytes of each of its operations, at the speed of a copy measured on the machine, or to
-start the operation, whichever is longer; for an evaluation, a labeling and an attack the bare
-forward passes of the model on images that lie ready; for a step of training bare steps. What
-binds a speed is in one word: `memory`, `launches` (the starting of kernels), `compute` (the
-arithmetic in them), `model` (its own passes), `corruptions`, `noise` (RandAugment), or `host`
-(the device waits for it). On a GPU goals stand beside figures; one that is missed is no fault.
+A limit is what nothing that the work needs would exceed. For a corruption on a GPU that is the
+time to read and write the bytes of each of its operations, at the speed of a copy measured on the
+machine, or to start the operation, whichever is longer; on a CPU, whose caches hold what is
+worked on, the time to read and write the images once. For an evaluation, a labeling and an attack
+it is the bare forward passes of the model on images that lie ready; for a step of training, bare
+steps. What binds a speed is in one word: `memory`, `launches` (the starting of operations),
+`compute` (the arithmetic in them), `model` (its own passes), `corruptions`, `noise`
+(RandAugment), or `host` (the device waits for it). On a GPU goals stand beside figures; one that
+is missed is no fault.
 """
 
 

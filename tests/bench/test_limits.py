@@ -28,9 +28,13 @@ def test_bytes_read_and_written_are_counted_and_views_are_not() -> None:
     assert operations_of(lambda: MIB + MIB) == [3 * 2**20]
     assert operations_of(lambda: MIB.view(2, -1)[0].t()) == []
     assert operations_of(lambda: torch.empty(9)) == operations_of(lambda: MIB.new_empty(9)) == []
-    assert operations_of(lambda: torch.zeros(4)) == [16]
-    assert operations_of(lambda: (MIB * 2, MIB * 2)) == [2 * 2**20] * 2
     few = torch.zeros(1, 4).expand(1000, 4)  # four values in memory
+    assert operations_of(lambda: torch.zeros(4)) == [16]
+    held = torch.zeros(4)
+    assert operations_of(lambda: held.add_(1)) == [32]
+    assert operations_of(lambda: held.copy_(few[0])) == [32]
+    assert operations_of(lambda: torch.add(held, 1, out=torch.empty(4))) == [32]
+    assert operations_of(lambda: (MIB * 2, MIB * 2)) == [2 * 2**20] * 2
     assert operations_of(lambda: few + 1) == [16 + 16000]
 
 
@@ -46,29 +50,42 @@ def test_work_that_threads_share_is_counted_whole() -> None:
     assert sum(counted) > 2 * images.numel()
 
 
+GPU = OnGpu(torch.device("cpu"), tiny=True)
+
+
 @pytest.mark.parametrize(
-    ("price", "machine", "waits", "binds"),
+    ("price", "machine", "waits", "binds", "least"),
     [
-        (Costs(2**21, 1e-9), CPU, 0.0, "memory"),
-        (Costs(1e15, 1.0), CPU, 0.0, "launches"),
-        (Costs(1e15, 1e-9), CPU, 0.01, "compute"),
-        (Costs(1e15, 1e-9), OnGpu(torch.device("cpu"), tiny=True), 0.01, "host"),
+        # two images of a MiB, read and written by a CPU once; the operation of two MiB by a GPU
+        (Costs(2**21, 1e-9), CPU, 0.0, "memory", 4 * 2**20 / 2**21),
+        (Costs(2**21, 1e-9), GPU, 0.0, "memory", 4 * 2**20 / 2**21),
+        (Costs(1e15, 1.0), CPU, 0.0, "launches", 2.0),
+        (Costs(1e15, 1.0), GPU, 0.0, "launches", 2.0),
+        (Costs(1e15, 1e-9), CPU, 0.01, "compute", None),
+        (Costs(1e15, 1e-9), GPU, 0.01, "host", None),
     ],
 )
 def test_what_binds_is_what_takes_the_time(
-    price: Costs, machine: Machine, waits: float, binds: str, monkeypatch: pytest.MonkeyPatch
+    price: Costs,
+    machine: Machine,
+    waits: float,
+    binds: str,
+    least: float | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "costs", lambda _: price)
+    images = torch.zeros(2, 2**20, dtype=torch.uint8)
 
     def work() -> None:
         time.sleep(waits)
         MIB.add(1)
+        MIB.add(1)
 
-    speed, operations = limited(machine, work, 10)
-    assert (speed.binds, operations) == (binds, 1)
-    least = max(2 * 2**20 / price.bytes_per_second, price.launch_seconds)
-    assert speed.limit == pytest.approx(10 / least)
+    speed, operations = limited(machine, work, images)
+    assert (speed.binds, operations) == (binds, 2)
     assert speed.share == pytest.approx(speed.images_per_second / speed.limit)
+    if least:
+        assert speed.limit == pytest.approx(2 / least)
 
 
 def test_a_device_that_works_on_after_the_host_is_no_host_s_fault(
@@ -76,7 +93,7 @@ def test_a_device_that_works_on_after_the_host_is_no_host_s_fault(
 ) -> None:
     monkeypatch.setattr(limits, "costs", lambda _: Costs(1e15, 1e-9))
     monkeypatch.setattr(limits, "synchronize", lambda _: time.sleep(0.02))
-    speed, _ = limited(OnGpu(torch.device("cpu"), tiny=True), lambda: MIB.add(1), 10)
+    speed, _ = limited(GPU, lambda: MIB.add(1), MIB[:10])
     assert speed.binds == "compute"
     assert speed.images_per_second < 10 / 0.02
 

@@ -38,19 +38,19 @@ def corruption_speed(machine: Machine) -> Finding:
     }
     works = {"JPEG/85": partial(jpeg, images, 85), **cells}
     parts = machine.each(
-        {name: partial(_measured, machine, work, len(images)) for name, work in works.items()}
+        {name: partial(_measured, machine, work, images) for name, work in works.items()}
     )
     speeds = {name: part["speed"] for name, part in parts.items() if "speed" in part}
     return _finding(machine, speeds, parts, len(works), len(images))
 
 
-def _measured(machine: Machine, work: Any, count: int) -> dict[str, Any]:
+def _measured(machine: Machine, work: Any, images: torch.Tensor) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     before = 0
     if machine.on_gpu:
         torch.cuda.reset_peak_memory_stats(machine.device)
         before = torch.cuda.memory_allocated(machine.device)
-    figures["speed"], figures["operations"] = limited(machine, work, count)
+    figures["speed"], figures["operations"] = limited(machine, work, images)
     if machine.on_gpu:
         peak = torch.cuda.max_memory_allocated(machine.device)
         figures["mebibytes"] = (peak - before) / 2**20

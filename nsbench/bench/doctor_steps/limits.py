@@ -25,6 +25,9 @@ LAUNCHES = 2000
 EXPLAINS = 0.5
 """Share of the time that memory or launches must account for to be what binds it."""
 
+ONLY_FILL = ("copy_", "fill_", "zero_")
+"""Operations that write their first argument without a look at what was there."""
+
 WAITED = 0.9
 """Share of the time after which the host has only just asked for the last kernel: the device had to
 wait for it."""
@@ -64,11 +67,15 @@ class _Operations(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        written = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
-        # what an operation writes in place is among its arguments too
-        touched = read + written
+        fresh = {argument.name for argument in func._schema.arguments if argument.is_out}
+        given = {name: value for name, value in (kwargs or {}).items() if name not in fresh}
+        # the first argument of those that only fill it is not read
+        used = args[1:] if func.overloadpacket.__name__ in ONLY_FILL else args
+        touched = [
+            leaf for leaf in tree_leaves((used, given, out)) if isinstance(leaf, torch.Tensor)
+        ]
         if touched and not _only_looks(func._schema) and "empty" not in str(func):
+            # what an operation changes in place is among its arguments and its results
             self.moved.append(sum(map(_bytes, touched)))
         return out
 
@@ -101,31 +108,52 @@ def operations_of(call: Callable[[], object]) -> list[int]:
     return seen.moved
 
 
-def limited(machine: Machine, call: Callable[[], object], images: int) -> tuple[Speed, int]:
-    """Time a call that works on `images`, and say what allows how much; and its operations.
+def limited(
+    machine: Machine, call: Callable[[], object], images: torch.Tensor
+) -> tuple[Speed, int]:
+    """Time a call that makes as many images of others, say what allows how much; and count.
 
-    Of each operation the larger of two is needed: the time to move its bytes, and that to start it.
+    On a GPU each operation needs the longer of two times, to move its bytes and to start it. A CPU
+    works on few images at a time, which stay in its cache: memory only holds the images themselves,
+    read once and written once, and its threads start operations side by side.
+
+    Returns the speed, and the number of operations.
     """
-    price, device = costs(machine), machine.device
+    device = machine.device
     call()  # tables and plans that later batches find ready
     moved = operations_of(call)
-    seconds, host = _timed_twice(call, device, machine.pick(3, 2, 1))
-    memory = sum(count / price.bytes_per_second for count in moved)
-    least = sum(max(count / price.bytes_per_second, price.launch_seconds) for count in moved)
-    launches = len(moved) * price.launch_seconds
+    seconds, host = _timed_twice(call, device, machine.pick(3, 3, 1))
+    memory, launches, least = _needed(machine, moved, images.nbytes)
     binds: Binds
     if max(memory, launches) >= EXPLAINS * seconds:
         binds = "memory" if memory >= launches else "launches"
     else:
         binds = "host" if machine.on_gpu and host >= WAITED * seconds else "compute"
-    least = least or seconds  # a call of nothing that can be counted
+    count = len(images)
     speed = Speed(
-        images_per_second=images / seconds,
-        limit=images / least,
+        images_per_second=count / seconds,
+        limit=count / least,
         share=least / seconds,
         binds=binds,
     )
     return speed, len(moved)
+
+
+def _needed(machine: Machine, moved: list[int], held: int) -> tuple[float, float, float]:
+    """Seconds that memory needs, that launches need, and both as far as they cannot overlap.
+
+    moved: bytes of each operation. held: bytes of the images.
+    """
+    price = costs(machine)
+    if not machine.on_gpu:
+        memory = 2 * held / price.bytes_per_second
+        launches = len(moved) * price.launch_seconds / torch.get_num_threads()
+        return memory, launches, max(memory, launches)
+    times = [count / price.bytes_per_second for count in moved]
+    least = sum(max(taken, price.launch_seconds) for taken in times)
+    # without an operation that can be counted, the images are still to be read and written
+    floor = 2 * held / price.bytes_per_second
+    return sum(times), len(moved) * price.launch_seconds, max(least, floor)
 
 
 def _timed_twice(
