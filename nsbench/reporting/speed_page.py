@@ -11,6 +11,11 @@ from nsbench.util.files import write_text
 PAGE = "README.md"
 """What forges show of a folder."""
 
+ROWS = 10
+"""Speeds of a step that are shown at once; more are folded away."""
+
+FOLDED = "<details><summary>{}, each work</summary>\n\n{}\n</details>\n"
+
 WORDS = """\
 A limit is what nothing that the work needs would exceed. For a corruption on a GPU that is the
 time to read and write the bytes of each of its operations, at the speed of a copy measured on the
@@ -114,18 +119,24 @@ def _section(name: str, result: DoctorResult) -> str:
         if machine.get(key)
     ]
     known += [f"{key} {machine[key]}" for key in ("driver", "cuda", "cudnn") if machine.get(key)]
-    versions = machine.get("versions") or {}
-    known += [f"{key} {versions[key]}" for key in ("torch", "nsbench") if versions.get(key)]
+    versions = machine.get("versions")
+    if isinstance(versions, dict):
+        known += [f"{key} {versions[key]}" for key in ("torch", "nsbench") if versions.get(key)]
     lines = [
         f"## {result.machine}\n",
         f"{result.date}, sizes for a {result.sizes.replace('gpu', 'GPU').replace('cpu', 'CPU')}, "
         f"{result.seconds / 60:.1f} minutes; {', '.join(known) or 'no environment'}. "
         f"All figures: [{name}]({name}).\n",
         markdown_text([_verdicts(result)]),
-        markdown_text([_speeds(result)]),
     ]
     if any(step.goals for step in result.steps):
         lines.append(markdown_text([_goals(result)]))
+    for step in result.steps:
+        if step.speeds:
+            table = markdown_text([_speeds(step)])
+            # a hundred rows of corruptions would hide the machines that follow
+            many = len(step.speeds) > ROWS
+            lines.append(FOLDED.format(step.step, table) if many else table)
     return "\n".join(lines)
 
 
@@ -134,10 +145,10 @@ def _verdicts(result: DoctorResult) -> Table:
     return Table("What was found", ["step", "seconds", "outcome", "verdict"], rows, prose=True)
 
 
-def _speeds(result: DoctorResult) -> Table:
-    rows = [[name, *_cells(speed)] for step in result.steps for name, speed in step.speeds.items()]
+def _speeds(step: StepResult) -> Table:
+    rows = [[name, *_cells(speed)] for name, speed in step.speeds.items()]
     columns = ["work", "images/s", "limit", "of the limit", "binds"]
-    return Table("Speeds", columns, rows)
+    return Table(step.step, columns, rows)
 
 
 def _cells(speed: Speed) -> list[str]:

@@ -1,12 +1,14 @@
 """The page of checked machines holds what their JSON files say."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from nsbench import cli
 from nsbench.reporting.speed_page import PAGE, page_text, write_page
+from nsbench.util.anonymous import anonymous
 from nsbench.util.errors import NsbenchError
 from tests.conftest import ROOT
 from tests.reporting.test_doctor_result import RESULT
@@ -36,6 +38,23 @@ def test_the_page_shows_each_machine(folder: Path) -> None:
     assert str(folder) not in page
 
 
+def test_many_speeds_are_folded_away(folder: Path) -> None:
+    (found,) = (step for step in RESULT["steps"] if "speeds" in step)
+    many = {**found, "speeds": {f"fog/{n}": found["speeds"]["fog/3"] for n in range(20)}}
+    assert "<details>" not in page_text(folder)
+    (folder / "many.json").write_text(json.dumps({**RESULT, "steps": [many]}))
+    page = page_text(folder)
+    start, end = page.index("<details><summary>corruption_speed"), page.index("</details>")
+    assert page[start:end].count("| fog/") == 20
+
+
+def test_figures_of_another_shape_do_no_harm(folder: Path) -> None:
+    odd = {"step": "environment", "outcome": "measured", "verdict": "v", "seconds": 1.0,
+           "figures": {"versions": [1], "cores": {"a": 1}}}  # fmt: skip
+    (folder / "odd.json").write_text(json.dumps({**RESULT, "steps": [odd]}))
+    assert "| environment | 1 | measured | v |" in page_text(folder)
+
+
 def test_a_command_writes_it(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main(["doctor", "--page", str(folder)])
@@ -54,6 +73,13 @@ def test_a_file_of_another_kind_keeps_the_page_as_it_was(folder: Path) -> None:
     with pytest.raises(NsbenchError, match="has no JSON file: write one with nsbench doctor"):
         write_page(folder / "nowhere")
     assert not (folder / "nowhere").exists()
+
+
+@pytest.mark.parametrize("path", sorted(PAGES.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_in_the_repository_names_no_folder_host_or_user(path: Path) -> None:
+    found = json.loads(path.read_text())
+    assert anonymous(found) == found
+    assert not re.search(r"/(home|root|tmp|usr|opt|work)\b", path.read_text())
 
 
 @pytest.mark.skipif(not PAGES.is_dir(), reason="no machine is reported yet")

@@ -45,12 +45,12 @@ STEPS = (
     _step("draws", "draws", 40, 5),  # 95 cells of three sizes, each on the CPU too
     _step("repeatability", "repeatability", 50, 10),  # 95 cells and 14 sequences, three times each
     _step("foolbox", "foolbox", 40, 10),  # a curve by both, some times
+    _step("precision", "precision", 40, 15),  # a dozen passes of ResNet-50, one on the CPU
+    _step("out_of_memory", "out_of_memory", 30, 10),  # two batches
     _step("corruption_speed", "corruption_speed", 70, 20),  # 95 cells of 256 images, five times
     _step("evaluation_speed", "evaluation_speed", 90, 40),  # 75 cells of 500 images, three ways
     _step("training_speed", "training_speed", 80, 30),  # two precisions, a student each
     _step("labeling_speed", "labeling_speed", 40, 15),  # 4,096 images, some times
-    _step("precision", "precision", 40, 15),  # a dozen passes of ResNet-50, one on the CPU
-    _step("out_of_memory", "out_of_memory", 30, 10),  # two batches
     _step("quickstart", "quickstart", 120, 45),  # three generations and three suites
     _step("synchronisations", "synchronisations", 40, 15),  # a batch each, and a model to make
     _step("profile", "profiles", 30, 12),  # seven batches under a profiler, which is slow

@@ -90,5 +90,5 @@ def _finding(
         Goal(name="slowest cell", figure=rates[slowest], wanted=EACH, unit="images/s"),
     ]
     outcome: Outcome = "measured" if len(parts) == count else "no time"
-    verdict = f"{mean:,.0f} images/s mean, slowest {slowest} {rates[slowest]:,.0f}"
+    verdict = f"mean {mean:,.0f}/s, least {slowest} {rates[slowest]:,.0f}/s"
     return Finding(outcome, verdict, figures, speeds, goals if machine.on_gpu else [])
