@@ -17,6 +17,7 @@ from nsbench.names import EXTRA_CORRUPTIONS as EXTRA_NAMES
 from nsbench.names import SEVERITIES
 from nsbench.pixels.checks import checked_ids
 from nsbench.pixels.draws import Draws, Key, is_whole
+from nsbench.pixels.places import maker_of
 from nsbench.pixels.threads import run_in_threads, slices
 from nsbench.util.config import nearest
 
@@ -92,7 +93,8 @@ def corrupt(
         seed: of all random draws.
 
     Returns:
-        uint8 (B, 3, H, W) on the device of `images`, before any JPEG compression.
+        uint8 (B, 3, H, W) on the device of `images`, before any JPEG compression. It is made there,
+        or on the CPU where the device has no float64.
 
     Raises:
         ValueError: for images, a name, a severity or ids that are not as above.
@@ -114,11 +116,13 @@ def corrupt(
             stacklevel=2,
         )
 
+    target, images = images.device, images.to(maker_of(images.device))
+
     def change(rows: slice) -> torch.Tensor:
         drawn = draw(name, severity, chosen[rows], seed=seed, shape=shape, device=images.device)
         return apply(images[rows], name, severity, drawn)
 
-    return _in_chunks(images, change, _CORRUPTIONS[name].chunk)
+    return _in_chunks(images, change, _CORRUPTIONS[name].chunk).to(target)
 
 
 def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
@@ -126,9 +130,10 @@ def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
 
     Takes and returns uint8 (B, 3, H, W); quality is 1 to 100.
     """
+    target, images = images.device, images.to(maker_of(images.device))
     return _in_chunks(
         images, lambda rows: digital.jpeg_compression(images[rows], quality), CODEC_CHUNK
-    )
+    ).to(target)
 
 
 def _in_chunks(

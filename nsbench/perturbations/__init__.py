@@ -20,6 +20,7 @@ from nsbench.perturbations._batch import Batch
 from nsbench.perturbations._settings import TABLES
 from nsbench.pixels.checks import checked_ids
 from nsbench.pixels.draws import Key, is_whole
+from nsbench.pixels.places import maker_of
 from nsbench.pixels.threads import run_in_threads, slices
 
 VERSION: int = 3
@@ -81,7 +82,8 @@ def frames(
 
     Returns:
         An iterator over `frame_count(name, size)` tensors, each uint8 (B, 3, size, size) on the
-        device of `images`. It keeps no earlier frame.
+        device of `images`, made there, or on the CPU where the device has no float64. It keeps no
+        earlier frame.
 
     Raises:
         ValueError: at once, for images, a name, ids, a difficulty or a size that are not as above.
@@ -93,6 +95,7 @@ def frames(
     count = frame_count(name, side)
     setting = _setting(name, side, difficulty)
     key = f"sequence/{name}/{difficulty}"
+    target, images = images.device, images.to(maker_of(images.device))
     limit = CHUNK if images.device.type == "cpu" else DEVICE_CHUNK
     chunks = slices(len(images), limit // (3 * side * side), images.device)
     parts = {
@@ -101,7 +104,7 @@ def frames(
         )
         for rows in chunks
     }
-    return _joined(images, parts, chunks, side, count)
+    return (frame.to(target) for frame in _joined(images, parts, chunks, side, count))
 
 
 def _joined(
