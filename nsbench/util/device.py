@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
@@ -156,14 +157,43 @@ def _driver() -> str | None:
 
 
 def resolve_device(device: str | None) -> torch.device:
-    """The named device, or the GPU if there is one. Raises NsbenchError for an unusable name."""
-    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    """The named device, or the GPU if there is one.
+
+    Raises NsbenchError for a device that is not there or does not compute.
+    """
+    name = _usual_device() if device is None else device
     try:
-        # allocating is the only test that covers a missing driver, a wrong number and a wrong word
-        # alike
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise NsbenchError(f"the device '{name}' cannot be used here: try --device cpu") from error
+        # Computing is the only test that covers a missing driver, one that is too old, a wrong
+        # number, a wrong word, and a GPU that torch was not built for.
+        found = (torch.ones(1, device=name) + 1).device
+    except Exception as error:  # torch has several classes for it
+        if is_short_of_memory(error):
+            raise NsbenchError(
+                f"the device '{name}' has no memory left: end what else uses it, or use another one"
+            ) from error
+        raise NsbenchError(
+            f"the device '{name}' cannot be used here ({_first_sentence(error)}): see to that, or "
+            "use --device cpu"
+        ) from error
+    if found.type == "meta":
+        raise NsbenchError(f"the device '{name}' computes no numbers: use --device cpu")
+    return found
+
+
+def _usual_device() -> str:
+    """The GPU if there is one that can be used; where that fails, why is said."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = torch.cuda.is_available()
+    for warning in [] if found else caught[:1]:
+        say(f"the GPU cannot be used ({_first_sentence(warning.message)}): going on with the CPU")
+    return "cuda" if found else "cpu"
+
+
+def _first_sentence(error: BaseException | str) -> str:
+    # What follows is advice of torch's, which may run over several lines.
+    text = str(error).removeprefix("CUDA initialization: ")
+    return first_line(ValueError(text)).split(". ")[0].rstrip(".")
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:

@@ -7,7 +7,6 @@ import timm
 import torch
 from timm.layers import DropPath
 
-from nsbench import models
 from nsbench.data.open import SourceSpec, open_source
 from nsbench.models import build, class_indices, load_model, load_models
 from nsbench.util.errors import NsbenchError
@@ -149,8 +148,3 @@ def test_no_noise_is_none_whatever_the_default_of_the_architecture(arch: str) ->
         model = build(arch, 10)
     assert not any(isinstance(m, DropPath) for m in model.modules())
     assert getattr(model, "drop_rate", 0.0) == 0.0
-
-
-def test_an_unusable_device_is_one_sentence() -> None:
-    with pytest.raises(NsbenchError, match="the device 'gpu' cannot be used here"):
-        models.resolve_device("gpu")

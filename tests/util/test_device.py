@@ -1,3 +1,4 @@
+import warnings
 import weakref
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from nsbench.util.device import (
     float32_products,
     free_memory,
     is_short_of_memory,
+    resolve_device,
 )
 from nsbench.util.errors import NsbenchError
 
@@ -129,3 +131,60 @@ def test_the_environment_names_what_a_result_depends_on(monkeypatch: pytest.Monk
     on_gpu = environment(torch.device("cuda", 0))
     assert (on_gpu["gpu"], on_gpu["memory_bytes"], on_gpu["driver"]) == ("H100", 8, None)
     assert {"cuda", "cudnn"} < set(on_gpu)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gpu", "the device 'gpu' cannot be used here"),
+        ("", "the device '' cannot be used here"),
+        ("cuda:99", "the device 'cuda:99' cannot be used here"),
+        ("hpu", "the device 'hpu' cannot be used here"),
+        ("meta", "the device 'meta' computes no numbers: use --device cpu"),
+    ],
+)
+def test_an_unusable_device_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        resolve_device(name)
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+OLD = "The NVIDIA driver on your system is too old (found version 11040)"
+ADVICE = ". Please update your GPU driver by downloading and installing a new version.\nOr not."
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError(OLD + ADVICE), f"'cuda' cannot be used here ({OLD}): see to that"),
+        (
+            RuntimeError("CUDA error: no kernel image is available for execution on the device\nC"),
+            "(CUDA error: no kernel image is available for execution on the device): see to",
+        ),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel"), "'cuda' has no memory left: end"),
+    ],
+)
+def test_a_gpu_that_does_not_compute_says_why(
+    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "ones", fails)
+    with pytest.raises(NsbenchError) as caught:
+        resolve_device("cuda")
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_name_a_driver_that_is_too_old_is_said(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def unavailable() -> bool:
+        warnings.warn(f"CUDA initialization: {OLD}{ADVICE}", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", unavailable)
+    assert resolve_device(None) == torch.device("cpu")
+    assert capfd.readouterr().err == f"the GPU cannot be used ({OLD}): going on with the CPU\n"
