@@ -181,8 +181,8 @@ def test_bad_input_is_one_sentence(
 
 def test_real_steps_run_on_the_cpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     # the others take longer, and are called in test_doctor_steps.py, or whole by hand
-    names = ["environment", "sequences", "draws", "training_speed", "labeling_speed"]
-    names += ["precision", "out_of_memory", "synchronisations", "profile"]
+    names = ["environment", "sequences", "draws", "precision", "out_of_memory", "training_speed"]
+    names += ["labeling_speed", "synchronisations", "profile"]
     found = tmp_path / "found.json"
     assert call("--device", "cpu", "--tiny", "--only", *names, "--out", tmp_path, "--minutes", 5,
                 "--json", found) == 0  # fmt: skip

@@ -14,6 +14,7 @@ from nsbench.bench.doctor_steps.limits import beside_parts
 from nsbench.bench.doctor_steps.machine import Finding, Machine
 from nsbench.bench.models import photograph_spec, untrained
 from nsbench.bench.photographs import photographs
+from nsbench.bench.rates import Side, rates
 from nsbench.bench.student import Student, bare_batch, bare_step, student, student_generation
 from nsbench.data.open import open_source
 from nsbench.pseudo_labels.job import LabelingJob
@@ -106,7 +107,7 @@ def _step_speed(machine: Machine, precision: str) -> dict[str, Any]:
     learner = student_of(machine, arch, size, batch_size=batch_size, precision=precision)
     state, total = learner.state, 2 * batch_size
     batch = bare_batch(total, size, machine.device)
-    steps, repeats = machine.pick((5, 2), (2, 2), (1, 1))
+    steps, rounds = machine.pick((5, 2), (2, 3), (1, 1))
 
     def bare(update: bool) -> None:
         for _ in range(steps):
@@ -115,17 +116,19 @@ def _step_speed(machine: Machine, precision: str) -> dict[str, Any]:
     losses = [
         float(learner.step(learner.batches).total) for _ in range(machine.pick(LOSSES, LOSSES, 1))
     ]
-    seconds = {
-        "steps": machine.seconds(lambda: learner.train(steps), repeats),
-        "bare_steps": machine.seconds(lambda: bare(True), repeats),
-        "bare_passes": machine.seconds(lambda: bare(False), repeats),
+    images = total * steps
+    sides: dict[str, Side] = {
+        "steps": (lambda: learner.train(steps), images),
+        "bare_steps": (lambda: bare(True), images),
+        "bare_passes": (lambda: bare(False), images),
     }
+    measured = rates("training", sides, rounds, machine.device)
     return {
         "arch": arch,
         "image_size": size,
         "images_a_step": total,
         "losses": losses,
-        **{f"{name}_images_per_second": total * steps / took for name, took in seconds.items()},
+        **{f"{name}_images_per_second": rate for name, rate in measured.items()},
         "optimizer_milliseconds": 1e3 * machine.seconds(state.optimizer.step),
         "average_milliseconds": 1e3 * machine.seconds(lambda: state.average.update(state.model)),
     }
