@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any, cast
 
 import numpy as np
+import pytest
 import torch
 
 from nsbench.augment.keys import image_keys
@@ -69,6 +70,26 @@ def randaugment(device: torch.device) -> Iterator[tuple[str, Pixels]]:
 def in_a_process(function: Callable[[str], Any], name: str) -> Any:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, (name,))
+
+
+def made_at_224(_: str) -> dict[str, torch.Tensor]:
+    """All corruptions of photographs, and of ones with even areas, which rounding shows in."""
+    torch.set_num_threads(1)
+    even = photographs(224, 1)
+    even[..., :150] = 255
+    even[..., :150, 50:100] = 100
+    images = torch.cat((photographs(224, 2), even))
+    return {name: corrupt(images, name, 3, ids=list("abc")) for name in NAMES + EXTRA_NAMES}
+
+
+def test_processors_make_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Kernels of torch for processors without vectors round differently, as another device does.
+    usual = in_a_process(made_at_224, "")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    for name, images in in_a_process(made_at_224, "").items():
+        apart = (images.int() - usual[name].int()).abs()
+        assert apart.max() <= 1, name
+        assert (apart > 0).double().mean((1, 2, 3)).max() <= 0.001, name
 
 
 def test_corruptions_are_those_of_a_cpu() -> None:
