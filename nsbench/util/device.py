@@ -163,9 +163,9 @@ def resolve_device(device: str | None) -> torch.device:
     """
     name = _usual_device() if device is None else device
     try:
-        # Computing is the only test that covers a missing driver, one that is too old, a wrong
-        # number, a wrong word, and a GPU that torch was not built for.
-        found = (torch.ones(1, device=name) + 1).device
+        # To write a number is the only test that covers a missing driver, one that is too old, a
+        # wrong number, a wrong word, and a GPU that torch was not built for.
+        found = torch.ones(1, device=name).device
     except Exception as error:  # torch has several classes for it
         if is_short_of_memory(error):
             raise NsbenchError(
