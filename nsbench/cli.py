@@ -56,7 +56,8 @@ def _sentence_of(error: Exception) -> str | None:
 
     if not is_short_of_memory(error):
         return None
-    return f"there is too little memory ({first_line(error)}): free some, or lower --batch-size"
+    way_out = "free some, lower the batch size, or use --device cpu"
+    return f"there is too little memory ({first_line(error)}): {way_out}"
 
 
 def _stopped(arguments: list[str] | None) -> None:

@@ -142,7 +142,7 @@ def test_a_shortage_of_memory_that_nobody_foresaw_is_one_sentence(
     said = capfd.readouterr().err
     assert said.startswith("nsbench: there is too little memory (")
     assert said.count("\n") == 1
-    assert "lower --batch-size" in said
+    assert "lower the batch size" in said
 
 
 def test_a_process_whose_main_one_is_gone_has_no_traceback(

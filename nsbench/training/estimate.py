@@ -15,7 +15,7 @@ from nsbench.training.data import TrainingData, open_data
 from nsbench.training.fine_tune import fine_tuning
 from nsbench.training.resolve import resolve, shares_teacher
 from nsbench.training.schedule import steps_of
-from nsbench.util.device import autocast, float32_products
+from nsbench.util.device import autocast, enough_memory, float32_products
 from nsbench.util.progress import stage
 from nsbench.util.timing import timed
 
@@ -154,7 +154,9 @@ class _Clock:
         shape = (generation.arch, generation.model_args, generation.image_size, backward)
         key = repr((*shape, generation.precision))  # text, since model_args cannot be hashed
         if key not in self._known:
-            self._known[key] = self._measure(generation, flops, backward)
+            what = f"what the dry run measures of {generation.arch}"
+            with enough_memory(what, "free some, or use --device cpu"):
+                self._known[key] = self._measure(generation, flops, backward)
         return self._known[key]
 
     def _measure(self, generation: Generation, flops: int, backward: bool) -> float:

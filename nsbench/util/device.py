@@ -262,7 +262,8 @@ def compiling() -> Iterator[None]:
     except RuntimeError as error:
         from torch._dynamo.exc import TorchDynamoException  # slow to import
 
-        if not isinstance(error, TorchDynamoException):
+        # A shortage of memory passes as it is, since smaller batches may help.
+        if not isinstance(error, TorchDynamoException) or is_short_of_memory(error):
             raise
         raise NsbenchError(
             f"torch.compile fails here ({first_line(error)}): leave out --compile, or install what "

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from nsbench.commands.app import app
 from nsbench.models import build
 from nsbench.recipes.recipe import Generation
+from nsbench.training import estimate as measured
 from nsbench.training.cost import flops_of, memory_of
 from nsbench.training.estimate import estimate
 from nsbench.training.generations import train
@@ -94,6 +95,17 @@ def test_a_batch_beyond_all_memory_is_refused_before_training(
     with pytest.raises(NsbenchError, match=r"100,000 images of 1024 px.*lower fine_tune.batch_siz"):
         train(str(tiny_recipe), tmp_path / "run", settings=[tuned], device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_too_little_memory_for_the_measurement_is_one_sentence(
+    tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: Any) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(measured, "timed", short)
+    with pytest.raises(NsbenchError, match=r"what the dry run measures of test_eff.*: free some"):
+        estimate(str(tiny_recipe), device="cpu")
 
 
 def test_only_precisions_of_16_bits_keep_half_for_the_backward_pass() -> None:

@@ -1,13 +1,16 @@
+import re
 import warnings
 import weakref
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from nsbench.util.device import (
     AdaptiveBatchSize,
     autocast,
+    compiling,
     environment,
     float32_products,
     free_memory,
@@ -81,6 +84,12 @@ def test_a_size_that_work_found_itself_is_not_raised_again() -> None:
     tried: list[int] = []
     assert sum(memory.parts(outer, 12)) == 12
     assert tried == [12, 2, 2, 2, 2, 2, 2]
+
+
+def test_a_compiler_that_is_short_of_memory_leaves_the_way_to_smaller_batches() -> None:
+    for text, kind in [("CUDA out of memory", TorchDynamoException), ("no C++", NsbenchError)]:
+        with pytest.raises(kind, match=re.escape(text)), compiling():
+            raise TorchDynamoException(f"backend='inductor' raised: {text}")
 
 
 def test_what_the_failed_attempt_held_is_gone_before_memory_is_given_back(
