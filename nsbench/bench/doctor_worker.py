@@ -24,6 +24,7 @@ import torch
 from nsbench.bench.doctor_steps import Step
 from nsbench.bench.doctor_steps.environment import model_of
 from nsbench.bench.doctor_steps.machine import Finding, Machine, Skipped, told
+from nsbench.evaluation.deterministic import prepare_matrices
 from nsbench.reporting.doctor_result import Outcome, StepResult
 from nsbench.util.device import resolve_device
 from nsbench.util.errors import NsbenchError
@@ -149,6 +150,7 @@ def serve(device: str, tiny: bool, log: Path, scratch: Path, starts: int, pipe: 
     done. starts: how many processes there were before; the first one begins the log anew.
     """
     os.setsid()  # so that it can be killed with what it starts, and Ctrl-C is its parent's alone
+    prepare_matrices()  # read once, by the first step that multiplies matrices
     try:
         machine = Machine(resolve_device(device), tiny)
         _print_to(log, "ab" if starts else "wb")

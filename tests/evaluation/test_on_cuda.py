@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from nsbench.bench.doctor_steps.deterministic import deterministic
 from nsbench.bench.doctor_steps.out_of_memory import run_of
 from nsbench.bench.models import untrained
 from nsbench.bench.photographs import photographs
 from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from nsbench.data.transforms import normalize
+from nsbench.evaluation.deterministic import deterministic
 from nsbench.evaluation.fgsm import fgsm_images, fgsm_logits, pgd_logits
 from nsbench.evaluation.forward import logits_of
 from nsbench.evaluation.options import Options

@@ -6,11 +6,11 @@ import foolbox as reference
 import torch
 
 from nsbench.bench.attack import EPSILONS, bench_attack
-from nsbench.bench.doctor_steps.deterministic import deterministic
 from nsbench.bench.doctor_steps.limits import beside_parts
 from nsbench.bench.doctor_steps.machine import Finding, Machine
 from nsbench.bench.models import CLASSES, untrained
 from nsbench.bench.photographs import photographs
+from nsbench.evaluation.deterministic import deterministic
 from nsbench.evaluation.fgsm import fgsm_images
 from nsbench.reporting.doctor_result import Goal, Outcome
 from nsbench.util.device import float32_products

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import torch
 
-from nsbench.bench.doctor_steps.deterministic import deterministic
 from nsbench.bench.doctor_steps.machine import Finding, Machine
 from nsbench.bench.models import CLASSES, untrained
 from nsbench.bench.photographs import photographs
+from nsbench.evaluation.deterministic import deterministic
 from nsbench.evaluation.fgsm import fgsm_images
 from nsbench.models import Classifier
 from nsbench.util.device import autocast, float32_products
