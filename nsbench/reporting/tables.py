@@ -63,7 +63,8 @@ def markdown_text(tables: Sequence[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    below = ["---", *["---:"] * (len(table.columns) - 1)]
+    side = "---" if table.prose else "---:"
+    below = ["---", *[side] * (len(table.columns) - 1)]
     lines = map(_markdown_line, [table.columns, below, *table.rows])
     notes = [f"\n{note}" for note in table.notes]
     return "\n".join([f"**{table.title}**", "", *lines, *notes]) + "\n"

@@ -34,6 +34,8 @@ def test_the_page_shows_each_machine(folder: Path) -> None:
     assert "| mean of the cells | 21,000 images/s, the goal is 20,000 | yes |" in lines
     assert "| evaluation_speed | 0 | no time | 3 s \\| left |" in lines
     assert "16 cores, driver 570.1, torch 2.9" in page
+    verdicts = lines.index("| step | seconds | outcome | verdict |")
+    assert lines[verdicts + 1] == "| --- | --- | --- | --- |"  # text is read from the left
     assert page == page_text(folder)
     assert str(folder) not in page
 
