@@ -35,12 +35,17 @@ def fgsm_logits(
     clean, sign = _clean_pass(logits, images, labels)
     for epsilon in epsilons:
         # The pass that gave the gradient has these logits already, unless it was of another type.
-        if epsilon == 0 and not _is_half(images.device):
-            yield clean
-        else:
-            with torch.inference_mode():
-                moved = _move(images, sign, epsilon)
-                yield _of_finite(moved, logits(moved))
+        known = epsilon == 0 and not _is_half(images.device)
+        yield clean if known else _attacked(logits, images, sign, epsilon)
+
+
+def _attacked(
+    logits: Logits, images: torch.Tensor, sign: torch.Tensor, epsilon: float
+) -> torch.Tensor:
+    # In a function, as the mode would last from a `yield` until the caller goes on.
+    with torch.inference_mode():
+        moved = _move(images, sign, epsilon)
+        return _of_finite(moved, logits(moved))
 
 
 def _clean_pass(
@@ -116,7 +121,8 @@ def pgd_logits(
                 _, moved, _ = attack(model, images, labels, epsilons=epsilon)
             moved = torch.where(module.finite(images), moved, torch.nan)
         with torch.inference_mode():
-            yield _of_finite(moved, logits(moved))
+            answers = _of_finite(moved, logits(moved))
+        yield answers
 
 
 @contextmanager

@@ -110,6 +110,17 @@ def test_pgd_is_foolboxs(case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor
     assert success[2].sum() > success[0].sum()
 
 
+def test_attacks_leave_no_mode_behind(
+    case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
+) -> None:
+    model, images, labels = case
+    one = fgsm_logits(model, images, labels, [0.0, 0.01, 0.02])
+    other = pgd_logits(model, images, labels, [0.0, 0.01], 1, 0.5)
+    for curve in (one, other, one, other, one):  # by turns, and neither to its end
+        next(curve)
+        assert not torch.is_inference_mode_enabled()
+
+
 def test_frozen_parameters_take_no_gradients(
     case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor],
 ) -> None:
