@@ -162,6 +162,10 @@ def resolve_device(device: str | None) -> torch.device:
     Raises NsbenchError for a device that is not there or does not compute.
     """
     name = _usual_device() if device is None else device
+    if name == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # Its own, as `distributed.start` has it: all would take memory of the first one otherwise.
+        count = max(1, torch.cuda.device_count())
+        name = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % count}"
     try:
         # To write a number is the only test that covers a missing driver, one that is too old, a
         # wrong number, a wrong word, and a GPU that torch was not built for.

@@ -197,3 +197,28 @@ def test_without_a_name_a_driver_that_is_too_old_is_said(
     monkeypatch.setattr(torch.cuda, "is_available", unavailable)
     assert resolve_device(None) == torch.device("cpu")
     assert capfd.readouterr().err == f"the GPU cannot be used ({OLD}): going on with the CPU\n"
+
+
+@pytest.mark.parametrize(("rank", "gpu"), [(0, 0), (3, 3), (5, 1)])
+def test_processes_of_one_machine_try_a_gpu_each(
+    rank: int, gpu: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    class Fake:
+        def __init__(self, device: str) -> None:
+            self.device = torch.device(device)
+
+        def __add__(self, _: int) -> "Fake":
+            return self
+
+    def ones(count: int, *, device: str) -> Fake:
+        tried.append(device)
+        return Fake(device)
+
+    monkeypatch.setattr(torch, "ones", ones)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    assert resolve_device("cuda") == torch.device("cuda", gpu)
+    assert tried == [f"cuda:{gpu}"]
