@@ -220,6 +220,7 @@ def targets(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Ta
         path.write_text(text)
     suite = load_suite(str(folder / "cor.toml"))
     entry = {"protocol": suite.protocol(), "errors": {"fog": [0.5, 0.6]}, "clean": 0.1}
+    entry["generator"] = suite.generator_identity()
     write_record(folder / "ref.json", {"model": "m", "suites": {"cor": entry}}, named=False)
     evaluate([str(run)], [str(path) for path in suites], device="cpu")
     return [
