@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import pad
 
 from nsbench.pixels import gaussian
-from nsbench.pixels.convert import Shape, constant, round_half_up, truncate, truncate_steady
+from nsbench.pixels.convert import STEADY, Shape, constant, round_half_up, truncate
 from nsbench.pixels.draws import Draws
 from nsbench.pixels.motion import motion_blur as move
 from nsbench.pixels.zoom import clipped_zoom
@@ -28,32 +28,33 @@ def defocus_blur(images: torch.Tensor, level: tuple[float, float], _: None = Non
     a library may add up in another order in a batch of another size.
     """
     height, width = images.shape[-2:]
-    kernel, size = _disk_spectrum(level, height, width, images.device)
-    reach = len(disk(*level)) // 2
+    kernel, size, reach = _disk_spectrum(level, height, width, images.device)
     # What is left of the transform's size lies to the right and below, where it reaches no pixel
     # that is kept.
     sides = (reach, size[1] - width - reach, reach, size[0] - height - reach)
-    padded = pad(images.float(), sides, mode="reflect")
     blurred = torch.empty_like(images, dtype=torch.float32)
-    for image, out in zip(padded, blurred, strict=True):
-        spectrum = torch.fft.rfft2(image)
-        out.copy_(torch.fft.irfft2(spectrum.mul_(kernel), s=size)[:, :height, :width])
-    return truncate_steady(blurred)
+    for image, out in zip(images, blurred, strict=True):
+        spectrum = torch.fft.rfft2(pad(image.float(), sides, mode="reflect"))
+        whole = torch.fft.irfft2(spectrum.mul_(kernel), s=size)
+        # As `truncate_steady` does it, in the copy that is needed anyway.
+        torch.add(whole[:, :height, :width], STEADY, out=out)
+    return truncate(blurred)
 
 
 @lru_cache(maxsize=16)  # five severities at three sizes; some 100 KB each at 224 px
 def _disk_spectrum(
     level: tuple[float, float], height: int, width: int, device: torch.device
-) -> tuple[torch.Tensor, tuple[int, int]]:
-    """The disk's transform at a size that holds the padded image, and that size.
+) -> tuple[torch.Tensor, tuple[int, int], int]:
+    """The disk's transform at a size that holds the padded image, that size, and the disk's reach.
 
     The kernel starts at the first pixel, so the result starts there too: nothing is rolled.
     """
-    kernel = torch.from_numpy(disk(*level)).to(device)
+    kernel = torch.from_numpy(disk(*level))
     size = (_fast_size(height + len(kernel) - 1), _fast_size(width + len(kernel) - 1))
     # Conjugated once here and not at each use: a product with it is a correlation, as OpenCV's
     # filter2D computes, and no convolution.
-    return torch.fft.rfft2(kernel, s=size).conj().resolve_conj(), size
+    spectrum = torch.fft.rfft2(kernel.to(device), s=size).conj().resolve_conj()
+    return spectrum, size, len(kernel) // 2
 
 
 def _fast_size(size: int) -> int:
