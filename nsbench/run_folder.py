@@ -44,22 +44,35 @@ def read_info(generation: Path) -> dict[str, Any]:
 
 
 VARIANT = "variant.json"
-"""Of a variant's run folder: its name and number, what it changes, and where its teacher lies."""
+"""Of the run folder of a variant or a control: its name and number, what it is, and where its
+teacher lies."""
 
 
 def variant_folders(run: Path) -> list[Path]:
     """The run folders of a run's variants, in the order of the recipe."""
-    folders = [path.parent for path in run.glob(f"variants/*/{VARIANT}") if is_run(path.parent)]
+    return _beside(run, "variants")
+
+
+def control_folders(run: Path) -> list[Path]:
+    """The run folders of a run's controls, in the order of the recipe."""
+    return _beside(run, "controls")
+
+
+def _beside(run: Path, kind: str) -> list[Path]:
+    folders = [path.parent for path in run.glob(f"{kind}/*/{VARIANT}") if is_run(path.parent)]
     return sorted(folders, key=lambda folder: (read_variant(folder)["number"], folder.name))
 
 
 def read_variant(folder: Path) -> dict[str, Any]:
-    """The variant.json of a variant. Raises NsbenchError if it is missing or was changed."""
+    """The variant.json of a variant or a control.
+
+    Raises NsbenchError if it is missing or was changed.
+    """
     return read_record(folder / VARIANT, "repeat the nsbench train that made it")
 
 
 def run_name(run: Path) -> str:
-    """The name of a run folder; of a variant's, the name of its run before its own."""
+    """The name of a run folder; of a variant's or a control's, that of its run before its own."""
     whole = run.resolve()
     return f"{whole.parents[1].name}/{whole.name}" if (run / VARIANT).is_file() else whole.name
 

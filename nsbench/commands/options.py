@@ -24,9 +24,9 @@ class ManyValues(TyperCommand):
 
 
 class WithVariants(ManyValues):
-    """A command whose option `--variants` without a name means all of them."""
+    """A command whose options `--variants` and `--controls` without a name mean all of them."""
 
-    BARE: ClassVar = {"--variants": "all"}
+    BARE: ClassVar = {"--variants": "all", "--controls": "all"}
 
 
 def _filled(args: list[str], bare: dict[str, str]) -> list[str]:

@@ -1,7 +1,7 @@
 """`nsbench train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ TRAIN_EXAMPLES = (
     "Examples:\n\n`nsbench train quickstart`\n\n"
     "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`\n\n"
     "`nsbench train imagenet-b0 --data /data --dry-run --devices 8`\n\n"
+    "`nsbench train quickstart --controls`\n\n"
     "`nsbench train quickstart --variants no-noise hard-labels`"
 )
 
@@ -34,6 +35,10 @@ def train(
         list[str] | None,
         typer.Option(help="Also train these variants of the recipe; without a name, all of them."),
     ] = None,
+    controls: Annotated[
+        list[str] | None,
+        typer.Option(help="Also train these controls of the recipe; without a name, all of them."),
+    ] = None,
     data: Data = None,
     device: Device = None,
     json: JsonFile = None,
@@ -50,19 +55,20 @@ def train(
     from nsbench.util import distributed
 
     set_roots(data)
-    requested = variants or None
+    wanted: dict[str, Any] = {
+        "device": device,
+        "resume": resume,
+        "variants": variants or None,
+        "controls": controls or None,
+    }
     if dry_run:
         from nsbench.reporting.run_tables import training_estimate_table
         from nsbench.training.estimate import estimate
 
-        rows = estimate(
-            recipe, set_ or [], devices=devices, device=device, resume=resume, variants=requested
-        )
+        rows = estimate(recipe, set_ or [], devices=devices, **wanted)
         print_table(training_estimate_table(rows, devices), json)
         return
-    folder = nsbench.train(
-        recipe, out, settings=set_ or [], device=device, resume=resume, variants=requested
-    )
+    folder = nsbench.train(recipe, out, settings=set_ or [], **wanted)
     # Asked before the group of processes is dissolved, after which every process would be alone.
     main_process = distributed.is_main()
     distributed.stop()

@@ -14,7 +14,7 @@ from nsbench.models.python_function import load_function
 from nsbench.models.state_dict import SUFFIXES, load_file
 from nsbench.models.timm_hub import load_timm
 from nsbench.models.wrap import USUAL, adjusted
-from nsbench.run_folder import generation_folders, is_run, variant_folders
+from nsbench.run_folder import control_folders, generation_folders, is_run, variant_folders
 from nsbench.util.device import enough_memory, resolve_device
 from nsbench.util.errors import NsbenchError
 
@@ -26,7 +26,7 @@ def load_models(
 ) -> list[Classifier]:
     """Every model named, as `load_model` takes them.
 
-    A run folder stands for all its generations, and those of its variants.
+    A run folder stands for all its generations, and those of its controls and variants.
 
     Options hold for all models that they can concern. A Classifier stands for itself.
     Raises NsbenchError for what cannot be loaded, for options that concern no model, and if two
@@ -140,7 +140,7 @@ def _load_folder(name: str, device: torch.device) -> list[Classifier]:
     if (path / "model.json").is_file():
         return [load_checkpoint(path, device)]
     if is_run(path):
-        runs = [path, *variant_folders(path)]
+        runs = [path, *control_folders(path), *variant_folders(path)]
         generations = [folder for run in runs for folder in generation_folders(run)]
         if not generations:
             raise NsbenchError(f"{path} has no finished generation: run nsbench train again")

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 
 from nsbench.data.open import SourceSpec
 from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocessing
+from nsbench.recipes.controls import Control, controlled, take_controls
 from nsbench.recipes.variants import Variant, take_variants, varied
 from nsbench.util.config import Config, apply_settings, nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError
@@ -56,8 +57,10 @@ class Data(Config):
 class PseudoLabels(Config):
     """How a teacher's predictions become targets (sections 2 and 3.1 of Xie et al. 2020).
 
-    labels: `soft` (the teacher's distribution) or `hard` (its top class). temperature: of soft
-    labels, which become p^(1/T) over its sum (official code, main.py); 1 leaves them unchanged.
+    labels: `soft` (the teacher's distribution) or `hard` (its top class); or `true`, the labels
+    that the images have, as in the control `oracle`, for which no key below counts.
+    temperature: of soft labels, which become p^(1/T) over its sum (official code, main.py); 1
+    leaves them unchanged.
     min_confidence: images whose top probability is lower are dropped (0.3 in section 3.1).
     balance: give every class the same number of images, its most confident ones, repeated where
     there are too few. per_class: that number (130,000 in the paper); by default the number of
@@ -78,7 +81,7 @@ class PseudoLabels(Config):
     """
 
     # Soft by default: section 4.3 finds them better than hard ones for out-of-domain images.
-    labels: Literal["soft", "hard"] = "soft"
+    labels: Literal["soft", "hard", "true"] = "soft"
     temperature: float = Field(default=1.0, gt=0)  # teacher_softmax_temp of all shipped scripts
     min_confidence: float = Field(default=0.3, ge=0, lt=1)
     balance: bool = True
@@ -277,22 +280,33 @@ def load_variants(
     return _load(name, settings)[1]
 
 
+def load_controls(
+    name: str, settings: list[str] | None = None
+) -> dict[str, tuple[Control, Recipe]]:
+    """The controls of a recipe by name, in the order of its file, and the recipe of each.
+
+    Raises NsbenchError as `load_recipe` does.
+    """
+    return _load(name, settings)[2]
+
+
 def _load(
     name: str, settings: list[str] | None
-) -> tuple[Recipe, dict[str, tuple[Variant, Recipe]]]:
+) -> tuple[Recipe, dict[str, tuple[Variant, Recipe]], dict[str, tuple[Control, Recipe]]]:
     # A file comes before a shipped recipe of its name. Its stem is the name of the run, unless it
     # says otherwise.
     path = Path(name)
     if not path.is_file():
         path = recipe_file(name)
     table = {"name": path.stem, **apply_settings(read_toml(path), settings or [])}
-    listed = take_variants(table, str(path))
+    listed, wanted = take_variants(table, str(path)), take_controls(table, str(path))
     recipe, variants = _resolved(deepcopy(table), str(path)), {}
     for variant in listed:
         where = f"{path}, variant '{variant.name}'"
         # Each from the untouched table, as the defaults must reach what a variant sets too.
         variants[variant.name] = variant, _resolved(varied(table, variant, where), where)
-    return recipe, variants
+    controls = {one.folder: (one, controlled(recipe, one, str(path))) for one in wanted}
+    return recipe, variants, controls
 
 
 def _resolved(table: dict[str, Any], where: str) -> Recipe:

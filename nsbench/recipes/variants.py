@@ -62,17 +62,20 @@ def varied(table: dict[str, Any], variant: Variant, where: str) -> dict[str, Any
     return changed
 
 
-def chosen(names: Sequence[str], known: Sequence[str], where: str) -> list[str]:
-    """The requested variants, in the order of `known`; `all` requests every one.
+def chosen(
+    names: Sequence[str], known: Sequence[str], where: str, kind: str = "variants"
+) -> list[str]:
+    """The requested ones, in the order of `known`; `all` requests every one.
 
-    Raises NsbenchError if there are no variants, or none of a requested name.
+    kind: `variants` or `controls`. Raises NsbenchError if there are none, or none of a requested
+    name.
     """
     if not known:
         raise NsbenchError(
-            f"{where} has no variants: add a table [[variants]], or leave out the option"
+            f"{where} has no {kind}: add a table [[{kind}]], or leave out the option"
         )
     unknown = [name for name in names if name not in (ALL, *known)]
     if unknown:
         near = nearest(unknown[0], known)
-        raise NsbenchError(f"{where} has no variant '{unknown[0]}'{near}")
+        raise NsbenchError(f"{where} has no {kind.removesuffix('s')} '{unknown[0]}'{near}")
     return [name for name in known if ALL in names or name in names]

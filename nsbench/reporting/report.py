@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from nsbench.metrics.verdict import RULE
 from nsbench.reporting import figures
 from nsbench.reporting.ablations import ablation_table, ablations
+from nsbench.reporting.controls import WHAT, controls, controls_table
 from nsbench.reporting.labels import COLUMNS, FEW, cell_text, class_records, labels_svg
 from nsbench.reporting.results import (
     Entry,
@@ -36,17 +37,26 @@ def write_report(
     across: settings in which results that stand in one column may differ: `precision`, `tf32`,
     `memory_format`, `device`, `compiled`, `subset`. Otherwise results unlike those of most models
     are left out, which the report says.
-    Returns its summary, and a table for each generation that variants of a run have too.
+    Returns its summary, a table for each generation that has controls, and one for each that
+    variants of a run have too.
 
     Raises NsbenchError where nothing was evaluated or a prediction file is broken.
     """
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     entries = collect(paths, across)
     beside = ablations(paths, entries, across)
+    controlled = controls(paths, entries, across)
     changes = headline_changes(entries[0], entries)
-    content = {**_content(paths, entries), "changes": changes, "ablations": beside}
+    content = {
+        **_content(paths, entries),
+        "changes": changes,
+        "controls": controlled,
+        "what": WHAT,
+        "ablations": beside,
+    }
     write_text(Path(out), _environment().get_template("report.html").render(content))
-    return [summary_table(entries, changes), *map(ablation_table, beside)]
+    tables = [*map(controls_table, controlled), *map(ablation_table, beside)]
+    return [summary_table(entries, changes), *tables]
 
 
 def _environment() -> Environment:

@@ -6,13 +6,14 @@ from typing import Any
 
 from nsbench.recipes.recipe import Recipe, load_recipe, shipped
 from nsbench.reporting.tables import Table, count_text, duration, size_text
-from nsbench.run_folder import generation_folders, read_info, variant_folders
+from nsbench.run_folder import control_folders, generation_folders, read_info, variant_folders
 from nsbench.util.progress import counted
 
 
 def training_table(run: Path) -> Table:
-    """The generations of a run and of its variants."""
-    folders = [f for one in (run, *variant_folders(run)) for f in generation_folders(one)]
+    """The generations of a run, of its controls and of its variants."""
+    runs = (run, *control_folders(run), *variant_folders(run))
+    folders = [folder for one in runs for folder in generation_folders(one)]
     infos = [read_info(folder) for folder in folders]
     # The name of the run's own generations is empty: they lie in the run folder itself.
     variants = [folder.parent.relative_to(run).name for folder in folders]

@@ -17,6 +17,7 @@ from nsbench.data.open import Source
 from nsbench.data.prefetch import prefetch_map
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.targets import SparseTargets
+from nsbench.pseudo_labels.true_labels import TrueLabels
 from nsbench.util import distributed
 from nsbench.util.device import free_memory, sent
 from nsbench.util.errors import NsbenchError
@@ -47,7 +48,7 @@ class Labeled:
         return self.indices[rows]
 
 
-Examples = Labeled | PseudoLabeledSet
+Examples = Labeled | PseudoLabeledSet | TrueLabels
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class BatchPlan:
         labels = torch.from_numpy(labeled.classes[rows[0]])
         targets = None
         if unlabeled:
-            assert isinstance(unlabeled.examples, PseudoLabeledSet)
+            assert not isinstance(unlabeled.examples, Labeled)
             targets = unlabeled.examples.targets(rows[1])
         return TrainingBatch(images, self.keys(item), labels, targets)
 

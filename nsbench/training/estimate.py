@@ -39,6 +39,7 @@ def estimate(
     device: str | None = None,
     resume: Path | None = None,
     variants: Sequence[str] | None = None,
+    controls: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """For each generation, and each fine-tuning: what it would take. Nothing is written.
 
@@ -46,13 +47,15 @@ def estimate(
     image's forward pass), steps, images (of all steps, and those that the teacher labels before),
     memory_bytes (of one of `devices`, in a step), label_bytes and model_bytes (on disk) and seconds
     (of all passes on so many devices, by a measurement on this one).
-    variants: their students are counted too, as if each made labels of its own.
+    variants, controls: they are counted too, as if each made labels of its own.
     Raises NsbenchError as `train` does before it begins.
     """
-    resolved = resolve(recipe, settings=settings, resume=resume, variants=variants)
+    resolved = resolve(
+        recipe, settings=settings, resume=resume, variants=variants, controls=controls
+    )
     target, base = resolve_device(device), resolved.recipe
     wanted = [("", base, False)]
-    wanted += [(f"{v.name} ", v.recipe, shares_teacher(v.recipe, base)) for v in resolved.variants]
+    wanted += [(f"{v.name} ", v.recipe, shares_teacher(v.recipe, base)) for v in resolved.beside]
     clocks: dict[int, _Clock] = {}
     return [row for entry in wanted for row in _rows(*entry, devices, target, clocks)]
 

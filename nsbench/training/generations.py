@@ -10,13 +10,12 @@ import torch
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
-from nsbench.augment.pipeline import Augmentation
 from nsbench.models import Classifier, build, load_checkpoint, save
-from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.store import store_identity, store_manifest
+from nsbench.pseudo_labels.true_labels import TrueLabels
 from nsbench.recipes.recipe import Generation, Recipe
-from nsbench.run_folder import FINE_TUNED, VARIANT, generation_folders, read_info
+from nsbench.run_folder import FINE_TUNED, generation_folders, read_info
 from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler
 from nsbench.training.checks import (
     check,
@@ -37,6 +36,7 @@ from nsbench.training.lineage import (
 )
 from nsbench.training.logs import TrainingLog
 from nsbench.training.resolve import Resolved, base_of, resolve, shares_teacher, write_variant
+from nsbench.training.run import HOMES, Run, labeling_job, true_labels_of
 from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings
 from nsbench.util import distributed
@@ -48,31 +48,6 @@ from nsbench.util.progress import say
 from nsbench.util.randomness import stable_hash
 
 
-@dataclass(frozen=True)
-class Run:
-    """What all generations of a run share.
-
-    base: the run whose first generation and labels a variant takes.
-    """
-
-    recipe: Recipe
-    data: TrainingData
-    folder: Path
-    device: torch.device
-    base: Path | None = None
-
-    def folder_of(self, index: int, ending: str = "") -> Path:
-        """The folder of a generation."""
-        home = self.base if self.base and index == 0 else self.folder
-        return home / f"generation-{index}{ending}"
-
-    def title(self, folder: Path) -> str:
-        """The name of a generation in the progress display."""
-        name = folder.name.replace("-", " ")
-        variant = (self.folder / VARIANT).is_file() and folder.parent == self.folder
-        return f"{self.folder.name}, {name}" if variant else name
-
-
 def train(
     recipe: str | Recipe | None = None,
     out: str | Path | None = None,
@@ -81,26 +56,29 @@ def train(
     device: str | None = None,
     resume: str | Path | None = None,
     variants: Sequence[str] | None = None,
+    controls: Sequence[str] | None = None,
 ) -> Path:
     """Train every generation of a recipe and return the run folder, by default runs/NAME.
 
     recipe: a TOML file, the name of a shipped recipe, or a Recipe. Finished generations of the
     same recipe in the folder are kept, and one that was interrupted goes on from its last
     checkpoint, so that the command can be repeated. resume: instead, a run folder to continue, by
-    the recipe in it. variants: names of variants of the recipe's file, or `all`, to train after it
-    in the run's folder `variants`; where they have its teacher or labels, they take those. Under
-    torchrun the processes train together.
+    the recipe in it. variants, controls: names of variants or controls of the recipe's file, or
+    `all`, to train after it in the run's folders `variants` and `controls`; where they have its
+    teacher or labels, they take those. Under torchrun the processes train together.
     Raises NsbenchError for bad settings or data, if the folder belongs to another recipe, and for
-    variants that the recipe does not have.
+    variants and controls that the recipe does not have.
     """
-    resolved = resolve(recipe, settings=settings, out=out, resume=resume, variants=variants)
+    resolved = resolve(
+        recipe, settings=settings, out=out, resume=resume, variants=variants, controls=controls
+    )
     folder = resolved.folder
     target = distributed.start(resolve_device(device))
     refuse_foreign(folder)
-    # A variant's folder too, if it is there: then it can be resumed by itself.
-    variants_begun = [path for path in (folder / "variants").glob("*") if path.is_dir()]
+    # Those of variants and controls too, if they are there: then they can be resumed by themselves.
+    begun = [path for home in HOMES for path in (folder / home).glob("*") if path.is_dir()]
     # Held by one process for all, and first: whoever comes second is told at once.
-    with only_writer_of([folder, *variants_begun] if distributed.is_main() else []):
+    with only_writer_of([folder, *begun] if distributed.is_main() else []):
         _train_all(resolved, target)
     return folder
 
@@ -110,20 +88,20 @@ def _train_all(resolved: Resolved, device: torch.device) -> None:
     # All runs are checked before any begins: a variant's mistake would else show after the training
     # of what comes before it.
     base = _ready(resolved.recipe, resolved.folder, device)
-    variant_runs = [
-        _ready(variant.recipe, resolved.folder / "variants" / variant.name, device, base)
-        for variant in resolved.variants
+    beside = [
+        _ready(one.recipe, resolved.folder / one.home / one.name, device, base)
+        for one in resolved.beside
     ]
     # One process claims all folders before any other looks: it would find them half made.
     if distributed.is_main():
-        for run in (base, *variant_runs):
+        for run in (base, *beside):
             check_begun(run.folder, run.recipe, run.data)
-        for run in (base, *variant_runs):
+        for run in (base, *beside):
             claim_run_folder(run.folder, run.recipe)
     distributed.barrier()
-    for variant, run in zip(resolved.variants, variant_runs, strict=True):
-        write_variant(run.folder, variant, shared=run.base is not None)
-    for run in (base, *variant_runs):
+    for one, run in zip(resolved.beside, beside, strict=True):
+        write_variant(run.folder, one, shared=run.base is not None)
+    for run in (base, *beside):
         _train(run)
 
 
@@ -135,9 +113,13 @@ def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None 
     check_steps(recipe, len(data.classes), len(data.train), device)
     check_unlabeled(recipe, data)
     if base is None:
-        return Run(recipe, data, folder, device, base_of(folder))
-    shared = base.folder if shares_teacher(recipe, base.recipe) else None
-    return Run(recipe, data, folder, device, shared)
+        run = Run(recipe, data, folder, device, base_of(folder))
+    else:
+        shared = base.folder if shares_teacher(recipe, base.recipe) else None
+        run = Run(recipe, data, folder, device, shared)
+    if recipe.pseudo_labels.labels == "true":
+        true_labels_of(run)
+    return run
 
 
 def _train(run: Run) -> None:
@@ -167,7 +149,7 @@ class Student:
     folder: Path
     identity: dict[str, Any]
     lineage: dict[str, Any]
-    pseudo: PseudoLabeledSet | None = None
+    pseudo: PseudoLabeledSet | TrueLabels | None = None
     labeling_seconds: float | None = None
     frozen_blocks: int = 0
     tuned: bool = False
@@ -177,14 +159,16 @@ def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     """Train a student of the teacher, or the first teacher; or load what was trained before."""
     # model.json is written last, so that a generation with one is whole.
     folder, generation = run.folder_of(index), run.recipe.generations[index]
-    job = _labeling_job(run, index, teacher) if teacher else None
-    labels = store_identity(store_manifest(job, teacher)) if job and teacher else None
+    truth = true_labels_of(run) if teacher and run.recipe.pseudo_labels.labels == "true" else None
+    job = labeling_job(run, index, teacher) if teacher and not truth else None
+    labels = truth.identity() if truth else None
+    labels = store_identity(store_manifest(job, teacher)) if job and teacher else labels
     lineage = {"teacher_weights": teacher.weights_hash if teacher else None}
     of_it = identity(run.recipe, generation, run.data, labels, lineage)
     if (folder / "model.json").exists():
         return _finished(run, folder, of_it)
     start = time.monotonic()
-    pseudo = pseudo_label(job, teacher, folder) if job and teacher else None
+    pseudo = pseudo_label(job, teacher, folder) if job and teacher else truth
     labeling_seconds = time.monotonic() - start
     # By the number of the generation: each starts from weights of its own, whether its teacher was
     # trained in this process or read. manual_seed takes 63 bits without a sign.
@@ -318,28 +302,3 @@ def _finished(run: Run, folder: Path, wanted: dict[str, Any]) -> Classifier:
         )
     say(f"{run.title(folder)}: finished before")
     return load_checkpoint(folder, run.device)
-
-
-def _labeling_job(run: Run, index: int, teacher: Classifier) -> LabelingJob:
-    recipe, data = run.recipe, run.data
-    settings, distill = recipe.pseudo_labels, recipe.pseudo_labels.distill
-    if distill:
-        # Distillation uses the labeled images, all of them and none twice.
-        none_dropped = {"min_confidence": 0.0, "balance": False, "filter": None}
-        settings = settings.model_copy(update=none_dropped)
-    generation = recipe.generations[index]
-    # Table 6's "teacher with noise": the student's augmentation, at the teacher's input size.
-    noise = Augmentation(generation, teacher.preprocessing).whole
-    assert data.unlabeled
-    return LabelingJob(
-        source=data.labeled if distill else data.unlabeled,
-        indices=data.train if distill else data.unlabeled_indices,
-        device=run.device,
-        settings=settings,
-        classes=data.classes,
-        seed=recipe.seed,
-        precision=generation.precision,
-        noise=noise if settings.teacher_noise else None,
-        run_folder=run.folder,
-        base=run.base,
-    )

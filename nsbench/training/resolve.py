@@ -2,31 +2,47 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from nsbench.recipes.recipe import Recipe, load_recipe, load_variants
+from nsbench.recipes.recipe import Recipe, load_controls, load_recipe, load_variants
 from nsbench.recipes.variants import chosen
-from nsbench.run_folder import VARIANT, is_run, read_variant, recipe_text, variant_folders
+from nsbench.run_folder import (
+    VARIANT,
+    control_folders,
+    is_run,
+    read_variant,
+    recipe_text,
+    variant_folders,
+)
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import update_record
 
+ABOUT = ("set", "kind", "generation")
+"""Keys of a record that say what a variant or a control is."""
 
-class ChosenVariant(NamedTuple):
-    """A variant to train: its index in the recipe's file, its name, its settings, its recipe."""
 
+class Beside(NamedTuple):
+    """A variant or a control to train.
+
+    home: `variants` or `controls`, the folder of its folder. number: its index in the recipe's
+    file. about: what it is, as its record says: the settings of a variant, the kind and generation
+    of a control.
+    """
+
+    home: str
     number: int
     name: str
-    set: list[str]
+    about: dict[str, Any]
     recipe: Recipe
 
 
 class Resolved(NamedTuple):
-    """What a command trains: a recipe, into a folder, and variants beside it."""
+    """What a command trains: a recipe, into a folder, and controls and variants beside it."""
 
     recipe: Recipe
     folder: Path
-    variants: list[ChosenVariant]
+    beside: list[Beside]
 
 
 def resolve(
@@ -36,14 +52,17 @@ def resolve(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     variants: Sequence[str] | None = None,
+    controls: Sequence[str] | None = None,
 ) -> Resolved:
     """What `train` trains and `estimate` estimates, from what users write.
 
     recipe: a TOML file, the name of a shipped recipe, or a Recipe; with resume, the recipe in that
-    run folder instead. Raises NsbenchError for a recipe, setting or variant that is unknown or
-    wrong, and for a folder that cannot be resumed.
+    run folder instead. Raises NsbenchError for a recipe, setting, control or variant that is
+    unknown or wrong, and for a folder that cannot be resumed.
     """
-    selected: list[ChosenVariant] = []
+    selected: list[Beside] = []
+    requested = [("controls", controls), ("variants", variants)]
+    wanted = [(home, names) for home, names in requested if names is not None]
     if resume:
         out = Path(resume)
         if not is_run(out):
@@ -51,16 +70,17 @@ def resolve(
                 f"{out} holds no recipe.toml, so there is nothing to resume: name the folder of a "
                 "run, or a recipe"
             )
-        if variants is not None:
-            selected = _of_run(out, variants)
+        selected = [one for home, names in wanted for one in _of_run(out, home, names)]
         # The copy in the run folder: the file that it came from may have changed.
         recipe = run_recipe(out)
-    elif variants is not None:
+    elif wanted:
         if not isinstance(recipe, str):
             raise NsbenchError(
-                "variants are part of a recipe's file: name that file, before the option"
+                f"{wanted[0][0]} are part of a recipe's file: name that file, before the option"
             )
-        selected = _of_recipe(recipe, settings, variants)
+        selected = [
+            one for home, names in wanted for one in _of_recipe(recipe, settings, home, names)
+        ]
     if recipe is None:
         raise NsbenchError("name a recipe, or a run folder to continue by --resume")
     if isinstance(recipe, str):
@@ -75,26 +95,35 @@ def run_recipe(run: Path) -> Recipe:
 
 
 def _of_recipe(
-    recipe: str, settings: list[str] | None, names: Sequence[str]
-) -> list[ChosenVariant]:
-    """The requested variants of a recipe's file."""
-    listed = load_variants(recipe, settings).values()
-    known = [ChosenVariant(number, v.name, v.set, r) for number, (v, r) in enumerate(listed)]
-    return _requested(known, names, recipe)
+    recipe: str, settings: list[str] | None, home: str, names: Sequence[str]
+) -> list[Beside]:
+    """The requested variants or controls of a recipe's file."""
+    if home == "controls":
+        known = [
+            Beside(home, n, c.folder, {"kind": c.kind, "generation": c.generation}, r)
+            for n, (c, r) in enumerate(load_controls(recipe, settings).values())
+        ]
+    else:
+        known = [
+            Beside(home, n, v.name, {"set": v.set}, r)
+            for n, (v, r) in enumerate(load_variants(recipe, settings).values())
+        ]
+    return _requested(known, names, recipe, home)
 
 
-def _of_run(run: Path, names: Sequence[str]) -> list[ChosenVariant]:
-    """The requested ones of the variants that a run was started with."""
+def _of_run(run: Path, home: str, names: Sequence[str]) -> list[Beside]:
+    """The requested ones of the variants or controls that a run was started with."""
     known = []
-    for folder in variant_folders(run):
-        about, recipe = read_variant(folder), run_recipe(folder)
-        known.append(ChosenVariant(about["number"], folder.name, about["set"], recipe))
-    return _requested(known, names, str(run))
+    for folder in control_folders(run) if home == "controls" else variant_folders(run):
+        record = read_variant(folder)
+        about: dict[str, Any] = {key: record[key] for key in ABOUT if key in record}
+        known.append(Beside(home, record["number"], folder.name, about, run_recipe(folder)))
+    return _requested(known, names, str(run), home)
 
 
-def _requested(known: list[ChosenVariant], names: Sequence[str], where: str) -> list[ChosenVariant]:
-    wanted = chosen(names, [variant.name for variant in known], where)
-    return [variant for variant in known if variant.name in wanted]
+def _requested(known: list[Beside], names: Sequence[str], where: str, home: str) -> list[Beside]:
+    wanted = chosen(names, [one.name for one in known], where, home)
+    return [one for one in known if one.name in wanted]
 
 
 def shares_teacher(variant: Recipe, base: Recipe) -> bool:
@@ -104,13 +133,13 @@ def shares_teacher(variant: Recipe, base: Recipe) -> bool:
     return of_variant == of_base
 
 
-def write_variant(folder: Path, variant: ChosenVariant, shared: bool) -> None:
-    """Record in the variant's folder what it is, for resuming it and for reports."""
+def write_variant(folder: Path, one: Beside, shared: bool) -> None:
+    """Record in the folder of a variant or a control what it is, to resume it and for reports."""
     # Relative to that folder, so that a run and its variants can be moved together.
     teacher = "../../generation-0" if shared else None
-    about = {"number": variant.number, "set": variant.set, "teacher": teacher}
+    about = {"number": one.number, **one.about, "teacher": teacher}
     if distributed.is_main():
-        update_record(folder / VARIANT, {"name": variant.name, **about})
+        update_record(folder / VARIANT, {"name": one.name, **about})
     distributed.barrier()
 
 

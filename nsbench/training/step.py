@@ -120,7 +120,7 @@ class TrainStep:
             targets,
             weighting=generation.loss,
             label_smoothing=generation.label_smoothing,
-            hard=wanted.labels == "hard",
+            hard=wanted.labels != "soft",
             # Plain distillation softens both sides (Hinton et al. 2015), the official code the
             # teacher's only.
             student_temperature=wanted.temperature if wanted.distill else 1.0,

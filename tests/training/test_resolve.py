@@ -13,15 +13,15 @@ from nsbench.util.files import write_json
 def test_a_recipe_goes_into_the_folder_of_its_name() -> None:
     resolved = resolve("quickstart", settings=["seed=7"])
     assert resolved.folder == Path("runs/quickstart")
-    assert (resolved.recipe.seed, resolved.variants) == (7, [])
+    assert (resolved.recipe.seed, resolved.beside) == (7, [])
     assert resolve("quickstart", out="elsewhere").folder == Path("elsewhere")
     assert resolve(resolved.recipe).recipe is resolved.recipe
 
 
 def test_variants_are_those_of_the_file_in_its_order() -> None:
-    every = resolve("quickstart", variants=["all"]).variants
+    every = resolve("quickstart", variants=["all"]).beside
     assert [variant.number for variant in every] == list(range(len(every)))
-    named = resolve("quickstart", variants=[every[1].name, every[0].name]).variants
+    named = resolve("quickstart", variants=[every[1].name, every[0].name]).beside
     assert [variant.name for variant in named] == [every[0].name, every[1].name]
     assert all(variant.recipe != resolve("quickstart").recipe for variant in named)
 
@@ -41,7 +41,7 @@ def test_a_variant_shares_the_teacher_of_its_run_or_has_its_own(tmp_path: Path) 
     base = resolve("quickstart").recipe
     assert shares_teacher(load_recipe("quickstart", ["pseudo_labels.balance=false"]), base)
     assert not shares_teacher(load_recipe("quickstart", ["seed=5"]), base)
-    variant = resolve("quickstart", variants=["all"]).variants[0]
+    variant = resolve("quickstart", variants=["all"]).beside[0]
     own, shared = (tmp_path / "run" / "variants" / name for name in ("own", "shared"))
     for folder in (own, shared):
         folder.mkdir(parents=True)
