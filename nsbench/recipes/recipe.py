@@ -136,7 +136,8 @@ class Generation(Config):
     optimizer, optimizer_args: timm's names, e.g. `rmsproptf`, TensorFlow's form of RMSProp.
     weight_decay spares norm layers, and biases too unless decay_biases is set (as in the official
     code). schedule: `staircase` (times decay_rate every decay_epochs; the clock starts at step 0,
-    warm-up or not), `constant`, or timm's `cosine`, `poly`, `tanh`, `step`. lr: peak learning rate.
+    warm-up or not), `constant`, `linear` (to zero), or timm's `cosine`, `poly`, `tanh`, `step`.
+    lr: peak learning rate.
     warmup: share of the steps; warmup_epochs: instead of warmup. ema_decay: of the averaged
     weights, which are the ones kept.
 

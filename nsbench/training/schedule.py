@@ -6,6 +6,7 @@ import math
 import torch
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import create_scheduler_v2
+from timm.scheduler.poly_lr import PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.step_lr import StepLRScheduler
 from torch import nn
@@ -17,7 +18,7 @@ from nsbench.util.errors import NsbenchError, first_line
 FUSED = ("adam", "adamw", "momentum", "sgd")
 """Optimisers that torch can run as one kernel for all weights, which is faster."""
 
-SCHEDULES = ("cosine", "poly", "tanh", "step", "staircase", "constant")
+SCHEDULES = ("cosine", "poly", "tanh", "step", "linear", "staircase", "constant")
 """The first four are timm's; `plateau` is left out, as it depends on measurements."""
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -109,6 +110,17 @@ def schedule_for(
             warmup_t=warmup,
             warmup_lr_init=0.0,
             warmup_prefix=False,  # the staircase counts from step 0, as in the official code
+            t_in_epochs=False,
+        )
+    if generation.schedule == "linear":
+        # From the end of the warm-up to zero; timm's own `poly` is another curve.
+        return PolyLRScheduler(
+            optimizer,
+            t_initial=max(1, steps - round(warmup)),
+            power=1.0,
+            warmup_t=round(warmup),
+            warmup_lr_init=0.0,
+            warmup_prefix=True,
             t_in_epochs=False,
         )
     # One update an epoch, so that what timm counts in epochs are steps.

@@ -125,6 +125,16 @@ def test_epochs_are_of_labeled_images() -> None:
     assert steps_of(Generation(arch="x", epochs=0.5, batch_size=50), 200) == 2
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_linear_falls_to_zero_from_the_end_of_the_warm_up(warmup: float) -> None:
+    generation = Generation(arch="x", lr=0.4, schedule="linear", warmup=warmup)
+    found = rates(generation, 50, 100, *range(50))
+    first = round(warmup * 50)
+    rising = [0.4 * step / first for step in range(first)]
+    falling = [0.4 * (1 - step / (50 - first)) for step in range(50 - first)]
+    assert found == pytest.approx(rising + falling)
+
+
 def test_constant_stays() -> None:
     generation = Generation(arch="x", lr=0.3, schedule="constant", warmup=0.0)
     assert rates(generation, 10, 100, 0, 5, 9) == [0.3, 0.3, 0.3]
