@@ -98,7 +98,7 @@ class FineTune(Config):
 
     image_size, crop_pct: of training and evaluation alike. epochs: passes over the labeled images
     (1.5 in the paper). frozen_blocks: the stem and so many blocks of the model are left as they
-    are, their batch norm in evaluation mode ("shallow layers fixed"; how many is not published).
+    are, in evaluation mode, without noise ("shallow layers fixed"; how many is not published).
     batch_size, lr: by default the generation's batch size and the last learning rate of its
     schedule, with which the official code goes on; the rate stays constant.
     """

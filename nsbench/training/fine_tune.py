@@ -7,7 +7,7 @@ from timm.models import group_parameters
 from torch import nn
 
 from nsbench.recipes.recipe import Generation
-from nsbench.training.schedule import is_norm, schedule_for, steps_of
+from nsbench.training.schedule import schedule_for, steps_of
 from nsbench.util.errors import NsbenchError
 
 LEAST_SHARE = 1e-3
@@ -18,10 +18,10 @@ cosine does, which ends near zero."""
 def fine_tuning(generation: Generation, labeled_images: int) -> Generation:
     """How a generation is fine-tuned: labeled images only, their centre, no noise on them.
 
-    Dropout and stochastic depth stay, as in the official code. The average of the weights starts
-    again, with its ramp; in the official code, whose count of steps goes on, a decay of 0.9999
-    would leave 1.5 epochs hardly any weight. Raises NsbenchError where the schedule ends near zero
-    and `fine_tune.lr` is not set.
+    Dropout and stochastic depth stay, but in frozen blocks, as in the official code. The average of
+    the weights starts again, with its ramp, as there: train_last_step_num of main.py moves the
+    schedule on, while the count of steps, by which the decay of the average grows, starts at 0.
+    Raises NsbenchError where the schedule ends near zero and `fine_tune.lr` is not set.
     """
     wanted = generation.fine_tune
     assert wanted
@@ -69,18 +69,33 @@ def _last_rate(generation: Generation, labeled_images: int) -> float:
 def freeze(model: nn.Module, blocks: int) -> None:
     """Freeze the stem and the first `blocks` blocks; nothing, not even the stem, if that is 0.
 
-    Their weights get no gradients, and their batch norm keeps and uses its statistics, as by
-    fix_layer_num of the official code (efficientnet_model.py). To be called before the optimiser is
-    made, and again after `model.train()`.
+    Their weights get no gradients, and they are put into evaluation mode: batch norm keeps and uses
+    its statistics, and nothing is dropped, by dropout or by stochastic depth, as by fix_layer_num
+    of the official code (efficientnet_model.py). To be called before the optimiser is made, and
+    again after `model.train()`.
     Raises NsbenchError if timm cannot tell the blocks of the model, or it has no more than these.
     """
     if not blocks:
         return
-    for name in _shallow(model, blocks):
-        model.get_parameter(name).requires_grad_(False)
-        owner = model.get_submodule(name.rpartition(".")[0])
-        if is_norm(owner):
-            owner.eval()  # its statistics belong to the frozen layers too
+    weights = [model.get_parameter(name) for name in _shallow(model, blocks)]
+    for weight in weights:
+        weight.requires_grad_(False)
+    _rest(model, {id(weight) for weight in weights})
+
+
+def _rest(model: nn.Module, frozen: set[int]) -> None:
+    """Put the frozen parts of a partly frozen model into evaluation mode."""
+    # The mode and not the rates: blocks that keep a rate as a number, or hand it to a function,
+    # look at the mode too.
+    in_front = True
+    for part in model.children():
+        stays = [id(weight) in frozen for weight in part.parameters()]
+        if any(stays) and not all(stays):
+            _rest(part, frozen)
+        # What has no weights, such as the dropout of a stem, is frozen in front of what is trained.
+        elif all(stays) and (stays or in_front):
+            part.eval()
+        in_front = in_front and all(stays)
 
 
 def _shallow(model: Any, blocks: int) -> list[str]:

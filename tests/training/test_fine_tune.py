@@ -92,6 +92,42 @@ def test_freezing_counts_blocks_after_the_stem() -> None:
         freeze(build("tf_efficientnet_b0", 10), 17)
 
 
+@pytest.mark.parametrize(
+    ("arch", "blocks", "last", "free", "model_args"),
+    [
+        ("tf_efficientnet_b0", 3, "blocks.1.1", "blocks.2.0", {}),
+        ("test_convnext", 3, "stages.1.blocks.1", "stages.2.blocks.0", {}),
+        # a dropout behind the stem, and attention that hands its rate to a function
+        ("test_vit", 2, "blocks.1", "blocks.2", {"pos_drop_rate": 0.5, "attn_drop_rate": 0.5}),
+        # keeps the rate of its layers as a number
+        (
+            "densenet121",
+            2,
+            *(f"features.denseblock1.denselayer{number}" for number in (2, 3)),
+            {"proj_drop_rate": 0.5},
+        ),
+    ],
+)
+def test_nothing_is_dropped_in_frozen_blocks(
+    arch: str, blocks: int, last: str, free: str, model_args: dict[str, Any]
+) -> None:
+    has_paths = arch != "densenet121"
+    model: Any = build(arch, 10, model_args, dropout=0.5, drop_path=0.5 if has_paths else 0.0)
+    side = 160 if arch == "test_vit" else 64
+    images = torch.rand(4, 3, side, side)
+    seen: list[torch.Tensor] = []
+    model.get_submodule(last).register_forward_hook(lambda _, __, output: seen.append(output))
+    for _ in range(2):  # also once the mode was set anew
+        freeze(model.train(), blocks)
+        outputs = [model(images) for _ in range(2)]
+        assert torch.equal(seen[-1], seen[-2])
+        assert not torch.equal(*outputs)
+        assert model.training
+        assert all(part.training for part in model.get_submodule(free).modules())
+    model.train()(images)
+    assert model.get_submodule(last).training
+
+
 def test_too_many_frozen_blocks_are_found_before_training(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
