@@ -122,9 +122,10 @@ class Generation(Config):
     epochs: passes over the labeled images; steps: instead of epochs. batch_size: labeled images a
     step, of all processes together. unlabeled_ratio: pseudo-labeled images a step for each labeled
     one (0 for generation 0).
-    loss: `sum` is L_labeled + ratio * L_unlabeled, as in the official code, which trained the
-    published models; `mean` is L_labeled + L_unlabeled (Algorithm 1 of the paper); `concat` is the
-    mean over all images (section 3.1).
+    loss: `concat` is the mean over all images (section 3.1 of the paper), whose gradient is of the
+    size of a teacher's, so that one learning rate serves both; `sum` is L_labeled + ratio *
+    L_unlabeled, as in the official code, which trained the published models with RMSProp, for which
+    the size does not matter; `mean` is L_labeled + L_unlabeled (Algorithm 1).
 
     crop, flip, randaugment, cutout, random_erasing, dropout, drop_path: the noise. crop: see
     `nsbench.augment.pipeline`. randaugment: `paper` (16 operations, batched on the device; see
@@ -162,7 +163,7 @@ class Generation(Config):
     steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=128, ge=2)
     unlabeled_ratio: float = Field(default=3.0, ge=0)
-    loss: Literal["sum", "mean", "concat"] = "sum"
+    loss: Literal["sum", "mean", "concat"] = "concat"
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)  # main.py
     crop: Literal["random-resized", "pad", "reflect-pad", "center"] = "random-resized"
     flip: float = Field(default=0.5, ge=0, le=1)

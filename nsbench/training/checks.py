@@ -15,7 +15,13 @@ from nsbench.training.cost import check_memory
 from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.logs import check_writers
-from nsbench.training.schedule import optimizer_for, schedule_for, steps_of, warmup_of
+from nsbench.training.schedule import (
+    follows_scale,
+    optimizer_for,
+    schedule_for,
+    steps_of,
+    warmup_of,
+)
 from nsbench.util import distributed
 from nsbench.util.config import first_difference, parse, read_toml
 from nsbench.util.errors import NsbenchError, first_line
@@ -46,6 +52,7 @@ def check(
         # Made and thrown away: what timm refuses, it refuses here. Any number of steps would do.
         schedule_for(optimizer_for(nn.Linear(1, 1), generation), generation, 10, labeled_images)
         _warn_of_warmup(generation, index, labeled_images)
+        _warn_of_scale(recipe, index)
         if generation.fine_tune:
             # A training of its own: another size, other batches, and labeled images only.
             tuned = fine_tuning(generation, labeled_images)
@@ -75,6 +82,28 @@ def _warn_of_warmup(generation: Generation, index: int, labeled_images: int) -> 
             f"warning: generation {index} warms up in all its {steps:,} steps and never reaches "
             "its learning rate: lower warmup_epochs"
         )
+
+
+def _warn_of_scale(recipe: Recipe, index: int) -> None:
+    """Say so where a student's steps are larger than its teacher's because its loss is a sum."""
+    teacher, student = recipe.generations[max(index - 1, 0)], recipe.generations[index]
+    scales = [_scale(teacher, index - 1), _scale(student, index)]
+    if scales[1] <= scales[0] or student.lr < teacher.lr or not follows_scale(student):
+        return
+    times = scales[1] / scales[0]
+    say(
+        f"warning: with loss = '{student.loss}' and unlabeled_ratio = {student.unlabeled_ratio:g} "
+        f"the gradient of generation {index} is about {times:.3g} times its teacher's, and "
+        f"'{student.optimizer}' makes larger steps accordingly: set loss = 'concat', or lr "
+        f"to about {teacher.lr / times:.2g} (now {student.lr:g}, its teacher's is {teacher.lr:g})"
+    )
+
+
+def _scale(generation: Generation, index: int) -> float:
+    """How large the loss of a generation is beside the mean over labeled images alone."""
+    # The first teacher has no other images, whatever its keys say.
+    ratio = generation.unlabeled_batch / generation.batch_size if index > 0 else 0.0
+    return {"sum": 1 + ratio, "mean": 2.0 if ratio else 1.0, "concat": 1.0}[generation.loss]
 
 
 def _check_shares(generation: Generation, index: int, unlabeled: int, processes: int) -> None:

@@ -28,7 +28,8 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optimizer:
     """The recipe's optimiser, by timm's name, over the weights that require gradients.
 
-    Raises NsbenchError if timm has none of that name, or it does not take the arguments.
+    Raises NsbenchError if timm has none of that name, it does not take the arguments, or it needs
+    second derivatives.
     """
     # timm takes `lookahead_` before any name, but does not list such pairs.
     name = generation.optimizer
@@ -45,12 +46,17 @@ def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optim
             # The recipe's last, so that `fused = false` can switch it off.
             **{**fused, **generation.optimizer_args},
         )
-        return optimizer
     except (TypeError, ValueError, AssertionError) as error:
         raise NsbenchError(
             f"the key 'optimizer_args' is {generation.optimizer_args}, but timm's {name} does not "
             f"take that: {first_line(error)}"
         ) from error
+    if getattr(optimizer, "is_second_order", False):
+        raise NsbenchError(
+            f"timm's optimizer '{name}' needs second derivatives, which a step does not compute: "
+            "choose another"
+        )
+    return optimizer
 
 
 def _weights(model: nn.Module, generation: Generation) -> nn.Module | list[dict[str, object]]:
@@ -69,6 +75,35 @@ def _weights(model: nn.Module, generation: Generation) -> nn.Module | list[dict[
     ]
     # An architecture without norms has no second group.
     return [group for group in groups if group["params"]]
+
+
+def follows_scale(generation: Generation) -> bool:
+    """Whether the optimiser makes larger steps where all gradients are larger, as SGD does.
+
+    Those that divide by the size of the gradients, such as Adam, RMSProp and Lion, do not.
+    """
+    # Measured, rather than listed by the names of timm's dozens of optimisers and their arguments.
+    # More than 1.5 times is neither rounding nor an epsilon.
+    once, fourfold = (_steps_taken(generation, scale) for scale in (1.0, 4.0))
+    return any(large > 1.5 * small for small, large in zip(once, fourfold, strict=True))
+
+
+def _steps_taken(generation: Generation, scale: float) -> list[float]:
+    """How far the optimiser moves weights and biases whose gradients are about 100 * `scale`."""
+    layer = nn.Linear(8, 8)
+    nn.init.ones_(layer.weight)
+    nn.init.ones_(layer.bias)
+    optimizer = optimizer_for(layer, generation)
+    weights = list(layer.parameters())
+    before: list[torch.Tensor] = []
+    for step in range(20):
+        if step == 10:  # not from the first steps, in which RAdam has no variances yet
+            before = [weight.detach().clone() for weight in weights]
+        for weight in weights:
+            # So large that weight decay and epsilons hardly count.
+            weight.grad = scale * torch.linspace(50, 150, weight.numel()).view_as(weight)
+        optimizer.step()
+    return [float((w.detach() - b).norm()) for w, b in zip(weights, before, strict=True)]
 
 
 def is_norm(module: nn.Module) -> bool:

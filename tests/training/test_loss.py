@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nsbench.pseudo_labels.targets import SparseTargets, dense
+from nsbench.recipes.recipe import Generation
 from nsbench.training.loss import Loss, noisy_student_loss
 
 # One labeled image with logits (0, ln 3): probabilities 1/4 and 3/4.
@@ -81,3 +82,16 @@ def test_distillation_softens_both_sides_and_keeps_the_size_of_gradients() -> No
     assert logits.grad is not None
     expected = 3 * ((student / 3).softmax(1) - (teacher / 3).softmax(1)) / 4
     torch.testing.assert_close(logits.grad[2:], expected)
+
+
+def test_by_default_a_students_gradient_is_of_the_size_of_its_teachers() -> None:
+    """Where all images are alike, so that only the weighting can make it larger."""
+    weighting = Generation(arch="x").loss
+    logits = torch.tensor([[0.0, 1.0]])
+    gradients = []
+    for copies in (1, 4):
+        rows = logits.repeat(copies, 1).requires_grad_()
+        targets = torch.tensor([[0.0, 1.0]]).repeat(copies - 1, 1)
+        found = noisy_student_loss(rows, LABELS, targets, weighting=weighting, label_smoothing=0.0)
+        gradients.append(torch.autograd.grad(found.total, rows)[0].sum(0))
+    assert torch.allclose(*gradients)

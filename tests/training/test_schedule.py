@@ -10,7 +10,13 @@ from torch import nn
 
 from nsbench.models import build
 from nsbench.recipes.recipe import Generation
-from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for, steps_of
+from nsbench.training.schedule import (
+    WeightAverage,
+    follows_scale,
+    optimizer_for,
+    schedule_for,
+    steps_of,
+)
 from nsbench.util.errors import NsbenchError
 
 
@@ -194,3 +200,19 @@ def test_stochastic_depth_grows_with_the_block_as_in_the_official_code() -> None
     assert max(expected) <= 0.1875
     assert model.bn1.momentum == pytest.approx(0.01)  # TensorFlow's 0.99
     assert model.bn1.eps == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "follows"),
+    [(name, True) for name in ("sgd", "momentum", "nesterov", "lars", "lookahead_sgd", "madgrad")]
+    + [(name, False) for name in ("adamw", "rmsproptf", "lamb", "adan", "lion", "radam", "adopt")],
+)
+def test_which_optimizers_make_larger_steps_for_larger_gradients(
+    optimizer: str, follows: bool
+) -> None:
+    assert follows_scale(Generation(arch="x", optimizer=optimizer, lr=0.1)) == follows
+
+
+def test_an_optimizer_of_second_order_is_refused() -> None:
+    with pytest.raises(NsbenchError, match="'adahessian' needs second derivatives"):
+        optimizer_for(nn.Linear(1, 1), Generation(arch="x", optimizer="adahessian"))
