@@ -12,13 +12,17 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.randomness import stable_hash
 
 
-def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np.int64]:
+def select_per_class(
+    source: Source, per_class: int, purpose: str, seed: int | None = None
+) -> NDArray[np.int64]:
     """Indices of `per_class` images a class, chosen by hash of their ids: the same everywhere.
 
+    seed: goes into the hash, so that each has a choice of its own; None gives all the same images.
     Raises NsbenchError if the source has no labels or a class has fewer images than asked.
     """
     labels = labels_of(source, purpose)
     # By hash and not by position, so that the order in which a source lists images does not matter.
+    keys: tuple[object, ...] = () if seed is None else (seed,)
     chosen: list[int] = []
     for label in range(int(np.max(labels)) + 1):
         of_class = np.flatnonzero(labels == label).tolist()
@@ -28,7 +32,8 @@ def select_per_class(source: Source, per_class: int, purpose: str) -> NDArray[np
                 f"{purpose} asks for {per_class} images a class, but class '{name}' of "
                 f"{source.name} has {len(of_class)}"
             )
-        chosen += sorted(of_class, key=lambda index: stable_hash(source.ids[index]))[:per_class]
+        ranked = sorted(of_class, key=lambda index: stable_hash(*keys, source.ids[index]))
+        chosen += ranked[:per_class]
     return np.array(sorted(chosen))
 
 

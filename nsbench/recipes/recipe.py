@@ -39,9 +39,9 @@ class Data(Config):
     labeled: images with labels; their classes become the model's. unlabeled: images for the
     students; labels they may have are never read. Both are a source, or a list of sources to join;
     labeled ones must be of the same classes. labels_per_class: keep the labels of that many
-    images a class, chosen by hash of their ids, and train on the rest as unlabeled images.
-    validation_per_class: labeled images a class held out of training, on which the training log
-    reports the accuracy. mean, std: of the pixels in units of [0, 1].
+    images a class, chosen by hash of the seed and their ids, and train on the rest as unlabeled
+    images. validation_per_class: labeled images a class held out of training, chosen likewise, on
+    which the training log reports the accuracy. mean, std: of the pixels in units of [0, 1].
     """
 
     labeled: Sources

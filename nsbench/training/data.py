@@ -41,18 +41,18 @@ class TrainingData:
     classes: tuple[str, ...]
 
 
-def open_data(data: Data) -> TrainingData:
-    """Open a recipe's sources and divide the labeled images. Raises NsbenchError."""
+def open_data(data: Data, seed: int) -> TrainingData:
+    """Open a recipe's sources and divide the labeled images, by its seed. Raises NsbenchError."""
     labeled = _open(data.labeled, "data.labeled")
     labels = labels_of(labeled, "data.labeled")
     kept = np.arange(len(labeled))
     if data.labels_per_class:
-        kept = select_per_class(labeled, data.labels_per_class, "data.labels_per_class")
+        kept = select_per_class(labeled, data.labels_per_class, "data.labels_per_class", seed)
     # Without labels for the training, and so the students' unlabeled images.
     withheld = np.setdiff1d(np.arange(len(labeled)), kept)
     validation = np.array([], dtype=np.int64)
     if data.validation_per_class:
-        validation = _validation(labeled, kept, data.validation_per_class)
+        validation = _validation(labeled, kept, data.validation_per_class, seed)
     unlabeled = _open(data.unlabeled, "data.unlabeled") if data.unlabeled else None
     if unlabeled and data.labels_per_class:
         raise NsbenchError(
@@ -85,15 +85,17 @@ def _told(source: Source) -> Source:
     return source
 
 
-def _validation(source: Source, kept: NDArray[np.int64], per_class: int) -> NDArray[np.int64]:
+def _validation(
+    source: Source, kept: NDArray[np.int64], per_class: int, seed: int
+) -> NDArray[np.int64]:
     assert source.labels is not None
     chosen: list[int] = []
     for label in np.unique(source.labels[kept]):
         members = sorted(
             kept[source.labels[kept] == label].tolist(),
-            # By hash of the id, so that the same images are held out whatever the order of the
+            # By hash of seed and id, so that the same images are held out whatever the order of the
             # source is.
-            key=lambda index: stable_hash("validation", source.ids[index]),
+            key=lambda index: stable_hash(seed, "validation", source.ids[index]),
         )
         if len(members) <= per_class:
             raise NsbenchError(

@@ -72,7 +72,7 @@ def _rows(
 
     clocks: by number of classes, so that no model is measured twice.
     """
-    data = open_data(recipe.data)
+    data = open_data(recipe.data, recipe.seed)
     check(recipe, len(data.classes), len(data.train), device, devices)
     stages = list(_stages(recipe, len(data.train)))
     if has_teacher:

@@ -107,8 +107,10 @@ def _train_all(resolved: Resolved, device: torch.device) -> None:
 
 def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None = None) -> Run:
     """A run, or a variant of the run `base`. Raises NsbenchError for what would stop it later."""
-    # Opened once for the variants that leave the data as they are, as it may take long.
-    data = base.data if base and base.recipe.data == recipe.data else open_data(recipe.data)
+    # Opened once for the variants that leave the data as they are, as it may take long. The seed
+    # decides which labels are kept.
+    same = base and (base.recipe.data, base.recipe.seed) == (recipe.data, recipe.seed)
+    data = base.data if base and same else open_data(recipe.data, recipe.seed)
     check(recipe, len(data.classes), len(data.train), device, distributed.size())
     check_steps(recipe, len(data.classes), len(data.train), device)
     check_unlabeled(recipe, data)

@@ -70,6 +70,9 @@ def check_begun(folder: Path, recipe: Recipe, data: TrainingData) -> None:
             own["unlabeled images"] = data.unlabeled.version
             stored = {**stored, "unlabeled images": labels["source_version"]}
         if changed := first_difference({key: stored.get(key) for key in own}, own):
+            # Another seed chooses other images: then that is what to restore.
+            seeds = {"seed": stored.get("seed")}, {"seed": recipe.seed}
+            changed = first_difference(*seeds) or changed
             raise NsbenchError(
                 f"{generation} was begun with other data ({changed}): restore those, or choose "
                 "another folder with --out"

@@ -240,7 +240,7 @@ def test_training_says_what_it_found(
 ) -> None:
     flat = images(tmp_path / "unl", "a.png", "b.png", "thumbs/c.png")
     data = Data.model_validate({"labeled": str(image_folder), "unlabeled": [str(flat), "digits"]})
-    open_data(data)
+    open_data(data, seed=0)
     assert capsys.readouterr().err.splitlines() == [
         f"{image_folder}: 6 images of 2 classes",
         f"{flat}: 2 images without labels; passed over: 1 in thumbs (in folders beside the images)",

@@ -9,6 +9,7 @@ import pytest
 from nsbench.data.open import open_source
 from nsbench.data.subset import sample, select_per_class
 from nsbench.util.errors import NsbenchError
+from nsbench.util.randomness import stable_hash
 from tests.data.readers.kinds import spec
 
 
@@ -18,6 +19,11 @@ def test_a_choice_per_class_is_stable_and_balanced(image_folder: Path) -> None:
     assert source.labels is not None
     assert source.labels[chosen].tolist() == [0, 0, 1, 1]
     assert set(select_per_class(source, 1, "x")) < set(chosen)
+    # the choice of a suite, which no seed may change
+    ranked = sorted(source.ids, key=stable_hash)
+    assert {source.ids[index] for index in chosen} == {
+        name for label in ("cat", "dog") for name in [n for n in ranked if label in n][:2]
+    }
     with pytest.raises(NsbenchError, match="asks for 4 images a class, but class 'cat' .* has 3"):
         select_per_class(source, 4, "the suite")
 

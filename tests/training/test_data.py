@@ -13,9 +13,11 @@ from torch import nn
 from nsbench.data.open import SourceSpec
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.recipes.recipe import Data, load_recipe
+from nsbench.run_folder import read_info
 from nsbench.training.data import open_data, validator
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
+from tests.conftest import TINY_RECIPE
 from tests.data.readers.kinds import png, tar_of
 
 
@@ -35,14 +37,55 @@ def table(path: Path, labels: list[int], *, named: bool) -> str:
 
 
 def test_a_string_is_a_source_as_ever(small_folder: Path) -> None:
-    found = open_data(data(labeled=str(small_folder), labels_per_class=2))
+    found = open_data(data(labeled=str(small_folder), labels_per_class=2), seed=0)
     assert (found.classes, len(found.train), len(found.unlabeled_indices)) == (("cat", "dog"), 4, 6)
+
+
+def test_the_seed_chooses_labels_and_validation_images(small_folder: Path) -> None:
+    keys = data(labeled=str(small_folder), labels_per_class=3, validation_per_class=1)
+    splits = {}
+    for seed in range(6):
+        one, again = open_data(keys, seed), open_data(keys, seed)
+        splits[seed] = one.train.tolist(), one.validation.tolist()
+        assert splits[seed] == (again.train.tolist(), again.validation.tolist())
+        kept = sorted(splits[seed][0] + splits[seed][1])
+        assert sorted([*kept, *one.unlabeled_indices.tolist()]) == list(range(10))
+        assert one.labeled.labels is not None
+        assert np.bincount(one.labeled.labels[kept]).tolist() == [3, 3]
+    # of ten choices of three images of five, for each class
+    assert len({str(split) for split in splits.values()}) > 3
+    alone = data(labeled=str(small_folder), validation_per_class=1)
+    assert len({str(open_data(alone, seed).validation) for seed in range(6)}) > 2
+
+
+def test_a_run_of_another_split_is_told_apart(small_folder: Path, tmp_path: Path) -> None:
+    settings = ["data.labels_per_class=3", f"data.labeled='{small_folder}'"]
+    text = TINY_RECIPE.replace('unlabeled = { source = "digits", split = "unlabeled" }', "")
+    (tmp_path / "tiny.toml").write_text(text)
+    settings += ["defaults.batch_size=2", "defaults.steps=1", "generations.0.steps=1"]
+    recipe = str(tmp_path / "tiny.toml")
+    run = train(recipe, tmp_path / "run", settings=settings, device="cpu")
+    before = (run / "recipe.toml").read_bytes()
+    with pytest.raises(NsbenchError, match=r"other data \(seed is 1, was 0\): restore"):
+        train(recipe, run, settings=[*settings, "seed=1"], device="cpu")
+    assert (run / "recipe.toml").read_bytes() == before
+    # a variant of another seed opens images of its own
+    variant = '[[variants]]\nname = "again"\nset = ["seed=1"]\n'
+    (tmp_path / "tiny.toml").write_text(text + variant)
+    train(recipe, run, settings=settings, variants=["again"], device="cpu")
+    chosen = [
+        read_info(folder / "generation-0")["identity"]["chosen images"]
+        for folder in (run, run / "variants" / "again")
+    ]
+    assert chosen[0] != chosen[1]
 
 
 def test_several_sources(small_folder: Path, tmp_path: Path) -> None:
     tar = str(tar_of(small_folder, tmp_path / "a.tar"))
     digits = {"source": "digits", "split": "unlabeled"}
-    found = open_data(data(labeled=[str(small_folder), tar], unlabeled=[digits, tar, "digits"]))
+    found = open_data(
+        data(labeled=[str(small_folder), tar], unlabeled=[digits, tar, "digits"]), seed=0
+    )
     assert found.classes == ("cat", "dog")
     assert found.train.tolist() == list(range(20))
     assert found.labeled.labels is not None
@@ -54,7 +97,7 @@ def test_several_sources(small_folder: Path, tmp_path: Path) -> None:
 
 def test_classes_that_differ_between_sources(small_folder: Path) -> None:
     with pytest.raises(NsbenchError, match="class 0 is 'cat' in the first and '0' in the second"):
-        open_data(data(labeled=[str(small_folder), "digits"]))
+        open_data(data(labeled=[str(small_folder), "digits"]), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +114,14 @@ def test_labels_that_are_no_class(
 ) -> None:
     path = table(tmp_path / "t.parquet", labels, named=named)
     with pytest.raises(NsbenchError, match=sentence) as caught:
-        open_data(data(labeled=path))
+        open_data(data(labeled=path), seed=0)
     assert "t.parquet" in str(caught.value)
     # unlabeled images may have any labels
-    assert len(open_data(data(labeled="digits", unlabeled=[path, path])).unlabeled_indices) == 6
-    assert len(open_data(data(labeled="digits", unlabeled=path)).unlabeled_indices) == 3
+    assert (
+        len(open_data(data(labeled="digits", unlabeled=[path, path]), seed=0).unlabeled_indices)
+        == 6
+    )
+    assert len(open_data(data(labeled="digits", unlabeled=path), seed=0).unlabeled_indices) == 3
 
 
 @pytest.mark.parametrize(
@@ -115,11 +161,11 @@ def test_a_recipe_of_several_sources_trains_and_goes_on(tiny_recipe: Path, tmp_p
 def test_a_source_that_is_missing_is_named_by_its_key(key: str, tiny_recipe: Path) -> None:
     recipe = load_recipe(str(tiny_recipe), [f"data.{key}=unlabeled-images"])
     with pytest.raises(NsbenchError, match=f"^data.{key}: there is no unlabeled-images: a source"):
-        open_data(recipe.data)
+        open_data(recipe.data, seed=0)
 
 
 def test_validation_goes_on_with_fewer_images_where_memory_is_short(small_folder: Path) -> None:
-    opened = open_data(data(labeled=str(small_folder), validation_per_class=4))
+    opened = open_data(data(labeled=str(small_folder), validation_per_class=4), seed=0)
     sizes = []
 
     class Short(nn.Module):

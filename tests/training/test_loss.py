@@ -88,10 +88,10 @@ def test_by_default_a_students_gradient_is_of_the_size_of_its_teachers() -> None
     """Where all images are alike, so that only the weighting can make it larger."""
     weighting = Generation(arch="x").loss
     logits = torch.tensor([[0.0, 1.0]])
-    gradients = []
+    gradients: list[torch.Tensor] = []
     for copies in (1, 4):
         rows = logits.repeat(copies, 1).requires_grad_()
         targets = torch.tensor([[0.0, 1.0]]).repeat(copies - 1, 1)
         found = noisy_student_loss(rows, LABELS, targets, weighting=weighting, label_smoothing=0.0)
         gradients.append(torch.autograd.grad(found.total, rows)[0].sum(0))
-    assert torch.allclose(*gradients)
+    assert torch.allclose(gradients[0], gradients[1])

@@ -94,11 +94,11 @@ def test_the_splits_of_a_recipe(tmp_path: Path) -> None:
     catalog.set_roots([tmp_path])
     for name, rest, sizes in (("svhn", "extra", (20, 30)), ("stl10", "unlabeled", (6, 7))):
         labeled, other = ({"source": f"data:{name}", "split": s} for s in ("train", rest))
-        found = open_data(Data.model_validate({"labeled": labeled, "unlabeled": other}))
+        found = open_data(Data.model_validate({"labeled": labeled, "unlabeled": other}), seed=0)
         assert (len(found.train), len(found.unlabeled_indices)) == sizes
     # with the extra images as labeled ones too, as the supervised models of SVHN are trained
     both = [{"source": "data:svhn", "split": split} for split in ("train", "extra")]
-    assert len(open_data(Data.model_validate({"labeled": both})).train) == 50
+    assert len(open_data(Data.model_validate({"labeled": both}), seed=0).train) == 50
     with pytest.raises(NsbenchError, match=r"holds several splits: set split to one of extra, tra"):
         open_source(spec("data:svhn"))
     with pytest.raises(NsbenchError, match=r"has no test_X\.bin: set split to one of train, unlab"):
