@@ -35,16 +35,18 @@ def build(
 ) -> nn.Module:
     """A randomly initialised timm model; drop_path is the last block's stochastic-depth drop rate.
 
-    model_args: timm's arguments, and two for small images: `unit_stride_stages`, the stages of an
-    EfficientNet, counted from 0, whose strides become 1, as the official code has it for 32 px; and
-    `stem_pool = false`, which leaves out the pooling behind the stem of a ResNet.
+    model_args: timm's arguments, and three for small images: `unit_stride_stages`, the stages of an
+    EfficientNet, counted from 0, whose strides become 1, as the official code has it for 32 px;
+    `stem_stride = 1`, with which the stem of a ResNet does not downsample; and `stem_pool = false`,
+    which leaves out the pooling behind it.
     Raises NsbenchError for an unknown architecture (with the nearest name) or arguments that it
     does not take.
     """
     if not timm.is_model(arch):
         raise NsbenchError(f"timm has no architecture '{arch}'{nearest(arch, timm.list_models())}")
-    arguments = dict(model_args or {})  # a copy, from which nsbench's own two are taken out
+    arguments = dict(model_args or {})  # a copy, from which nsbench's own are taken out
     unit_strides = arguments.pop("unit_stride_stages", [])
+    stem_stride = arguments.pop("stem_stride", None)
     stem_pool = arguments.pop("stem_pool", True)
     refused = sorted(REFUSED_ARGUMENTS & set(arguments))
     if refused:
@@ -52,6 +54,8 @@ def build(
     noise = {"drop_rate": dropout, "drop_path_rate": drop_path}
     model = _create(arch, {"num_classes": num_classes, **arguments}, noise)
     _keep_size(model, arch, unit_strides)
+    if stem_stride is not None:
+        _set_stem_stride(model, arch, stem_stride)
     if not stem_pool:
         _leave_out_pool(model, arch)
     return model
@@ -82,6 +86,21 @@ def _keep_size(model: Any, arch: str, stages: list[int]) -> None:
                 "stage of an EfficientNet: leave it out"
             )
         blocks[stage][0].conv_dw.stride = (1, 1)
+
+
+def _set_stem_stride(model: Any, arch: str, stride: Any) -> None:
+    if type(stride) is not int or stride not in (1, 2):  # nor True, which equals 1
+        raise NsbenchError(f"model_args.stem_stride is {stride!r}, but it must be 1 or 2")
+    # A deep stem is a sequence, one of whose convolutions downsamples.
+    stem = getattr(model, "conv1", nn.Identity())
+    strided = [p for p in stem.modules() if isinstance(p, nn.Conv2d) and p.stride == (2, 2)]
+    if not strided:
+        raise NsbenchError(
+            f"model_args.stem_stride is {stride}, but '{arch}' has no stem of a ResNet that "
+            "downsamples: leave it out"
+        )
+    for convolution in strided:
+        convolution.stride = (stride, stride)
 
 
 def _leave_out_pool(model: Any, arch: str) -> None:

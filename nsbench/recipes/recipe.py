@@ -114,8 +114,9 @@ class FineTune(Config):
 class Generation(Config):
     """One model of the chain. Every key may also be set in [defaults], for all generations.
 
-    arch, model_args: the timm architecture and its arguments, and `unit_stride_stages`, the stages
-    of an EfficientNet that do not downsample, for small images. image_size, crop_pct,
+    arch, model_args: the timm architecture and its arguments, and for small images the stages of an
+    EfficientNet that do not downsample, `unit_stride_stages`, and a ResNet's `stem_stride` (1) and
+    `stem_pool` (false). image_size, crop_pct,
     interpolation: its evaluation crop (crop_pct is 0.875 for random-resized crops and 1 otherwise).
     warm_start: start from the teacher's weights; the architecture must be the same.
 

@@ -8,7 +8,7 @@ import torch
 from timm.layers import DropPath
 
 from nsbench.data.open import SourceSpec, open_source
-from nsbench.models import build, class_indices, load_model, load_models
+from nsbench.models import build, class_indices, count_parameters, load_model, load_models
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import read_record, write_record
 
@@ -148,3 +148,51 @@ def test_no_noise_is_none_whatever_the_default_of_the_architecture(arch: str) ->
         model = build(arch, 10)
     assert not any(isinstance(m, DropPath) for m in model.modules())
     assert getattr(model, "drop_rate", 0.0) == 0.0
+
+
+RESNET_9 = {"layers": [1, 1, 1, 1], "stem_type": "deep", "stem_width": 8, "stem_pool": False}
+
+
+@pytest.mark.parametrize(
+    ("arch", "model_args"),
+    [("resnet18", {}), ("test_resnet", {}), ("resnet10t", {}), ("resnet18", RESNET_9)],
+)
+def test_the_stem_of_a_resnet_can_keep_the_size(arch: str, model_args: dict[str, object]) -> None:
+    sides = []
+    for stride in (2, 1):
+        model = build(arch, 10, {"stem_stride": stride, "stem_pool": False, **model_args})
+        model.get_submodule("layer1").register_forward_hook(
+            lambda _, __, output: sides.append(output.shape[-1])
+        )
+        assert model.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    assert sides == [16, 32]
+    plain = build(arch, 10, model_args)
+    assert {name: value.shape for name, value in model.state_dict().items()} == {
+        name: value.shape for name, value in plain.state_dict().items()
+    }
+
+
+def test_a_resnet_9_of_small_images() -> None:
+    model = build("resnet18", 10, {**RESNET_9, "stem_stride": 1, "channels": [16, 32, 64, 160]})
+    assert count_parameters(model) == 414_306
+    convolutions = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Conv2d) and "downsample" not in name
+    ]
+    assert len(convolutions) == 3 + 4 * 2  # a deep stem has three where others have one
+
+
+@pytest.mark.parametrize(
+    ("arch", "model_args", "sentence"),
+    [
+        ("test_resnet", {"stem_stride": 3}, "stem_stride is 3, but it must be 1 or 2"),
+        ("test_resnet", {"stem_stride": "1"}, "stem_stride is '1', but it must be 1 or 2"),
+        ("test_resnet", {"stem_stride": 1.0}, "stem_stride is 1.0, but it must be 1 or 2"),
+        ("test_resnet", {"stem_stride": True}, "stem_stride is True, but it must be 1 or 2"),
+        ("tf_efficientnet_b0", {"stem_stride": 1}, "'tf_efficientnet_b0' has no stem of a ResNet"),
+    ],
+)
+def test_other_stems_are_refused(arch: str, model_args: dict[str, object], sentence: str) -> None:
+    with pytest.raises(NsbenchError, match=sentence):
+        build(arch, 10, model_args)
