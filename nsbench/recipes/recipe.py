@@ -68,8 +68,9 @@ class PseudoLabels(Config):
     quota: `paper` draws as the official code does (filter_unlabel.py): the threshold of a class is
     a multiple of 0.01, and extra copies are drawn image by image, so that a class has `per_class`
     images on average; `exact` gives it exactly that many.
-    top_k: probabilities kept for an image, the rest being spread evenly; by default as few as hold
-    99.9% of the mass of 99% of the images, at most 20.
+    top_k: probabilities kept for an image; by default as few as hold 99.9% of the mass of 99% of
+    the images, at most 20. rest: how the mass of the other classes is spread over them in a soft
+    label, evenly (`uniform`) or by their frequencies among the labeled images (`labeled`).
     filter: a model, named as for `nsbench eval`, whose confidences and classes choose the images
     instead of the teacher's; the paper has an EfficientNet-B0 do it once for all generations.
     teacher_noise: label augmented images, with dropout and stochastic depth on, as table 6 does to
@@ -88,6 +89,7 @@ class PseudoLabels(Config):
     per_class: int | None = Field(default=None, ge=1)
     quota: Literal["paper", "exact"] = "paper"
     top_k: int | None = Field(default=None, ge=1, le=1000)
+    rest: Literal["uniform", "labeled"] = "uniform"
     filter: str | None = None
     teacher_noise: bool = False
     distill: bool = False

@@ -16,7 +16,7 @@ from nsbench.data.prefetch import clean_crops
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.subset import select_per_class
 from nsbench.data.transforms import normalize
-from nsbench.recipes.recipe import Data
+from nsbench.recipes.recipe import Data, PseudoLabels
 from nsbench.util.device import AdaptiveBatchSize, sent
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say
@@ -39,6 +39,15 @@ class TrainingData:
     unlabeled: Source | None
     unlabeled_indices: NDArray[np.int64]
     classes: tuple[str, ...]
+
+    def prior(self, pseudo_labels: PseudoLabels) -> tuple[float, ...] | None:
+        """Shares of the classes among the labeled images, where labels are completed by them."""
+        # Of hard labels only the top class counts, which is never among the rest.
+        if pseudo_labels.rest == "uniform" or pseudo_labels.labels == "hard":
+            return None
+        assert self.labeled.labels is not None
+        counts = np.bincount(self.labeled.labels[self.train], minlength=len(self.classes))
+        return tuple((counts / counts.sum()).tolist())
 
 
 def open_data(data: Data, seed: int) -> TrainingData:

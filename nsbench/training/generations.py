@@ -242,7 +242,8 @@ def _trained(run: Run, student: Student) -> Classifier:
 
 def _job(run: Run, student: Student) -> TrainingJob:
     recipe, data, generation = run.recipe, run.data, student.generation
-    preprocessing = generation.preprocessing(recipe.data)
+    preprocessing, labels = generation.preprocessing(recipe.data), recipe.pseudo_labels
+    prior = data.prior(labels)
     # Of the text "generation 1" and the like, with spaces: any other text would give other draws.
     seed = stable_hash(recipe.seed, student.folder.name.replace("-", " "))
     # One process validates, since all have the same averaged weights.
@@ -252,7 +253,7 @@ def _job(run: Run, student: Student) -> TrainingJob:
         identity=student.identity,
         checkpoint=student.folder / "checkpoint.safetensors",
         settings=StepSettings(
-            generation, recipe.pseudo_labels, preprocessing, len(data.classes), seed, student.tuned
+            generation, labels, preprocessing, len(data.classes), seed, student.tuned, prior
         ),
         plan=_batch_plan(data, student, seed),
         recipe=recipe,

@@ -29,13 +29,16 @@ def identity(
     labels: what decides its pseudo-labels, None for a generation without. lineage: as in
     model.json.
     """
+    choice = recipe.pseudo_labels.model_dump(mode="json")
+    if choice["rest"] == "uniform":  # as it was before there was this key
+        del choice["rest"]
     return {
         "seed": recipe.seed,
         # Of sources the content and which images are used, and not where they lie.
         "data": recipe.data.model_dump(mode="json", exclude={"labeled", "unlabeled"}),
         **_of_images(data),
         # These keys choose among the labels, by draws of the recipe's seed.
-        "pseudo_labels": recipe.pseudo_labels.model_dump(mode="json") if labels else None,
+        "pseudo_labels": choice if labels else None,
         "labels": labels,
         "generation": generation.model_dump(mode="json"),
         **lineage,

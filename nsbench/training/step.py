@@ -20,13 +20,17 @@ from nsbench.training.cost import steps_fit
 from nsbench.training.loss import Loss, noisy_student_loss
 from nsbench.training.state import TrainingState
 from nsbench.util import distributed
-from nsbench.util.device import autocast, compiling, sent
+from nsbench.util.device import autocast, compiling, fixed, sent
 from nsbench.util.randomness import stable_hash
 
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What an update depends on, apart from the state and the images."""
+    """What an update depends on, apart from the state and the images.
+
+    prior: by which the rest of a soft label is spread over the classes, (num_classes,); None
+    spreads it evenly.
+    """
 
     generation: Generation
     pseudo_labels: PseudoLabels
@@ -34,6 +38,7 @@ class StepSettings:
     num_classes: int
     seed: int
     fine_tuned: bool = False
+    prior: tuple[float, ...] | None = None
 
 
 class TrainStep:
@@ -113,7 +118,9 @@ class TrainStep:
         if batch.targets:
             # Dense only on the device: for 1,000 classes that is 4 KB an image.
             sparse = SparseTargets(*(sent(part, self._device) for part in batch.targets))
-            targets = dense(sparse, self._settings.num_classes, wanted.temperature)
+            shares = self._settings.prior
+            prior = fixed(shares, self._device) if shares else None
+            targets = dense(sparse, self._settings.num_classes, wanted.temperature, prior)
         return noisy_student_loss(
             logits,
             sent(batch.labels, self._device),

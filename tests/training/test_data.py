@@ -12,7 +12,7 @@ from torch import nn
 
 from nsbench.data.open import SourceSpec
 from nsbench.data.preprocessing import Preprocessing
-from nsbench.recipes.recipe import Data, load_recipe
+from nsbench.recipes.recipe import Data, PseudoLabels, load_recipe
 from nsbench.run_folder import read_info
 from nsbench.training.data import open_data, validator
 from nsbench.training.generations import train
@@ -56,6 +56,14 @@ def test_the_seed_chooses_labels_and_validation_images(small_folder: Path) -> No
     assert len({str(split) for split in splits.values()}) > 3
     alone = data(labeled=str(small_folder), validation_per_class=1)
     assert len({str(open_data(alone, seed).validation) for seed in range(6)}) > 2
+
+
+def test_the_prior_is_that_of_the_images_trained_on(small_folder: Path) -> None:
+    (small_folder / "dog" / "0.png").unlink()
+    opened = open_data(data(labeled=str(small_folder), validation_per_class=2), seed=0)
+    assert opened.prior(PseudoLabels(rest="labeled")) == (0.6, 0.4)  # 3 cats, 2 dogs
+    assert opened.prior(PseudoLabels()) is None
+    assert opened.prior(PseudoLabels(rest="labeled", labels="hard")) is None
 
 
 def test_a_run_of_another_split_is_told_apart(small_folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import json
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from PIL import Image
 
 from nsbench.models import build, count_parameters, load_model
 from nsbench.pseudo_labels.store import LabelStore
-from nsbench.pseudo_labels.targets import dense
+from nsbench.pseudo_labels.targets import SparseTargets, dense
 from nsbench.run_folder import read_info
+from nsbench.training import step
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import LOCK
@@ -318,3 +320,25 @@ def test_a_run_that_trained_nothing_can_have_its_recipe_corrected(
     (tmp_path / "run" / "recipe.toml").write_text('name = "older"\n')
     run = train(str(tiny_recipe), tmp_path / "run", settings=["defaults.epochs=0.25"], device="cpu")
     assert 'name = "tiny"' in (run / "recipe.toml").read_text()
+
+
+def test_the_rest_of_labels_follows_the_labeled_images_if_the_recipe_says_so(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    priors = []
+
+    def recorded(targets: SparseTargets, classes: int, temperature: float, prior: Any) -> Any:
+        priors.append(prior)
+        return dense(targets, classes, temperature, prior)
+
+    monkeypatch.setattr(step, "dense", recorded)
+    settings = ["generations.0.steps=1", "defaults.steps=1"]
+    run = train(str(tiny_recipe), tmp_path / "run", settings=settings, device="cpu")
+    assert priors == [None]
+    labeled = [*settings, "pseudo_labels.rest=labeled"]
+    other = train(str(tiny_recipe), tmp_path / "other", settings=labeled, device="cpu")
+    assert torch.equal(priors[1], torch.full((10,), 0.1))  # 20 digits of each
+    # only the student depends on it
+    for index, same in ((0, True), (1, False)):
+        of_both = [read(folder / f"generation-{index}" / "model.json") for folder in (run, other)]
+        assert (of_both[0]["identity"] == of_both[1]["identity"]) == same
