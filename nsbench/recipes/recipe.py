@@ -148,9 +148,9 @@ class Generation(Config):
     precision: of the forward pass, by autocast; `tf32` is float32 whose products GPUs round to ten
     bits, faster. channels_last: the order of values in memory.
     accumulate: parts a step is computed in, one after the other, to save memory; batch norm sees
-    one part at a time and moves its statistics with each. checkpoint_activations: compute
-    activations twice to save memory. sync_batch_norm: batch-norm statistics over all processes.
-    compile: torch.compile.
+    one part at a time, and its statistics forget as much a step as without parts.
+    checkpoint_activations: compute activations twice to save memory. sync_batch_norm: batch-norm
+    statistics over all processes. compile: torch.compile.
     """
 
     arch: str

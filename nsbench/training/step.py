@@ -53,6 +53,7 @@ class TrainStep:
         self._state, self._settings, self._augmentation = state, settings, augmentation
         self._device = next(state.model.parameters()).device
         generation = settings.generation
+        _forget_by_step(state.model, generation.accumulate)
         self._parallel = distributed.parallel(state.model)
         self._forward: Any = self._parallel
         # Compiled around DistributedDataParallel: torch then splits the graph at its buckets, whose
@@ -148,6 +149,18 @@ class TrainStep:
             nn.utils.clip_grad_norm_(state.model.parameters(), clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
+
+
+def _forget_by_step(model: nn.Module, parts: int) -> None:
+    """Let batch norm's moving statistics forget as much in a step's parts as in a step at once.
+
+    A momentum of None, which averages all batches alike, stays. No file holds a momentum, so that a
+    saved model does not depend on the parts.
+    """
+    for norm in model.modules():
+        # Each part leaves 1 - momentum of what was there.
+        if isinstance(norm, _BatchNorm) and norm.momentum is not None and parts > 1:
+            norm.momentum = 1 - (1 - norm.momentum) ** (1 / parts)
 
 
 @contextmanager
