@@ -24,6 +24,8 @@ class Augmentation:
     Operations on single images run as they are read: random-resized crops, timm's RandAugment and
     random erasing. All others run on the device in batches. Every draw depends on the image's key.
 
+    unlabeled: the same for pseudo-labeled images, with the noise that the generation gives them.
+
     Raises NsbenchError for a randaugment of no known name, or one that does not go with
     random_erasing.
     """
@@ -47,6 +49,9 @@ class Augmentation:
         # stay in their order.
         single = strings or generation.random_erasing or generation.crop == "random-resized"
         self._transform = transform if single else None
+        self.unlabeled: Augmentation = self
+        if generation.unlabeled_noise:
+            self.unlabeled = Augmentation(generation.for_unlabeled, preprocessing)
 
     @property
     def image_size(self) -> int:
@@ -55,7 +60,12 @@ class Augmentation:
 
     @property
     def fixed(self) -> bool:
-        """Whether an image is read the same each time, so that it need not be read again."""
+        """Whether any image is read the same each time, so that it need not be read again."""
+        # Of both streams: where one has to be read anew for each step, workers read all images.
+        return self._read_once and self.unlabeled._read_once
+
+    @property
+    def _read_once(self) -> bool:
         return self._transform is None
 
     def read(self, image: Image.Image, seed: int) -> NDArray[np.uint8]:
@@ -64,14 +74,21 @@ class Augmentation:
             return self._transform(image, seed)
         return center_crop(image, self._preprocessing)
 
+    def batch(self, images: torch.Tensor, keys: NDArray[np.uint64], labeled: int) -> torch.Tensor:
+        """The rest, on uint8 images (B, 3, S, S), of which the first ones are labeled, and keys."""
+        if self.unlabeled is self:
+            return self.on_device(images, keys)
+        first = self.on_device(images[:labeled], keys[:labeled])
+        return torch.cat([first, self.unlabeled.on_device(images[labeled:], keys[labeled:])])
+
     def on_device(self, images: torch.Tensor, keys: NDArray[np.uint64]) -> torch.Tensor:
-        """The rest, on uint8 images (B, 3, S, S) with a key each."""
+        """The rest for images of one stream, uint8 (B, 3, S, S), with a key each."""
         # An eighth is 4 px at 32 px, as in the official SVHN recipe and the usual one of CIFAR.
         generation, pad = self._generation, self.image_size // 8
         # Crop and mirror come first, but are done already where images were read one by one.
-        if self.fixed and generation.crop == "pad":
+        if self._read_once and generation.crop == "pad":
             images = pad_crop(images, keys, pad, "zero")
-        if self.fixed and generation.flip:
+        if self._read_once and generation.flip:
             images = flip(images, keys, generation.flip)
         if self._paper:
             images = self._paper(images, keys)

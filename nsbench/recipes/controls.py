@@ -96,6 +96,7 @@ def _labeled_only(student: "Generation") -> "Generation":
         "epochs": student.epochs * factor,
         "decay_epochs": student.decay_epochs * factor,
         "warm_start": False,
+        "unlabeled_noise": None,
     }
     if student.warmup_epochs is not None:
         changed["warmup_epochs"] = student.warmup_epochs * factor

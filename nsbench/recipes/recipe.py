@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from nsbench.data.open import SourceSpec
 from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocessing
 from nsbench.recipes.controls import Control, controlled, take_controls
+from nsbench.recipes.parts import Crop, FineTune, UnlabeledNoise
 from nsbench.recipes.variants import Variant, take_variants, varied
 from nsbench.util.config import Config, apply_settings, nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError
@@ -74,7 +75,7 @@ class PseudoLabels(Config):
     filter: a model, named as for `nsbench eval`, whose confidences and classes choose the images
     instead of the teacher's; the paper has an EfficientNet-B0 do it once for all generations.
     teacher_noise: label augmented images, with dropout and stochastic depth on, as table 6 does to
-    show that it harms.
+    show that it harms; images as the student's pseudo-labeled ones are, rates the teacher's own.
     distill: plain knowledge distillation instead, from which the paper distinguishes its method:
     the teacher labels the labeled images, none is dropped whatever the keys above say, and the
     student's outputs are softened by the temperature too (Hinton et al. 2015). The noise is that of
@@ -93,24 +94,6 @@ class PseudoLabels(Config):
     filter: str | None = None
     teacher_noise: bool = False
     distill: bool = False
-
-
-class FineTune(Config):
-    """A short fine-tuning at a larger size, on unaugmented labeled images (FixRes).
-
-    image_size, crop_pct: of training and evaluation alike. epochs: passes over the labeled images
-    (1.5 in the paper). frozen_blocks: the stem and so many blocks of the model are left as they
-    are, in evaluation mode, without noise ("shallow layers fixed"; how many is not published).
-    batch_size, lr: by default the generation's batch size and the last learning rate of its
-    schedule, with which the official code goes on; the rate stays constant.
-    """
-
-    image_size: int = Field(ge=16, le=4096)
-    crop_pct: float | None = Field(default=None, gt=0, le=1)
-    epochs: float = Field(default=1.5, gt=0)
-    frozen_blocks: int = Field(default=0, ge=0)
-    batch_size: int | None = Field(default=None, ge=2)
-    lr: float | None = Field(default=None, gt=0)
 
 
 class Generation(Config):
@@ -135,7 +118,9 @@ class Generation(Config):
     `nsbench.augment.randaugment`), timm's strings (in the workers), or empty. cutout: half the side
     of a grey square at a random position, always applied. random_erasing: the probability of a
     rectangle of noise (timm's RandomErasing, in place of the Cutout that timm's RandAugment lacks).
-    drop_path: the stochastic-depth drop rate of the last block.
+    drop_path: the stochastic-depth drop rate of the last block. unlabeled_noise: a table of these
+    keys for the pseudo-labeled images alone, as in table 6; one in a generation replaces that of
+    [defaults] as a whole, and the first generation, which has no such images, takes none.
 
     optimizer, optimizer_args: timm's names, e.g. `rmsproptf`, TensorFlow's form of RMSProp.
     weight_decay spares norm layers, and biases too unless decay_biases is set (as in the official
@@ -168,7 +153,7 @@ class Generation(Config):
     unlabeled_ratio: float = Field(default=3.0, ge=0)
     loss: Literal["sum", "mean", "concat"] = "concat"
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)  # main.py
-    crop: Literal["random-resized", "pad", "reflect-pad", "center"] = "random-resized"
+    crop: Crop = "random-resized"
     flip: float = Field(default=0.5, ge=0, le=1)
     # The paper's magnitude 27, read on the scale to 30 of the RandAugment paper: timm's goes to 10.
     # In the official code 27 is on a scale to 10, and three times as strong: `paper-m27-n2`.
@@ -179,6 +164,7 @@ class Generation(Config):
     # stochastic depth is the same for all ("survival probability 0.8").
     dropout: float = Field(default=0.2, ge=0, lt=1)
     drop_path: float = Field(default=0.2, ge=0, lt=1)
+    unlabeled_noise: UnlabeledNoise | None = None
     optimizer: str = "sgd"
     optimizer_args: dict[str, Any] = Field(default_factory=dict)
     lr: float = Field(default=0.1, gt=0)
@@ -204,6 +190,13 @@ class Generation(Config):
     def unlabeled_batch(self) -> int:
         """Pseudo-labeled images a step, of all processes together."""
         return round(self.batch_size * self.unlabeled_ratio)
+
+    @property
+    def for_unlabeled(self) -> "Generation":
+        """The generation with the noise of its pseudo-labeled images for all."""
+        changed = self.unlabeled_noise or UnlabeledNoise()
+        own = changed.model_dump(exclude_none=True)
+        return self.model_copy(update={**own, "unlabeled_noise": None})
 
     def preprocessing(self, data: Data) -> Preprocessing:
         """The evaluation preprocessing of this generation's model."""
@@ -333,6 +326,9 @@ def _with_defaults(table: dict[str, Any], where: str) -> dict[str, Any]:
     generations = table.get("generations")
     if isinstance(generations, list) and all(isinstance(entry, dict) for entry in generations):
         table["generations"] = [{**defaults, **entry} for entry in generations]
+        # The first teacher has no unlabeled images, and is the same whatever a student's are given.
+        if generations and "unlabeled_noise" not in generations[0]:
+            table["generations"][0].pop("unlabeled_noise", None)
     return table
 
 
@@ -342,6 +338,11 @@ def _check(recipe: Recipe, where: str) -> None:
         raise NsbenchError(
             f"{where}: the students have no unlabeled images: set data.unlabeled, or "
             "data.labels_per_class to keep only some labels"
+        )
+    if recipe.generations[0].unlabeled_noise:
+        raise NsbenchError(
+            f"{where}: generation 0 has no pseudo-labeled images: move the key "
+            "'generations.0.unlabeled_noise' to a student, or to [defaults]"
         )
     # A small ratio of a small batch rounds to 0 images.
     for index, generation in enumerate(recipe.generations[1:], start=1):

@@ -252,12 +252,14 @@ class _Reads(Dataset[TrainingBatch | NsbenchError]):
     def _images(
         self, sampler: ShuffledSampler, rows: NDArray[np.int64], item: int
     ) -> Iterator[NDArray[np.uint8]]:
+        labeled = sampler is self._plan.labeled
+        augmentation = self._augmentation if labeled else self._augmentation.unlabeled
         indices = sampler.examples.images(rows)
         positions = self._plan.positions(sampler, item)
         for index, position in zip(indices.tolist(), positions.tolist(), strict=True):
             # By position as well, so that it does not matter which worker reads the image.
             seed = stable_hash(self._plan.seed, sampler.name, position)
-            yield self._augmentation.read(sampler.source.image(index), seed)
+            yield augmentation.read(sampler.source.image(index), seed)
 
 
 def _read_batches(

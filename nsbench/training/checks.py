@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nsbench.augment.pipeline import Augmentation
-from nsbench.models import build, count_parameters
+from nsbench.models import count_parameters
 from nsbench.pseudo_labels.filter_model import load_filter
 from nsbench.recipes.recipe import Generation, Recipe
 from nsbench.run_folder import generation_folders, is_run, recipe_text
@@ -15,6 +15,7 @@ from nsbench.training.cost import check_memory
 from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.logs import check_writers
+from nsbench.training.row_noise import RowNoise, build_student
 from nsbench.training.schedule import (
     follows_scale,
     optimizer_for,
@@ -175,10 +176,9 @@ def _at_once(generation: Generation, unlabeled: int, processes: int) -> int:
 def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_blocks: int = 0) -> int:
     """Parameters of a generation's model. Raises NsbenchError if it cannot be trained this way."""
     # With the recipe's noise, which an architecture may not have.
-    noise = {"dropout": generation.dropout, "drop_path": generation.drop_path}
     side = generation.image_size
     with torch.device("meta"):  # shapes without numbers: quick for any size
-        module = build(generation.arch, num_classes, generation.model_args, **noise).eval()
+        module = build_student(generation, num_classes).eval()
         try:
             # Two images, as one could hide a batch dimension that is lost.
             shape = tuple(module(torch.empty(2, 3, side, side)).shape)
@@ -197,9 +197,27 @@ def _try_out(generation: Generation, num_classes: int, at_once: int, frozen_bloc
         )
     # As it will be trained: frozen batch norm uses its statistics, and so takes single images.
     freeze(module.train(), frozen_blocks)
+    if generation.unlabeled_noise:
+        _try_rows(module, generation)
     if at_once == 1:
         _try_one(module, generation)
     return count_parameters(module)
+
+
+def _try_rows(module: nn.Module, generation: Generation) -> None:
+    """Raise NsbenchError where labeled and pseudo-labeled images cannot have rates of their own."""
+    other = generation.for_unlabeled
+    if (other.dropout, other.drop_path) == (generation.dropout, generation.drop_path):
+        return
+    if generation.compile:
+        raise NsbenchError(
+            "the key 'compile' is true, but a compiled model cannot drop by other rates for "
+            "pseudo-labeled images: set it to false, or leave dropout and drop_path out of "
+            "unlabeled_noise"
+        )
+    side = generation.image_size
+    with RowNoise(module, generation).rows(1, 2):
+        module(torch.empty(2, 3, side, side, device="meta"))
 
 
 def _try_one(module: nn.Module, generation: Generation) -> None:

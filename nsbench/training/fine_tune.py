@@ -45,6 +45,7 @@ def fine_tuning(generation: Generation, labeled_images: int) -> Generation:
             "randaugment": "",
             "cutout": 0,
             "random_erasing": 0.0,
+            "unlabeled_noise": None,
             "warm_start": False,
             "fine_tune": None,
         }

@@ -10,7 +10,7 @@ import torch
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
-from nsbench.models import Classifier, build, load_checkpoint, save
+from nsbench.models import Classifier, load_checkpoint, save
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.store import store_identity, store_manifest
 from nsbench.pseudo_labels.true_labels import TrueLabels
@@ -36,6 +36,7 @@ from nsbench.training.lineage import (
 )
 from nsbench.training.logs import TrainingLog
 from nsbench.training.resolve import Resolved, base_of, resolve, shares_teacher, write_variant
+from nsbench.training.row_noise import build_student
 from nsbench.training.run import HOMES, Run, labeling_job, true_labels_of
 from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings
@@ -203,13 +204,7 @@ def _fine_tuned(run: Run, index: int, model: Classifier) -> Classifier:
 
 
 def _built(generation: Generation, num_classes: int) -> nn.Module:
-    model: Any = build(
-        generation.arch,
-        num_classes,
-        generation.model_args,
-        dropout=generation.dropout,
-        drop_path=generation.drop_path,
-    )
+    model: Any = build_student(generation, num_classes)
     if generation.checkpoint_activations:
         model.set_grad_checkpointing(True)
     if generation.sync_batch_norm and distributed.size() > 1:

@@ -49,6 +49,7 @@ def noisy_student_loss(
     total = {
         "sum": labeled + ratio * unlabeled,
         "mean": labeled + unlabeled,
-        "concat": (labeled + ratio * unlabeled) / (1 + ratio),
+        # (labeled + ratio * unlabeled) / (1 + ratio), in one launch
+        "concat": torch.lerp(labeled, unlabeled, ratio / (1 + ratio)),
     }[weighting]
     return Loss(total, labeled.detach(), unlabeled.detach())

@@ -57,8 +57,8 @@ def labeling_job(run: Run, index: int, teacher: Classifier) -> LabelingJob:
         none_dropped = {"min_confidence": 0.0, "balance": False, "filter": None}
         settings = settings.model_copy(update=none_dropped)
     generation = recipe.generations[index]
-    # Table 6's "teacher with noise": the student's augmentation, at the teacher's input size.
-    noise = Augmentation(generation, teacher.preprocessing).whole
+    # Table 6's "teacher with noise": as the student's unlabeled images, at the teacher's size.
+    noise = Augmentation(generation, teacher.preprocessing).unlabeled.whole
     assert data.unlabeled
     return LabelingJob(
         source=data.labeled if distill else data.unlabeled,

@@ -18,6 +18,7 @@ from nsbench.recipes.recipe import Generation, PseudoLabels
 from nsbench.training.batches import TrainingBatch
 from nsbench.training.cost import steps_fit
 from nsbench.training.loss import Loss, noisy_student_loss
+from nsbench.training.row_noise import RowNoise
 from nsbench.training.state import TrainingState
 from nsbench.util import distributed
 from nsbench.util.device import autocast, compiling, fixed, sent
@@ -54,6 +55,7 @@ class TrainStep:
         self._device = next(state.model.parameters()).device
         generation = settings.generation
         _forget_by_step(state.model, generation.accumulate)
+        self._row_noise = RowNoise(state.model, generation)
         self._parallel = distributed.parallel(state.model)
         self._forward: Any = self._parallel
         # Compiled around DistributedDataParallel: torch then splits the graph at its buckets, whose
@@ -112,7 +114,8 @@ class TrainStep:
 
     def _loss(self, batch: TrainingBatch) -> Loss:
         generation, wanted = self._settings.generation, self._settings.pseudo_labels
-        with autocast(self._device, generation.precision), compiling():
+        rows = self._row_noise.rows(len(batch.labels), len(batch.images))
+        with autocast(self._device, generation.precision), compiling(), rows:
             # A loss in half precision would lose the small probabilities of soft targets.
             logits = self._forward(self._images(batch)).float()
         targets = logits.new_empty(0, 0)
@@ -136,7 +139,7 @@ class TrainStep:
 
     def _images(self, batch: TrainingBatch) -> torch.Tensor:
         preprocessing = self._settings.preprocessing
-        images = self._augmentation.on_device(batch.images, batch.keys)
+        images = self._augmentation.batch(batch.images, batch.keys, len(batch.labels))
         images = normalize(images / 255, preprocessing.mean, preprocessing.std)
         if self._settings.generation.channels_last:  # as the model is
             images = images.contiguous(memory_format=torch.channels_last)

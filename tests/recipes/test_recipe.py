@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,10 @@ def test_settings_reach_generations_and_defaults(tiny_recipe: Path) -> None:
         ("generations.1.unlabeled_ratio=0", "'generations.1.unlabeled_ratio'"),
         ("data.mean=[0.1]", "the key 'data.mean'"),
         ("defaults.lr=nan", "the key 'generations.0.lr'"),
+        ("generations.0.unlabeled_noise.flip=0", "generation 0 has no pseudo-labeled images"),
+        ("generations.1.unlabeled_noise.flipp=0", "unknown key 'generations.1.unlabeled_noise.fli"),
+        ("generations.1.unlabeled_noise.flip=2", "key 'generations.1.unlabeled_noise.flip' is 2"),
+        ("defaults.unlabeled_noise.dropout=1", "'generations.1.unlabeled_noise.dropout' is 1"),
     ],
 )
 def test_wrong_recipes(tiny_recipe: Path, setting: str, sentence: str) -> None:
@@ -79,6 +84,25 @@ def test_students_need_unlabeled_images(tiny_recipe: Path) -> None:
 def test_an_unknown_recipe_offers_the_nearest() -> None:
     with pytest.raises(NsbenchError, match="did you mean 'quickstart'"):
         load_recipe("quickstrat")
+
+
+def test_noise_of_pseudo_labeled_images_reaches_students_alone(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    settings = ["defaults.unlabeled_noise={crop='center', dropout=0.0}", "defaults.flip=0.25"]
+    recipe = load_recipe(str(tiny_recipe), settings)
+    teacher, student = recipe.generations
+    assert teacher == load_recipe(str(tiny_recipe), ["defaults.flip=0.25"]).generations[0]
+    assert (student.crop, student.dropout) == ("pad", 0.2)
+    other = student.for_unlabeled
+    assert (other.crop, other.dropout, other.drop_path, other.flip) == ("center", 0.0, 0.2, 0.25)
+    assert other.unlabeled_noise is None
+    assert teacher.for_unlabeled == teacher
+    (tmp_path / "copy.toml").write_text(recipe.to_toml())
+    assert load_recipe(str(tmp_path / "copy.toml")).generations == recipe.generations
+    # one of a generation, also key by key
+    own = load_recipe(str(tiny_recipe), ["generations.1.unlabeled_noise.flip=0.0"])
+    assert own.generations[1].for_unlabeled.flip == 0.0
 
 
 def test_evaluation_crop_follows_the_training_crop(tiny_recipe: Path) -> None:
@@ -158,3 +182,18 @@ def test_students_of_shipped_variants_share_the_first_teacher(name: str) -> None
         assert recipe.data == base.data, variant.name
         assert recipe.generations[0] == base.generations[0], variant.name
         assert recipe != base.model_copy(update={"name": recipe.name}), variant.name
+
+
+@pytest.mark.parametrize("name", ["quickstart", "cifar10-4k"])
+def test_table_6_takes_noise_from_the_unlabeled_images_alone(name: str) -> None:
+    student, variants = load_recipe(name).generations[1], load_variants(name)
+    without: dict[str, dict[str, Any]] = {
+        "no-augmentation": {"crop": "center", "flip": 0.0, "randaugment": "", "random_erasing": 0},
+        "no-dropout": {"dropout": 0.0},
+        "no-stochastic-depth": {"drop_path": 0.0},
+    }
+    without["no-noise"] = {key: off for keys in without.values() for key, off in keys.items()}
+    for variant, keys in without.items():
+        found = variants[variant][1].generations[1]
+        assert found.model_copy(update={"unlabeled_noise": None}) == student
+        assert found.for_unlabeled == student.model_copy(update=keys)

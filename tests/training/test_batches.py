@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from nsbench.augment.pipeline import Augmentation
 from nsbench.data.open import SourceSpec, open_source
 from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.spec import Source
+from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
+from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.recipes.recipe import Generation
 from nsbench.training import batches
 from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler, training_batches
@@ -183,3 +187,65 @@ def test_an_unreadable_image_stops_with_its_name(image_folder: Path, workers: in
 def test_erasing_does_not_go_with_the_papers_cutout() -> None:
     with pytest.raises(NsbenchError, match=r"'random_erasing'.*set random_erasing = 0"):
         augmentation(random_erasing=0.5)
+
+
+class Pseudo(PseudoLabeledSet):
+    """All images of a source, with no labels worth reading."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source, None, np.arange(len(source)))  # type: ignore[arg-type]
+
+    def images(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows
+
+    def targets(self, rows: NDArray[np.int64]) -> SparseTargets:
+        return SparseTargets(*torch.zeros(3, len(rows), 1))
+
+
+def both(
+    folder: Path, noise: Augmentation, workers: int = 0
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What five steps make of four labeled and of five pseudo-labeled images each."""
+    source = open_source(SourceSpec(source=str(folder)))
+    pseudo = ShuffledSampler("unlabeled", source, Pseudo(source), 5)
+    chosen = BatchPlan(plan(folder).labeled, pseudo, 0)
+    made = training_batches(chosen, noise, range(5), workers, CPU)
+    images = [noise.batch(batch.images, batch.keys, len(batch.labels)) for batch in made]
+    return [part[:4] for part in images], [part[4:] for part in images]
+
+
+@pytest.mark.parametrize(
+    ("settings", "unlabeled", "resident"),
+    [
+        ({}, {"crop": "center", "randaugment": "", "flip": 0.0}, True),  # table 6: "w/o Aug"
+        ({"cutout": 8}, {"crop": "reflect-pad", "cutout": 0}, True),
+        ({"randaugment": ""}, {"randaugment": "rand-m5-n1", "random_erasing": 0.5}, False),
+        ({"crop": "random-resized"}, {"crop": "pad", "flip": 1.0}, False),
+    ],
+)
+def test_each_stream_has_its_noise(
+    image_folder: Path, settings: dict[str, object], unlabeled: dict[str, object], resident: bool
+) -> None:
+    """As the same images have it where a generation has that noise for all."""
+    mixed = augmentation(**settings, unlabeled_noise=unlabeled)
+    assert mixed.fixed == resident
+    labeled = both(image_folder, augmentation(**settings))
+    other = both(image_folder, augmentation(**{**settings, **unlabeled}))
+    for workers in (0, 1):
+        found = both(image_folder, mixed, workers)
+        for step in range(5):
+            assert torch.equal(found[0][step], labeled[0][step])
+            assert torch.equal(found[1][step], other[1][step])
+            assert not torch.equal(found[1][step], labeled[1][step])
+
+
+def test_the_noise_of_a_generation_may_be_said_twice(image_folder: Path) -> None:
+    once = both(image_folder, augmentation())
+    twice = both(image_folder, augmentation(unlabeled_noise={"crop": "pad"}))
+    for one, other in zip(once, twice, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_the_noise_of_one_stream_is_checked_too() -> None:
+    with pytest.raises(NsbenchError, match="'randaugment' is 'rund'"):
+        augmentation(unlabeled_noise={"randaugment": "rund"})
