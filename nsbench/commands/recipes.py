@@ -16,7 +16,7 @@ def recipes(
     json: JsonFile = None,
 ) -> None:
     """List the shipped recipes, or print one to edit."""
-    from nsbench.recipes.recipe import recipe_file
+    from nsbench.recipes.files import recipe_file
     from nsbench.reporting.run_tables import recipes_table
     from nsbench.reporting.tables import print_table
 

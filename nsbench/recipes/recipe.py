@@ -1,7 +1,6 @@
 """Recipes: what to train, one TOML file each."""
 
 from copy import deepcopy
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from nsbench.data.open import SourceSpec
 from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocessing
 from nsbench.recipes.controls import Control, controlled, take_controls
+from nsbench.recipes.files import recipe_file
 from nsbench.recipes.parts import Crop, FineTune, UnlabeledNoise
 from nsbench.recipes.variants import Variant, take_variants, varied
 from nsbench.util.config import Config, apply_settings, nearest, parse, read_toml
@@ -244,19 +244,6 @@ class Recipe(Config):
         """The recipe with every default spelled out."""
         # So that a run stays the same when a default changes. TOML has no null.
         return tomli_w.dumps(self.model_dump(exclude_none=True))
-
-
-def shipped() -> dict[str, Path]:
-    """The recipes inside the package, by name."""
-    folder = Path(str(resources.files("nsbench.recipes")))
-    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
-
-
-def recipe_file(name: str) -> Path:
-    """The file of a shipped recipe. Raises NsbenchError for an unknown one, with the nearest."""
-    if name not in shipped():
-        raise NsbenchError(f"there is no recipe {name}{nearest(name, shipped())}")
-    return shipped()[name]
 
 
 def load_recipe(name: str, settings: list[str] | None = None) -> Recipe:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nsbench.recipes.recipe import Recipe, load_recipe, shipped
+from nsbench.recipes.files import shipped
+from nsbench.recipes.recipe import Recipe, load_recipe
 from nsbench.reporting.tables import Table, count_text, duration, size_text
 from nsbench.run_folder import control_folders, generation_folders, read_info, variant_folders
 from nsbench.util.progress import counted

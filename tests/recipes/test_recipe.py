@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from nsbench.recipes.recipe import load_recipe, load_variants, shipped
+from nsbench.recipes.files import shipped
+from nsbench.recipes.recipe import load_recipe, load_variants
 from nsbench.training.fine_tune import fine_tuning
 from nsbench.util.errors import NsbenchError
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nsbench.commands.app import app
-from nsbench.recipes.recipe import shipped
+from nsbench.recipes.files import shipped
 from nsbench.reporting.run_tables import recipes_table
 
 PROMISED = ["quickstart", "cifar10-4k", "svhn", "stl10", "imagenet-l2", "imagenet-1k-modern"]

@@ -139,7 +139,7 @@ def test_processes_keep_images_only_where_all_can(image_folder: Path, tmp_path: 
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split().count("read") == 2
+    assert done.stdout.count("read") == 2
 
 
 def test_a_walk_visits_every_image_once_an_epoch(image_folder: Path) -> None:
