@@ -1,5 +1,7 @@
 """A generation's input noise: what is done as images are read, and what on the device."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -52,6 +54,12 @@ class Augmentation:
         self.unlabeled: Augmentation = self
         if generation.unlabeled_noise:
             self.unlabeled = Augmentation(generation.for_unlabeled, preprocessing)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys of a recipe that decide what is done to an image, JSON-like."""
+        names = ("crop", "flip", "randaugment", "cutout", "random_erasing")
+        return {name: getattr(self._generation, name) for name in names}
 
     @property
     def image_size(self) -> int:

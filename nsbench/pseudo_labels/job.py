@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ class LabelingJob:
     run, so that all generations choose alike.
     device, batch_size, precision: of the teacher's forward passes; without noise the batch is
     halved where memory is short. noise: replaces the clean crop, for an ablation; then dropout and
-    stochastic depth are on too. run_folder, base: the run, and another run whose labels are read
+    stochastic depth are on too. noise_keys: what decides that noise but the seed, JSON-like; labels
+    by another are others. run_folder, base: the run, and another run whose labels are read
     instead of making the same ones again.
     """
 
@@ -38,6 +40,7 @@ class LabelingJob:
     batch_size: int = 256
     precision: str = "float32"
     noise: Noise | None = None
+    noise_keys: dict[str, Any] = field(default_factory=dict)
     run_folder: Path | None = None
     base: Path | None = None
 

@@ -47,6 +47,9 @@ IMAGE_KEYS = ("source_version", "images", "indices")
 def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
     """Everything that a store's labels depend on, and names for people."""
     indices = np.ascontiguousarray(job.indices, "<i8")  # the same bytes on every machine
+    noise: Any = job.noise_seed
+    if job.noise and job.noise_keys:
+        noise = {"seed": job.noise_seed, **job.noise_keys}
     return {
         "teacher": teacher.name,
         "teacher_weights": teacher.weights_hash,
@@ -60,7 +63,7 @@ def store_manifest(job: LabelingJob, teacher: Classifier) -> dict[str, Any]:
         "shard_size": SHARD_SIZE,
         "top_k": job.settings.top_k,
         "precision": job.precision,
-        "noise_seed": job.noise_seed,
+        "noise_seed": noise,
     }
 
 

@@ -58,7 +58,7 @@ def labeling_job(run: Run, index: int, teacher: Classifier) -> LabelingJob:
         settings = settings.model_copy(update=none_dropped)
     generation = recipe.generations[index]
     # Table 6's "teacher with noise": as the student's unlabeled images, at the teacher's size.
-    noise = Augmentation(generation, teacher.preprocessing).unlabeled.whole
+    noise = Augmentation(generation, teacher.preprocessing).unlabeled
     assert data.unlabeled
     return LabelingJob(
         source=data.labeled if distill else data.unlabeled,
@@ -68,7 +68,8 @@ def labeling_job(run: Run, index: int, teacher: Classifier) -> LabelingJob:
         classes=data.classes,
         seed=recipe.seed,
         precision=generation.precision,
-        noise=noise if settings.teacher_noise else None,
+        noise=noise.whole if settings.teacher_noise else None,
+        noise_keys=noise.settings,
         run_folder=run.folder,
         base=run.base,
     )

@@ -110,7 +110,9 @@ def test_labels_are_shared_where_they_would_be_the_same(varied: Path) -> None:
 def test_a_noised_teacher_has_the_noise_it_was_trained_with(varied: Path) -> None:
     noised = LabelStore(varied / "variants" / "noised" / "generation-1" / "labels")
     clean = LabelStore(varied / "generation-1" / "labels")
-    assert (clean.manifest["noise_seed"], noised.manifest["noise_seed"]) == (None, 0)
+    assert clean.manifest["noise_seed"] is None
+    found = noised.manifest["noise_seed"]
+    assert (found["seed"], found["crop"], found["randaugment"]) == (0, "pad", "rand-m9-n2-p1.0")
     rows = torch.arange(50).numpy()
     assert not torch.equal(clean.rows(rows).probabilities, noised.rows(rows).probabilities)
     module = load_model(str(varied / "generation-0"), "cpu").module
@@ -229,3 +231,24 @@ def test_a_variant_at_work_is_not_resumed_by_another_command(varied: Path, tmp_p
     ):
         train(resume=run, device="cpu", variants=["quiet"])
     assert stamps(run) == before
+
+
+def test_labels_by_other_noise_are_others(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    variant = (
+        '[[variants]]\nname = "NAME"\nset = ["generations.1.unlabeled_noise={crop=\'CROP\'}"]\n'
+    )
+    variants = [variant.replace("NAME", c).replace("CROP", c) for c in ("pad", "center")]
+    path.write_text(TINY_RECIPE + "".join(variants))
+    settings = ["defaults.steps=1", "generations.0.steps=1", "pseudo_labels.teacher_noise=true"]
+    run = train(
+        str(path), tmp_path / "run", settings=settings, device="cpu", variants=["pad", "center"]
+    )
+    stores = [run, run / "variants" / "pad", run / "variants" / "center"]
+    made = [(folder / "generation-1" / "labels").exists() for folder in stores]
+    assert made == [True, False, True]  # `pad` is the noise of the recipe
+    rows = torch.arange(50).numpy()
+    one, other = (
+        LabelStore(stores[index] / "generation-1" / "labels").rows(rows) for index in (0, 2)
+    )
+    assert not torch.equal(one.probabilities, other.probabilities)
