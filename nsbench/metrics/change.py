@@ -199,13 +199,14 @@ def _resampled(pairs: Sequence[tuple[Metric, Metric]]) -> Sequence[Floats]:
     """The differences of each pair on the resamples, (R,)."""
     # A detection has no scores whose difference could be resampled: both models are, alike.
     if any(isinstance(metric, DetectionMetric) for metric, _ in pairs):
-        return [_on_resamples(metric) - _on_resamples(base) for metric, base in pairs]
+        return [on_resamples(metric) - on_resamples(base) for metric, base in pairs]
     # All columns in one product: the resamples are most of the work.
     means = resampled_means(np.stack([metric.scores - base.scores for metric, base in pairs], 1))
     return list(means.T)
 
 
-def _on_resamples(metric: Metric) -> Floats:
+def on_resamples(metric: Metric) -> Floats:
+    """The metric on the resamples of its images, (R,)."""
     if isinstance(metric, DetectionMetric):
         return 100 * metric.detection.resampled[metric.name]
     return resampled_means(metric.scores[:, None])[:, 0]
@@ -227,6 +228,9 @@ def _interval(metric: Metric, base: Metric, resampled: Floats) -> Interval:
     difference = metric.scores - base.scores
     if isinstance(metric, DetectionMetric) or not _is_constant(difference):
         return percentile_interval(resampled)
-    # The bounds of a difference, from those of both metrics.
-    least, most = metric.bounds[0] - base.bounds[1], metric.bounds[1] - base.bounds[0]
-    return constant_interval(float(difference[0]), len(difference), least, most)
+    return constant_interval(float(difference[0]), len(difference), *least_and_most(metric, base))
+
+
+def least_and_most(metric: Metric, base: Metric) -> tuple[float, float]:
+    """The bounds of a difference, from those of both metrics."""
+    return metric.bounds[0] - base.bounds[1], metric.bounds[1] - base.bounds[0]

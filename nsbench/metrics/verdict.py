@@ -7,6 +7,7 @@ import numpy as np
 
 from nsbench.metrics.change import MIN_IMAGES, Change
 from nsbench.metrics.intervals import benjamini_hochberg
+from nsbench.metrics.seeds import OVER, SeedChange
 
 LEVEL = 0.05
 """Of tests and intervals, as everywhere in the field."""
@@ -15,6 +16,11 @@ RULE = (
     f"Better or worse: on {MIN_IMAGES} images or more, the paired 95% interval of the change "
     "excludes zero, and its p-value, adjusted for the number of rows (Benjamini-Hochberg), is "
     f"below {LEVEL}. p: McNemar's test for accuracies, else the bootstrap."
+)
+
+SEEDS_RULE = (
+    f"Better or worse: on {MIN_IMAGES} images or more, the paired 95% interval over {OVER} "
+    "excludes zero. It is not adjusted for the number of columns and rows."
 )
 
 
@@ -42,3 +48,11 @@ def judge(changes: Sequence[Change]) -> list[Judged]:
     """
     adjusted = benjamini_hochberg(np.array([change.p_value for change in changes]))
     return [Judged(change, float(p)) for change, p in zip(changes, adjusted, strict=True)]
+
+
+def verdict_over_seeds(change: SeedChange) -> str:
+    """`better` or `worse` by the interval over seeds and images, else `undecided`."""
+    # No p-values: the tails of so few seeds are not known well enough to adjust them.
+    if not change.significant:
+        return "undecided"
+    return "better" if change.better else "worse"
