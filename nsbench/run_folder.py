@@ -43,6 +43,9 @@ def read_info(generation: Path) -> dict[str, Any]:
     return info
 
 
+HOMES = ("controls", "variants")
+"""Folders of a run folder that hold the runs beside it."""
+
 VARIANT = "variant.json"
 """Of the run folder of a variant or a control: its name and number, what it is, and where its
 teacher lies."""
@@ -95,3 +98,56 @@ def recipe_text(run: Path) -> str:
 def is_run(path: Path) -> bool:
     """Whether a folder was made by `nsbench train`."""
     return (path / "recipe.toml").is_file()
+
+
+SEEDS = "seeds.json"
+"""Of a folder with the runs of several seeds: their recipe but for its seed, and the seeds."""
+
+SEED_FOLDER = re.compile(r"seed-(0|[1-9]\d*)")
+"""The names of the run folders in it."""
+
+DIVERGED = "diverged.json"
+"""Of the run folder of a seed, or of a control or variant in it, whose training diverged."""
+
+
+def is_seeds(path: Path) -> bool:
+    """Whether a folder was made by `nsbench train --seeds`."""
+    return (path / SEEDS).is_file()
+
+
+def seed_folder(home: Path, seed: int) -> Path:
+    """The run folder of a seed."""
+    return home / f"seed-{seed}"
+
+
+def read_seeds(home: Path) -> dict[str, Any]:
+    """The seeds.json of a folder of seeds: `name`, `recipe`, and `seeds`, ascending.
+
+    Raises NsbenchError if it is missing or was changed.
+    """
+    return read_record(home / SEEDS, "repeat the nsbench train --seeds that made it")
+
+
+def seed_runs(home: Path) -> list[Path]:
+    """The run folders of all seeds, those of them that are there."""
+    folders = [seed_folder(home, seed) for seed in read_seeds(home)["seeds"]]
+    return [folder for folder in folders if is_run(folder)]
+
+
+def divergence(run: Path) -> str | None:
+    """How the training of a run diverged, as a sentence without its end; None if it did not.
+
+    Raises NsbenchError if the record was changed.
+    """
+    path = run / DIVERGED
+    if not path.is_file():
+        return None
+    sentence: str = read_record(path, "move the folder away to train it again")["sentence"]
+    return sentence
+
+
+def trained_folders(path: Path) -> list[Path]:
+    """All finished generations of a run, its controls and its variants; of seeds, those of each."""
+    runs = seed_runs(path) if is_seeds(path) else [path]
+    every = [one for run in runs for one in (run, *control_folders(run), *variant_folders(run))]
+    return [folder for run in every for folder in generation_folders(run)]

@@ -67,6 +67,10 @@ Precision = Annotated[
     str, typer.Option(help="float32, tf32, bfloat16 or float16, for the forward pass.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=1, help="Train that many seeds, from the recipe's on, each in OUT/seed-K."),
+]
 Data = Annotated[
     list[Path] | None,
     typer.Option("--data", help="Folders of data sets; by default those in NSBENCH_DATA."),
@@ -77,9 +81,10 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what it woul
 Models = Annotated[
     list[str],
     typer.Argument(
-        help="Run folders (all their generations), generation folders, timm:NAME, checkpoint files "
-        "(.safetensors, .pth, .pt, .bin, .pth.tar, .ckpt; with --arch), FILE.onnx, or "
-        "python:MODULE:FUNCTION, which runs your function and takes the module that it returns."
+        help="Run folders (all their generations), folders of seeds, generation folders, "
+        "timm:NAME, checkpoint files (.safetensors, .pth, .pt, .bin, .pth.tar, .ckpt; with "
+        "--arch), FILE.onnx, or python:MODULE:FUNCTION, which runs your function and takes the "
+        "module that it returns."
     ),
 ]
 SuiteOption = Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import nsbench
-from nsbench.commands.options import Data, Device, DryRun, JsonFile
+from nsbench.commands.options import Data, Device, DryRun, JsonFile, Seeds
 from nsbench.util.progress import say
 
 TRAIN_EXAMPLES = (
@@ -14,6 +14,7 @@ TRAIN_EXAMPLES = (
     "`nsbench train my.toml --set seed=1 generations.1.epochs=50 --out runs/seed-1`\n\n"
     "`nsbench train imagenet-b0 --data /data --dry-run --devices 8`\n\n"
     "`nsbench train quickstart --controls`\n\n"
+    "`nsbench train quickstart --seeds 3 --controls labeled-only --out runs/quickstart-seeds`\n\n"
     "`nsbench train quickstart --variants no-noise hard-labels`"
 )
 
@@ -39,6 +40,7 @@ def train(
         list[str] | None,
         typer.Option(help="Also train these controls of the recipe; without a name, all of them."),
     ] = None,
+    seeds: Seeds = None,
     data: Data = None,
     device: Device = None,
     json: JsonFile = None,
@@ -60,6 +62,7 @@ def train(
         "resume": resume,
         "variants": variants or None,
         "controls": controls or None,
+        "seeds": seeds,
     }
     if dry_run:
         from nsbench.reporting.run_tables import training_estimate_table

@@ -14,7 +14,7 @@ from nsbench.models.python_function import load_function
 from nsbench.models.state_dict import SUFFIXES, load_file
 from nsbench.models.timm_hub import load_timm
 from nsbench.models.wrap import USUAL, adjusted
-from nsbench.run_folder import control_folders, generation_folders, is_run, variant_folders
+from nsbench.run_folder import generation_folders, is_run, is_seeds, trained_folders
 from nsbench.util.device import enough_memory, resolve_device
 from nsbench.util.errors import NsbenchError
 
@@ -26,7 +26,8 @@ def load_models(
 ) -> list[Classifier]:
     """Every model named, as `load_model` takes them.
 
-    A run folder stands for all its generations, and those of its controls and variants.
+    A run folder stands for all its generations, and those of its controls and variants; a folder of
+    seeds for its runs.
 
     Options hold for all models that they can concern. A Classifier stands for itself.
     Raises NsbenchError for what cannot be loaded, for options that concern no model, and if two
@@ -61,6 +62,8 @@ def load_model(
     options = options or ModelOptions()
     _check([_kind(name)], options)
     own = generation_folders(Path(name)) if _kind(name) == "folder" else []
+    if is_seeds(Path(name)):
+        raise NsbenchError(f"{name} holds the models of several seeds: name the run of one of them")
     return _fitting(str(own[-1]) if own else name, resolve_device(device), options)[-1]
 
 
@@ -139,9 +142,8 @@ def _load_folder(name: str, device: torch.device) -> list[Classifier]:
     path = Path(name)
     if (path / "model.json").is_file():
         return [load_checkpoint(path, device)]
-    if is_run(path):
-        runs = [path, *control_folders(path), *variant_folders(path)]
-        generations = [folder for run in runs for folder in generation_folders(run)]
+    if is_run(path) or is_seeds(path):
+        generations = trained_folders(path)
         if not generations:
             raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
         return [load_checkpoint(folder, device) for folder in generations]

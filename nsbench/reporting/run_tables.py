@@ -7,18 +7,15 @@ from typing import Any
 from nsbench.recipes.files import shipped
 from nsbench.recipes.recipe import Recipe, load_recipe
 from nsbench.reporting.tables import Table, count_text, duration, size_text
-from nsbench.run_folder import control_folders, generation_folders, read_info, variant_folders
+from nsbench.run_folder import HOMES, read_info, trained_folders
 from nsbench.util.progress import counted
 
 
 def training_table(run: Path) -> Table:
-    """The generations of a run, of its controls and of its variants."""
-    runs = (run, *control_folders(run), *variant_folders(run))
-    folders = [folder for one in runs for folder in generation_folders(one)]
+    """The generations of a run, of its controls and of its variants; or those of all seeds."""
+    folders = trained_folders(run)
     infos = [read_info(folder) for folder in folders]
-    # The name of the run's own generations is empty: they lie in the run folder itself.
-    variants = [folder.parent.relative_to(run).name for folder in folders]
-    names = [f"{v} {info['generation']}".strip() for v, info in zip(variants, infos, strict=True)]
+    names = [_name(run, *pair) for pair in zip(folders, infos, strict=True)]
     columns = ["generation", "architecture", "parameters", "steps", "seconds", "validation top-1"]
     rows = [
         [
@@ -34,6 +31,12 @@ def training_table(run: Path) -> Table:
         for name, info in zip(names, infos, strict=True)
     ]
     return Table(f"{run}", columns, rows, infos)
+
+
+def _name(run: Path, generation: Path, info: dict[str, Any]) -> str:
+    """`0`; `seed-1 0`, `labeled-only 0`: without the names of folders that hold others alone."""
+    parts = generation.parent.relative_to(run).parts
+    return " ".join([*(part for part in parts if part not in HOMES), str(info["generation"])])
 
 
 def estimate_table(rows: Sequence[dict[str, Any]]) -> Table:

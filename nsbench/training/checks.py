@@ -1,7 +1,6 @@
 """What can be found wrong with a recipe before any time is spent on it."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -9,8 +8,9 @@ from torch import nn
 from nsbench.augment.pipeline import Augmentation
 from nsbench.models import count_parameters
 from nsbench.pseudo_labels.filter_model import load_filter
+from nsbench.recipes.identity import recipe_identity
 from nsbench.recipes.recipe import Generation, Recipe
-from nsbench.run_folder import generation_folders, is_run, recipe_text
+from nsbench.run_folder import SEED_FOLDER, generation_folders, is_run, is_seeds, recipe_text
 from nsbench.training.cost import check_memory
 from nsbench.training.data import TrainingData
 from nsbench.training.fine_tune import fine_tuning, freeze
@@ -235,15 +235,31 @@ def _try_one(module: nn.Module, generation: Generation) -> None:
 
 def refuse_foreign(folder: Path) -> None:
     """Raise NsbenchError if a folder that is to become a run folder holds anything else."""
+    if is_seeds(folder):
+        raise NsbenchError(
+            f"{folder} holds the runs of several seeds: add --seeds, or choose another with --out"
+        )
     # A damaged recipe that was moved aside: the command was killed before it wrote another.
     aside = folder.is_dir() and any(folder.glob("recipe.toml.set-aside-*"))
     if is_run(folder) or aside or not folder.exists():
         return
-    foreign = not folder.is_dir() or any(
-        entry.name != LOCK and not is_temporary(entry.name) for entry in folder.iterdir()
-    )
-    if foreign:
+    if holds_anything(folder):
         raise NsbenchError(f"{folder} exists and is not a run folder: choose another with --out")
+
+
+def holds_anything(folder: Path) -> bool:
+    """Whether there is a file in the place of a folder, or a folder with anything of a user's.
+
+    Empty folders of seeds are none, which a command that is killed at once leaves in theirs.
+    """
+    if not folder.is_dir():
+        return folder.exists()
+    return any(
+        entry.name != LOCK
+        and not is_temporary(entry.name)
+        and not (entry.is_dir() and SEED_FOLDER.fullmatch(entry.name) and not holds_anything(entry))
+        for entry in folder.iterdir()
+    )
 
 
 def claim_run_folder(folder: Path, recipe: Recipe) -> None:
@@ -256,7 +272,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> None:
     if is_run(folder):
         problem = _other_recipe(folder, recipe)
         # Until a generation is begun nothing depends on the recipe, which may still be corrected.
-        if problem and _is_begun(folder):
+        if problem and is_begun(folder):
             raise NsbenchError(
                 f"{folder} holds a run of another recipe ({problem}): choose another folder with "
                 "--out, or move that one away"
@@ -266,7 +282,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> None:
     write_text(path, text)
 
 
-def _is_begun(folder: Path) -> bool:
+def is_begun(folder: Path) -> bool:
     """Whether a generation is trained, or has a checkpoint to go on from."""
     return bool(generation_folders(folder) or [*folder.glob("generation-*/checkpoint.safetensors")])
 
@@ -281,13 +297,4 @@ def _other_recipe(folder: Path, recipe: Recipe) -> str | None:
         # Each generation knows what it was trained from, and is compared with that.
         set_aside(path, "is not as it was written")
         return None
-    return first_difference(_identity(stored), _identity(recipe))
-
-
-def _identity(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without the keys that do not change the result: a run may go on with others."""
-    # Nor does where its images lie: their content is compared once they are opened.
-    running: dict[str, Any] = dict.fromkeys(Recipe.RUNNING, True)
-    return recipe.model_dump(
-        mode="json", exclude=running | {"data": {"labeled": True, "unlabeled": True}}
-    )
+    return first_difference(recipe_identity(stored), recipe_identity(recipe))

@@ -13,8 +13,9 @@ from nsbench.training.checks import check
 from nsbench.training.cost import bytes_of, flops_of, memory_of, meta_model
 from nsbench.training.data import TrainingData, open_data
 from nsbench.training.fine_tune import fine_tuning
-from nsbench.training.resolve import resolve, shares_teacher
+from nsbench.training.resolve import shares_teacher
 from nsbench.training.schedule import steps_of
+from nsbench.training.seeds import resolve_runs
 from nsbench.util.device import autocast, enough_memory, float32_products
 from nsbench.util.progress import stage
 from nsbench.util.timing import timed
@@ -40,6 +41,7 @@ def estimate(
     resume: Path | None = None,
     variants: Sequence[str] | None = None,
     controls: Sequence[str] | None = None,
+    seeds: int | None = None,
 ) -> list[dict[str, Any]]:
     """For each generation, and each fine-tuning: what it would take. Nothing is written.
 
@@ -47,15 +49,16 @@ def estimate(
     image's forward pass), steps, images (of all steps, and those that the teacher labels before),
     memory_bytes (of one of `devices`, in a step), label_bytes and model_bytes (on disk) and seconds
     (of all passes on so many devices, by a measurement on this one).
-    variants, controls: they are counted too, as if each made labels of its own.
+    variants, controls, seeds: they are counted too, as if each made labels of its own.
     Raises NsbenchError as `train` does before it begins.
     """
-    resolved = resolve(
-        recipe, settings=settings, resume=resume, variants=variants, controls=controls
-    )
-    target, base = resolve_device(device), resolved.recipe
-    wanted = [("", base, False)]
-    wanted += [(f"{v.name} ", v.recipe, shares_teacher(v.recipe, base)) for v in resolved.beside]
+    about: dict[str, Any] = {"variants": variants, "controls": controls, "settings": settings}
+    plan, target = resolve_runs(recipe, seeds, resume=resume, **about), resolve_device(device)
+    wanted = []
+    for base, folder, beside in plan.runs:
+        of = f"{folder.name} " if plan.home else ""
+        wanted += [(of, base, False)]
+        wanted += [(f"{of}{v.name} ", v.recipe, shares_teacher(v.recipe, base)) for v in beside]
     clocks: dict[int, _Clock] = {}
     return [row for entry in wanted for row in _rows(*entry, devices, target, clocks)]
 

@@ -37,6 +37,18 @@ DIVERGED = 100.0
 """A loss of this many times the first one (which counts as 1 at least) has diverged. Cross-entropy
 starts near the logarithm of the number of classes, 7 for 1,000."""
 
+
+class Diverged(NsbenchError):
+    """The loss of a training has diverged, or a weight is not finite.
+
+    what: which, at what step, as the beginning of a sentence.
+    """
+
+    def __init__(self, what: str, way_out: str) -> None:
+        super().__init__(f"{what} {way_out}")
+        self.what = what
+
+
 Validate = Callable[[nn.Module], float]
 
 
@@ -64,7 +76,8 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
     """Train from the state, or from the checkpoint if there is one; returns the averaged weights.
 
     The log gets rows of step, parts of the loss, learning rate and images a second.
-    Raises NsbenchError if the loss diverges, memory runs out, or an image cannot be read.
+    Raises Diverged if the loss diverges, in all processes; and NsbenchError if memory runs out or
+    an image cannot be read.
     """
     augmentation = Augmentation(job.settings.generation, job.settings.preprocessing)
     # After train(), which would set frozen batch norm back to training.
@@ -108,7 +121,6 @@ def fit(job: TrainingJob, state: TrainingState, log: TrainingLog) -> nn.Module:
                 raise KeyboardInterrupt  # now the command may end as Ctrl-C ends any
     guard.check_weights()
     state.seconds = clock.seconds()
-    log.close()
     return state.average.model
 
 
@@ -178,41 +190,60 @@ class DivergenceGuard:
         self._job, self._state = job, state
         self._limit = math.inf
         self._unseen: list[torch.Tensor] = []
+        self._found: tuple[int, float] | None = None
 
     def watch(self, loss: Loss) -> None:
         """Keep a step's loss for the next check."""
         self._unseen.append(loss.total)
 
     def check(self) -> None:
-        """Raise NsbenchError at the first step since the last check whose loss diverges."""
+        """Raise Diverged at the first step so far whose loss diverges, in this process or another.
+
+        All processes come here together: one that stopped alone would leave the others waiting.
+        """
+        self._look()
+        found = [first for first in distributed.gather_for_all(self._found) if first]
+        if found:
+            raise self._diverged(*min(found, key=lambda first: first[0]))
+
+    def check_weights(self) -> None:
+        """Raise Diverged if a weight is not finite, which is the same in all processes.
+
+        The update that follows the last good loss may have made it so.
+        """
+        if not self._has_finite_weights():
+            raise self._diverged(self._state.step, math.nan)
+
+    def is_good(self) -> bool:
+        """Whether nothing has diverged so far, as this process sees it."""
+        self._look()
+        return self._found is None and self._has_finite_weights()
+
+    def _look(self) -> None:
+        """Read the losses since the last look, and keep the first that diverges."""
         losses = torch.stack(self._unseen).tolist() if self._unseen else []
         self._unseen = []
         for step, loss in enumerate(losses, start=self._state.step - len(losses) + 1):
             if not math.isfinite(loss) or loss > self._limit:
-                raise NsbenchError(self._sentence(step, loss))
+                self._found = self._found or (step, loss)
             # The first loss sets the limit: how large a loss is depends on the classes.
             if math.isinf(self._limit):
                 self._limit = DIVERGED * max(loss, 1.0)
 
-    def check_weights(self) -> None:
-        """Raise NsbenchError if a weight is not finite.
+    def _has_finite_weights(self) -> bool:
+        return all(weight.isfinite().all() for weight in self._state.model.parameters())
 
-        The update that follows the last good loss may have made it so.
-        """
-        state = self._state
-        if not all(weight.isfinite().all() for weight in state.model.parameters()):
-            raise NsbenchError(self._sentence(state.step, math.nan))
-
-    def _sentence(self, step: int, loss: float) -> str:
+    def _diverged(self, step: int, loss: float) -> Diverged:
         job, state = self._job, self._state
         # So that the sentence names the learning rate that step had.
         state.scheduler.step_update(step - 1)
         kept = "no earlier state was kept"
         if job.checkpoint.exists():
             kept = f"the last good state is in {job.checkpoint}"
-        return (
+        return Diverged(
             f"the loss of {job.name} is {loss:.4g} at step {step} with learning rate "
-            f"{state.lr:.4g} ({kept}): lower lr, raise warmup, or set clip_norm"
+            f"{state.lr:.4g}",
+            f"({kept}): lower lr, raise warmup, or set clip_norm",
         )
 
 
@@ -236,13 +267,17 @@ class Checkpointer:
             self.write()
 
     def write(self) -> None:
-        """Write the state, which must be a good one. Raises NsbenchError as the guard does."""
+        """Write the state if it is a good one. Raises Diverged if it is not."""
+        self._last = time.monotonic()
         # A diverged state must not replace the last good one, which could then not be resumed.
-        self._guard.check()
-        self._guard.check_weights()
+        if distributed.size() == 1:
+            self._guard.check()
+            self._guard.check_weights()
+        # By the clock of each process, so that not all are here: they stop at their next check.
+        elif not distributed.is_main() or not self._guard.is_good():
+            return
         self._state.seconds = self._clock.seconds()
-        if distributed.is_main():
-            self._state.save(self._job.checkpoint, self._job.identity)
+        self._state.save(self._job.checkpoint, self._job.identity)
         self._last = time.monotonic()
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,13 @@ from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.store import store_identity, store_manifest
 from nsbench.pseudo_labels.true_labels import TrueLabels
 from nsbench.recipes.recipe import Generation, Recipe
-from nsbench.run_folder import FINE_TUNED, generation_folders, read_info
+from nsbench.run_folder import FINE_TUNED, HOMES, generation_folders, read_info
 from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler
 from nsbench.training.checks import (
     check,
     check_steps,
     check_unlabeled,
     claim_run_folder,
-    refuse_foreign,
 )
 from nsbench.training.cost import steps_fit
 from nsbench.training.data import TrainingData, open_data, validator
@@ -35,9 +35,10 @@ from nsbench.training.lineage import (
     write_provenance,
 )
 from nsbench.training.logs import TrainingLog
-from nsbench.training.resolve import Resolved, base_of, resolve, shares_teacher, write_variant
+from nsbench.training.resolve import Resolved, base_of, shares_teacher, write_variant
 from nsbench.training.row_noise import build_student
-from nsbench.training.run import HOMES, Run, labeling_job, true_labels_of
+from nsbench.training.run import Run, labeling_job, true_labels_of
+from nsbench.training.seeds import Plan, record_seeds, refuse_others, resolve_runs, train_seeds
 from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings
 from nsbench.util import distributed
@@ -58,6 +59,7 @@ def train(
     resume: str | Path | None = None,
     variants: Sequence[str] | None = None,
     controls: Sequence[str] | None = None,
+    seeds: int | None = None,
 ) -> Path:
     """Train every generation of a recipe and return the run folder, by default runs/NAME.
 
@@ -66,44 +68,60 @@ def train(
     checkpoint, so that the command can be repeated. resume: instead, a run folder to continue, by
     the recipe in it. variants, controls: names of variants or controls of the recipe's file, or
     `all`, to train after it in the run's folders `variants` and `controls`; where they have its
-    teacher or labels, they take those. Under torchrun the processes train together.
-    Raises NsbenchError for bad settings or data, if the folder belongs to another recipe, and for
-    variants and controls that the recipe does not have.
+    teacher or labels, they take those. seeds: train all that so many times, with the recipe's seed
+    and those that follow it, each in a run folder of its own, OUT/seed-K; a seed that diverges
+    does not keep the others from being trained. Under torchrun the processes train together.
+    Raises NsbenchError for bad settings or data, if the folder belongs to another recipe, for
+    variants and controls that the recipe does not have, and at the end where seeds diverged.
     """
-    resolved = resolve(
-        recipe, settings=settings, out=out, resume=resume, variants=variants, controls=controls
-    )
-    folder = resolved.folder
+    about: dict[str, Any] = {"variants": variants, "controls": controls, "settings": settings}
+    plan = resolve_runs(recipe, seeds, out=out, resume=resume, **about)
     target = distributed.start(resolve_device(device))
-    refuse_foreign(folder)
+    refuse_others(plan)
+    folders = [one.folder for one in plan.runs]
     # Those of variants and controls too, if they are there: then they can be resumed by themselves.
-    begun = [path for home in HOMES for path in (folder / home).glob("*") if path.is_dir()]
+    homes = [folder / home for folder in folders for home in HOMES]
+    begun = [path for home in homes for path in home.glob("*") if path.is_dir()]
     # Held by one process for all, and first: whoever comes second is told at once.
-    with only_writer_of([folder, *begun] if distributed.is_main() else []):
-        _train_all(resolved, target)
-    return folder
+    with only_writer_of([plan.folder, *folders, *begun] if distributed.is_main() else []):
+        _train_all(plan, target)
+    return plan.folder
 
 
-def _train_all(resolved: Resolved, device: torch.device) -> None:
-    """Check and claim the runs of a recipe and its variants, and train them."""
+def _train_all(plan: Plan, device: torch.device) -> None:
+    """Check and claim the runs of a recipe, its variants and its seeds, and train them."""
     # All runs are checked before any begins: a variant's mistake would else show after the training
     # of what comes before it.
-    base = _ready(resolved.recipe, resolved.folder, device)
-    beside = [
-        _ready(one.recipe, resolved.folder / one.home / one.name, device, base)
-        for one in resolved.beside
-    ]
+    prepared = [_all_ready(one, device) for one in plan.runs]
     # One process claims all folders before any other looks: it would find them half made.
     if distributed.is_main():
-        for run in (base, *beside):
+        every = [run for runs in prepared for run in runs]
+        for run in every:
             check_begun(run.folder, run.recipe, run.data)
-        for run in (base, *beside):
+        record_seeds(plan)
+        for run in every:
             claim_run_folder(run.folder, run.recipe)
     distributed.barrier()
-    for one, run in zip(resolved.beside, beside, strict=True):
-        write_variant(run.folder, one, shared=run.base is not None)
-    for run in (base, *beside):
-        _train(run)
+    for one, (_, *others) in zip(plan.runs, prepared, strict=True):
+        for beside, run in zip(one.beside, others, strict=True):
+            write_variant(run.folder, beside, shared=run.base is not None)
+    if plan.home is None:
+        for run in prepared[0]:
+            _train(run)
+    else:
+        train_seeds(plan, prepared, _train)
+
+
+def _all_ready(resolved: Resolved, device: torch.device) -> list[Run]:
+    """A run, and those beside it. Raises NsbenchError for what would stop one later."""
+    base = _ready(resolved.recipe, resolved.folder, device)
+    return [
+        base,
+        *(
+            _ready(one.recipe, resolved.folder / one.home / one.name, device, base)
+            for one in resolved.beside
+        ),
+    ]
 
 
 def _ready(recipe: Recipe, folder: Path, device: torch.device, base: Run | None = None) -> Run:
@@ -223,7 +241,9 @@ def _trained(run: Run, student: Student) -> Classifier:
     job = _job(run, student)
     log = TrainingLog(student.folder / "training.jsonl", student.index, run.recipe)
     title = f"the training of {run.title(student.folder)}"
-    with float32_products(generation.precision), steps_fit(title, generation, student.tuned):
+    fitting = steps_fit(title, generation, student.tuned)
+    # Closed where it diverges too, after which other seeds are trained.
+    with float32_products(generation.precision), fitting, closing(log):
         state = TrainingState(move(module, run.device), generation, len(data.train))
         averaged = fit(job, state, log)
     if distributed.is_main():

@@ -10,11 +10,8 @@ from nsbench.models import Classifier
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.true_labels import TrueLabels, true_labels
 from nsbench.recipes.recipe import Recipe
-from nsbench.run_folder import VARIANT
+from nsbench.run_folder import VARIANT, is_seeds
 from nsbench.training.data import TrainingData
-
-HOMES = ("controls", "variants")
-"""Folders of a run folder that hold the runs beside it."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,11 @@ class Run:
     def title(self, folder: Path) -> str:
         """The name of a generation in the progress display."""
         name = folder.name.replace("-", " ")
-        variant = (self.folder / VARIANT).is_file() and folder.parent == self.folder
-        return f"{self.folder.name}, {name}" if variant else name
+        whole = folder.resolve().parent
+        parts = [whole.name] if (whole / VARIANT).is_file() else []
+        # Of a run that is one of several seeds, and of what is trained beside it.
+        seed = next((run for run in (whole, whole.parents[1]) if is_seeds(run.parent)), None)
+        return ", ".join([*([seed.name.replace("-", " ")] if seed else []), *parts, name])
 
 
 def true_labels_of(run: Run) -> TrueLabels:

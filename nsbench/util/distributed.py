@@ -69,6 +69,15 @@ def gather(value: T) -> list[T]:
     return gathered if is_main() else []
 
 
+def gather_for_all(value: T) -> list[T]:
+    """Every process's value by rank, for all of them."""
+    if not _started():
+        return [value]
+    gathered: list[Any] = [None] * size()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
 def broadcast(value: T) -> T:
     """The main process's value, for all."""
     if not _started():
