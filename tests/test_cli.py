@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
 
+import nsbench
 from nsbench import cli
 from nsbench.commands import options
 from nsbench.suites.load import shipped
@@ -194,6 +196,20 @@ def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[st
     assert call(*command, "--help") == 0
     text = capfd.readouterr().out
     assert not command or f"nsbench {' '.join(command)}" in text.split("Example")[1]
+
+
+def test_the_quickstart_takes_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def train(recipe: str, out: Path, **options: Any) -> Path:
+        asked.update(options, recipe=recipe)
+        return out
+
+    monkeypatch.setattr(nsbench, "train", train, raising=False)
+    monkeypatch.setattr(nsbench, "evaluate", lambda *_, **__: [], raising=False)
+    monkeypatch.setattr(nsbench, "write_report", lambda *_, **__: [], raising=False)
+    assert call("quickstart", "--seeds", "3", "--seed", "2", "--out", tmp_path / "many") == 0
+    assert (asked["recipe"], asked["seeds"], asked["settings"]) == ("quickstart", 3, ["seed=2"])
 
 
 def test_suites_are_listed(

@@ -9,7 +9,7 @@ from nsbench.commands.doctor import DOCTOR_EXAMPLES, doctor
 from nsbench.commands.evaluate import EVAL_EXAMPLES, REFERENCE_EXAMPLE, evaluate, reference
 from nsbench.commands.make import make_app
 from nsbench.commands.options import ManyValues, WithVariants
-from nsbench.commands.quickstart import QUICKSTART_EXAMPLE, quickstart
+from nsbench.commands.quickstart import QUICKSTART_EXAMPLES, quickstart
 from nsbench.commands.recipes import RECIPES_EXAMPLES, recipes
 from nsbench.commands.report import REPORT_EXAMPLE, report
 from nsbench.commands.show import show_app
@@ -32,7 +32,7 @@ app.command(epilog=RECIPES_EXAMPLES)(recipes)
 app.command(name="eval", cls=ManyValues, epilog=EVAL_EXAMPLES)(evaluate)
 app.command(epilog=REPORT_EXAMPLE)(report)
 app.command(cls=ManyValues, epilog=COMPARE_EXAMPLES)(compare)
-app.command(epilog=QUICKSTART_EXAMPLE)(quickstart)
+app.command(epilog=QUICKSTART_EXAMPLES)(quickstart)
 app.command(epilog=SUITES_EXAMPLES)(suites)
 app.command(cls=ManyValues, epilog=REFERENCE_EXAMPLE)(reference)
 app.command(cls=ManyValues, epilog=DOCTOR_EXAMPLES)(doctor)
