@@ -6,6 +6,8 @@ from nsbench.util.files import write_json, write_text
 COMPARE_EXAMPLES = (
     "Examples:\n\n`nsbench compare runs/quickstart/generation-0 "
     "runs/quickstart/generation-2`\n\n"
+    "`nsbench compare runs/quickstart-seeds/controls/labeled-only "
+    "runs/quickstart-seeds/generation-1`, over all seeds\n\n"
     "`nsbench compare results/timm-resnet50.a1_in1k runs/mine/generation-2 --suite imagenet-c "
     "imagenet-a --csv changes.csv`"
 )
@@ -23,12 +25,18 @@ def compare(
     """Compare two models: where B is better than A, by how much, and how certain that is.
 
     Reads stored predictions, as `nsbench report` does. Only results that were computed alike are
-    compared, unless --across names the difference.
+    compared, unless --across names the difference. In a folder of seeds, OUT/generation-1 stands
+    for that generation of every seed.
     """
+    from nsbench.reporting.compare import Comparison
     from nsbench.reporting.compare import compare as compare_models
+    from nsbench.reporting.compare_seeds import SeedComparison, compare_seeds
+    from nsbench.reporting.seeds import place_in_seeds
     from nsbench.reporting.tables import csv_text, markdown_text, print_tables
 
-    comparison = compare_models(a, b, suite, across or ())
+    over_seeds = place_in_seeds(a) or place_in_seeds(b)
+    compared = compare_seeds if over_seeds else compare_models
+    comparison: Comparison | SeedComparison = compared(a, b, suite, across or ())
     tables = comparison.tables()
     print_tables(tables)
     if json:

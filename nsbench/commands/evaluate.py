@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsbench.commands import options as given
+from nsbench.run_folder import is_seeds
 from nsbench.util.files import write_text
 from nsbench.util.progress import say
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 EVAL_EXAMPLES = (
     "Examples:\n\n`nsbench eval runs/quickstart --suite digits digits-c`\n\n"
+    "`nsbench eval runs/quickstart-seeds --suite digits digits-c`\n\n"
     "`nsbench eval timm:resnet50.a1_in1k --suite my-suite.toml --device cuda`\n\n"
     "`nsbench eval best.pth --arch resnet50 --classes names.txt --suite my-suite.toml`\n\n"
     "`nsbench eval python:mine.models:make --image-size 32 --suite my-suite.toml`"
@@ -77,7 +79,8 @@ def evaluate(
     if dry_run:
         _estimate(loaded, suites, options, json)
     else:
-        _evaluate(loaded, suites, options, json, csv, markdown)
+        homes = [Path(name) for name in models if is_seeds(Path(name))]
+        _evaluate(loaded, suites, options, homes, json, csv, markdown)
 
 
 def _estimate(
@@ -94,12 +97,15 @@ def _evaluate(
     models: "Sequence[Classifier]",
     suites: "Sequence[Suite]",
     options: "Options",
+    homes: "Sequence[Path]",
     json: Path | None,
     csv: Path | None,
     markdown: Path | None,
 ) -> None:
     from nsbench.evaluation.runner import evaluate_with
     from nsbench.reporting import score_tables, tables
+    from nsbench.reporting.seed_tables import seeds_tables, with_seeds
+    from nsbench.reporting.seeds import pool_evaluated
     from nsbench.suites.scores import score
     from nsbench.util import distributed
 
@@ -110,10 +116,13 @@ def _evaluate(
     distributed.stop()
     if main_process:
         evaluated = [score(folder) for folder in folders]
-        shown = score_tables.evaluation_tables(evaluated)
+        pooled = pool_evaluated(homes, evaluated)
+        shown = [table for runs in pooled for table in seeds_tables(runs)]
+        shown += score_tables.evaluation_tables(evaluated)
         tables.print_tables(shown, json)
         if csv:
-            write_text(csv, tables.csv_text(score_tables.evaluation_records(evaluated)))
+            records = score_tables.evaluation_records(evaluated)
+            write_text(csv, tables.csv_text(with_seeds(records, pooled)))
         if markdown:
             write_text(markdown, tables.markdown_text(shown))
 

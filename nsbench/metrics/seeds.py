@@ -82,7 +82,7 @@ def over_seeds(metrics: Sequence[Metric]) -> OverSeeds:
     scores = np.stack([metric.scores for metric in metrics], 1)
     if not _is_mean(metrics):
         resampled = np.stack([on_resamples(metric) for metric in metrics], 1)
-        return OverSeeds(values, images, interval_over(resampled))
+        return OverSeeds(values, images, _within(interval_over(resampled), least, most))
     return OverSeeds(values, images, _of_scores(scores, least, most))
 
 
@@ -95,11 +95,12 @@ def change_over_seeds(metrics: Sequence[Metric], bases: Sequence[Metric]) -> See
     images = _common_images([*metrics, *bases])
     values = tuple(metric.value - base.value for metric, base in pairs)
     better = (statistics.fmean(values) > 0) == metrics[0].higher_is_better
-    if not _is_mean(metrics):
-        resampled = np.stack([on_resamples(m) - on_resamples(b) for m, b in pairs], 1)
-        return SeedChange(values, images, interval_over(resampled), better)
     bounds = [least_and_most(*pair) for pair in pairs]
     least, most = min(low for low, _ in bounds), max(high for _, high in bounds)
+    if not _is_mean(metrics):
+        resampled = np.stack([on_resamples(m) - on_resamples(b) for m, b in pairs], 1)
+        interval = _within(interval_over(resampled), least, most)
+        return SeedChange(values, images, interval, better)
     scores = np.stack([metric.scores - base.scores for metric, base in pairs], 1)
     return SeedChange(values, images, _of_scores(scores, least, most), better)
 
@@ -125,7 +126,12 @@ def _of_scores(scores: Floats, least: float, most: float) -> Interval | None:
     images, seeds = scores.shape
     if seeds > 1 and bool((scores == scores[0, 0]).all()):  # whose resamples have no width
         return constant_interval(float(scores[0, 0]), images, least, most)
-    return interval_over(resampled_means(scores)) if seeds > 1 else None
+    return _within(interval_over(resampled_means(scores)), least, most) if seeds > 1 else None
+
+
+def _within(interval: Interval | None, least: float, most: float) -> Interval | None:
+    """The part of an interval that can be: widened, it may end below an accuracy of 0."""
+    return interval and Interval(max(interval.low, least), min(interval.high, most))
 
 
 def interval_over(resampled: NDArray[np.float64], seed: int = 0) -> Interval | None:

@@ -110,7 +110,7 @@ def compare(
     an unknown setting.
     """
     for path in (a, b):
-        _check_one_model(path)
+        check_one_model(path)
     first, second = collect([a, b], across, suites)
     # Two runs have a generation 2 each, and are distinguished by their paths.
     names = (first.name, second.name) if first.name != second.name else (str(a), str(b))
@@ -118,13 +118,17 @@ def compare(
     pairs = [(first.scores[suite], second.scores[suite]) for suite in chosen]
     notes += [*first.other, *second.other]
     if SUBSET in across:
-        pairs = [_on_common_images(*pair) for pair in pairs]
+        pairs = [on_images_of_both(*pair) for pair in pairs]
     headlines = _headlines(pairs)
     parts = {pair[0].suite.name: _parts(*pair) for pair in pairs if pair[0].parts}
     return Comparison(*names, headlines, parts, notes)
 
 
-def _on_common_images(a: SuiteScores, b: SuiteScores) -> tuple[SuiteScores, SuiteScores]:
+def on_images_of_both(a: SuiteScores, b: SuiteScores) -> tuple[SuiteScores, SuiteScores]:
+    """The scores of two models on the images that both were evaluated on.
+
+    Raises NsbenchError if there is none.
+    """
     metrics = {k: on_common_images(a.metrics[k], b.metrics[k]) for k in a.metrics if k in b.metrics}
     parts = {k: on_common_images(a.parts[k], b.parts[k]) for k in a.parts if k in b.parts}
     of_a, of_b = (
@@ -138,7 +142,8 @@ def _on_common_images(a: SuiteScores, b: SuiteScores) -> tuple[SuiteScores, Suit
     return of_a, of_b
 
 
-def _check_one_model(path: Path) -> None:
+def check_one_model(path: Path) -> None:
+    """Raise NsbenchError if a path is a run of several generations."""
     folders = generation_folders(path) if is_run(path) else []
     if len(folders) > 1:
         raise NsbenchError(

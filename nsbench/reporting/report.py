@@ -20,9 +20,20 @@ from nsbench.reporting.results import (
     suites_by_kind,
 )
 from nsbench.reporting.score_tables import change_text, metric_text
+from nsbench.reporting.seed_tables import ONE_SEED, seeds_tables
+from nsbench.reporting.seeds import collect_seeds
 from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
-from nsbench.run_folder import is_run, recipe_text
+from nsbench.run_folder import (
+    is_run,
+    is_seeds,
+    read_seeds,
+    recipe_text,
+    seed_folder,
+    seed_runs,
+)
+from nsbench.util.config import first_difference
+from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_text
 from nsbench.util.progress import counted, say
 from nsbench.util.provenance import environment
@@ -34,29 +45,85 @@ def write_report(
 ) -> list[Table]:
     """Write the HTML report of run folders or folders of results.
 
+    A folder of seeds, which has a report of its own, begins with its models over all seeds.
+
     across: settings in which results that stand in one column may differ: `precision`, `tf32`,
     `memory_format`, `device`, `compiled`, `subset`. Otherwise results unlike those of most models
     are left out, which the report says.
     Returns its summary, a table for each generation that has controls, and one for each that
-    variants of a run have too.
+    variants of a run have too; of seeds the tables over seeds.
 
-    Raises NsbenchError where nothing was evaluated or a prediction file is broken.
+    Raises NsbenchError where nothing was evaluated or a prediction file is broken, and for seeds of
+    two recipes.
     """
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    if homes := [path for path in paths if is_seeds(path)]:
+        return _write_seeds(_only(homes, paths), Path(out), across)
     entries = collect(paths, across)
     beside = ablations(paths, entries, across)
     controlled = controls(paths, entries, across)
     changes = headline_changes(entries[0], entries)
+    one_seed = ONE_SEED if any(entry.folder for entry in entries) else ""
     content = {
         **_content(paths, entries),
         "changes": changes,
         "controls": controlled,
         "what": WHAT,
         "ablations": beside,
+        "one_seed": one_seed,
     }
     write_text(Path(out), _environment().get_template("report.html").render(content))
-    tables = [*map(controls_table, controlled), *map(ablation_table, beside)]
-    return [summary_table(entries, changes), *tables]
+    summary = summary_table(entries, changes)
+    summary.notes.extend([one_seed] if one_seed else [])
+    return [summary, *map(controls_table, controlled), *map(ablation_table, beside)]
+
+
+def _only(homes: Sequence[Path], paths: Sequence[Path]) -> Path:
+    """The one folder of seeds of a report. Raises NsbenchError if there is anything beside it."""
+    recipes = [read_seeds(home) for home in homes]
+    for home, record in zip(homes, recipes, strict=True):
+        if changed := first_difference(recipes[0]["recipe"], record["recipe"]):
+            raise NsbenchError(
+                f"{homes[0]} and {home} hold seeds of two recipes ({changed}), which cannot be "
+                "pooled: report each by itself, or use nsbench compare"
+            )
+    if len(paths) > 1:
+        raise NsbenchError(
+            f"{homes[0]} holds several seeds, whose report has no other models: report it by itself"
+        )
+    return homes[0]
+
+
+def _write_seeds(home: Path, out: Path, across: Sequence[str]) -> list[Table]:
+    """Write the report of a folder of seeds, and return its tables over seeds."""
+    runs = collect_seeds(home, across)
+    tables = seeds_tables(runs)
+    each = [
+        (f"seed {seed}", _tables_of(seed_folder(home, seed), runs.entries(seed), across))
+        for seed in runs.seeds
+    ]
+    content = {
+        "title": home.resolve().name,
+        "name": read_seeds(home)["name"],
+        "seeds": runs.seeds,
+        "tables": tables,
+        "each": [(name, own) for name, own in each if own],
+        "verdicts": ("better", "worse", "undecided"),
+        "runs": [_run(path) for path in seed_runs(home)],
+        "made": environment("none"),
+    }
+    write_text(out, _environment().get_template("seeds.html").render(content))
+    return tables
+
+
+def _tables_of(run: Path, entries: Sequence[Entry], across: Sequence[str]) -> list[Table]:
+    """The tables of one seed's run, whose intervals are over images; none without results."""
+    if not any(entry.scores for entry in entries):
+        return []
+    summary = summary_table(entries, headline_changes(entries[0], entries))
+    beside = controls([run], entries, across)
+    variants = ablations([run], entries, across)
+    return [summary, *map(controls_table, beside), *map(ablation_table, variants)]
 
 
 def _environment() -> Environment:

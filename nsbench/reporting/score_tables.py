@@ -71,8 +71,8 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
         for s in scores
     ]
     table = [["", *metrics, *scores[0].tables.get("calibration", {})], *rows]
-    # Wide tables are turned, to fit 80 columns: there are fewer models than metrics.
-    if len(table[0]) > 5:
+    # Wide tables are turned, to fit 80 columns, where there are fewer models than metrics.
+    if len(table[0]) > max(5, len(rows)):
         table = [list(column) for column in zip(*table, strict=True)]
     data = {
         "suite": name,

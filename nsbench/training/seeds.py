@@ -18,7 +18,7 @@ from nsbench.run_folder import (
 )
 from nsbench.training.checks import holds_anything, is_begun, refuse_foreign
 from nsbench.training.fit import Diverged
-from nsbench.training.resolve import Resolved, resolve
+from nsbench.training.resolve import Resolved, resolve, run_recipe
 from nsbench.training.run import Run
 from nsbench.util import distributed
 from nsbench.util.config import first_difference
@@ -111,29 +111,43 @@ def record_seeds(plan: Plan) -> None:
     if plan.home is None:
         return
     recipe = plan.runs[0].recipe
-    own, earlier = recipe_identity(recipe, with_seed=False), _earlier(plan.home)
-    changed = first_difference(earlier.get("recipe", own), own)
-    # Until one is begun nothing depends on the recipe, as with a single run.
-    if changed and any(is_begun(one.folder) or divergence(one.folder) for one in plan.runs):
-        raise NsbenchError(
-            f"{plan.home} holds seeds of another recipe ({changed}): choose another folder with "
-            "--out, or move that one away"
-        )
-    seeds = sorted({*earlier.get("seeds", []), *(one.recipe.seed for one in plan.runs)})
+    own = recipe_identity(recipe, with_seed=False)
+    earlier = _earlier(plan.home)
+    for seed in earlier:
+        changed = first_difference(_identity_of(seed_folder(plan.home, seed)) or own, own)
+        if changed:
+            raise NsbenchError(
+                f"{plan.home} holds seeds of another recipe ({changed}): choose another folder "
+                "with --out, or move that one away"
+            )
+    seeds = sorted({*earlier, *(one.recipe.seed for one in plan.runs)})
     update_record(plan.home / SEEDS, {"name": recipe.name, "recipe": own, "seeds": seeds})
 
 
-def _earlier(home: Path) -> dict[str, Any]:
-    """The record of a folder of seeds, empty where there is none yet."""
+def _earlier(home: Path) -> list[int]:
+    """The seeds that a folder holds."""
     path = home / SEEDS
-    if not path.exists():
-        return {}
-    if problem := flaw(path):
+    if path.exists() and (problem := flaw(path)):
         # Each run knows what it is of, and is compared with that.
         set_aside(path, problem)
-        named = [(SEED_FOLDER.fullmatch(folder.name), folder) for folder in home.iterdir()]
-        return {"seeds": [int(match[1]) for match, folder in named if match and is_run(folder)]}
-    return read_seeds(home)
+    if path.exists():
+        known: list[int] = read_seeds(home)["seeds"]
+        return known
+    named = [(SEED_FOLDER.fullmatch(folder.name), folder) for folder in home.iterdir()]
+    return [int(match[1]) for match, folder in named if match and is_run(folder)]
+
+
+def _identity_of(run: Path) -> dict[str, Any] | None:
+    """The recipe of a run but for its seed; None where nothing depends on it so far.
+
+    None too where it is damaged: then each generation is compared with what it was trained from.
+    """
+    if not is_begun(run) and not divergence(run):
+        return None
+    try:
+        return recipe_identity(run_recipe(run), with_seed=False)
+    except NsbenchError:
+        return None
 
 
 def train_seeds(

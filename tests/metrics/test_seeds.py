@@ -69,6 +69,14 @@ def test_scores_that_are_all_equal_have_an_interval_all_the_same() -> None:
     assert change.interval == constant_interval(0, 50, -100, 100)
 
 
+def test_intervals_end_where_a_metric_does() -> None:
+    seeds = [[100.0] + [0.0] * 49, [0.0] * 50, [100.0] * 9 + [0.0] * 41]
+    pooled = over_seeds([metric(scores) for scores in seeds])
+    assert pooled.interval
+    assert pooled.interval.low == 0
+    assert pooled.interval.high < 100
+
+
 def test_few_images_decide_nothing() -> None:
     change = change_over_seeds([metric([100] * 19)] * 3, [metric([0] * 19)] * 3)
     assert verdict_over_seeds(change) == "undecided"

@@ -132,8 +132,9 @@ def test_predictions_of_other_images_are_not_compared(evaluated: Path, tmp_path:
     summary, *_ = write_report(run, tmp_path / "report.html")
     # both have the first version, and so that is shown; the other is told of
     assert all("plain" in row["suites"] for row in summary.data)
-    (note,) = summary.notes
+    note, one_seed = summary.notes
     assert note.startswith("generation 1 has other results on plain, which are left out: another ")
+    assert one_seed.startswith("One seed: intervals are over images alone")
     assert note in (tmp_path / "report.html").read_text()
     shutil.rmtree(run / "generation-0" / "results" / "plain")
     other = write_suite(tmp_path / "plain.toml", text + "seed = 1\n")

@@ -197,7 +197,8 @@ def test_what_a_command_leaves_that_was_killed_at_once_is_no_obstacle(
 def test_a_seed_that_diverges_is_told_and_stops_no_other(
     recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    out, wanted = tmp_path / "out", {"device": "cpu", "seeds": 3, "controls": ["all"]}
+    out = tmp_path / "out"
+    wanted: dict[str, Any] = {"device": "cpu", "seeds": 3, "controls": ["all"]}
     told = r"the loss of seed-1 is nan at step 2: 1 training div"
     with monkeypatch.context() as patch:
         breaking(patch, {"seed-1"})

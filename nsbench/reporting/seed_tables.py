@@ -1,0 +1,203 @@
+"""Tables over seeds: mean, spread, and intervals over seeds and images."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from nsbench.metrics.change import Metric
+from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, over_seeds
+from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
+from nsbench.reporting.controls import WHAT
+from nsbench.reporting.results import suite_names
+from nsbench.reporting.seeds import Pooled, SeedRuns, change_of
+from nsbench.reporting.tables import Table
+from nsbench.util.progress import counted
+
+ONE_SEED = (
+    "One seed: intervals are over images alone, and leave out how much trainings vary with their "
+    "seed, which nsbench train --seeds shows."
+)
+"""What a report says of a run that was trained once."""
+
+
+def level_text(pooled: OverSeeds) -> str:
+    """`96.1 ± 0.4 [94.7, 97.1]`; of one seed the value alone."""
+    return f"{pooled.mean:z.1f}{_spread_text(pooled)}{_interval_text(pooled, '')}"
+
+
+def seed_change_text(change: SeedChange) -> str:
+    """`+2.3 ± 0.4 [+1.0, +3.6]`; of one seed the value alone."""
+    return f"{change.mean:+z.1f}{_spread_text(change)}{_interval_text(change, '+')}"
+
+
+def _spread_text(pooled: OverSeeds) -> str:
+    return "" if pooled.spread is None else f" ± {pooled.spread:.1f}"
+
+
+def _interval_text(pooled: OverSeeds, sign: str) -> str:
+    if pooled.interval is None:
+        return ""
+    low, high = pooled.interval
+    return f"\n[{low:{sign}z.1f}, {high:{sign}z.1f}]"
+
+
+def over_seeds_data(pooled: OverSeeds) -> dict[str, Any]:
+    """A metric or a change over seeds as JSON; without an interval for one seed."""
+    return {
+        "value": pooled.mean,
+        "spread": pooled.spread,
+        "values": list(pooled.values),
+        "interval": list(pooled.interval) if pooled.interval else None,
+        "interval_over": OVER if pooled.interval else None,
+        "seeds": len(pooled.values),
+        "images": pooled.images,
+    }
+
+
+def seeds_tables(runs: SeedRuns) -> list[Table]:
+    """The models over seeds; their changes against the first one; and against `labeled-only`."""
+    tables = [_levels(runs)]
+    base = runs.models[0]
+    tables += _changes(runs, base, runs.models[1:], f"Change against {base.name}", [])
+    for control in _alone(runs):
+        students = [model for model in runs.models if model.is_student]
+        what = f"{control.name} is of generation {control.student}: {WHAT[control.kind]}."
+        title = f"What students have above {control.name}"
+        tables += _changes(runs, control, students, title, [what])
+    return tables
+
+
+def _alone(runs: SeedRuns) -> list[Pooled]:
+    """The controls above which students show the gain of self-training."""
+    return [model for model in runs.models if model.kind == "labeled-only"]
+
+
+def _levels(runs: SeedRuns) -> Table:
+    several = len(runs.seeds) > 1
+    over = f", mean ± standard deviation over seeds, [95% interval over {OVER}]" if several else ""
+    title = f"{runs.home.resolve().name}: {counted(len(runs.seeds), 'seed')}{over} (%)"
+    rows = []
+    for model in runs.models:
+        cells = [_level(model, suite) for suite in _suites(runs)]
+        rows.append([model.name, f"{len(model.entries)}", *cells])
+    notes = [*runs.notes, *([] if several else [ONE_SEED])]
+    columns = ["model", "seeds", *_columns(runs)]
+    return Table(title, columns, rows, [_record(runs, m) for m in runs.models], notes)
+
+
+def _level(model: Pooled, suite: str) -> str:
+    shown = model.headlines()
+    if suite not in shown:
+        return "not evaluated"
+    return level_text(over_seeds(list(model.metrics(suite, model.keys(suite)[0]).values())))
+
+
+def _changes(
+    runs: SeedRuns, base: Pooled, models: Sequence[Pooled], title: str, notes: list[str]
+) -> list[Table]:
+    """A table of changes; none where there is nothing to compare."""
+    rows = []
+    for model in models:
+        found = [_headline_change(model, base, suite) for suite in _suites(runs)]
+        if any(found):
+            cells = [f"{seed_change_text(c)}\n{verdict_over_seeds(c)}" if c else "" for c in found]
+            rows.append([model.name, *cells])
+    if not rows:
+        return []
+    title = f"{title}, paired, mean ± standard deviation over seeds, [95% interval over {OVER}]"
+    several = len(runs.seeds) > 1
+    notes = [*notes, SEEDS_RULE if several else ONE_SEED]
+    return [Table(title, ["model", *_columns(runs)], rows, [], notes)]
+
+
+def _headline_change(model: Pooled, base: Pooled, suite: str) -> SeedChange | None:
+    keys = model.keys(suite)
+    return change_of(model, base, suite, keys[0]) if keys else None
+
+
+def _suites(runs: SeedRuns) -> list[str]:
+    return suite_names([entry for model in runs.models for entry in model.entries.values()])
+
+
+def _columns(runs: SeedRuns) -> list[str]:
+    """The heads of the suites' columns: name, headline and direction."""
+    shown: dict[str, Metric] = {}
+    for model in reversed(runs.models):  # the first one is written last, and so wins
+        shown |= model.headlines()
+    heads = [(suite, shown[suite]) for suite in _suites(runs)]
+    return [f"{suite}\n{m.name} {'↑' if m.higher_is_better else '↓'}" for suite, m in heads]
+
+
+def _record(runs: SeedRuns, model: Pooled) -> dict[str, Any]:
+    """A model over seeds as JSON, with every metric of every suite and its changes."""
+    suites: dict[str, Any] = {}
+    for suite, key, metrics in _metrics(model):
+        first = next(iter(metrics.values()))
+        data = {"name": first.name, "higher_is_better": first.higher_is_better}
+        data |= over_seeds_data(over_seeds(list(metrics.values())))
+        changes = [_change_data(c, name) for name, c in _compared(runs, model, suite, key)]
+        suites.setdefault(suite, {})[key] = {**data, "changes": changes}
+    about = {"model": model.name, "seeds": sorted(model.entries)}
+    return {**about, "control": model.kind or None, "suites": suites, "missing": runs.notes}
+
+
+def _metrics(model: Pooled) -> Iterator[tuple[str, str, dict[int, Metric]]]:
+    for suite in model.headlines():
+        for key in model.keys(suite):
+            yield suite, key, model.metrics(suite, key)
+
+
+def _compared(
+    runs: SeedRuns, model: Pooled, suite: str, key: str
+) -> Iterator[tuple[str, SeedChange]]:
+    """The changes of a metric, each with the name of what it is against."""
+    for base in (runs.models[0], *(_alone(runs) if model.is_student else [])):
+        if change := change_of(model, base, suite, key):
+            yield base.name, change
+
+
+def _change_data(change: SeedChange, against: str) -> dict[str, Any]:
+    verdict = {"better": change.better, "verdict": verdict_over_seeds(change)}
+    return {"against": against, **over_seeds_data(change), **verdict}
+
+
+def with_seeds(
+    records: Sequence[dict[str, Any]], pooled: Sequence[SeedRuns]
+) -> list[dict[str, Any]]:
+    """The records of `evaluation_records`, after those of the models over seeds, for CSV.
+
+    All have the same columns, of which those of seeds are there only if there are any:
+    `interval_over` tells the two kinds of intervals apart. A record with `against` is a change.
+    """
+    if not pooled:
+        return list(records)
+    over = [record for runs in pooled for record in _records(runs)]
+    plain = [{**record, "interval_over": "images"} for record in records]
+    columns = dict.fromkeys(chain.from_iterable([*plain, *over]))
+    return [{key: record.get(key) for key in columns} for record in (*over, *plain)]
+
+
+def _records(runs: SeedRuns) -> Iterator[dict[str, Any]]:
+    """A flat record for each metric of each suite and model, and for each of its changes."""
+    for model in runs.models:
+        for suite, key, metrics in _metrics(model):
+            title = f"{runs.home.resolve().name}/{model.name}"
+            about = {"suite": suite, "model": title}
+            about["metric"] = next(iter(metrics.values())).name
+            yield {**about, **_columns_of(over_seeds(list(metrics.values())))}
+            for name, change in _compared(runs, model, suite, key):
+                verdict = verdict_over_seeds(change)
+                yield {**about, **_columns_of(change), "against": name, "verdict": verdict}
+
+
+def _columns_of(pooled: OverSeeds) -> dict[str, Any]:
+    low, high = pooled.interval or (None, None)
+    return {
+        "value": pooled.mean,
+        "low": low,
+        "high": high,
+        "images": pooled.images,
+        "interval_over": OVER if pooled.interval else None,
+        "seeds": len(pooled.values),
+        "spread": pooled.spread,
+    }

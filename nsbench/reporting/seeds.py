@@ -1,0 +1,254 @@
+"""Models of several seeds: each generation, control and variant, with all its trainings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from nsbench.metrics.change import Metric
+from nsbench.metrics.seeds import SeedChange, change_over_seeds
+from nsbench.recipes.identity import recipe_identity
+from nsbench.recipes.recipe import load_recipe
+from nsbench.reporting.results import Entry, collect, headline, suite_names
+from nsbench.run_folder import (
+    SEED_FOLDER,
+    control_folders,
+    divergence,
+    generation_folders,
+    is_run,
+    is_seeds,
+    read_info,
+    read_seeds,
+    read_variant,
+    recipe_text,
+    run_name,
+    seed_folder,
+    seed_runs,
+    variant_folders,
+)
+from nsbench.suites.base import SuiteScores
+from nsbench.util.config import first_difference
+from nsbench.util.errors import NsbenchError
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A model of a recipe as trained with several seeds.
+
+    place: its folder within the run folder of each seed. entries: by seed. kind: of a control,
+    empty for other models; student: the generation that a control is of.
+    """
+
+    name: str
+    place: str
+    entries: Mapping[int, Entry]
+    kind: str = ""
+    student: int = 0
+
+    @property
+    def is_student(self) -> bool:
+        """Whether it is a generation of the recipe itself, after the first."""
+        return self.place.startswith("generation-") and not self.place.startswith("generation-0")
+
+    def metrics(self, suite: str, key: str) -> dict[int, Metric]:
+        """A metric of a suite by seed, without those that were not evaluated on it."""
+        scores = {seed: e.scores[suite] for seed, e in self.entries.items() if suite in e.scores}
+        return {seed: s.metrics[key] for seed, s in scores.items() if key in s.metrics}
+
+    def headlines(self) -> dict[str, Metric]:
+        """The suites that it was evaluated on, and the headline of the first seed that was."""
+        entries = list(self.entries.values())
+        return {
+            name: next(headline(e.scores[name]) for e in entries if name in e.scores)
+            for name in suite_names(entries)
+        }
+
+    def keys(self, suite: str) -> list[str]:
+        """The keys of a suite's metrics, the headline's first."""
+        every = [list(e.scores[suite].metrics) for e in self.entries.values() if suite in e.scores]
+        return list(dict.fromkeys(chain.from_iterable(every)))
+
+
+@dataclass(frozen=True)
+class SeedRuns:
+    """A folder of seeds as a report shows it. notes: a sentence for each thing that is missing."""
+
+    home: Path
+    seeds: list[int]
+    models: list[Pooled]
+    notes: list[str]
+
+    def entries(self, seed: int) -> list[Entry]:
+        """The generations of one seed's run."""
+        own = [model for model in self.models if model.place.startswith("generation-")]
+        return [model.entries[seed] for model in own if seed in model.entries]
+
+
+def change_of(model: Pooled, base: Pooled, suite: str, key: str) -> SeedChange | None:
+    """The change of a metric against another model, over the seeds that both have; None without.
+
+    None too where a seed's images differ: the clean images beside a suite need not be the same.
+    """
+    after, before = model.metrics(suite, key), base.metrics(suite, key)
+    both = [seed for seed in after if seed in before and after[seed].ids == before[seed].ids]
+    if not both or model is base:
+        return None
+    return change_over_seeds([after[seed] for seed in both], [before[seed] for seed in both])
+
+
+def place_in_seeds(path: Path) -> tuple[Path, Path] | None:
+    """The folder of seeds that a path stands in, and its place in the run of each seed.
+
+    None for a path outside of such folders, or in the run of one seed.
+    """
+    for home in (path, *path.parents):
+        if is_seeds(home):
+            place = path.relative_to(home)
+            one_seed = place.parts and SEED_FOLDER.fullmatch(place.parts[0])
+            return None if one_seed else (home, place)
+    return None
+
+
+def folders_at(home: Path, place: Path) -> dict[int, Path]:
+    """The generation that stands at a place in the run of each seed, by seed.
+
+    place: of a generation, or of a run or control with a single one. Raises NsbenchError if there
+    are several, or none in any seed.
+    """
+    found = {}
+    for run in seed_runs(home):
+        folder = run / place
+        inside = generation_folders(folder) if is_run(folder) else [folder]
+        if len(inside) > 1:
+            first = home / inside[-1].relative_to(run)
+            raise NsbenchError(
+                f"{home / place} holds {len(inside)} generations of each seed: name one, such as "
+                f"{first}"
+            )
+        if inside and (inside[0] / "model.json").is_file():
+            found[int(run.name.removeprefix("seed-"))] = inside[0]
+    if not found:
+        raise NsbenchError(f"no seed of {home} has a finished {place}: name a generation of theirs")
+    return found
+
+
+def check_one_recipe(home: Path) -> None:
+    """Raise NsbenchError if the runs of a folder of seeds differ in more than their seed."""
+    first: dict[str, Any] = {}
+    for run in seed_runs(home):
+        recipe_text(run)  # refuses one that was changed
+        recipe = load_recipe(str(run / "recipe.toml"))
+        own = {"recipe": recipe_identity(recipe, with_seed=False)}
+        # Of images the content, as that of a run's first generation.
+        for folder in generation_folders(run)[:1]:
+            own["images"] = read_info(folder).get("identity", {}).get("labeled images")
+        changed = next(
+            filter(None, (first_difference(first.setdefault(k, v), v, k) for k, v in own.items())),
+            None,
+        )
+        if run != seed_folder(home, recipe.seed):
+            changed = f"its seed is {recipe.seed}"
+        if changed:
+            raise NsbenchError(
+                f"{run} is of another recipe or other images than the seeds beside it ({changed}), "
+                "with which it cannot be pooled: move it away"
+            )
+
+
+def collect_seeds(
+    home: Path, across: Sequence[str] = (), suites: Sequence[str] | None = None
+) -> SeedRuns:
+    """The models of a folder of seeds with their scores, as `collect` has those of one run.
+
+    Raises NsbenchError as it does, and if the runs are of two recipes.
+    """
+    check_one_recipe(home)
+    folders = [folder for run in seed_runs(home) for _, folder in _shown(run)]
+    if not folders:
+        raise NsbenchError(f"{home} has no finished generation: run nsbench train again")
+    return pool(home, collect(folders, across, suites))
+
+
+def pool_evaluated(homes: Sequence[Path], evaluated: Sequence[SuiteScores]) -> list[SeedRuns]:
+    """Folders of seeds with the scores that an evaluation gave, whatever others they have.
+
+    Raises NsbenchError if the runs of one are of two recipes.
+    """
+    pooled = []
+    for home in homes:
+        check_one_recipe(home)
+        entries = []
+        for folder in (folder for run in seed_runs(home) for _, folder in _shown(run)):
+            results = (folder / "results").resolve()
+            own = [one for one in evaluated if results in one.folder.resolve().parents]
+            scores = {one.suite.name: one for one in own}
+            entries.append(Entry(f"{run_name(folder.parent)}/{folder.name}", folder, {}, scores))
+        pooled.append(pool(home, entries))
+    return pooled
+
+
+def pool(home: Path, entries: Sequence[Entry]) -> SeedRuns:
+    """The models of a folder of seeds, of the entries of each seed's."""
+    by_folder = {entry.folder: entry for entry in entries if entry.folder}
+    places: dict[str, Pooled] = {}
+    for run in seed_runs(home):
+        seed = int(run.name.removeprefix("seed-"))
+        for model, folder in _shown(run):
+            known = places.setdefault(model.place, model)
+            if folder in by_folder:
+                places[model.place] = Pooled(
+                    known.name,
+                    known.place,
+                    {**known.entries, seed: by_folder[folder]},
+                    known.kind,
+                    known.student,
+                )
+    models = [model for model in places.values() if model.entries]
+    seeds = read_seeds(home)["seeds"]
+    return SeedRuns(home, seeds, models, _notes(home, seeds, models))
+
+
+def _shown(run: Path) -> list[tuple[Pooled, Path]]:
+    """The models of a seed's run, without their scores: its generations, controls and variants."""
+    found = [(_model(run, f, _text(f)), f) for f in generation_folders(run)]
+    for control in control_folders(run):
+        trained, record = generation_folders(control), read_variant(control)
+        if trained:  # its last generation, as in reports of one run
+            about = (record["kind"], record["generation"])
+            found.append((_model(run, trained[-1], control.name, *about), trained[-1]))
+    for variant in variant_folders(run):
+        named = ((f, f"{variant.name}, {_text(f)}") for f in generation_folders(variant))
+        found += [(_model(run, f, name), f) for f, name in named]
+    return found
+
+
+def _model(run: Path, folder: Path, name: str, kind: str = "", student: int = 0) -> Pooled:
+    return Pooled(name, folder.relative_to(run).as_posix(), {}, kind, student)
+
+
+def _text(generation: Path) -> str:
+    """`generation 1`, `generation 1 fine-tuned`."""
+    return generation.name.replace("-", " ", 1).replace("-fine", " fine")
+
+
+def _notes(home: Path, seeds: Sequence[int], models: Sequence[Pooled]) -> list[str]:
+    """A sentence for what diverged, is not trained, or was not evaluated, in each seed."""
+    notes = []
+    for seed in seeds:
+        run = seed_folder(home, seed)
+        beside = [*control_folders(run), *variant_folders(run)]
+        diverged = [what for one in (run, *beside) if (what := divergence(one))]
+        notes += [f"{what[0].upper()}{what[1:]}: it diverged." for what in diverged]
+        lacking = [model.name for model in models if seed not in model.entries]
+        if lacking:
+            notes.append(f"Seed {seed} has no results of {', '.join(lacking)}.")
+    for model in models:
+        for suite in model.headlines():
+            without = [f"{s}" for s, e in model.entries.items() if suite not in e.scores]
+            if without:
+                notes.append(
+                    f"{model.name} has no results on {suite} that compare with the others of "
+                    f"seed {', '.join(without)}."
+                )
+    return notes

@@ -1,0 +1,299 @@
+"""Reports over seeds: mean, spread, intervals over seeds and images, and what is missing."""
+
+import csv
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from nsbench.cli import main
+from nsbench.commands.app import app
+from nsbench.evaluation.runner import evaluate
+from nsbench.metrics.change import Metric
+from nsbench.metrics.seeds import change_over_seeds, over_seeds
+from nsbench.predictions import results_of
+from nsbench.reporting.compare_seeds import compare_seeds
+from nsbench.reporting.report import write_report
+from nsbench.run_folder import DIVERGED
+from nsbench.suites.scores import score
+from nsbench.training.generations import train
+from nsbench.util.errors import NsbenchError
+from nsbench.util.sealed import seal_text, write_record
+from tests.conftest import write_suite
+from tests.training.test_seeds import RECIPE
+
+PLAIN = 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 5\n'
+FOGGY = (
+    'kind = "corruption"\nsource = "digits"\nimages_per_class = 3\nimage_size = 32\n'
+    'corruptions = ["fog"]\nseverities = [1]\n'
+)
+ALONE = "controls/labeled-only/generation-0"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "tiny.toml").write_text(RECIPE)
+    write_suite(folder / "plain.toml", PLAIN)
+    write_suite(folder / "foggy.toml", FOGGY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(files: Path) -> Path:
+    """Three seeds with a control, evaluated on two suites."""
+    out = files / "many"
+    recipe = str(files / "tiny.toml")
+    train(recipe, out, device="cpu", seeds=3, controls=["all"], settings=["defaults.epochs=2"])
+    suites = [str(files / "plain.toml"), str(files / "foggy.toml")]
+    evaluate([str(out)], suites, device="cpu")
+    return out
+
+
+@pytest.fixture
+def copy(home: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(home, tmp_path / "many"))
+
+
+def metrics(home: Path, place: str, suite: str = "plain", seeds: int = 3) -> list[Metric]:
+    folders = [home / f"seed-{seed}" / place / "results" for seed in range(seeds)]
+    every = [score(results_of(folder)[suite][0].folder).metrics for folder in folders]
+    return [next(iter(of_one.values())) for of_one in every]
+
+
+def texts(cells: list[str]) -> list[str]:
+    return [" ".join(cell.split()) for cell in cells]
+
+
+def test_a_report_begins_with_all_seeds(home: Path, tmp_path: Path) -> None:
+    levels, gains, above = write_report(home, tmp_path / "report.html")
+    assert "3 seeds" in levels.title
+    assert "95% interval over seeds and images" in levels.title
+    assert [row[:2] for row in levels.rows] == [
+        ["generation 0", "3"],
+        ["generation 1", "3"],
+        ["labeled-only", "3"],
+    ]
+    student, teacher, alone = (
+        metrics(home, place) for place in ("generation-1", "generation-0", ALONE)
+    )
+    pooled = over_seeds(student)
+    assert pooled.interval
+    low, high = pooled.interval
+    cell = f"{pooled.mean:.1f} ± {pooled.spread:.1f} [{low:.1f}, {high:.1f}]"
+    assert texts(levels.rows[1])[2] == cell
+    assert [row[0] for row in gains.rows] == ["generation 1", "labeled-only"]
+    assert "Change against generation 0" in gains.title
+    assert [row[0] for row in above.rows] == ["generation 1"]
+    assert "above labeled-only" in above.title
+    assert "the gain of self-training" in above.notes[0]
+    record = levels.data[1]["suites"]["plain"]["top1"]
+    assert record["value"] == statistics.fmean(m.value for m in student)
+    assert record["spread"] == statistics.stdev(m.value for m in student)
+    assert (record["interval_over"], record["seeds"]) == ("seeds and images", 3)
+    assert record["interval"] == [low, high]
+    for change, base in zip(record["changes"], (teacher, alone), strict=True):
+        wanted = change_over_seeds(student, base)
+        assert change["value"] == wanted.mean
+        assert change["interval"] == list(wanted.interval or ())
+    assert [change["against"] for change in record["changes"]] == ["generation 0", "labeled-only"]
+    text = (tmp_path / "report.html").read_text()
+    assert text.index("Change against generation 0") < text.index("<details><summary>seed 0")
+    assert text.count("intervals over images alone</summary>") == 3
+    assert "What seed-2/generation 1 has above its controls" in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_eval_shows_seeds_first_and_writes_them(home: Path, files: Path, tmp_path: Path) -> None:
+    arguments = ["eval", str(home), "--suite", str(files / "plain.toml"), "--device", "cpu"]
+    outputs = [tmp_path / name for name in ("a.json", "a.csv", "a.md")]
+    options = [f"--json={outputs[0]}", f"--csv={outputs[1]}", f"--markdown={outputs[2]}"]
+    done = CliRunner().invoke(app, [*arguments, *options])
+    assert done.exit_code == 0, done.output
+    assert done.output.index("3 seeds") < done.output.index("plain (%")
+    assert "foggy" not in done.output
+    pooled, *_ = json.loads(outputs[0].read_text())
+    wanted = over_seeds(metrics(home, "generation-1"))
+    assert pooled[1]["suites"]["plain"]["top1"]["value"] == wanted.mean
+    rows = list(csv.DictReader(outputs[1].open()))
+    kinds = {(row["interval_over"], row["seeds"]) for row in rows}
+    assert kinds == {("seeds and images", "3"), ("images", "")}
+    levels = {row["model"]: row for row in rows if row["metric"] == "top-1" and not row["against"]}
+    assert float(levels["many/generation 1"]["value"]) == wanted.mean
+    assert {row["against"] for row in rows} == {"", "generation 0", "labeled-only"}
+    assert "95% interval over seeds and images" in outputs[2].read_text()
+
+
+def test_a_run_of_one_seed_says_what_its_intervals_leave_out(home: Path, tmp_path: Path) -> None:
+    summary, *_ = write_report(home / "seed-0", tmp_path / "report.html")
+    sentence = "One seed: intervals are over images alone"
+    assert any(note.startswith(sentence) for note in summary.notes)
+    assert sentence in (tmp_path / "report.html").read_text()
+
+
+def test_a_folder_of_one_seed_has_no_interval_over_seeds(copy: Path, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        shutil.rmtree(copy / f"seed-{seed}")
+    record: dict[str, Any] = json.loads((copy / "seeds.json").read_text())
+    write_record(copy / "seeds.json", {"name": "tiny", "recipe": record["recipe"], "seeds": [0]})
+    levels, gains, _ = write_report(copy, tmp_path / "report.html")
+    assert "interval" not in levels.title
+    assert levels.notes[-1].startswith("One seed: ")
+    student = metrics(copy, "generation-1", seeds=1)[0]
+    assert levels.rows[1][2] == f"{student.value:.1f}"
+    assert "undecided" in gains.rows[0][1]
+    data = levels.data[1]["suites"]["plain"]["top1"]
+    assert data["interval"] is data["spread"] is data["interval_over"] is None
+
+
+def test_what_is_missing_is_told_and_never_dropped(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy / "seed-1" / "generation-1")
+    shutil.rmtree(copy / "seed-1" / "controls")
+    what = "the loss of seed 1, generation 1 is nan at step 7 with learning rate 0.2"
+    write_record(copy / "seed-1" / DIVERGED, {"sentence": what})
+    shutil.rmtree(copy / "seed-2" / "generation-0" / "results" / "foggy")
+    levels, gains, _ = write_report(copy, tmp_path / "report.html")
+    assert [row[1] for row in levels.rows] == ["3", "2", "2"]
+    assert levels.notes == [
+        f"T{what[1:]}: it diverged.",
+        "Seed 1 has no results of generation 1, labeled-only.",
+        "generation 0 has no results on foggy that compare with the others of seed 2.",
+    ]
+    assert levels.notes[0] in (tmp_path / "report.html").read_text()
+    assert levels.data[0]["missing"] == levels.notes
+    # Of a change both sides have the same seeds.
+    change = levels.data[1]["suites"]["plain"]["top1"]["changes"][0]
+    assert change["seeds"] == 2
+    assert gains.rows[0][0] == "generation 1"
+
+
+def test_seeds_of_two_recipes_are_not_pooled(
+    copy: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "seed-1" / "recipe.toml"
+    text = path.read_text().rpartition("# ")[0].replace("lr = 0.002", "lr = 0.003")
+    path.write_text(seal_text(text))
+    for arguments in (["report", str(copy)], ["compare", str(copy / "generation-0"), str(home)]):
+        with pytest.raises(SystemExit) as left:
+            main([*arguments, *(["--out", str(tmp_path / "r.html")] * (len(arguments) == 2))])
+        assert left.value.code == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "seed-1 is of another recipe or other images than the seeds beside it (" in said
+        assert "lr is 0.003, was 0.002), with which it cannot be pooled: move it away" in said
+    assert not (tmp_path / "r.html").exists()
+    # A copy of one seed under the name of another would count twice.
+    shutil.rmtree(copy / "seed-1")
+    shutil.copytree(copy / "seed-0", copy / "seed-1")
+    with pytest.raises(NsbenchError, match=r"seed-1 is of .* \(its seed is 0\)"):
+        write_report(copy, tmp_path / "report.html")
+    other: dict[str, Any] = json.loads((home / "seeds.json").read_text())
+    other["recipe"]["generations"][0]["lr"] = 0.5
+    write_record(copy / "seeds.json", {key: other[key] for key in ("name", "recipe", "seeds")})
+    with pytest.raises(NsbenchError, match=r"hold seeds of two recipes \(.*lr is 0.5"):
+        write_report([home, copy], tmp_path / "report.html")
+    with pytest.raises(NsbenchError, match="has no other models: report it by itself"):
+        write_report([home, home / "seed-0"], tmp_path / "report.html")
+
+
+def test_seeds_of_other_images_are_not_pooled(copy: Path, tmp_path: Path) -> None:
+    path = copy / "seed-2" / "generation-0" / "model.json"
+    info: dict[str, Any] = json.loads(path.read_text())
+    info["identity"]["labeled images"] = "0123"
+    write_record(path, {key: value for key, value in info.items() if key not in ("file", "digest")})
+    with pytest.raises(NsbenchError, match=r"seed-2 is of .* other images .*\(images is 0123"):
+        write_report(copy, tmp_path / "report.html")
+
+
+def test_damaged_records_are_one_sentence(copy: Path, tmp_path: Path) -> None:
+    record = copy / "seeds.json"
+    whole = record.read_bytes()
+    record.write_bytes(whole.replace(b"tiny", b"teny"))
+    with pytest.raises(NsbenchError, match=r"seeds\.json is not as it was written"):
+        write_report(copy, tmp_path / "report.html")
+    record.write_bytes(whole)
+    (copy / "seed-0" / DIVERGED).write_text("{}")
+    with pytest.raises(NsbenchError, match=r"diverged\.json holds no digest"):
+        write_report(copy, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_compare_pairs_the_same_model_of_every_seed(home: Path, tmp_path: Path) -> None:
+    a, b, out = home / "controls" / "labeled-only", home / "generation-1", tmp_path / "a.csv"
+    done = CliRunner().invoke(
+        app, ["compare", str(a), str(b), f"--csv={out}", f"--json={tmp_path / 'a.json'}"]
+    )
+    assert done.exit_code == 0, done.output
+    wanted = change_over_seeds(metrics(home, "generation-1"), metrics(home, ALONE))
+    rows = list(csv.DictReader(out.open()))
+    assert [(row["suite"], row["part"]) for row in rows] == [
+        ("plain", ""),
+        ("foggy", ""),
+        ("foggy", "fog"),
+    ]
+    assert float(rows[0]["change"]) == wanted.mean
+    assert float(rows[0]["change_spread"]) == wanted.spread
+    assert [float(rows[0][key]) for key in ("low", "high")] == list(wanted.interval or ())
+    assert (rows[0]["interval_over"], rows[0]["seeds"]) == ("seeds and images", "3")
+    data = json.loads((tmp_path / "a.json").read_text())
+    assert data["seeds"] == [0, 1, 2]
+    assert "95% interval over seeds and images" in " ".join(done.output.split())
+
+
+def test_compare_takes_one_model_on_one_side(home: Path) -> None:
+    one = home / "seed-0" / "generation-0"
+    for a, b, sign in ((one, home / "generation-1", 1), (home / "generation-1", one, -1)):
+        found = compare_seeds(a, b)
+        before, after = metrics(home, "generation-0")[:1] * 3, metrics(home, "generation-1")
+        assert found.headlines[0].change.mean == sign * change_over_seeds(after, before).mean
+        assert found.notes == [f"{one} is one model, how much whose training varies is left out."]
+        # One model has no spread over seeds, and no interval over them.
+        level = found.headlines[0].a if a == one else found.headlines[0].b
+        assert (level.values, level.interval) == ((before[0].value,), None)
+    # Also where it is among the other side's.
+    found = compare_seeds(home / "generation-0", one)
+    assert found.headlines[0].change.values[0] == 0
+    assert found.headlines[0].b.mean == metrics(home, "generation-0")[0].value
+    same = compare_seeds(home / "generation-1", home / "generation-1")
+    assert same.headlines[0].change.values == (0, 0, 0)
+    assert same.records()[0]["verdict"] == "undecided"
+
+
+def test_compare_takes_a_folder_of_results_on_one_side(
+    home: Path, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (folder,) = evaluate(["linear:digits"], [str(files / "plain.toml")], device="cpu")
+    found = compare_seeds(home / "generation-1", folder.parents[1])
+    assert found.seeds == [0, 1, 2]
+    linear = next(iter(score(folder).metrics.values()))
+    wanted = change_over_seeds([linear] * 3, metrics(home, "generation-1"))
+    assert [row.change.mean for row in found.headlines] == [wanted.mean]
+    assert found.notes[0].endswith("was not evaluated on foggy, seed 0.")
+
+
+def test_compare_tells_what_cannot_be_compared(copy: Path, home: Path) -> None:
+    with pytest.raises(NsbenchError, match="holds 2 generations of each seed: name one, such as"):
+        compare_seeds(copy, copy / "generation-0")
+    with pytest.raises(NsbenchError, match="no seed of .* has a finished generation-5"):
+        compare_seeds(copy / "generation-5", copy / "generation-0")
+    with pytest.raises(NsbenchError, match="holds 2 generations: name one"):
+        compare_seeds(copy / "seed-0", copy / "generation-0")
+    with pytest.raises(NsbenchError, match="was not evaluated on digits, seed 0: run nsbench eval"):
+        compare_seeds(copy / "generation-0", copy / "generation-1", ["digits"])
+    shutil.rmtree(copy / "seed-1" / "generation-1")
+    shutil.rmtree(copy / "seed-2" / "generation-1" / "results" / "foggy")
+    found = compare_seeds(home / "generation-0", copy / "generation-1")
+    assert found.seeds == [0, 2]
+    assert [row.suite for row in found.headlines] == ["plain"]
+    assert found.notes == [
+        f"{copy / 'generation-1'} was not evaluated on foggy, seed 2.",
+        f"Seed 1 of {home / 'generation-0'} is left out, which the other side lacks.",
+    ]
+    shutil.rmtree(copy / "seed-0" / "generation-1")
+    shutil.rmtree(copy / "seed-2" / "generation-0")
+    with pytest.raises(NsbenchError, match="have no seed in common"):
+        compare_seeds(copy / "generation-0", copy / "generation-1")
