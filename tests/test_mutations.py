@@ -27,6 +27,8 @@ from nsbench.recipes.recipe import Generation, PseudoLabels, load_recipe
 from nsbench.released.make import make_imagenet_c
 from nsbench.released.reader import CorruptedFiles
 from nsbench.reporting.report import write_report
+from nsbench.reporting.seeds import check_one_recipe
+from nsbench.run_folder import DIVERGED, SEEDS, divergence, read_seeds, seed_runs
 from nsbench.suites.load import load_suite
 from nsbench.suites.reference import load_reference
 from nsbench.suites.scores import score
@@ -197,6 +199,19 @@ def run_recipe(run: Path) -> Target:
     return Target("run", [run / "recipe.toml"], lambda: resolve(None, resume=run).recipe)
 
 
+def seeds(run: Path, home: Path) -> Target:
+    shutil.copytree(run, home / "seed-0", ignore=shutil.ignore_patterns("results"))
+    write_record(home / SEEDS, {"name": "tiny", "recipe": {}, "seeds": [0]})
+    write_record(home / "seed-0" / DIVERGED, {"sentence": "the loss of seed 0 is nan at step 12"})
+
+    def recorded() -> list[Any]:
+        check_one_recipe(home)
+        return [read_seeds(home), seed_runs(home), divergence(home / "seed-0")]
+
+    files = [home / SEEDS, home / "seed-0" / DIVERGED, home / "seed-0" / "recipe.toml"]
+    return Target("seeds", files, recorded)
+
+
 def reference(folder: Path) -> Target:
     suite = load_suite(str(folder / "cor.toml"))
     return Target("reference", [folder / "ref.json"], lambda: load_reference(suite))
@@ -236,6 +251,7 @@ def targets(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Ta
         recipe_file(folder),
         run_recipe(run),
         reference(folder),
+        seeds(run, folder / "seeds"),
     ]
 
 
@@ -286,7 +302,7 @@ def expected(targets: list[Target]) -> list[Any]:
     suppress_health_check=list(HealthCheck),
 )
 @given(
-    which=st.integers(0, 11),
+    which=st.integers(0, 12),
     file=st.integers(0, 10**6),
     at=st.floats(0, 1, exclude_max=True),
     value=st.integers(0, 255),
