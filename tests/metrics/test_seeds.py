@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nsbench.metrics.change import Detection, DetectionMetric, Metric
-from nsbench.metrics.intervals import bootstrap, constant_interval, resampled_means
+from nsbench.metrics.intervals import bootstrap, constant_interval
 from nsbench.metrics.seeds import change_over_seeds, interval_over, over_seeds, t_975
 from nsbench.metrics.verdict import verdict_over_seeds
 from nsbench.util.errors import NsbenchError
@@ -46,12 +46,12 @@ def test_one_seed_has_no_such_interval() -> None:
 
 def test_seeds_that_differ_widen_the_interval_as_students_does() -> None:
     # Without variation of the images, three seeds at -1, 0 and 1: Student's is 4.303 / sqrt(3).
-    low, high = interval_over(np.tile([-1.0, 0.0, 1.0], (2000, 1))) or (0, 0)
+    low, high = interval_over([-1.0, 0.0, 1.0], np.zeros(2000)) or (0, 0)
     assert high == -low
     assert high == pytest.approx(t_975(2) / 3**0.5, rel=0.1)
     # Of ten, normal ones, as exactly as percentiles of few values can be.
     values = np.linspace(-1, 1, 10)
-    low, high = interval_over(np.tile(values, (2000, 1))) or (0, 0)
+    low, high = interval_over(values.tolist(), np.zeros(2000)) or (0, 0)
     assert high == pytest.approx(t_975(9) * values.std(ddof=1) / 10**0.5, rel=0.1)
 
 
@@ -109,17 +109,24 @@ def test_seeds_of_different_images_are_refused() -> None:
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-@pytest.mark.parametrize(("between_seeds", "between_images"), [(1.0, 0.0), (1.0, 5.0), (0.5, 20.0)])
+@pytest.mark.parametrize(
+    ("between_seeds", "between_images", "rest"),
+    [(1.0, 0.0, 1.0), (1.0, 5.0, 5.0), (0.5, 20.0, 5.0), (1.0, 10.0, 20.0)],
+)
 def test_intervals_cover_what_they_say(
-    seeds: int, between_seeds: float, between_images: float
+    seeds: int, between_seeds: float, between_images: float, rest: float
 ) -> None:
     # A two-level model of mean 0: a score is the seed's, the image's and a rest of their own.
-    images, rest, trials = 200, 5.0, 200
+    images, trials = 200, 200
+    ids = tuple(map(str, range(images)))
     rng = np.random.default_rng(seeds)
     covered = 0
     for _ in range(trials):
         scores = rng.normal(0, between_seeds, seeds) + rng.normal(0, between_images, (images, 1))
         scores = scores + rng.normal(0, rest, (images, seeds))
-        low, high = interval_over(resampled_means(scores)) or (0, 0)
-        covered += low <= 0 <= high
+        found = over_seeds(
+            [Metric("m", ids, of_one, True, bounds=(-1e3, 1e3)) for of_one in scores.T]
+        )
+        assert found.interval
+        covered += found.interval.low <= 0 <= found.interval.high
     assert covered / trials >= 0.9
