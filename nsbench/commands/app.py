@@ -11,7 +11,7 @@ from nsbench.commands.make import make_app
 from nsbench.commands.options import ManyValues, WithVariants
 from nsbench.commands.quickstart import QUICKSTART_EXAMPLES, quickstart
 from nsbench.commands.recipes import RECIPES_EXAMPLES, recipes
-from nsbench.commands.report import REPORT_EXAMPLE, report
+from nsbench.commands.report import REPORT_EXAMPLES, report
 from nsbench.commands.show import show_app
 from nsbench.commands.suites import SUITES_EXAMPLES, suites
 from nsbench.commands.train import TRAIN_EXAMPLES, train
@@ -30,7 +30,7 @@ for name, group in [
 app.command(cls=WithVariants, epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=RECIPES_EXAMPLES)(recipes)
 app.command(name="eval", cls=ManyValues, epilog=EVAL_EXAMPLES)(evaluate)
-app.command(epilog=REPORT_EXAMPLE)(report)
+app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(cls=ManyValues, epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=QUICKSTART_EXAMPLES)(quickstart)
 app.command(epilog=SUITES_EXAMPLES)(suites)

@@ -137,6 +137,12 @@ Cache = Annotated[
 
 # What is read from disk
 OneModel = Annotated[
-    Path, typer.Argument(help="One model: a generation folder, or a folder of its results.")
+    Path,
+    typer.Argument(
+        help="One model: a generation folder, or a folder of its results; OUT/generation-1 of a "
+        "folder of seeds OUT is that generation of every seed."
+    ),
 ]
-Runs = Annotated[list[Path], typer.Argument(help="Run folders, or folders of results.")]
+Runs = Annotated[
+    list[Path], typer.Argument(help="Run folders, or folders of results; or one folder of seeds.")
+]

@@ -13,7 +13,10 @@ from nsbench.util.progress import say
 if TYPE_CHECKING:
     from nsbench.reporting.tables import Table
 
-REPORT_EXAMPLE = "Example:\n\n`nsbench report runs/quickstart --out report.html`"
+REPORT_EXAMPLES = (
+    "Examples:\n\n`nsbench report runs/quickstart --out report.html`\n\n"
+    "`nsbench report runs/quickstart-seeds --out seeds.html`"
+)
 
 
 def report(
@@ -22,7 +25,7 @@ def report(
     across: Across = None,
     json: JsonFile = None,
 ) -> None:
-    """Write one self-contained HTML file that compares generations."""
+    """Write one self-contained HTML file that compares generations, or those of several seeds."""
     print_report(nsbench.write_report(runs, out, across=across or ()), json)
     say(f"the report is {out}")
 

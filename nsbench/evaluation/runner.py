@@ -35,7 +35,8 @@ def evaluate(
 ) -> list[Path]:
     """Evaluate models on suites and return the folders that hold their predictions.
 
-    models: run folders (all their generations), generations, `timm:NAME`, or loaded classifiers.
+    models: run folders (all their generations), folders of seeds, generations, `timm:NAME`, or
+    loaded classifiers.
     suites: names of shipped suites, TOML files, or Suite objects. options: as `Options` has them,
     the device by name (by default the GPU if there is one), such as `device="cpu"`,
     `batch_size=64`, `precision="bfloat16"`, `cache="crops"`, `quick=True` or `limit=100`.

@@ -38,7 +38,7 @@ class Run:
         whole = folder.resolve().parent
         parts = [whole.name] if (whole / VARIANT).is_file() else []
         # Of a run that is one of several seeds, and of what is trained beside it.
-        seed = next((run for run in (whole, whole.parents[1]) if is_seeds(run.parent)), None)
+        seed = next((run for run in (whole, whole.parent.parent) if is_seeds(run.parent)), None)
         return ", ".join([*([seed.name.replace("-", " ")] if seed else []), *parts, name])
 
 

@@ -97,10 +97,12 @@ def refuse_others(plan: Plan) -> None:
     for one in plan.runs:
         refuse_foreign(one.folder)
         # Seeds tell it at the end. One by itself would be tried until it suits somebody.
-        if home is None and (what := divergence(one.folder)):
-            raise NsbenchError(
-                f"{what}, as {one.folder / DIVERGED} says: move {one.folder} away to train it again"
-            )
+        beside = [one.folder / other.home / other.name for other in one.beside]
+        for folder in (one.folder, *beside) if home is None else ():
+            if what := divergence(folder):
+                raise NsbenchError(
+                    f"{what}, as {folder / DIVERGED} says: move {folder} away to train it again"
+                )
 
 
 def record_seeds(plan: Plan) -> None:

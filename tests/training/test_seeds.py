@@ -227,6 +227,9 @@ def test_a_control_that_diverges_leaves_its_run_and_other_controls(
     with pytest.raises(NsbenchError, match="2 trainings diverged"):
         train(recipe, tmp_path / "out", device="cpu", seeds=2, controls=["all"], variants=["hard"])
     assert begun == ["seed-0", "labeled-only", "hard", "seed-1", "labeled-only", "hard"]
+    train(resume=tmp_path / "out" / "seed-0", device="cpu", variants=["hard"])
+    with pytest.raises(NsbenchError, match="move .*seed-0/controls/labeled-only away to train"):
+        train(resume=tmp_path / "out" / "seed-0", device="cpu", controls=["all"])
     assert len(generation_folders(tmp_path / "out" / "seed-1" / "variants" / "hard")) == 1
 
 
