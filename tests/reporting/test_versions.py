@@ -10,6 +10,7 @@ import pytest
 from nsbench.evaluation.runner import evaluate
 from nsbench.reporting.compare import compare
 from nsbench.reporting.report import write_report
+from nsbench.reporting.seed_tables import ONE_SEED
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
 
@@ -39,7 +40,9 @@ def shown(run: Path, tmp_path: Path, **options: Any) -> tuple[list[bool], list[s
     summary, *_ = write_report(run, tmp_path / "report.html", **options)
     text = (tmp_path / "report.html").read_text()
     assert all(note.replace("'", "&#39;") in text for note in summary.notes)
-    return ["plain" in row["suites"] for row in summary.data], summary.notes
+    *notes, of_seeds = summary.notes
+    assert of_seeds == ONE_SEED
+    return ["plain" in row["suites"] for row in summary.data], notes
 
 
 @pytest.mark.parametrize(
