@@ -13,7 +13,7 @@ from nsbench.corruptions import _jpeg
 from nsbench.corruptions._box import box_resize
 from nsbench.pixels.convert import Shape, truncate, truncate_steady
 from nsbench.pixels.draws import Draws
-from nsbench.pixels.gaussian import smoothing_matrix
+from nsbench.pixels.gaussian import gaussian_weights, smoothed, smoothing_matrix
 from nsbench.util.device import fixed, sent
 
 # Preferred where it is there, because it gives up Python's lock while it works, so that threads
@@ -127,7 +127,9 @@ def displacement_grid(field: torch.Tensor, sigma: float, amplitude: float) -> to
     # Cut off at 3 standard deviations, as the original asks of scikit-image (whose default is 4).
     rows = smoothing_matrix(height, sigma, 3.0, field.device)
     columns = smoothing_matrix(width, sigma, 3.0, field.device)
-    moved = (rows @ field @ columns.T).mul_(amplitude).float()
+    radius = len(gaussian_weights(sigma, 3.0)) - 1
+    smooth = smoothed(smoothed(field, rows, -2, radius), columns, -1, radius)
+    moved = smooth.mul_(amplitude).float()
     # Centres of pixels lie at halves where -1 and 1 are the image's edges.
     x = moved[:, 0] + torch.arange(0.5, width, device=field.device)
     y = moved[:, 1] + torch.arange(0.5, height, device=field.device)[:, None]

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch.nn.functional import pad
 
+NARROW = 12
+"""Radius up to which a CPU smooths sooner by additions than by a product of matrices."""
+
 
 def gaussian_weights(sigma: float, truncate: float = 4.0) -> list[float]:
     """The central weight and those beside it, cut off at `truncate` standard deviations."""
@@ -74,3 +77,30 @@ def smoothing_matrix(
         # add.at, as several offsets may lead to one pixel, of which += would count one.
         np.add.at(matrix[row], position, np.array(weights)[np.abs(offsets)])
     return torch.from_numpy(np.round(matrix * 2**20) / 2**20).to(device)
+
+
+def smoothed(values: torch.Tensor, matrix: torch.Tensor, dim: int, radius: int) -> torch.Tensor:
+    """The product with a smoothing matrix along a dimension, -2 or -1, in new memory.
+
+    values: float64 (..., H, W). matrix: of that dimension's size. radius: of its kernel. All sums
+    are exact, so that it does not matter how they are made: by a product of matrices, or on a CPU,
+    for narrow kernels, by as many additions as a kernel is wide, in less than half of the time.
+    """
+    size = values.shape[dim]
+    if values.device.type != "cpu" or radius > NARROW or size < 4 * radius:
+        return matrix @ values if dim == -2 else values @ matrix.T
+    weights: list[float] = matrix[radius, radius : 2 * radius + 1].tolist()
+    count = size - 2 * radius
+    total = values.narrow(dim, radius, count) * weights[0]
+    pair = torch.empty_like(total)
+    for distance in range(1, radius + 1):
+        before = values.narrow(dim, radius - distance, count)
+        torch.add(before, values.narrow(dim, radius + distance, count), out=pair)
+        total.add_(pair, alpha=weights[distance])
+    # At the ends, where the line is mirrored, by the matrix's own rows.
+    ends = []
+    for first, start in ((0, 0), (size - radius, size - 2 * radius)):
+        rows = matrix[first : first + radius, start : start + 2 * radius]
+        end = values.narrow(dim, start, 2 * radius)
+        ends.append(rows @ end if dim == -2 else end @ rows.T)
+    return torch.cat((ends[0], total, ends[1]), dim)
