@@ -190,15 +190,25 @@ def faked() -> Iterator[Costs]:
         (torch.Tensor, "pin_memory", lambda values: values),
         (torch.Tensor, "numpy", on_host),
     ]
-    before = [getattr(owner, name) for owner, name, _ in replaced]
+    with replacing(replaced), Mode(allow_non_fake_inputs=True), _Counted(costs):
+        yield costs
+
+
+@contextmanager
+def replacing(attributes: list[tuple[Any, str, Any]]) -> Iterator[None]:
+    """A context in which attributes are others, and nothing is warned of.
+
+    attributes: owner, name and value of each.
+    """
+    before = [getattr(owner, name) for owner, name, _ in attributes]
     try:
-        for owner, name, new in replaced:
+        for owner, name, new in attributes:
             setattr(owner, name, new)
-        with warnings.catch_warnings(), Mode(allow_non_fake_inputs=True), _Counted(costs):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield costs
+            yield
     finally:
-        for (owner, name, _), old in zip(replaced, before, strict=True):
+        for (owner, name, _), old in zip(attributes, before, strict=True):
             setattr(owner, name, old)
 
 

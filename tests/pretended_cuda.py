@@ -5,7 +5,6 @@ makes what the code for CPUs makes. Where torch would refuse to mix devices, so 
 operation would cost is counted as for fake tensors.
 """
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -16,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from nsbench.pixels import splitmix
-from tests.fake_cuda import GPU, Costs, is_late, tensors_of
+from tests.fake_cuda import GPU, Costs, is_late, replacing, tensors_of
 
 MIXING = {"copy_", "_to_copy", "index", "index_put_", "_index_put_impl_"}
 """Operations that may take tensors of both devices."""
@@ -155,16 +154,8 @@ def pretended() -> Iterator[Costs]:
         (torch.Tensor, "numpy", as_numpy),
         (torch.Tensor, "tolist", as_list),
     ]
-    before = [getattr(owner, name) for owner, name, _ in replaced]
-    try:
-        for owner, name, new in replaced:
-            setattr(owner, name, new)
-        with warnings.catch_warnings(), _Pretending(costs):
-            warnings.simplefilter("ignore")
-            yield costs
-    finally:
-        for (owner, name, _), old in zip(replaced, before, strict=True):
-            setattr(owner, name, old)
+    with replacing(replaced), _Pretending(costs):
+        yield costs
 
 
 def moved(module: nn.Module) -> nn.Module:

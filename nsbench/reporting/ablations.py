@@ -10,9 +10,8 @@ from nsbench.metrics.verdict import Judged
 from nsbench.reporting.results import (
     Entry,
     generation_beside,
-    headline,
     headline_changes,
-    suite_names,
+    headlines,
 )
 from nsbench.reporting.summary import model_row, suite_columns
 from nsbench.reporting.tables import Table
@@ -42,12 +41,7 @@ class Ablation:
     @property
     def headlines(self) -> dict[str, Metric]:
         """The suites that one of them was evaluated on, and the headline of the first that was."""
-        return {
-            name: next(
-                headline(entry.scores[name]) for entry in self.models if name in entry.scores
-            )
-            for name in suite_names(self.models)
-        }
+        return headlines(self.models)
 
 
 def ablations(

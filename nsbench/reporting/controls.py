@@ -11,8 +11,8 @@ from nsbench.metrics.verdict import Judged
 from nsbench.reporting.results import (
     Entry,
     generation_beside,
-    headline,
     headline_changes,
+    headlines,
     suite_names,
 )
 from nsbench.reporting.summary import model_row, suite_columns
@@ -54,10 +54,7 @@ class Controls:
     @property
     def headlines(self) -> dict[str, Metric]:
         """The suites that one of them was evaluated on, and the headline of the first that was."""
-        return {
-            name: next(headline(e.scores[name]) for e in self.models if name in e.scores)
-            for name in suite_names(self.models)
-        }
+        return headlines(self.models)
 
     @property
     def lines(self) -> list[tuple[Entry, str, dict[str, Judged]]]:

@@ -180,6 +180,14 @@ def headline(scores: SuiteScores) -> Metric:
     return next(iter(scores.metrics.values()))
 
 
+def headlines(entries: Sequence[Entry]) -> dict[str, Metric]:
+    """The suites that a model was evaluated on, and the headline of the first one that was."""
+    return {
+        name: next(headline(entry.scores[name]) for entry in entries if name in entry.scores)
+        for name in suite_names(entries)
+    }
+
+
 def change_from(base: Entry, entry: Entry, suite: str, metric: str) -> Change | None:
     """The change of a metric against the base model, None where either was not evaluated.
 
