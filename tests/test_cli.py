@@ -14,7 +14,10 @@ import torch
 import nsbench
 from nsbench import cli
 from nsbench.commands import options
+from nsbench.commands.quickstart import undecided
+from nsbench.reporting.tables import Table
 from nsbench.suites.load import shipped
+from nsbench.training.seeds import SeedsDiverged
 from tests.conftest import write_suite
 
 
@@ -210,6 +213,63 @@ def test_the_quickstart_takes_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(nsbench, "write_report", lambda *_, **__: [], raising=False)
     assert call("quickstart", "--seeds", "3", "--seed", "2", "--out", tmp_path / "many") == 0
     assert (asked["recipe"], asked["seeds"], asked["settings"]) == ("quickstart", 3, ["seed=2"])
+
+
+def test_the_quickstart_ends_with_what_is_undecided() -> None:
+    def changes(verdict: str) -> dict[str, Any]:
+        return {"value": 0.25, "interval": [-0.5, 1.0], "verdict": verdict}
+
+    def row(model: str, control: str, verdict: str) -> dict[str, Any]:
+        suites = {"digits": {"top1": {"change": changes(verdict)}}}
+        return {"model": model, "control": control, "kind": "labeled-only", "suites": suites}
+
+    plain = {"model": "generation 0", "suites": {"digits": {"top1": {"change": changes("better")}}}}
+    told = row("generation 1", "labeled-only", "undecided")
+    decided = row("generation 2", "labeled-only-2", "better")
+    assert list(undecided([table(plain), table(told, decided)])) == [
+        "clean accuracy is undecided on 1,000 test digits: "
+        "generation 1 +0.2 [-0.5, +1.0] above labeled-only"
+    ]
+    assert list(undecided([table(plain), table(decided)])) == []
+
+    # Over seeds a student stands beside every control, of which one is its own.
+    own = {"against": "labeled-only", **changes("undecided")}
+    other = {"against": "labeled-only-2", **changes("undecided")}
+    student = {
+        "model": "generation 1",
+        "control": None,
+        "suites": {"digits": {"top1": {"changes": [own, other]}}},
+    }
+    controls = [
+        {"model": name, "control": "labeled-only", "student": f"generation {of}", "suites": {}}
+        for of, name in enumerate(("labeled-only", "labeled-only-2"), start=1)
+    ]
+    (sentence,) = undecided([table(student, *controls), table()])
+    assert sentence.endswith(": generation 1 +0.2 [-0.5, +1.0] above labeled-only")
+
+
+def table(*records: dict[str, Any]) -> Table:
+    return Table("title", ["model"], [], list(records))
+
+
+def test_the_quickstart_reports_the_seeds_beside_one_that_diverged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def train(*_: Any, **__: Any) -> Path:
+        raise SeedsDiverged("seed 1 of the quickstart: 1 training diverged")
+
+    made: list[Path] = []
+
+    def write_report(_: Any, out: Path) -> list[Table]:
+        made.append(out)
+        return []
+
+    monkeypatch.setattr(nsbench, "train", train, raising=False)
+    monkeypatch.setattr(nsbench, "evaluate", lambda *_, **__: [], raising=False)
+    monkeypatch.setattr(nsbench, "write_report", write_report, raising=False)
+    assert call("quickstart", "--seeds", "3", "--out", tmp_path / "many") == 2
+    assert made == [tmp_path / "many" / "report.html"]
+    assert capfd.readouterr().err.endswith("seed 1 of the quickstart: 1 training diverged\n")
 
 
 def test_suites_are_listed(

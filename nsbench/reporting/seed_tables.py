@@ -137,8 +137,10 @@ def _record(runs: SeedRuns, model: Pooled) -> dict[str, Any]:
         data |= over_seeds_data(over_seeds(list(metrics.values())))
         changes = [_change_data(c, name) for name, c in _compared(runs, model, suite, key)]
         suites.setdefault(suite, {})[key] = {**data, "changes": changes}
-    about = {"model": model.name, "seeds": sorted(model.entries)}
-    return {**about, "control": model.kind or None, "suites": suites, "missing": runs.notes}
+    about = {"model": model.name, "seeds": sorted(model.entries), "control": model.kind or None}
+    if model.kind:
+        about["student"] = f"generation {model.student}"
+    return {**about, "suites": suites, "missing": runs.notes}
 
 
 def _metrics(model: Pooled) -> Iterator[tuple[str, str, dict[int, Metric]]]:

@@ -27,6 +27,10 @@ from nsbench.util.progress import counted, say
 from nsbench.util.sealed import flaw, set_aside, update_record, write_record
 
 
+class SeedsDiverged(NsbenchError):
+    """Of several seeds some have diverged; the others are trained."""
+
+
 class Plan(NamedTuple):
     """What a command trains. home: the folder of several seeds' run folders, None for one run."""
 
@@ -159,11 +163,11 @@ def train_seeds(
 
     Where one diverges, the others are trained all the same, as they say how a recipe does; it is
     recorded, since a seed that is left out or tried again makes a recipe look better than it is.
-    Raises NsbenchError at the end if any has diverged, now or before.
+    Raises SeedsDiverged at the end if any has diverged, now or before.
     """
     diverged = [what for runs in prepared for what in _diverged(runs, train)]
     if diverged:
-        raise NsbenchError(
+        raise SeedsDiverged(
             f"{'; '.join(diverged)}: {counted(len(diverged), 'training')} diverged, the others are "
             f"in {plan.folder}; lower lr, raise warmup or set clip_norm, and choose another folder "
             "with --out"
