@@ -134,6 +134,42 @@ def seed_runs(home: Path) -> list[Path]:
     return [folder for folder in folders if is_run(folder)]
 
 
+def place_in_seeds(path: Path) -> tuple[Path, Path] | None:
+    """The folder of seeds that a path stands in, and its place in the run of each seed.
+
+    None for a path outside of such folders, or in the run of one seed.
+    """
+    for home in (path, *path.parents):
+        if is_seeds(home):
+            place = path.relative_to(home)
+            one_seed = place.parts and SEED_FOLDER.fullmatch(place.parts[0])
+            return None if one_seed else (home, place)
+    return None
+
+
+def folders_at(home: Path, place: Path) -> dict[int, Path]:
+    """The generation that stands at a place in the run of each seed, by seed.
+
+    place: of a generation, or of a run or control with a single one. Raises NsbenchError if there
+    are several, or none in any seed.
+    """
+    found = {}
+    for run in seed_runs(home):
+        folder = run / place
+        inside = generation_folders(folder) if is_run(folder) else [folder]
+        if len(inside) > 1:
+            first = home / inside[-1].relative_to(run)
+            raise NsbenchError(
+                f"{home / place} holds {len(inside)} generations of each seed: name one, such as "
+                f"{first}"
+            )
+        if inside and (inside[0] / "model.json").is_file():
+            found[int(run.name.removeprefix("seed-"))] = inside[0]
+    if not found:
+        raise NsbenchError(f"no seed of {home} has a finished {place}: name a generation of theirs")
+    return found
+
+
 def divergence(run: Path) -> str | None:
     """How the training of a run diverged, as a sentence without its end; None if it did not.
 

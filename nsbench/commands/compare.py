@@ -1,6 +1,7 @@
 """`nsbench compare`."""
 
 from nsbench.commands.options import Across, CsvFile, JsonFile, MarkdownFile, OneModel, SomeSuites
+from nsbench.run_folder import place_in_seeds
 from nsbench.util.files import write_json, write_text
 
 COMPARE_EXAMPLES = (
@@ -31,7 +32,6 @@ def compare(
     from nsbench.reporting.compare import Comparison
     from nsbench.reporting.compare import compare as compare_models
     from nsbench.reporting.compare_seeds import SeedComparison, compare_seeds
-    from nsbench.reporting.seeds import place_in_seeds
     from nsbench.reporting.tables import csv_text, markdown_text, print_tables
 
     over_seeds = place_in_seeds(a) or place_in_seeds(b)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nsbench.commands import options as given
-from nsbench.run_folder import is_seeds
+from nsbench.run_folder import place_in_seeds
 from nsbench.util.files import write_text
 from nsbench.util.progress import say
 
@@ -79,7 +79,8 @@ def evaluate(
     if dry_run:
         _estimate(loaded, suites, options, json)
     else:
-        homes = [Path(name) for name in models if is_seeds(Path(name))]
+        places = [place_in_seeds(Path(name)) for name in models]
+        homes = list(dict.fromkeys(place[0] for place in places if place))
         _evaluate(loaded, suites, options, homes, json, csv, markdown)
 
 

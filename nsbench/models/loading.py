@@ -14,7 +14,14 @@ from nsbench.models.python_function import load_function
 from nsbench.models.state_dict import SUFFIXES, load_file
 from nsbench.models.timm_hub import load_timm
 from nsbench.models.wrap import USUAL, adjusted
-from nsbench.run_folder import generation_folders, is_run, is_seeds, trained_folders
+from nsbench.run_folder import (
+    folders_at,
+    generation_folders,
+    is_run,
+    is_seeds,
+    place_in_seeds,
+    trained_folders,
+)
 from nsbench.util.device import enough_memory, resolve_device
 from nsbench.util.errors import NsbenchError
 
@@ -62,8 +69,10 @@ def load_model(
     options = options or ModelOptions()
     _check([_kind(name)], options)
     own = generation_folders(Path(name)) if _kind(name) == "folder" else []
-    if is_seeds(Path(name)):
-        raise NsbenchError(f"{name} holds the models of several seeds: name the run of one of them")
+    if place_in_seeds(Path(name)):
+        raise NsbenchError(
+            f"{name} stands for models of several seeds: name the run of one of them"
+        )
     return _fitting(str(own[-1]) if own else name, resolve_device(device), options)[-1]
 
 
@@ -142,6 +151,8 @@ def _load_folder(name: str, device: torch.device) -> list[Classifier]:
     path = Path(name)
     if (path / "model.json").is_file():
         return [load_checkpoint(path, device)]
+    if (seeds := place_in_seeds(path)) and not is_seeds(path):
+        return [load_checkpoint(folder, device) for folder in folders_at(*seeds).values()]
     if is_run(path) or is_seeds(path):
         generations = trained_folders(path)
         if not generations:

@@ -11,10 +11,10 @@ from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
 from nsbench.reporting.compare import check_one_model, on_images_of_both
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.seed_tables import ONE_SEED, level_text, over_seeds_data, seed_change_text
-from nsbench.reporting.seeds import check_one_recipe, folders_at, place_in_seeds
+from nsbench.reporting.seeds import check_one_recipe
 from nsbench.reporting.tables import Table
 from nsbench.reporting.versions import SUBSET
-from nsbench.run_folder import generation_folders, is_run
+from nsbench.run_folder import folders_at, generation_folders, is_run, place_in_seeds
 from nsbench.suites.base import SuiteScores
 from nsbench.util.errors import NsbenchError
 

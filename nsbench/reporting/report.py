@@ -131,7 +131,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=loader, autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(metric=metric_text, change=change_text, cell=cell_text)
+    made.filters.update(counted=counted, metric=metric_text, change=change_text, cell=cell_text)
     return made
 
 

@@ -12,12 +12,9 @@ from nsbench.recipes.identity import recipe_identity
 from nsbench.recipes.recipe import load_recipe
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.run_folder import (
-    SEED_FOLDER,
     control_folders,
     divergence,
     generation_folders,
-    is_run,
-    is_seeds,
     read_info,
     read_seeds,
     read_variant,
@@ -97,42 +94,6 @@ def change_of(model: Pooled, base: Pooled, suite: str, key: str) -> SeedChange |
     return change_over_seeds([after[seed] for seed in both], [before[seed] for seed in both])
 
 
-def place_in_seeds(path: Path) -> tuple[Path, Path] | None:
-    """The folder of seeds that a path stands in, and its place in the run of each seed.
-
-    None for a path outside of such folders, or in the run of one seed.
-    """
-    for home in (path, *path.parents):
-        if is_seeds(home):
-            place = path.relative_to(home)
-            one_seed = place.parts and SEED_FOLDER.fullmatch(place.parts[0])
-            return None if one_seed else (home, place)
-    return None
-
-
-def folders_at(home: Path, place: Path) -> dict[int, Path]:
-    """The generation that stands at a place in the run of each seed, by seed.
-
-    place: of a generation, or of a run or control with a single one. Raises NsbenchError if there
-    are several, or none in any seed.
-    """
-    found = {}
-    for run in seed_runs(home):
-        folder = run / place
-        inside = generation_folders(folder) if is_run(folder) else [folder]
-        if len(inside) > 1:
-            first = home / inside[-1].relative_to(run)
-            raise NsbenchError(
-                f"{home / place} holds {len(inside)} generations of each seed: name one, such as "
-                f"{first}"
-            )
-        if inside and (inside[0] / "model.json").is_file():
-            found[int(run.name.removeprefix("seed-"))] = inside[0]
-    if not found:
-        raise NsbenchError(f"no seed of {home} has a finished {place}: name a generation of theirs")
-    return found
-
-
 def check_one_recipe(home: Path) -> None:
     """Raise NsbenchError if the runs of a folder of seeds differ in more than their seed."""
     first: dict[str, Any] = {}
@@ -183,7 +144,10 @@ def pool_evaluated(homes: Sequence[Path], evaluated: Sequence[SuiteScores]) -> l
             results = (folder / "results").resolve()
             own = [one for one in evaluated if results in one.folder.resolve().parents]
             scores = {one.suite.name: one for one in own}
-            entries.append(Entry(f"{run_name(folder.parent)}/{folder.name}", folder, {}, scores))
+            if scores:
+                entries.append(
+                    Entry(f"{run_name(folder.parent)}/{folder.name}", folder, {}, scores)
+                )
         pooled.append(pool(home, entries))
     return pooled
 

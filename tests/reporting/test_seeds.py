@@ -128,6 +128,19 @@ def test_eval_shows_seeds_first_and_writes_them(home: Path, files: Path, tmp_pat
     assert "95% interval over seeds and images" in outputs[2].read_text()
 
 
+def test_eval_takes_one_model_of_all_seeds(home: Path, files: Path, tmp_path: Path) -> None:
+    for place, shown in (("generation-1", "generation 1"), (ALONE, "labeled-only")):
+        arguments = ["eval", str(home / place), "--suite", str(files / "plain.toml")]
+        options = ["--device", "cpu", "--json", str(tmp_path / "one.json")]
+        done = CliRunner().invoke(app, [*arguments, *options])
+        assert done.exit_code == 0, done.output
+        (pooled, *_) = json.loads((tmp_path / "one.json").read_text())
+        assert [(row["model"], row["seeds"]) for row in pooled] == [(shown, [0, 1, 2])]
+        assert "generation 0" not in done.output
+    done = CliRunner().invoke(app, ["eval", str(home / "generation-7"), *arguments[2:]])
+    assert "no seed of" in str(done.exception)
+
+
 def test_a_run_of_one_seed_says_what_its_intervals_leave_out(home: Path, tmp_path: Path) -> None:
     summary, *_ = write_report(home / "seed-0", tmp_path / "report.html")
     sentence = "One seed: intervals are over images alone"
