@@ -18,7 +18,7 @@ STOREYS: list[set[str]] = [
     {"names", "predictions", "run_folder", "metrics", "pixels"},
     {"recipes", "suites", "models", "data", "pseudo_labels", "augment", "corruptions"}
     | {"perturbations", "released"},
-    {"training", "evaluation", "bench", "reporting"},
+    {"training", "evaluation", "bench", "reporting", "results"},
     {"commands"},
     {"cli"},
 ]

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.pseudo_labels import store
 from nsbench.released.make import make_imagenet_c
 from nsbench.training.generations import train
 from tests.conftest import TINY_RECIPE
+from tests.evaluating import evaluate
 from tests.evaluation.test_runner import ten_digits
 
 KEPT = (".safetensors", ".arrow", ".npy", ".parquet", ".jpg", ".JPEG", ".png")

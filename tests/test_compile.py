@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.predictions import read_cell
 from nsbench.training.generations import train
 from nsbench.training.step import TrainStep
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler"

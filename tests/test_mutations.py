@@ -19,7 +19,6 @@ from nsbench.data.cache import cache_folder
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.readers.folder import FolderSource
 from nsbench.evaluation.decoded import load_images
-from nsbench.evaluation.runner import evaluate
 from nsbench.models import build, load_model
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import pseudo_label
@@ -30,7 +29,7 @@ from nsbench.reporting.report import write_report
 from nsbench.reporting.seeds import check_one_recipe
 from nsbench.run_folder import DIVERGED, SEEDS, divergence, read_seeds, seed_runs
 from nsbench.suites.load import load_suite
-from nsbench.suites.reference import load_reference
+from nsbench.suites.reference import reference_of
 from nsbench.suites.scores import score
 from nsbench.training.fit import _is_usable
 from nsbench.training.resolve import resolve
@@ -38,6 +37,7 @@ from nsbench.training.state import TrainingState
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import write_record
 from tests.conftest import TINY_RECIPE, write_suite
+from tests.evaluating import evaluate
 from tests.pseudo_labels.label_stores import linear_teacher, noise_source
 
 COUNT = int(os.environ.get("NSBENCH_MUTATIONS", "200"))
@@ -214,7 +214,7 @@ def seeds(run: Path, home: Path) -> Target:
 
 def reference(folder: Path) -> Target:
     suite = load_suite(str(folder / "cor.toml"))
-    return Target("reference", [folder / "ref.json"], lambda: load_reference(suite))
+    return Target("reference", [folder / "ref.json"], lambda: reference_of(suite))
 
 
 @pytest.fixture(scope="module")

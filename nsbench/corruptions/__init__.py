@@ -6,20 +6,20 @@ package `imagecorruptions`, which differs from them in six corruptions.
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from nsbench.corruptions import blur, digital, noise, weather
-from nsbench.corruptions._tables import SIZES, TABLES, nearest_size
+from nsbench.corruptions._tables import SIZES, TABLES, check_cell, nearest_size
+from nsbench.corruptions.transform import RandomCorruption
 from nsbench.names import CORRUPTIONS as NAMES
 from nsbench.names import EXTRA_CORRUPTIONS as EXTRA_NAMES
-from nsbench.names import SEVERITIES
 from nsbench.pixels.checks import checked_ids
-from nsbench.pixels.draws import Draws, Key, is_whole
+from nsbench.pixels.draws import Draws, Key
+from nsbench.pixels.kinds import as_batch
 from nsbench.pixels.places import maker_of
 from nsbench.pixels.threads import run_in_threads, slices
-from nsbench.util.config import nearest
 
 VERSION: int = 2
 """Raised whenever an image's bytes change; goes into the fingerprints of results."""
@@ -33,7 +33,19 @@ MIN_SIZE = 32
 # Other devices take as many (445 images) as make launches rare and leave memory to the models.
 CHUNK, CODEC_CHUNK, DEVICE_CHUNK = 2**19, 2**23, 2**26
 
-__all__ = ["EXTRA_NAMES", "NAMES", "SIZES", "VERSION", "apply", "corrupt", "draw", "jpeg"]
+__all__ = [
+    "EXTRA_NAMES",
+    "NAMES",
+    "SIZES",
+    "VERSION",
+    "RandomCorruption",
+    "apply",
+    "corrupt",
+    "draw",
+    "jpeg",
+]
+
+I = TypeVar("I")  # noqa: E741 - images of any kind
 
 
 class _Corruption(NamedTuple):
@@ -68,14 +80,14 @@ _CORRUPTIONS: dict[str, _Corruption] = {
 
 
 def corrupt(
-    images: torch.Tensor,
+    images: I,
     name: str,
     severity: int,
     *,
-    ids: Sequence[Key] | torch.Tensor,
-    seed: int = 0,
-) -> torch.Tensor:
-    """Corrupt a batch of images.
+    ids: Sequence[Key] | torch.Tensor | None = None,
+    seed: int | None = None,
+) -> I:
+    """Corrupt an image or a batch of images, which stay what they are.
 
     What is random depends on (seed, image id, name, severity) alone: an image's bytes are the same
     in any batch, order or process. All devices draw the same numbers; where they sum in another
@@ -85,16 +97,20 @@ def corrupt(
     size get those of the nearest of these sizes, and a `UserWarning` says so.
 
     Args:
-        images: uint8 (B, 3, H, W), RGB, H and W at least 32, on any device.
-        name: one of `NAMES` or `EXTRA_NAMES`.
+        images: a PIL image; a NumPy array (H, W, 3) or (B, H, W, 3); or a tensor (3, H, W) or
+            (B, 3, H, W) on any device. RGB, H and W at least 32; of uint8, or of floats in [0, 1],
+            which are rounded to 255ths.
+        name: one of `NAMES` or `EXTRA_NAMES`, which are those of the package `imagecorruptions`.
         severity: 1 to 5.
         ids: B image ids, strings or whole numbers (or an integer tensor); only random corruptions
-            use them.
-        seed: of all random draws.
+            use them. By default 0, 1 and so on if a seed is given, and else new ones each time,
+            from torch's global generator.
+        seed: of all random draws, by default 0.
 
     Returns:
-        uint8 (B, 3, H, W) on the device of `images`, before any JPEG compression. It is made there,
-        or on the CPU where the device has no float64.
+        The same kind of image, before any JPEG compression: arrays and tensors of the same type and
+        shape, tensors on the same device. It is made there, or on the CPU where the device has no
+        float64.
 
     Raises:
         ValueError: for images, a name, a severity or ids that are not as above.
@@ -102,24 +118,44 @@ def corrupt(
             spatter OpenCV.
 
     """
-    _check_cell(name, severity)
-    chosen = checked_ids(images, ids, "corruptions")
-    if min(images.shape[-2:]) < MIN_SIZE:
+    if isinstance(severity, str) and severity in TABLES:
+        raise ValueError(
+            f"the name comes before the severity here: corrupt(image, {severity!r}, {name!r})"
+        )
+    check_cell(name, severity)
+    batch, back = as_batch(images, "corruptions")
+    if ids is None:
+        fresh = torch.randint(2**62, (len(batch),)) if seed is None else torch.arange(len(batch))
+        ids = fresh.tolist()
+    chosen = checked_ids(batch, ids, "corruptions")
+    if odd := _odd_size(*batch.shape[-2:]):
+        warnings.warn(odd, stacklevel=2)
+    made: I = back(_corrupted(batch, name, severity, chosen, seed or 0))
+    return made
+
+
+def _odd_size(height: int, width: int) -> str | None:
+    """A sentence about a size that no generator has constants for. Raises ValueError below 32."""
+    if min(height, width) < MIN_SIZE:
         raise ValueError(
             f"corruptions need images of at least {MIN_SIZE} x {MIN_SIZE} px, not "
-            f"{images.shape[-1]} x {images.shape[-2]}"
+            f"{width} x {height}"
         )
-    shape = (images.shape[-2], images.shape[-1])
-    if nearest_size(*shape) != min(shape):
-        warnings.warn(  # no error: it is only the strength that no generator chose for this size
-            f"images of {shape[1]} x {shape[0]} px get the constants of {nearest_size(*shape)} px",
-            stacklevel=2,
-        )
+    nearest = nearest_size(height, width)
+    if nearest == min(height, width):
+        return None
+    return f"images of {width} x {height} px get the constants of {nearest} px"
 
-    target, images = images.device, images.to(maker_of(images.device))
+
+def _corrupted(
+    images: torch.Tensor, name: str, severity: int, ids: list[Key], seed: int
+) -> torch.Tensor:
+    """A batch of bytes, corrupted where its device can make it."""
+    target, shape = images.device, (images.shape[-2], images.shape[-1])
+    images = images.to(maker_of(target))
 
     def change(rows: slice) -> torch.Tensor:
-        drawn = draw(name, severity, chosen[rows], seed=seed, shape=shape, device=images.device)
+        drawn = draw(name, severity, ids[rows], seed=seed, shape=shape, device=images.device)
         return apply(images[rows], name, severity, drawn)
 
     return _in_chunks(images, change, _CORRUPTIONS[name].chunk).to(target)
@@ -166,7 +202,7 @@ def draw(
     None for corruptions without draws; else a tensor, a list or a named tuple, as the corruption's
     own `draw_…` function says. Raises ValueError for an unknown name or severity.
     """
-    _check_cell(name, severity)
+    check_cell(name, severity)
     function = _CORRUPTIONS[name].draw
     if function is None:
         return None
@@ -181,18 +217,10 @@ def apply(images: torch.Tensor, name: str, severity: int, drawn: Any) -> torch.T
 
     Raises ValueError for an unknown name or severity.
     """
-    _check_cell(name, severity)
+    check_cell(name, severity)
     shape = (images.shape[-2], images.shape[-1])
     return _CORRUPTIONS[name].apply(images, _level(name, severity, shape), drawn)
 
 
 def _level(name: str, severity: int, shape: tuple[int, int]) -> Any:
     return TABLES[name][nearest_size(*shape)][severity - 1]
-
-
-def _check_cell(name: str, severity: int) -> None:
-    if name not in _CORRUPTIONS:
-        raise ValueError(f"there is no corruption '{name}'{nearest(name, _CORRUPTIONS)}")
-    # True and 2.0 are equal to severities too, but are more likely mistakes than meant as such.
-    if not is_whole(severity) or severity not in SEVERITIES:
-        raise ValueError(f"severity is {severity}, but must be a whole number from 1 to 5")

@@ -7,6 +7,10 @@ in degrees, amplitudes on the [0, 1] scale unless said otherwise.
 
 from typing import Any
 
+from nsbench.names import SEVERITIES
+from nsbench.pixels.draws import is_whole
+from nsbench.util.config import nearest
+
 SIZES = (32, 64, 224, 299)
 """Those of CIFAR-10-C, Tiny-ImageNet-C, ImageNet-C and the latter's version for Inception."""
 
@@ -243,3 +247,12 @@ TABLES: dict[str, dict[int, Levels]] = {
 def nearest_size(height: int, width: int) -> int:
     """The size whose constants images of this size get: the nearest to the shorter side."""
     return min(SIZES, key=lambda size: abs(size - min(height, width)))
+
+
+def check_cell(name: str, severity: int) -> None:
+    """Raise ValueError for an unknown corruption or severity."""
+    if name not in TABLES:
+        raise ValueError(f"there is no corruption '{name}'{nearest(str(name), TABLES)}")
+    # True and 2.0 are equal to severities too, but are more likely mistakes than meant as such.
+    if not is_whole(severity) or severity not in SEVERITIES:
+        raise ValueError(f"severity is {severity}, but must be a whole number from 1 to 5")

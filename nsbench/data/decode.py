@@ -56,7 +56,7 @@ def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
         if not content.getbuffer().nbytes:
             raise ValueError("it is empty")
         with Image.open(content) as image:
-            return _rgb(image)
+            return to_rgb(image)
     except Exception as error:  # every codec under Image.open raises errors of its own
         reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else None
         raise NsbenchError(
@@ -64,7 +64,8 @@ def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
         ) from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB of 8 bits, whatever the mode. Raises ValueError for 32 bits a value."""
     if image.mode.startswith("I;16"):  # Pillow would clip 16 bits, not scale them
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):

@@ -54,6 +54,8 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
     opened: what was opened before, to take from and add to. A source of other labels shares its
     images with the source of its own ones, so that they are read once; see `origin`.
     """
+    if spec.given:
+        return spec.given
     spec, opened = catalog.resolve(spec), {} if opened is None else opened
     # The same images with their own labels, as the key under which they are opened once.
     bare = SourceSpec.model_validate(

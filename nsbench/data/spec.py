@@ -6,7 +6,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from nsbench.util.config import Config
 
@@ -46,6 +51,21 @@ class SourceSpec(Config):
     labels: str | None = None
     subset: str | None = None
     streaming: bool = False
+
+    # Images that a program gave, which no text can name; see `given`.
+    _given: "Source | None" = PrivateAttr(default=None)
+
+    @property
+    def given(self) -> "Source | None":
+        """The source itself, where a program gave the images; None for all others."""
+        return self._given
+
+    @classmethod
+    def of(cls, source: "Source") -> "SourceSpec":
+        """The name of a source that a program gave, which leads to it."""
+        spec = cls(source=f"given:{source.name}")
+        spec._given = source
+        return spec
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
 from nsbench.models.foreign import foreign_code
 from nsbench.suites.attack import AttackSuite, epsilon_cell
-from nsbench.util.device import sent
+from nsbench.util.device import AdaptiveBatchSize, sent
 from nsbench.util.progress import Advance
 
 
@@ -45,9 +45,8 @@ class AttackPasses(Passes[AttackSuite]):
                         "; leave the suite out, or remove what cuts them off",
                     ),
                 ):
-                    curve = self.attacked(
-                        masked(run), batch.images, labels[batch.rows], epsilons, options
-                    )
+                    ready = (masked(run), batch.images, labels[batch.rows], epsilons, options)
+                    curve = self.attacked(*ready, run.model.batches)
                 for epsilon, logits in zip(epsilons, curve.unbind(1), strict=True):
                     run.add(epsilon_cell(epsilon), logits)
                     advance(len(batch.images))
@@ -61,6 +60,7 @@ class AttackPasses(Passes[AttackSuite]):
         labels: torch.Tensor,
         epsilons: list[float],
         options: Options,
+        batches: AdaptiveBatchSize,
     ) -> torch.Tensor:
         """Logits (B, K, C) of uint8 images (B, 3, S, S) under K epsilons in units of 1/255."""
         suite, scaled = self.suite, [epsilon / 255 for epsilon in epsilons]
@@ -78,4 +78,4 @@ class AttackPasses(Passes[AttackSuite]):
 
         # No image's attack depends on the others, so that a batch may be cut as memory allows.
         with deterministic():
-            return options.batches.in_parts(curve, len(images))
+            return batches.in_parts(curve, len(images))

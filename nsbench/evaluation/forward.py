@@ -14,7 +14,8 @@ def logits_of(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Te
 
     Raises NsbenchError where a single image is too much for the device.
     """
-    return options.batches.in_parts(lambda rows: _logits(run, images[rows], options), len(images))
+    batches = run.model.batches
+    return batches.in_parts(lambda rows: _logits(run, images[rows], options), len(images))
 
 
 def _logits(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tensor:

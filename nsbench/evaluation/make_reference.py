@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.data.open import open_source
-from nsbench.evaluation.runner import evaluate
+from nsbench.evaluation.options import make_options
+from nsbench.evaluation.runner import evaluate_with
 from nsbench.predictions import read_manifest
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
@@ -28,7 +29,8 @@ def make_reference(
         if not suite.takes_reference:
             raise NsbenchError(f"the suite {suite.name} takes no reference: its metrics need none")
     # Without the old reference, by which its images may be chosen or its metrics normalised.
-    folders = evaluate([model], [suite.without_reference() for suite in chosen], device=device)
+    whole = [suite.without_reference() for suite in chosen]
+    folders = evaluate_with([model], whole, make_options(device=device))
     # A run folder stands for all of its generations, but constants are those of one model.
     if len(folders) > len(chosen):
         raise NsbenchError(f"{model} is several models: name one generation of it")

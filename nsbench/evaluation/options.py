@@ -66,7 +66,7 @@ class Options:
 
 def make_options(
     *,
-    device: str | None = None,
+    device: str | torch.device | None = None,
     precision: str = "float32",
     cache: Path | str | None = None,
     **others: Any,

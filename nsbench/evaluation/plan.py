@@ -22,7 +22,7 @@ from nsbench.evaluation.options import Options
 from nsbench.models import Classifier, class_indices
 from nsbench.predictions import Store
 from nsbench.suites.base import Suite
-from nsbench.suites.reference import check_classes, check_generator, load_reference
+from nsbench.suites.reference import check_classes, check_generator, reference_of
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, sha256
@@ -141,7 +141,7 @@ def make_plan(
         clean = _clean_images(suite, source, clean_source, options)
         whole = whole and _is_whole(suite, clean, options)
         images.unknown_classes = suite.has_unknown_classes
-    if (ids := suite.chosen_ids(load_reference(suite))) is not None:
+    if (ids := suite.chosen_ids(reference_of(suite))) is not None:
         images = _images(source, _indices_of(ids, clean, suite), options)
     # All that can change a number goes into the identity, by which results are found or refused.
     shared = {

@@ -14,14 +14,14 @@ from nsbench.data.open import open_source
 from nsbench.data.spec import Source, SourceSpec
 from nsbench.evaluation.compiled import WholeBatches
 from nsbench.evaluation.model_run import ModelRun
-from nsbench.evaluation.options import Options, make_options
+from nsbench.evaluation.options import Options
 from nsbench.evaluation.plan import SuitePlan, make_plan, read_images, without_missing
 from nsbench.evaluation.register import passes_of
 from nsbench.models import Classifier, load_models
 from nsbench.predictions import results_of
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
-from nsbench.suites.reference import load_reference
+from nsbench.suites.reference import reference_of
 from nsbench.util import distributed
 from nsbench.util.config import first_difference
 from nsbench.util.device import enough_memory, environment, float32_products
@@ -30,29 +30,17 @@ from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say, stage
 
 
-def evaluate(
-    models: Sequence[str | Classifier], suites: Sequence[str | Suite], **options: Any
-) -> list[Path]:
-    """Evaluate models on suites and return the folders that hold their predictions.
-
-    models: run folders (all their generations), folders of seeds, generations, `timm:NAME`, or
-    loaded classifiers.
-    suites: names of shipped suites, TOML files, or Suite objects. options: as `Options` has them,
-    the device by name (by default the GPU if there is one), such as `device="cpu"`,
-    `batch_size=64`, `precision="bfloat16"`, `cache="crops"`, `quick=True` or `limit=100`.
-
-    What was finished before is not done again. Folders come suite by suite, in the order of the
-    models. Under torchrun the processes share the images, and all return the same.
-
-    Raises NsbenchError for bad input, before anything is computed wherever that can be known.
-    """
-    return evaluate_with(models, suites, make_options(**options))
-
-
 def evaluate_with(
     models: Sequence[str | Classifier], suites: Sequence[str | Suite], options: Options
 ) -> list[Path]:
-    """As `evaluate`, with ready-made options."""
+    """Evaluate models on suites and return the folders that hold their predictions.
+
+    models, suites: as `nsbench.evaluate` takes them, but no data sets. What was finished before is
+    not done again. Folders come suite by suite, in the order of the models. Under torchrun the
+    processes share the images, and all return the same.
+
+    Raises NsbenchError for bad input, before anything is computed wherever that can be known.
+    """
     with float32_products(options.precision), fitting(options):
         # Every suite is planned before any image is read, so that mistakes show in seconds.
         plans = make_plans(models, suites, options)
@@ -72,7 +60,7 @@ def fitting(options: Options) -> AbstractContextManager[None]:
 def make_plans(
     models: Sequence[str | Classifier], suites: Sequence[str | Suite], options: Options
 ) -> list[SuitePlan]:
-    """What `evaluate` would do. Raises NsbenchError as it does."""
+    """What `evaluate_with` would do. Raises NsbenchError as it does."""
     chosen = _distinct([load_suite(s) if isinstance(s, str) else s for s in suites])
     loaded = [ready(model, options) for model in load_models(models, options.device)]
     # Suites of one source share it, and with it every decoded image.
@@ -107,7 +95,7 @@ def _distinct(suites: list[Suite]) -> list[Suite]:
     # disks names that differ in case only are one folder.
     chosen: dict[str, Suite] = {}
     for suite in suites:
-        load_reference(suite)
+        reference_of(suite)
         if (other := chosen.setdefault(suite.name.lower(), suite)) != suite:
             both = suite.name if other.name == suite.name else f"{other.name} and {suite.name}"
             raise NsbenchError(f"two different suites are named {both}: rename one of them")
@@ -177,7 +165,7 @@ def _write_manifest(
         "seconds": round(seconds, 1) if seconds else None,
     }
     # The environment and the time are those of the computation, not of a repeated command.
-    reference = load_reference(plan.suite)
+    reference = reference_of(plan.suite)
     written = run.store.manifest()
     if seconds is None and written:
         # But for the name: beside other models, the model may have to be told by another one.

@@ -13,9 +13,11 @@ from torch import nn
 from nsbench.data.class_names import match_classes
 from nsbench.data.open import Source
 from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.readers.given import GivenSource
 from nsbench.data.transforms import normalize
 from nsbench.models.foreign import foreign_code
 from nsbench.util.config import nearest
+from nsbench.util.device import AdaptiveBatchSize
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import counted
 
@@ -36,6 +38,7 @@ class Classifier:
     weights, and of whatever else decides the outputs where weights alone do not (an architecture, a
     file of code). results: the folder its predictions go to. info: what a report says of it.
     differentiable: whether attacks can have gradients. channels_last: memory order of the input.
+    batches: how many images go through it at once, as far as memory has shown.
     """
 
     name: str
@@ -48,6 +51,12 @@ class Classifier:
     info: dict[str, Any] = field(default_factory=dict)
     differentiable: bool = True
     channels_last: bool = True
+    batches: AdaptiveBatchSize = field(default_factory=AdaptiveBatchSize, compare=False, repr=False)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of images, as `logits` has them, without gradients unless the images want some."""
+        with torch.set_grad_enabled(images.requires_grad):
+            return self.logits(images)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Float (B, C) logits of float images (B, 3, H, W) in [0, 1], of the model's input size.
@@ -124,12 +133,18 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
                 f"{model.num_classes}: name a model of these classes"
             )
         return np.arange(model.num_classes)
+    # Names that are the numbers themselves; or images of the program that the model comes from, in
+    # which labels are what it was trained with.
+    count = len(source.classes)
+    numbered = source.classes == tuple(map(str, range(count))) or isinstance(source, GivenSource)
+    if model.classes is None and numbered and count == model.num_classes:
+        return np.arange(count)
     if model.classes is None:
         raise NsbenchError(
             f"the names of {model.name}'s {model.num_classes} classes are not known, and "
-            f"{source.name} has {len(source.classes)}: give them by --classes FILE, or write "
-            'source = { source = "…", label_space = "indices" } in the suite if the labels of its '
-            "images are the model's indices"
+            f"{source.name} has {len(source.classes)}: give them by --classes FILE or classes=, or "
+            'write source = { source = "…", label_space = "indices" } in the suite if the labels '
+            "of its images are the model's indices"
         )
     outputs = match_classes(source.classes, model.classes)
     if (outputs < 0).any():

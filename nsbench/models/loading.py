@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from nsbench.models.classifier import RESULTS, Classifier
 from nsbench.models.generation import load_checkpoint
+from nsbench.models.given import wrap_given
 from nsbench.models.linear import load_linear
 from nsbench.models.onnx import load_onnx
 from nsbench.models.options import ModelOptions
@@ -28,21 +30,25 @@ from nsbench.util.errors import NsbenchError
 PREFIXES = ("timm", "linear", "python")
 
 
+Named = str | Path | nn.Module | Classifier
+"""What a model is named by, or is."""
+
+
 def load_models(
-    names: Sequence[str | Classifier], device: torch.device, options: ModelOptions | None = None
+    names: Sequence[Named], device: torch.device, options: ModelOptions | None = None
 ) -> list[Classifier]:
     """Every model named, as `load_model` takes them.
 
     A run folder stands for all its generations, and those of its controls and variants; a folder of
     seeds for its runs.
 
-    Options hold for all models that they can concern. A Classifier stands for itself.
+    Options hold for all models that they can concern. A module or Classifier stands for itself.
     Raises NsbenchError for what cannot be loaded, for options that concern no model, and if two
     names lead to the same model.
     """
     options = options or ModelOptions()
     # Before anything is loaded, which may take minutes or a download.
-    _check([_kind(name) for name in names if isinstance(name, str)], options)
+    _check([_kind(name) for name in names if not isinstance(name, Classifier)], options)
     models = [model for name in names for model in _fitting(name, device, options)]
     # By folders of results, since different names may lead to one model, which would be evaluated
     # twice into the same files.
@@ -50,6 +56,12 @@ def load_models(
     twice = [m.name for m, folder in zip(models, folders, strict=True) if folders.count(folder) > 1]
     if twice:
         raise NsbenchError(f"the model {twice[0]} is named twice")
+    if options.name:
+        if len(models) > 1:
+            raise NsbenchError(
+                f"the name '{options.name}' is for one model, but there are {len(models)}"
+            )
+        models[0].name = options.name
     shared = [model for model in models if [m.name for m in models].count(model.name) > 1]
     for model in shared:  # p/run and q/run: names that a report could not tell apart
         outside = model.results.parent == RESULTS
@@ -76,7 +88,10 @@ def load_model(
     return _fitting(str(own[-1]) if own else name, resolve_device(device), options)[-1]
 
 
-def _kind(name: str) -> str:
+def _kind(name: str | Path | nn.Module) -> str:
+    if isinstance(name, nn.Module):
+        return "module"
+    name = str(name)
     prefix = name.partition(":")[0]
     if prefix in PREFIXES:
         return prefix
@@ -113,19 +128,19 @@ def _check(kinds: list[str], options: ModelOptions) -> None:
         )
 
 
-def _fitting(
-    name: str | Classifier, device: torch.device, options: ModelOptions
-) -> list[Classifier]:
+def _fitting(name: Named, device: torch.device, options: ModelOptions) -> list[Classifier]:
     way_out = "free some, name fewer models at once, or use --device cpu"
     with enough_memory(f"the model {name}", way_out):
         return _load(name, device, options)
 
 
-def _load(name: str | Classifier, device: torch.device, options: ModelOptions) -> list[Classifier]:
+def _load(name: Named, device: torch.device, options: ModelOptions) -> list[Classifier]:
     if isinstance(name, Classifier):
         name.module.eval()  # as it may come from a training
         return [name]
-    kind = _kind(name)
+    if isinstance(name, nn.Module):
+        return [wrap_given(name, device, options)]
+    name, kind = str(name), _kind(name)
     if kind in ("timm", "checkpoint"):
         return [_load_timm_or_file(name, device, options)]
     if kind == "python":

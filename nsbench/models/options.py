@@ -15,20 +15,21 @@ class ModelOptions:
     """Options that hold for every model they can concern; None leaves a model as it is.
 
     arch: timm architecture of checkpoint files. weights_file: checkpoint file to load into the one
-    timm model. classes: file with the name of each output, one a line. entry: where in checkpoint
-    files the weights are, such as `state_dict`. The others replace fields of the model's
-    `Preprocessing`.
+    timm model. classes: the name of each output, or a file with one a line. entry: where in
+    checkpoint files the weights are, such as `state_dict`. name: what the one model is called. The
+    others replace fields of the model's `Preprocessing`.
     """
 
     arch: str | None = None
     weights_file: str | Path | None = None
-    classes: str | Path | None = None
+    classes: str | Path | Sequence[str] | None = None
     image_size: int | None = None
     crop_pct: float | None = None
     interpolation: str | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     entry: str | None = None
+    name: str | None = None
 
     @property
     def replaced(self) -> dict[str, Any]:
@@ -47,22 +48,26 @@ class ModelOptions:
         return parse(Preprocessing, own.model_dump() | self.replaced, "the options of models")
 
     def class_names(self, name: str, num_classes: int) -> tuple[str, ...] | None:
-        """The names in the file `classes`, None without one.
+        """The names in `classes`, None without any.
 
-        Raises NsbenchError unless it names each of the model's outputs once.
+        Raises NsbenchError unless each of the model's outputs is named once.
         """
         if self.classes is None:
             return None
-        names = _lines(Path(self.classes))
+        where: str | Path = "the argument classes"
+        if isinstance(self.classes, str | Path):
+            where, names = self.classes, _lines(Path(self.classes))
+        else:
+            names = tuple(self.classes)
         if len(names) != num_classes:
             raise NsbenchError(
-                f"{self.classes} names {len(names)} classes, but {name} has {num_classes}: write "
-                "one name a line, in the order of the model's outputs"
+                f"{where} names {len(names)} classes, but {name} has {num_classes}: name each "
+                "output, one a line in a file, in the order of the model's outputs"
             )
         # Labels are matched by name, of which the second would never be found.
         twice = [names[index] for index in range(num_classes) if names[index] in names[:index]]
         if twice:
-            raise NsbenchError(f"{self.classes} names the class '{twice[0]}' twice")
+            raise NsbenchError(f"{where} names the class '{twice[0]}' twice")
         return names
 
 

@@ -69,14 +69,18 @@ def _read_safetensors(path: Path) -> State:
 
 
 def _read_torch(path: Path) -> Any:
-    # the options of a training script, as timm stores them: a class that only holds values
-    torch.serialization.add_safe_globals([argparse.Namespace])
+    allowed = torch.serialization.get_safe_globals()
     try:
+        # The options of a training script, as timm stores them: a class that only holds values.
+        torch.serialization.add_safe_globals([argparse.Namespace])
         return torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # a broken pickle fails in any way
         raise NsbenchError(_explain(path, error)) from error
+    finally:  # what a program's own files may hold is not for nsbench to say
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(allowed)
 
 
 def _explain(path: Path, error: Exception) -> str:

@@ -119,9 +119,18 @@ def compare(
     notes += [*first.other, *second.other]
     if SUBSET in across:
         pairs = [on_images_of_both(*pair) for pair in pairs]
-    headlines = _headlines(pairs)
+    return compare_scores(*names, pairs, notes)
+
+
+def compare_scores(
+    a: str, b: str, pairs: Sequence[tuple[SuiteScores, SuiteScores]], notes: Sequence[str] = ()
+) -> Comparison:
+    """Compare two models, called `a` and `b`, by their scores on each of some suites.
+
+    Raises NsbenchError if they were not measured on the same images.
+    """
     parts = {pair[0].suite.name: _parts(*pair) for pair in pairs if pair[0].parts}
-    return Comparison(*names, headlines, parts, notes)
+    return Comparison(a, b, _headlines(pairs), parts, list(notes))
 
 
 def on_images_of_both(a: SuiteScores, b: SuiteScores) -> tuple[SuiteScores, SuiteScores]:

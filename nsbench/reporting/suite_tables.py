@@ -8,7 +8,7 @@ from nsbench.data.open import open_source
 from nsbench.reporting.tables import Table
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite, shipped
-from nsbench.suites.reference import load_reference
+from nsbench.suites.reference import reference_of
 from nsbench.util.errors import NsbenchError
 
 
@@ -75,7 +75,7 @@ def _use_rows(use: dict[str, Any]) -> list[str]:
 
 
 def _facts(suite: Suite) -> dict[str, Any]:
-    reference = load_reference(suite)
+    reference = reference_of(suite)
     uses = _uses(suite)
     return {
         **suite.model_dump(exclude={"reference"}),

@@ -76,6 +76,41 @@ def _markdown_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(plain)} |"
 
 
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "ε": r"$\varepsilon$",
+    "κ": r"$\kappa$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+}
+"""What LaTeX would take for commands, or has no letter for in its usual fonts."""
+
+
+def latex_text(tables: Sequence[Table]) -> str:
+    """Tables as LaTeX with the rules of the package booktabs, titles as captions, notes below."""
+    return "\n".join(_latex(table) for table in tables)
+
+
+def _latex(table: Table) -> str:
+    sides = "l" + ("l" if table.prose else "r") * (len(table.columns) - 1)
+    head, *rows = [
+        " & ".join(map(_latex_cell, row)) + r" \\" for row in (table.columns, *table.rows)
+    ]
+    inside = [r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
+    tabular = [rf"\begin{{tabular}}{{{sides}}}", *inside, r"\end{tabular}"]
+    notes = [_latex_cell(note) for note in table.notes]
+    caption = rf"\caption{{{_latex_cell(table.title)}}}"
+    whole = [r"\begin{table}", r"\centering", caption, *tabular, *notes, r"\end{table}"]
+    return "\n".join(whole) + "\n"
+
+
+def _latex_cell(cell: str) -> str:
+    return " ".join("".join(LATEX.get(letter, letter) for letter in cell).split())
+
+
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Records of the same keys as CSV, a column a key; None is an empty cell.
 

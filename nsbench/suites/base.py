@@ -72,7 +72,7 @@ class Suite(Config, ABC):
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
         """The metrics of the predictions in a folder. Raises NsbenchError for a broken file.
 
-        reference: what `load_reference` gave when the suite was evaluated.
+        reference: what `reference_of` gave when the suite was evaluated.
         """
 
     @property

@@ -71,13 +71,22 @@ def load_suite(name: str) -> Suite:
         path = shipped()[name]
     # The file's name, unless the file says otherwise.
     suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))
+    return with_reference(suite, path.parent, str(path))
+
+
+def with_reference(suite: Suite, beside: Path, where: str) -> Suite:
+    """The suite with the path of its reference, which lies in a folder or is a shipped one.
+
+    where: of what defines the suite, for errors. Raises NsbenchError if it needs one and names
+    none.
+    """
     if suite.reference:
-        candidates = [path.parent / suite.reference, folder() / suite.reference]
+        candidates = [beside / suite.reference, folder() / suite.reference]
         # The first candidate where neither exists: the error then names the file beside the suite.
         reference = next(filter(Path.exists, candidates), candidates[0])
         return suite.model_copy(update={"reference": str(reference)})
     if suite.reference_needed_by:
-        raise NsbenchError(f"{path}: {suite.reference_needed_by} needs the key 'reference'")
+        raise NsbenchError(f"{where}: {suite.reference_needed_by} needs the key 'reference'")
     return suite
 
 

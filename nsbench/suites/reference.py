@@ -9,7 +9,8 @@ from nsbench.data.catalog import PREFIX, data_set
 from nsbench.data.spec import Source
 from nsbench.suites.base import Suite
 from nsbench.suites.constants import ReferenceEntry
-from nsbench.util.config import Config, parse
+from nsbench.suites.load import folder as shipped_folder
+from nsbench.util.config import Config, nearest, parse
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, read_json
 from nsbench.util.sealed import KEY, flaw
@@ -33,8 +34,46 @@ class Reference(Config):
     digest: str | None = None
     suites: dict[str, ReferenceEntry]
 
+    @property
+    def errors(self) -> dict[str, list[float]]:
+        """The model's error by corruption and severity, as fractions, of all its suites."""
+        return self._of_all("errors")
 
-def load_reference(suite: Suite) -> dict[str, Any] | None:
+    @property
+    def flip_probability(self) -> dict[str, float]:
+        """The model's flip probability by perturbation, as fractions, of all its suites."""
+        return self._of_all("flip_probability")
+
+    @property
+    def top5_distance(self) -> dict[str, float]:
+        """The model's top-5 distance by perturbation, from 0 to 15, of all its suites."""
+        return self._of_all("top5_distance")
+
+    @property
+    def clean(self) -> float | None:
+        """The model's error on clean images, as a fraction; None if no suite has it."""
+        return next((e.clean for e in self.suites.values() if e.clean is not None), None)
+
+    def _of_all(self, key: str) -> dict[str, Any]:
+        found = [getattr(entry, key) or {} for entry in self.suites.values()]
+        return {name: values for entry in reversed(found) for name, values in entry.items()}
+
+
+def load_reference(name: str | Path) -> Reference:
+    """A reference by the name of a shipped one, such as `alexnet`, or from a file.
+
+    Raises NsbenchError if there is none, or it is damaged.
+    """
+    path = Path(name)
+    if not path.suffix:
+        known = {file.stem: file for file in sorted(shipped_folder().glob("*.json"))}
+        if str(name) not in known:
+            raise NsbenchError(f"there is no reference '{name}'{nearest(str(name), known)}")
+        path = known[str(name)]
+    return _read(path)
+
+
+def reference_of(suite: Suite) -> dict[str, Any] | None:
     """The suite's entry in its reference: errors, flip rates or misclassified ids.
 
     Of published constants only those that the suite needs; they serve any subset of the images.
@@ -107,16 +146,7 @@ def classes_of(suite: Suite, source: Source) -> dict[str, Any]:
 def _entry(suite: Suite) -> tuple[Reference, ReferenceEntry]:
     """The file that a suite names, and its entry for the suite, checked."""
     assert suite.reference is not None
-    path = Path(suite.reference)
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise NsbenchError(f"{suite.reference} is not a reference: run nsbench reference")
-    if KEY in content and (problem := flaw(path)):
-        raise NsbenchError(
-            f"{path} {problem}: restore it, or run nsbench reference again; a file that is changed "
-            f"by hand has to be without the key '{KEY}'"
-        )
-    reference = parse(Reference, content, suite.reference)
+    reference = _read(Path(suite.reference))
     # The suite's own entry first: it was made on the very same images and crops.
     entry = reference.suites.get(suite.name) or _published(reference, suite)
     if entry is None:
@@ -133,6 +163,19 @@ def _entry(suite: Suite) -> tuple[Reference, ReferenceEntry]:
     _check_constants(entry, suite)
     suite.check_reference(entry)
     return reference, entry
+
+
+def _read(path: Path) -> Reference:
+    """A reference file, which is as it was written. Raises NsbenchError."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise NsbenchError(f"{path} is not a reference: run nsbench reference")
+    if KEY in content and (problem := flaw(path)):
+        raise NsbenchError(
+            f"{path} {problem}: restore it, or run nsbench reference again; a file that is changed "
+            f"by hand has to be without the key '{KEY}'"
+        )
+    return parse(Reference, content, str(path))
 
 
 def _published(reference: Reference, suite: Suite) -> ReferenceEntry | None:

@@ -156,12 +156,12 @@ def _driver() -> str | None:
     return done.stdout.split("\n")[0].strip() or None
 
 
-def resolve_device(device: str | None) -> torch.device:
+def resolve_device(device: str | torch.device | None) -> torch.device:
     """The named device, or the GPU if there is one.
 
     Raises NsbenchError for a device that is not there or does not compute.
     """
-    name = _usual_device() if device is None else device
+    name = _usual_device() if device is None else str(device)
     if name == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Its own, as `distributed.start` has it: all would take memory of the first one otherwise.
         count = max(1, torch.cuda.device_count())

@@ -1,11 +1,14 @@
 """The interface: shapes, errors, and bytes that depend on seed, image and cell alone."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
 from nsbench import corruptions, perturbations
 from nsbench.corruptions import EXTRA_NAMES, NAMES, corrupt
@@ -135,11 +138,15 @@ def test_errors_name_the_fault() -> None:
     for severity in (0, 6, 2.5, True):
         with pytest.raises(ValueError, match=f"severity is {severity}"):
             corrupt(batch, "fog", severity, ids=IDS)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"uint8 images, not torch\.float32"):
+    with pytest.raises(ValueError, match=r"uint8 images, or floats in \[0, 1\], not torch\.int32"):
+        corrupt(batch.int(), "fog", 1, ids=IDS)
+    with pytest.raises(ValueError, match=r"reach from 0 to \d+: corrupt images before"):
         corrupt(batch.float(), "fog", 1, ids=IDS)
-    for wrong in (batch[0], batch[:, :1], batch.permute(0, 2, 3, 1)):
-        with pytest.raises(ValueError, match=r"shape \(B, 3, H, W\)"):
+    for wrong in (batch[0, 0], batch[:, :1], batch.permute(0, 2, 3, 1)):
+        with pytest.raises(ValueError, match=r"or \(B, 3, H, W\), not"):
             corrupt(wrong, "fog", 1, ids=IDS)
+    with pytest.raises(ValueError, match=r"before the severity here: corrupt\(image, 'fog', 3\)"):
+        corrupt(batch, 3, "fog", ids=IDS)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 32 x 32 px, not 32 x 31"):
         corrupt(batch[..., :31, :], "fog", 1, ids=IDS)
     with pytest.raises(ValueError, match="4 ids for 5 images"):
@@ -184,6 +191,65 @@ def test_whole_numbers_of_any_kind_are_the_same_ids() -> None:
     kinds: list[Any] = [torch.tensor([3, 4]), np.array([3, 4]), [np.int64(3), np.int32(4)]]
     for ids in kinds:
         assert (corrupt(some, "shot_noise", int(np.int64(1)), ids=ids) == made).all()
-    wrong: Any = some.numpy()
-    with pytest.raises(ValueError, match="need a torch tensor, not a ndarray"):
-        corrupt(wrong, "fog", 1, ids=[3, 4])
+    for wrong in (some.tolist(), None, "cat.png", Path("cat.png")):
+        with pytest.raises(ValueError, match="a torch tensor, a NumPy array or a PIL image, not a"):
+            corrupt(wrong, "fog", 1, ids=[3, 4])
+
+
+def kinds_of(batch: torch.Tensor) -> dict[str, Any]:
+    """A batch of one image as everything that an image can be."""
+    array = batch[0].permute(1, 2, 0).numpy()
+    return {
+        "tensor": batch[0],
+        "batch": batch,
+        "array": array,
+        "arrays": array[None],
+        "pil": Image.fromarray(array),
+        "floats": batch[0].float() / 255,
+        "halves": (batch.float() / 255).half(),
+        "float arrays": array.astype(np.float64) / 255,
+    }
+
+
+def bytes_of(image: Any) -> NDArray[np.uint8]:
+    """The pixels of an image of any kind, (H, W, 3)."""
+    if isinstance(image, torch.Tensor):
+        image = image.reshape(image.shape[-3:]).permute(1, 2, 0).numpy()
+    pixels = np.asarray(image).reshape(np.shape(image)[-3:])
+    scaled = pixels if pixels.dtype == np.uint8 else np.rint(255 * pixels.astype(np.float64))
+    return np.asarray(scaled, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kind", kinds_of(images()[:1]))
+def test_an_image_stays_of_its_kind(kind: str) -> None:
+    batch = images()[:1]
+    image = kinds_of(batch)[kind]
+    made = corrupt(image, "shot_noise", 3, ids=["a"], seed=2)
+    assert type(made) is type(image)
+    if kind == "pil":
+        assert (made.mode, made.size) == (image.mode, image.size)
+    else:
+        assert (made.dtype, made.shape) == (image.dtype, image.shape)
+    wanted = corrupt(batch, "shot_noise", 3, ids=["a"], seed=2)
+    # Half precision has fewer values near 1 than bytes have.
+    assert np.abs(bytes_of(made).astype(int) - bytes_of(wanted)).max() <= (kind == "halves")
+    if kind != "halves":
+        assert (bytes_of(image) == bytes_of(batch)).all()  # which is left as it is
+
+
+def test_a_gray_pil_image_stays_gray() -> None:
+    gray = Image.fromarray(images()[0, 0].numpy())
+    made = corrupt(gray, "fog", 3, seed=0)
+    assert (gray.mode, made.mode, made.size) == ("L", "L", gray.size)
+
+
+def test_ids_may_be_left_out() -> None:
+    batch = images()
+    assert torch.equal(
+        corrupt(batch, "fog", 3, seed=7), corrupt(batch, "fog", 3, ids=range(5), seed=7)
+    )
+    torch.manual_seed(0)
+    first, second = corrupt(batch, "fog", 3), corrupt(batch, "fog", 3)
+    assert not torch.equal(first, second)  # fresh each time
+    torch.manual_seed(0)
+    assert torch.equal(corrupt(batch, "fog", 3), first)

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from nsbench.evaluation.make_reference import make_reference
-from nsbench.evaluation.runner import evaluate
 from nsbench.models import Classifier, load_model
 from nsbench.predictions import read_cell
 from nsbench.suites.base import Suite
 from nsbench.suites.load import parse_suite
 from nsbench.util.errors import NsbenchError
+from tests.evaluating import evaluate
 
 DIGITS = {"source": {"source": "digits", "split": "test"}, "images_per_class": 1}
 ATTACK = {"kind": "attack", "epsilons": [0.0, 8.0], "headline": 8.0}

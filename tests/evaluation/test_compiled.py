@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from nsbench.evaluation.compiled import WholeBatches
-from nsbench.evaluation.runner import evaluate
 from nsbench.models import load_model
 from nsbench.predictions import read_cell
 from nsbench.util.device import AdaptiveBatchSize
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 FEW = 'source = "digits"\nimages_per_class = 2\n'
 SUITES = {

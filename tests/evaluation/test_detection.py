@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.metrics.calibration import aupr, auroc, fpr95
 from nsbench.metrics.change import Detection, DetectionMetric, change
 from nsbench.metrics.intervals import percentile_interval, resampled_counts
@@ -16,6 +15,7 @@ from nsbench.predictions import read_cell
 from nsbench.reporting.compare import compare
 from nsbench.suites.scores import score
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 from tests.evaluation.test_runner import ten_digits
 
 RNG = np.random.default_rng(5)

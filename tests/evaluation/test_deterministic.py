@@ -13,6 +13,7 @@ from nsbench.evaluation import options as evaluation_options
 from nsbench.evaluation.attack import AttackPasses
 from nsbench.evaluation.options import Options, make_options
 from nsbench.suites.load import parse_suite
+from nsbench.util.device import AdaptiveBatchSize
 
 IMAGES = torch.full((2, 3, 8, 8), 100, dtype=torch.uint8)
 LABELS = torch.zeros(2, dtype=torch.int64)
@@ -49,7 +50,8 @@ def attack(logits: Any, **pgd: Any) -> torch.Tensor:
         **pgd,
     }
     suite: Any = parse_suite(text, "a")
-    made = AttackPasses(suite).attacked(logits, IMAGES, LABELS, [8.0], Options(torch.device("cpu")))
+    about = (Options(torch.device("cpu")), AdaptiveBatchSize())
+    made = AttackPasses(suite).attacked(logits, IMAGES, LABELS, [8.0], *about)
     return made
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from nsbench.evaluation.estimate import estimate
 from nsbench.evaluation.options import make_options
-from nsbench.evaluation.runner import evaluate
 from nsbench.predictions import read_cell
 from nsbench.reporting.run_tables import estimate_table
 from nsbench.suites.load import load_suite
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 FEW = 'source = "digits"\nimages_per_class = 1\nseed = 77\n'
 SUITES = {

@@ -12,6 +12,7 @@ from nsbench.evaluation.options import make_options
 from nsbench.models import build
 from nsbench.suites.attack import AttackSuite
 from nsbench.suites.load import load_suite
+from nsbench.util.device import AdaptiveBatchSize
 
 EPSILONS = [0.0, 0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 64 / 255]
 
@@ -145,10 +146,11 @@ def test_attacks_in_parts_and_in_half_precision(
     found = {}
     for precision, size in (("float32", 6), ("float32", 2), ("bfloat16", 6)):
         options = make_options(device="cpu", precision=precision)
-        options.batches.size = size
+        batches = AdaptiveBatchSize()
+        batches.size = size
         with frozen(model):
             logits = AttackPasses(suite).attacked(
-                logits_of(model), images, labels, suite.epsilons, options
+                logits_of(model), images, labels, suite.epsilons, options, batches
             )
         assert logits.shape == (6, len(suite.epsilons), 7)
         found[precision, size] = logits.float()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from nsbench.evaluation.make_reference import make_reference
-from nsbench.evaluation.runner import evaluate
 from nsbench.names import CORRUPTIONS, PERTURBATIONS
 from nsbench.predictions import read_cell
 from nsbench.suites.corruption import CorruptionSuite
@@ -14,6 +13,7 @@ from nsbench.suites.load import load_suite
 from nsbench.suites.perturbation import PerturbationSuite
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
+from tests.evaluating import evaluate
 
 SOME_CORRUPTIONS = ["impulse_noise", "defocus_blur", "contrast", "pixelate"]
 SOME_PERTURBATIONS = ["motion_blur", "translate", "gaussian_noise"]

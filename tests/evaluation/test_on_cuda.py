@@ -19,11 +19,11 @@ from nsbench.evaluation.deterministic import deterministic
 from nsbench.evaluation.fgsm import fgsm_images, fgsm_logits, pgd_logits
 from nsbench.evaluation.forward import logits_of
 from nsbench.evaluation.options import Options
-from nsbench.evaluation.runner import evaluate
 from nsbench.models import build
 from nsbench.predictions import read_cell
 from nsbench.util.device import float32_products
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 from tests.evaluation.test_processes import SUITES, bare, cells
 
 pytestmark = pytest.mark.cuda

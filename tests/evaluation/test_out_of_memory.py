@@ -11,11 +11,11 @@ import torch
 from nsbench import perturbations
 from nsbench.corruptions import jpeg
 from nsbench.evaluation import accuracy, corruption
-from nsbench.evaluation.runner import evaluate
 from nsbench.models import loading
 from nsbench.predictions import read_cell
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 FEW = 'source = "digits"\nimages_per_class = 2\nimage_size = 32\n'
 NAMES = ["gaussian_noise", "rotate", "brightness"]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.predictions import read_cell
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 FEW = 'source = "digits"\nimages_per_class = 3\n'
 SUITES = {

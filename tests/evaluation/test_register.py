@@ -18,7 +18,6 @@ from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options, make_options
 from nsbench.evaluation.plan import Passes, SuitePlan, crop_for
 from nsbench.evaluation.register import passes_of
-from nsbench.evaluation.runner import evaluate
 from nsbench.predictions import read_cell
 from nsbench.reporting.compare import compare
 from nsbench.reporting.report import write_report
@@ -29,6 +28,7 @@ from nsbench.suites.load import kinds, load_suite
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import Advance
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 
 class MirrorSuite(Suite):

@@ -10,13 +10,13 @@ from PIL import Image
 from nsbench import perturbations
 from nsbench.data.open import SourceSpec, open_source
 from nsbench.data.transforms import resized
-from nsbench.evaluation.runner import evaluate
 from nsbench.models import load_model
 from nsbench.predictions import read_cell
 from nsbench.released.make import make_imagenet_c, make_imagenet_p
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 NAMES = ["gaussian_noise", "glass_blur", "fog"]
 

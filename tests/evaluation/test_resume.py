@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.released.make import make_imagenet_c
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 from tests.evaluation.test_runner import ten_digits
 
 FEW = 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 1\n'

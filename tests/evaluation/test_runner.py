@@ -17,7 +17,6 @@ from nsbench.data.subset import select_per_class
 from nsbench.data.transforms import to_array
 from nsbench.evaluation import accuracy, corruption
 from nsbench.evaluation.plan import crop_for
-from nsbench.evaluation.runner import evaluate
 from nsbench.models import load_model
 from nsbench.perturbations import frames
 from nsbench.predictions import read_cell
@@ -25,6 +24,7 @@ from nsbench.suites.load import parse_suite
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 FEW = 'source = "digits"\nimages_per_class = 2\n'
 CORRUPTION = f'kind = "corruption"\n{FEW}image_size = 32\njpeg_quality = 0\n'

@@ -14,7 +14,7 @@ from nsbench.metrics.robustness import (
 )
 from nsbench.names import CORRUPTIONS, PERTURBATIONS, is_noise
 from nsbench.suites.load import load_suite
-from nsbench.suites.reference import load_reference
+from nsbench.suites.reference import reference_of
 
 # Mean AlexNet errors over severities: hendrycks/robustness README at 76d9393; clean: torchvision.
 ALEXNET = dict(zip(CORRUPTIONS, [
@@ -60,7 +60,7 @@ def test_mce_of_the_published_resnet_50() -> None:
 
 def test_the_shipped_alexnet_gives_the_published_numbers() -> None:
     """ResNet-50: mCE 76.7 and relative mCE 105.0; AlexNet itself: 100; ResNeXt-101: mFR 46.15."""
-    alexnet = load_reference(load_suite("imagenet-c"))
+    alexnet = reference_of(load_suite("imagenet-c"))
     assert alexnet is not None
     assert alexnet["clean"] == ALEXNET_CLEAN
     assert {n: np.mean(row) for n, row in alexnet["errors"].items()} == pytest.approx(ALEXNET)
@@ -68,7 +68,7 @@ def test_the_shipped_alexnet_gives_the_published_numbers() -> None:
     assert round(mce(errors, alexnet["errors"]), 1) == 76.7
     relative = relative_mce(errors, 1 - 0.7613, alexnet["errors"], alexnet["clean"])
     assert relative == pytest.approx(104.95, abs=0.005)  # which the paper rounds to 105.0
-    clips = load_reference(load_suite("imagenet-p"))
+    clips = reference_of(load_suite("imagenet-p"))
     assert clips is not None
     flips = {name: flip / 100 for name, flip in RESNEXT_FP.items()}
     assert normalised_mean(flips, clips["flip_probability"]) == pytest.approx(46.15, abs=0.01)

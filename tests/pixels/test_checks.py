@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from nsbench.corruptions import corrupt
 from nsbench.perturbations import frames
 from nsbench.pixels.checks import checked_ids
 
@@ -28,10 +27,8 @@ def test_a_wrong_batch_is_refused(sentence: str) -> None:
 
 
 @pytest.mark.parametrize("sentence", WRONG)
-def test_corruptions_and_sequences_refuse_the_same(sentence: str) -> None:
+def test_sequences_refuse_the_same(sentence: str) -> None:
     images, ids = WRONG[sentence]
-    with pytest.raises(ValueError, match=sentence):
-        corrupt(images, "fog", 1, ids=ids)
     with pytest.raises(ValueError, match=sentence):
         next(iter(frames(images, "snow", ids=ids)))
 

@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from nsbench.commands.app import app
-from nsbench.evaluation.runner import evaluate
 from nsbench.metrics.change import change
 from nsbench.predictions import results_of
 from nsbench.reporting.report import write_report
@@ -17,6 +16,7 @@ from nsbench.suites.scores import score
 from nsbench.training.generations import train
 from nsbench.util.sealed import read_record, write_record
 from tests.conftest import TINY_RECIPE, write_suite
+from tests.evaluating import evaluate
 from tests.reporting.test_report import Page
 
 VARIANTS = """

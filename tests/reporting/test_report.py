@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.reporting.report import write_report
 from nsbench.suites.load import load_suite
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 FEW = 'source = "digits"\nimages_per_class = 3\n'
 

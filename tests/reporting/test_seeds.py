@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from nsbench.cli import main
 from nsbench.commands.app import app
-from nsbench.evaluation.runner import evaluate
 from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import change_over_seeds, over_seeds
 from nsbench.predictions import results_of
@@ -24,6 +23,7 @@ from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import seal_text, write_record
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 from tests.training.test_seeds import RECIPE
 
 PLAIN = 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 5\n'

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.reporting import score_tables, tables
 from nsbench.reporting.compare import compare
 from nsbench.reporting.report import write_report
@@ -16,6 +15,7 @@ from nsbench.suites.load import load_suite
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 FEW = 'source = "digits"\nimages_per_class = 1\n'
 KINDS = {

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.reporting.compare import compare
 from nsbench.reporting.report import write_report
 from nsbench.reporting.seed_tables import ONE_SEED
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 PLAIN = 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 3\n'
 Evaluate = Callable[..., None]

@@ -9,7 +9,7 @@ from nsbench.evaluation.options import make_options
 from nsbench.names import CORRUPTIONS, PERTURBATIONS
 from nsbench.suites.corruption import CorruptionSuite
 from nsbench.suites.load import load_suite, shipped
-from nsbench.suites.reference import load_reference
+from nsbench.suites.reference import reference_of
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 from tests.conftest import write_suite
@@ -25,7 +25,7 @@ def test_shipped_suites_load_with_their_reference(name: str) -> None:
     suite = load_suite(name)
     assert suite.name == name
     assert suite.description
-    reference = load_reference(suite)
+    reference = reference_of(suite)
     assert (reference is not None) == (name in NORMALISED)
 
 
@@ -109,12 +109,12 @@ def test_a_reference_of_another_definition_is_refused(tmp_path: Path) -> None:
     suite = load_suite(write_suite(tmp_path / "mine.toml", text))
     entry = {"protocol": suite.protocol(), "clean": 0.1, "errors": {"fog": [0.2] * 5}}
     (tmp_path / "ref.json").write_text(json.dumps({"model": "m", "suites": {"mine": entry}}))
-    assert load_reference(suite) == {**entry, "model": "m"}
+    assert reference_of(suite) == {**entry, "model": "m"}
     changed = suite.model_copy(update={"seed": 1})
     with pytest.raises(NsbenchError, match="another definition of mine"):
-        load_reference(changed)
+        reference_of(changed)
     with pytest.raises(NsbenchError, match="no reference for other"):
-        load_reference(suite.model_copy(update={"name": "other"}))
+        reference_of(suite.model_copy(update={"name": "other"}))
 
 
 def test_a_reference_that_would_divide_by_zero_is_refused(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_reference_that_would_divide_by_zero_is_refused(tmp_path: Path) -> Non
     entry = {"protocol": suite.protocol(), "clean": 0.1, "errors": {"fog": [0.0] * 5}}
     (tmp_path / "ref.json").write_text(json.dumps({"model": "m", "suites": {"mine": entry}}))
     with pytest.raises(NsbenchError, match="'fog'.*zero"):
-        load_reference(suite)
+        reference_of(suite)
 
 
 def test_keys_that_came_later_leave_the_protocol_of_older_suites() -> None:
@@ -140,7 +140,7 @@ FULL = CORRUPTION.replace("32", "224")
 
 
 def published(tmp_path: Path, text: str) -> dict[str, Any]:
-    reference = load_reference(load_suite(write_suite(tmp_path / "mine.toml", text + ALEXNET)))
+    reference = reference_of(load_suite(write_suite(tmp_path / "mine.toml", text + ALEXNET)))
     assert reference is not None
     return reference
 
@@ -172,14 +172,14 @@ def test_published_constants_of_other_pixels_are_refused(tmp_path: Path) -> None
     (tmp_path / "ref.json").write_text(json.dumps({"model": "m", "suites": {"mine": short}}))
     text = CORRUPTION + 'corruptions = ["fog"]\nreference = "ref.json"\n'
     with pytest.raises(NsbenchError, match="needs errors of 5 severities"):
-        load_reference(load_suite(write_suite(tmp_path / "mine.toml", text)))
+        reference_of(load_suite(write_suite(tmp_path / "mine.toml", text)))
 
 
 def test_a_missing_reference_is_sought_beside_the_suite(tmp_path: Path) -> None:
     text = CORRUPTION + 'reference = "none.json"\n'
     suite = load_suite(write_suite(tmp_path / "mine.toml", text))
     with pytest.raises(NsbenchError, match=str(tmp_path / "none.json")):
-        load_reference(suite)
+        reference_of(suite)
 
 
 def test_a_dry_run_of_the_digits_suites(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from nsbench.evaluation.runner import evaluate
 from nsbench.models import load_model
 from nsbench.reporting.figures import empty_axes, svg
 from nsbench.reporting.report import write_report
@@ -15,6 +14,7 @@ from nsbench.suites.load import load_suite, parse_suite, shipped
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 from tests.test_cli import call
 
 ATTACK = {"kind": "attack", "name": "a", "source": {"source": "digits"}, "images_per_class": 1}

@@ -13,13 +13,13 @@ from nsbench import corruptions
 from nsbench.data.class_names import imagenet_classes
 from nsbench.data.open import open_source
 from nsbench.evaluation.make_reference import make_reference
-from nsbench.evaluation.runner import evaluate
 from nsbench.suites.load import folder, load_suite
-from nsbench.suites.reference import check_classes, check_generator, load_reference
+from nsbench.suites.reference import check_classes, check_generator, reference_of
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 from nsbench.util.sealed import flaw, write_record
 from tests.conftest import write_suite
+from tests.evaluating import evaluate
 
 
 def test_the_committed_reference_agrees_with_itself() -> None:
@@ -112,7 +112,7 @@ def test_what_only_checks_is_no_part_of_the_results(tmp_path: Path) -> None:
     more = {"classes": 10, "classes_hash": fingerprint(sorted("0123456789")), "image_size": 32}
     suites = [load_suite(written(tmp_path, text, **more)) for text in (PERTURBATION, CORRUPTION)]
     check_classes(suites[1], open_source(suites[1].source))
-    found = load_reference(suites[1])
+    found = reference_of(suites[1])
     assert found is not None
     assert found == {"protocol": suites[1].protocol(), "model": "m", **FILE[CORRUPTION]}
 
@@ -208,6 +208,6 @@ def test_a_reference_that_was_changed_is_refused_unless_it_is_ones_own(tmp_path:
     for digits in (text.replace("0.43478", "0.43578"), text.replace("nsbench-sha256", "x")):
         path.write_text(digits)
         with pytest.raises(NsbenchError, match=r"alexnet\.json (is not as it was|holds no digest)"):
-            load_reference(suite)
+            reference_of(suite)
     path.write_text(re.sub(r',\s*"digest": "[^"]*"', "", text))
-    assert load_reference(suite)
+    assert reference_of(suite)

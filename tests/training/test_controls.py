@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from nsbench.commands.app import app
 from nsbench.data.open import SourceSpec, open_source
-from nsbench.evaluation.runner import evaluate
 from nsbench.metrics.change import change
 from nsbench.models import load_models
 from nsbench.predictions import results_of
@@ -22,6 +21,7 @@ from nsbench.training.generations import train
 from nsbench.util.device import resolve_device
 from nsbench.util.errors import NsbenchError
 from tests.conftest import TINY_RECIPE, write_suite
+from tests.evaluating import evaluate
 
 RECIPE = (
     TINY_RECIPE.replace(

@@ -15,7 +15,7 @@ from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
 from nsbench.models import Classifier
 from nsbench.predictions import Store
-from nsbench.util.device import float32_products
+from nsbench.util.device import AdaptiveBatchSize, float32_products
 
 TOO_MANY = 512
 """Images of 224 px whose activations in ResNet-50 need more than ROOM in float32."""
@@ -47,18 +47,20 @@ def out_of_memory(machine: Machine) -> Finding:
     with float32_products("float32"):
         with _limit(machine, run.model.module, count // 2):
             halved = logits_of(run, images, options)
-        whole = logits_of(run, images, Options(machine.device, count))
+        at_once = run.model.batches.size
+        run.model.batches = AdaptiveBatchSize()  # that of the whole batch
+        whole = logits_of(run, images, options)
     apart = float((halved - whole).abs().max() / whole.abs().max())
     figures = {
         "images": count,
-        "images_at_once": min(count, options.batches.size),
+        "images_at_once": min(count, at_once),
         "largest_difference": apart,
     }
-    if options.batches.size >= count:
+    if at_once >= count:
         return Finding("wrong", f"{count} images fit, though they should not", figures)
     if not apart <= APART:
         return Finding("wrong", f"outputs of smaller batches are {apart:.2g} away", figures)
-    return Finding("right", f"{count} images go on as {options.batches.size} at once", figures)
+    return Finding("right", f"{count} images go on as {at_once} at once", figures)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from typing import Any
 
 import nsbench
 from nsbench.bench.doctor_steps.machine import Finding, Machine, Skipped
-from nsbench.suites.scores import score
 
 SUITES = ("digits", "digits-fgsm", "digits-c")
 """A suite of each kind of work: plain passes, gradients, corruptions."""
@@ -51,11 +50,9 @@ def quickstart(machine: Machine) -> Finding:
 
 def _evaluated(machine: Machine, run: Path, suite: str) -> dict[str, Any]:
     start = time.perf_counter()
-    folders = nsbench.evaluate(
-        [str(run)], [suite], device=str(machine.device), limit=machine.pick(None, None, 20)
+    results = nsbench.evaluate(
+        run, suite, device=machine.device, limit=machine.pick(None, None, 20)
     )
     seconds = time.perf_counter() - start
-    metrics = [
-        {name: metric.value for name, metric in score(folder).metrics.items()} for folder in folders
-    ]
+    metrics = [{key: metric.value for key, metric in s.metrics.items()} for s in results]
     return {"seconds": seconds, "generations": metrics}
