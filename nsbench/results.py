@@ -22,6 +22,7 @@ from nsbench.reporting.score_tables import (
 )
 from nsbench.reporting.tables import csv_text, latex_text, markdown_text
 from nsbench.suites.base import SuiteScores
+from nsbench.util.arguments import checked
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_json, write_text
@@ -209,6 +210,7 @@ def _rows(score: SuiteScores, cell: str) -> pa.Table:
     return pa.table([*columns, pa.array(rows.confidence)], schema=_SCHEMA)
 
 
+@checked
 def load_results(*folders: str | Path, across: Sequence[str] = ()) -> Results:
     """The scores of stored predictions, without torch.
 

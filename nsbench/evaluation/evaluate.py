@@ -18,11 +18,13 @@ from nsbench.models.given import lent
 from nsbench.results import Results
 from nsbench.suites.given import suites_of
 from nsbench.suites.scores import score
+from nsbench.util.arguments import checked
 from nsbench.util.errors import NsbenchError
 
 Model = str | Path | nn.Module | Classifier
 
 
+@checked
 def evaluate(
     models: Model | Sequence[Model],
     suites: Any,

@@ -80,6 +80,9 @@ def make_options(
             f"there is no precision '{precision}'{nearest(precision, PRECISIONS)}; there are "
             f"{', '.join(PRECISIONS)}"
         )
+    for name in ("batch_size", "limit"):
+        if others.get(name) is not None and others[name] < 1:
+            raise NsbenchError(f"{name} is {others[name]}, but must be at least 1")
     target = distributed.start(resolve_device(device))
     if target.type == "cuda":
         prepare_matrices()

@@ -24,6 +24,7 @@ from nsbench.run_folder import (
     place_in_seeds,
     trained_folders,
 )
+from nsbench.util.arguments import checked
 from nsbench.util.device import enough_memory, resolve_device
 from nsbench.util.errors import NsbenchError
 
@@ -69,8 +70,9 @@ def load_models(
     return models
 
 
+@checked
 def load_model(
-    name: str, device: str | None = None, options: ModelOptions | None = None
+    name: str | Path, device: str | torch.device | None = None, options: ModelOptions | None = None
 ) -> Classifier:
     """One model by name; a run folder gives its last generation.
 
@@ -78,7 +80,7 @@ def load_model(
     .pth.tar or .ckpt, with the option `arch`), `FILE.onnx`, `python:MODULE:FUNCTION`, which runs
     that function, or `linear:digits`. Raises NsbenchError for what cannot be loaded.
     """
-    options = options or ModelOptions()
+    name, options = str(name), options or ModelOptions()
     _check([_kind(name)], options)
     own = generation_folders(Path(name)) if _kind(name) == "folder" else []
     if place_in_seeds(Path(name)):

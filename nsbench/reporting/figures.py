@@ -7,11 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-
-# Before pyplot is imported, which would otherwise look for a window system.
-mpl.use("svg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
 from markupsafe import Markup
@@ -46,8 +41,6 @@ def svg(figure: Figure, name: str) -> Markup:
     # A fixed salt and no date: the same report has the same bytes.
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    # pyplot keeps every figure until it is closed.
-    plt.close(figure)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]  # without the XML head, which HTML has no place for
     prefix = re.sub(r"[^\w-]+", "-", name)  # names of folders can hold anything
@@ -71,16 +64,15 @@ def picture(figure: Figure, path: Path) -> bytes:
             figure.savefig(buffer, format=kind, bbox_inches="tight", dpi=150)
     except ValueError as error:
         raise NsbenchError(f"{path} is not the name of a picture: end it with .png") from error
-    finally:
-        plt.close(figure)
     return buffer.getvalue()
 
 
 def empty_axes(width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:
     """A figure of this many inches, with one pair of axes."""
+    # Without pyplot, whose backend is the program's own.
     with mpl.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(width, height))
-    return figure, axes
+        figure = Figure(figsize=(width, height))
+        return figure, figure.subplots()
 
 
 def legend_above(axes: Axes) -> None:
@@ -152,9 +144,8 @@ def attack_curve(entries: Sequence[Entry], suite: str) -> Markup:
 def training_curves(logs: dict[str, list[dict[str, float]]]) -> Markup:
     """Loss on labeled and on pseudo-labeled images by step, a panel a generation."""
     with mpl.rc_context(STYLE):
-        figure, panels = plt.subplots(
-            1, len(logs), figsize=(3.4 * len(logs), 2.9), sharey=True, squeeze=False
-        )
+        figure = Figure(figsize=(3.4 * len(logs), 2.9))
+        panels = figure.subplots(1, len(logs), sharey=True, squeeze=False)
     for axes, (name, rows) in zip(panels[0], logs.items(), strict=True):
         # The log has lines without losses too, such as those of validation.
         rows = [row for row in rows if "loss" in row]

@@ -32,6 +32,7 @@ from nsbench.run_folder import (
     seed_folder,
     seed_runs,
 )
+from nsbench.util.arguments import checked
 from nsbench.util.config import first_difference
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_text
@@ -40,6 +41,7 @@ from nsbench.util.provenance import environment
 from nsbench.util.sealed import read_record, sealed_lines
 
 
+@checked
 def write_report(
     runs: str | Path | Sequence[str | Path], out: str | Path, *, across: Sequence[str] = ()
 ) -> list[Table]:

@@ -7,10 +7,12 @@ from nsbench.data.readers.given import GivenSource
 from nsbench.data.spec import SourceSpec
 from nsbench.suites.base import SizedSuite, Suite
 from nsbench.suites.load import kinds, load_suite, parse_suite, with_reference
+from nsbench.util.arguments import checked
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 
 
+@checked
 def suite_of(
     kind: str,
     data: Any,

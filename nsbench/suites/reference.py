@@ -10,6 +10,7 @@ from nsbench.data.spec import Source
 from nsbench.suites.base import Suite
 from nsbench.suites.constants import ReferenceEntry
 from nsbench.suites.load import folder as shipped_folder
+from nsbench.util.arguments import checked
 from nsbench.util.config import Config, nearest, parse
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, read_json
@@ -59,6 +60,7 @@ class Reference(Config):
         return {name: values for entry in reversed(found) for name, values in entry.items()}
 
 
+@checked
 def load_reference(name: str | Path) -> Reference:
     """A reference by the name of a shipped one, such as `alexnet`, or from a file.
 

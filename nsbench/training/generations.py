@@ -1,7 +1,7 @@
 """The outer loop: teacher, pseudo-labels, student, and the student becomes the teacher."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,8 @@ from nsbench.training.seeds import Plan, record_seeds, refuse_others, resolve_ru
 from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings
 from nsbench.util import distributed
-from nsbench.util.config import first_difference
+from nsbench.util.arguments import checked
+from nsbench.util.config import as_settings, first_difference
 from nsbench.util.device import environment, float32_products, resolve_device, to_device
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer_of
@@ -50,12 +51,13 @@ from nsbench.util.progress import say
 from nsbench.util.randomness import stable_hash
 
 
+@checked
 def train(
     recipe: str | Recipe | None = None,
     out: str | Path | None = None,
     *,
-    settings: list[str] | None = None,
-    device: str | None = None,
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
+    device: str | torch.device | None = None,
     resume: str | Path | None = None,
     variants: Sequence[str] | None = None,
     controls: Sequence[str] | None = None,
@@ -63,10 +65,11 @@ def train(
 ) -> Path:
     """Train every generation of a recipe and return the run folder, by default runs/NAME.
 
-    recipe: a TOML file, the name of a shipped recipe, or a Recipe. Finished generations of the
-    same recipe in the folder are kept, and one that was interrupted goes on from its last
-    checkpoint, so that the command can be repeated. resume: instead, a run folder to continue, by
-    the recipe in it. variants, controls: names of variants or controls of the recipe's file, or
+    recipe: a TOML file, the name of a shipped recipe, or a Recipe. settings: what to change in it,
+    as a list of `key=value` or a mapping, such as `{"seed": 1, "defaults.lr": 0.1}`. Finished
+    generations of the same recipe in the folder are kept, and one that was interrupted goes on from
+    its last checkpoint, so that the command can be repeated. resume: instead, a run folder to
+    continue, by the recipe in it. variants, controls: names of variants or controls of the recipe's file, or
     `all`, to train after it in the run's folders `variants` and `controls`; where they have its
     teacher or labels, they take those. seeds: train all that so many times, with the recipe's seed
     and those that follow it, each in a run folder of its own, OUT/seed-K; a seed that diverges
@@ -74,7 +77,8 @@ def train(
     Raises NsbenchError for bad settings or data, if the folder belongs to another recipe, for
     variants and controls that the recipe does not have, and at the end where seeds diverged.
     """
-    about: dict[str, Any] = {"variants": variants, "controls": controls, "settings": settings}
+    about: dict[str, Any] = {"variants": variants, "controls": controls}
+    about["settings"] = as_settings(settings)
     plan = resolve_runs(recipe, seeds, out=out, resume=resume, **about)
     target = distributed.start(resolve_device(device))
     refuse_others(plan)

@@ -2,10 +2,11 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nsbench.util.errors import NsbenchError
@@ -95,6 +96,29 @@ def apply_settings(data: dict[str, Any], settings: Iterable[str]) -> dict[str, A
             raise NsbenchError(f"--set {setting}: write key=value, for example --set seed=1")
         _assign(data, key.split("."), _toml_value(text), setting)
     return data
+
+
+def as_settings(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]:
+    """Settings as a list of `key=value`, also of a mapping of keys, dotted or nested, to values.
+
+    Raises NsbenchError for a value that TOML has no type for.
+    """
+    if settings is None or not isinstance(settings, Mapping):
+        return list(settings or [])
+    found = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found += as_settings({f"{key}.{inner}": item for inner, item in value.items()})
+            continue
+        try:
+            written = tomli_w.dumps({"value": value})
+        except TypeError as error:
+            raise NsbenchError(
+                f"the setting {key} is {value!r}, which a recipe cannot hold: give a number, a "
+                "text, true or false, a list or a mapping"
+            ) from error
+        found.append(f"{key}={written.removeprefix('value = ').rstrip()}")
+    return found
 
 
 def _toml_value(text: str) -> Any:

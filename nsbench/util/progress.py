@@ -50,7 +50,8 @@ def stage(name: str, total: int | None, unit: str = "images", done: int = 0) -> 
     """
     console = Console(stderr=True, emoji=False)
     # a bar redraws itself, which fills a log file with control characters
-    bar = _bar if console.is_terminal and not _is_silent() else _lines
+    drawn = console.is_terminal or console.is_jupyter
+    bar = _bar if drawn and not _is_silent() else _lines
     with bar(console, name, total, unit, done) as advance:
         yield advance
 

@@ -1,0 +1,60 @@
+"""Arguments of the Python API: a wrong type is told by the name of the argument, at once."""
+
+import inspect
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose arguments are checked against their annotations when it is called.
+
+    They are handed over as they are. A TypeError names the argument that is of another type.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if name in _adapters(function):
+                _check(function, name, value)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _check(function: Callable[..., Any], name: str, value: Any) -> None:
+    adapter, wanted = _adapters(function)[name]
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"
+        raise TypeError(
+            f"{function.__name__}: the argument {name} is {shown}, but must be {wanted}"
+        ) from error
+
+
+@cache
+def _adapters(function: Callable[..., Any]) -> dict[str, tuple[TypeAdapter[Any], str]]:
+    """What checks each argument, and how its type reads; without those that may be anything."""
+    found = {}
+    # strict: True is no number, and "3" is none either.
+    config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+    hints = get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        of_keywords = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if hints.get(name, Any) is not Any and not of_keywords:
+            # `str | Path`, and not the modules that these are from.
+            plain = re.sub(r"\b(\w+\.)+(?=\w)", "", inspect.formatannotation(hints[name]))
+            # What pydantic has no check for, such as a model or a recipe, its function checks.
+            with suppress(PydanticUserError):
+                adapter = TypeAdapter(hints[name], config=config)
+                found[name] = adapter, plain.replace(" | ", " or ")
+    return found
