@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,53 @@ def identity(home: ModuleType, made: nn.Module) -> bytes:
         for name, module in sorted(modules.items())
         if module is not home
     ]
-    return b"\n".join([_source(home), *map(str.encode, hashes), _data(modules, made)])
+    parts = [_source(home), *map(str.encode, hashes), _data(modules, made)]
+    return b"\n".join([*parts, *_typed_in(made)])
+
+
+def _typed_in(made: nn.Module) -> list[bytes]:
+    """Code that lies in no file, as it is typed into a notebook; empty without such.
+
+    That is the code of the module's classes, and of the functions and classes that it names of
+    their globals, with the numbers and texts that it names there.
+    """
+    waiting: list[Any] = [base for part in made.modules() for base in type(part).__mro__]
+    waiting += [value for part in made.modules() for value in vars(part).values()]
+    seen, pieces = set(), set()
+    while waiting:
+        value = waiting.pop()
+        for wrapped in ("__func__", "fget"):  # methods and properties
+            value = getattr(value, wrapped, value)
+        known = id(value) in seen or not isinstance(value, type | FunctionType)
+        if known or not _is_typed(value.__module__):
+            continue
+        seen.add(id(value))
+        if isinstance(value, type):
+            waiting += [*vars(value).values(), *value.__bases__]
+            continue
+        pieces.add(f"{value.__qualname__} {_code(value.__code__)} {value.__defaults__!r}".encode())
+        named = {name: value.__globals__.get(name) for name in _names(value.__code__)}
+        waiting += named.values()
+        plain = {n: v for n, v in named.items() if isinstance(v, bool | int | float | str)}
+        pieces |= {f"{name} {item!r}".encode() for name, item in plain.items()}
+    return sorted(pieces)
+
+
+def _is_typed(name: str) -> bool:
+    """Whether a module is neither of a file nor of Python's own, such as `__main__` of a shell."""
+    module = sys.modules.get(name)
+    return module is None or not (getattr(module, "__file__", None) or module.__spec__)
+
+
+def _names(code: CodeType) -> set[str]:
+    inside = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return {*code.co_names}.union(*map(_names, inside))
+
+
+def _code(code: CodeType) -> str:
+    """A text of what the code does, without where it stands."""
+    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {constants}"
 
 
 def _reached(home: ModuleType, made: nn.Module) -> dict[str, ModuleType]:

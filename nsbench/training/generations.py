@@ -69,11 +69,12 @@ def train(
     as a list of `key=value` or a mapping, such as `{"seed": 1, "defaults.lr": 0.1}`. Finished
     generations of the same recipe in the folder are kept, and one that was interrupted goes on from
     its last checkpoint, so that the command can be repeated. resume: instead, a run folder to
-    continue, by the recipe in it. variants, controls: names of variants or controls of the recipe's file, or
-    `all`, to train after it in the run's folders `variants` and `controls`; where they have its
-    teacher or labels, they take those. seeds: train all that so many times, with the recipe's seed
-    and those that follow it, each in a run folder of its own, OUT/seed-K; a seed that diverges
-    does not keep the others from being trained. Under torchrun the processes train together.
+    continue, by the recipe in it. variants, controls: names of variants or controls of the recipe's
+    file, or `all`, to train after it in the run's folders `variants` and `controls`; where they
+    have its teacher or labels, they take those. seeds: train all that so many times, with the
+    recipe's seed and those that follow it, each in a run folder of its own, OUT/seed-K; a seed that
+    diverges does not keep the others from being trained. Under torchrun the processes train
+    together.
     Raises NsbenchError for bad settings or data, if the folder belongs to another recipe, for
     variants and controls that the recipe does not have, and at the end where seeds diverged.
     """

@@ -74,7 +74,7 @@ Parts = tuple[Callable[[int], Any], Any, tuple[str, ...] | None]
 
 def _of_pair(data: tuple[Any, ...]) -> Parts:
     if len(data) != 2:
-        raise TypeError(f"data has {len(data)} parts, but must be a pair of images and labels")
+        raise TypeError(f"data has {len(data)} parts, but must be a tuple of images and labels")
     images, labels = data
     if len(images) != len(labels):
         raise NsbenchError(f"there are {len(images)} images and {len(labels)} labels")
