@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from nsbench import suites
 from nsbench.suites.base import Suite
+from nsbench.util.arguments import checked
 from nsbench.util.config import nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError
 
@@ -57,13 +58,14 @@ def shipped() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder().glob("*.toml"))}
 
 
-def load_suite(name: str) -> Suite:
+@checked
+def load_suite(name: str | Path) -> Suite:
     """A suite from a TOML file, or by the name of a shipped one.
 
     A reference named in it is looked up beside the file, then among the shipped ones. Raises
     NsbenchError naming the file and the first key that is unknown or wrong.
     """
-    path = Path(name)
+    name, path = str(name), Path(name)
     if path.suffix != ".toml":
         if name not in shipped():
             hint = "; models are named before --suite" if path.exists() else ""
