@@ -22,7 +22,7 @@ def folder() -> Path:
     """
     package = importlib.util.find_spec("imagecorruptions")
     if package is None or package.origin is None:
-        raise missing_extra("imagecorruptions-imaug", "corruptions", "frost")
+        raise missing_extra("imagecorruptions-imaug", None, "frost")
     return Path(package.origin).parent / "frost"
 
 

@@ -28,7 +28,7 @@ def load() -> ModuleType:
         module = importlib.import_module("imagecorruptions")
         importlib.import_module("cv2").setNumThreads(0)  # the images are shared out already
     except ModuleNotFoundError as error:
-        raise missing_extra("imagecorruptions-imaug", "quickstart", "this suite") from error
+        raise missing_extra("imagecorruptions-imaug", None, "this suite") from error
     except ImportError as error:  # installed, but OpenCV lacks a system library
         raise NsbenchError(
             f"imagecorruptions cannot load OpenCV ({error}): run pip install --force-reinstall "
@@ -45,7 +45,7 @@ def version() -> str:
     try:
         return f"imagecorruptions-imaug {importlib.metadata.version('imagecorruptions-imaug')}"
     except importlib.metadata.PackageNotFoundError as error:
-        raise missing_extra("imagecorruptions-imaug", "quickstart", "this suite") from error
+        raise missing_extra("imagecorruptions-imaug", None, "this suite") from error
 
 
 def corrupt(

@@ -1,14 +1,15 @@
 """Frames to MP4 files of one frame a second, as ImageNet-P stores its clips, and back."""
 
+import importlib
 import io
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
+
+from nsbench.util.errors import missing_extra
 
 if TYPE_CHECKING:
     from nsbench.data.tar_index import TarPath
@@ -32,10 +33,9 @@ def encode_clip(frames: NDArray[np.uint8], *, noise: bool, lossless: bool) -> by
     # yuv444p is what ffmpeg chooses for RGB frames where nothing is asked, as ImageNet-P's command
     # does not; it keeps colour at full resolution.
     codec, pixels = ("libx264rgb", "rgb24") if lossless else ("libx264", "yuv444p")
-    file = io.BytesIO()
+    file, av = io.BytesIO(), _av()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=1, options=_options(noise, lossless))
-        assert isinstance(stream, VideoStream)  # for mypy: add_stream may return other kinds
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixels
         # Clips are shared out to processes already, and x264's bytes depend on its threads.
@@ -44,6 +44,14 @@ def encode_clip(frames: NDArray[np.uint8], *, noise: bool, lossless: bool) -> by
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())  # what the encoder still holds back
     return file.getvalue()
+
+
+def _av() -> Any:
+    """PyAV, which only clips need. Raises NsbenchError without it."""
+    try:
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise missing_extra("av", "clips", "a clip in an MP4 file") from error
 
 
 def _options(noise: bool, lossless: bool) -> dict[str, str]:
@@ -57,8 +65,10 @@ def _options(noise: bool, lossless: bool) -> dict[str, str]:
 def decode_clip(path: "Path | TarPath") -> NDArray[np.uint8]:
     """Decode a video file to uint8 (F, 3, H, W), RGB.
 
-    Raises FileNotFoundError if there is none, ValueError with the reason if it is unreadable.
+    Raises FileNotFoundError if there is none, ValueError with the reason if it is unreadable, and
+    NsbenchError without PyAV.
     """
+    av = _av()
     try:
         with path.open("rb") as file, av.open(file, "r") as container:
             stream = container.streams.video[0]

@@ -18,8 +18,7 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
-def missing_extra(package: str, extra: str, needed_for: str) -> NsbenchError:
-    """The error for an optional package that is not installed."""
-    return NsbenchError(
-        f"{needed_for} needs the package {package}: run pip install 'nsbench[{extra}]'"
-    )
+def missing_extra(package: str, extra: str | None, needed_for: str) -> NsbenchError:
+    """The error for a package that is not installed. extra: whose it is, None for a plain one."""
+    install = f"'nsbench[{extra}]'" if extra else package
+    return NsbenchError(f"{needed_for} needs the package {package}: run pip install {install}")

@@ -71,7 +71,10 @@ def test_a_preprocessing_that_cannot_be(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (b"cat\ndog\n", "names.txt names 2 classes, but .*/m.pth has 3: name each output, one a line"),
+        (
+            b"cat\ndog\n",
+            "names.txt names 2 classes, but .*/m.pth has 3: name each output, one a line",
+        ),
         (b"cat\ndog\ncat\n", "names.txt names the class 'cat' twice"),
         (b"\xff\xfe\n", "names.txt is not a text file in UTF-8"),
         (None, "cannot read .*names.txt: No such file"),
