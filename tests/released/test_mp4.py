@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import av
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from nsbench.released.mp4 import decode_clip, encode_clip
+from nsbench.util.errors import NsbenchError
 
 SMOOTH = np.broadcast_to(
     np.add.outer(np.arange(7), np.add.outer(3 * np.arange(32), 4 * np.arange(48)))[..., None],
@@ -53,3 +55,12 @@ def test_what_is_no_clip_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match="Invalid"):
         decode_clip(path)
+
+
+def test_clips_need_pyav(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    frames, sentence = np.zeros((1, 32, 32, 3), np.uint8), "needs the package av: run pip install"
+    with pytest.raises(NsbenchError, match=sentence):
+        encode_clip(frames, noise=False, lossless=False)
+    with pytest.raises(NsbenchError, match=sentence):
+        decode_clip(tmp_path / "clip.mp4")
