@@ -4,7 +4,14 @@ from typing import Annotated
 
 import typer
 
-from nsbench.commands.options import Device, JsonFile, ManyValues, Precision
+from nsbench.commands.options import (
+    BareArch,
+    Corruptions,
+    Device,
+    JsonFile,
+    ManyValues,
+    Precision,
+)
 from nsbench.util.files import write_json
 
 bench_app = typer.Typer(
@@ -14,7 +21,7 @@ bench_app = typer.Typer(
 
 @bench_app.command(epilog="Example:\n\n`nsbench bench attack --json attack.json`")
 def attack(
-    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet18",
+    arch: BareArch = "resnet18",
     image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 64,
     batch_size: Annotated[int, typer.Option(min=1, help="Images.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 5,
@@ -36,7 +43,7 @@ def attack(
     "`nsbench bench eval --models 3 --images 2048 --batch-size 256 --precision bfloat16`",
 )
 def bench_the_evaluation(
-    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet50",
+    arch: BareArch = "resnet50",
     models: Annotated[int, typer.Option(min=1, help="Evaluated together.")] = 1,
     images: Annotated[int, typer.Option(min=1, help="Images of each of the 75 cells.")] = 8,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 8,
@@ -66,7 +73,7 @@ def bench_the_evaluation(
     "`nsbench bench train --arch tf_efficientnet_b0 --image-size 224 --precision bfloat16`",
 )
 def bench_the_training(
-    arch: Annotated[str, typer.Option(help="timm architecture, untrained.")] = "resnet18",
+    arch: BareArch = "resnet18",
     image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 32,
     batch_size: Annotated[int, typer.Option(min=2, help="Labeled images a step.")] = 64,
     unlabeled_ratio: Annotated[
@@ -103,9 +110,7 @@ def bench_the_training(
     "`nsbench bench corruptions --corruption fog snow --device cuda --batch-size 256`",
 )
 def bench_the_corruptions(
-    corruption: Annotated[
-        list[str] | None, typer.Option(help="By default the 15 of ImageNet-C.")
-    ] = None,
+    corruption: Corruptions = None,
     image_size: Annotated[int, typer.Option(min=32, help="Pixels.")] = 224,
     batch_size: Annotated[int, typer.Option(min=1, help="Images.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="Measurements of each side.")] = 3,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nsbench.commands.options import Device
+from nsbench.util.config import nearest
 from nsbench.util.errors import ExitWith, NsbenchError
 
 DOCTOR_EXAMPLES = (
@@ -65,6 +66,13 @@ def _check(
     tiny: bool,
     out: Path | None,
 ) -> None:
+    from nsbench.bench.doctor_steps import STEPS
+
+    names = [step.name for step in STEPS]
+    for name in only or ():
+        if name not in names:
+            raise NsbenchError(f"there is no step '{name}'{nearest(name, names)}")
+
     import torch
 
     from nsbench.bench.doctor import MINUTES, Check, run_doctor

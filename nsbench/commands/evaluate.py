@@ -60,21 +60,24 @@ def evaluate(
     is computed. Under `torchrun --nproc-per-node N -m nsbench eval …` the processes share the work.
     Options about models, such as --mean, hold for every model and replace what its files say.
     """
+    from nsbench.commands.checks import check_evaluation
     from nsbench.data.catalog import set_roots
-    from nsbench.evaluation.options import make_options
-    from nsbench.models import ModelOptions, load_models
-    from nsbench.suites.load import load_suite
+    from nsbench.models.options import ModelOptions
 
-    # Suites before models, so that a wrong name is reported before weights are downloaded.
-    suites = [load_suite(name) for name in suite]
     set_roots(data)
+    about = ModelOptions(
+        arch, weights, classes, image_size, crop_pct, interpolation, mean, std, entry
+    )
+    # Before torch is imported, which takes seconds.
+    suites = check_evaluation(models, suite, about)
+
+    from nsbench.evaluation.options import make_options
+    from nsbench.models import load_models
+
     options = make_options(
         device=device, batch_size=batch_size, precision=precision, channels_last=channels_last,
         compile=compile, cache=cache, quick=quick, limit=limit,
     )  # fmt: skip
-    about = ModelOptions(
-        arch, weights, classes, image_size, crop_pct, interpolation, mean, std, entry
-    )
     loaded = load_models(models, options.device, about)
     if dry_run:
         _estimate(loaded, suites, options, json)
@@ -136,6 +139,11 @@ def reference(
     json: given.JsonFile = None,
 ) -> None:
     """Make the constants that normalise mCE and mFR from a model's predictions."""
+    from nsbench.commands.checks import check_evaluation
+    from nsbench.models.options import ModelOptions
+
+    check_evaluation([model], suite, ModelOptions())
+
     from nsbench.evaluation.make_reference import make_reference
     from nsbench.reporting.score_tables import reference_table
     from nsbench.reporting.tables import print_table

@@ -5,15 +5,12 @@ from typing import Annotated
 
 import typer
 
-from nsbench.commands.options import JsonFile, ManyValues, Seed
+from nsbench.commands.options import ImageSource, JsonFile, ManyValues, Seed, checked_by
 
 make_app = typer.Typer(
     no_args_is_help=True, help="Write ImageNet-C or ImageNet-P of any labeled images as files."
 )
 
-Source = Annotated[
-    str, typer.Argument(help="A folder of class folders, Parquet files, hf:OWNER/NAME, or digits.")
-]
 Target = Annotated[Path, typer.Argument(help="A new folder, or one that a command began.")]
 Split = Annotated[str | None, typer.Option(help="The source's split.")]
 ImageSize = Annotated[
@@ -39,10 +36,13 @@ Workers = Annotated[int | None, typer.Option(min=0, help="Processes; by default 
     "`nsbench make imagenet-c pets pets-c --corruption fog frost --severity 1 3 --lossless`",
 )
 def make_imagenet_c(
-    source: Source,
+    source: ImageSource,
     target: Target,
     corruption: Annotated[
-        list[str] | None, typer.Option(help="Of the 19; by default the 15 of mCE.")
+        list[str] | None,
+        typer.Option(
+            help="Of the 19; by default the 15 of mCE.", callback=checked_by("check_cells")
+        ),
     ] = None,
     severity: Annotated[list[int] | None, typer.Option(help="1 to 5; by default all.")] = None,
     split: Split = None,
@@ -87,10 +87,11 @@ def make_imagenet_c(
     "`nsbench make imagenet-p pets pets-p --perturbation gaussian_noise --difficulty 2`",
 )
 def make_imagenet_p(
-    source: Source,
+    source: ImageSource,
     target: Target,
     perturbation: Annotated[
-        list[str] | None, typer.Option(help="By default the ten of mFR.")
+        list[str] | None,
+        typer.Option(help="By default the ten of mFR.", callback=checked_by("check_sequences")),
     ] = None,
     difficulty: Annotated[int, typer.Option(help="Of the noises, 1 to 3.")] = 1,
     split: Split = None,

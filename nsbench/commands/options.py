@@ -1,5 +1,6 @@
 """Options of commands, and how they are parsed: a name each, so that signatures stay short."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -55,16 +56,59 @@ def _spread(args: list[str], many: set[str]) -> list[str]:
     return spread
 
 
+def checked_by(check: str) -> Callable[[Any], Any]:
+    """What typer calls with an option's value: a check of `nsbench.commands.checks`, by its name.
+
+    It is imported only then, as `--help` needs none; the value stays as it is.
+    """
+
+    def call(value: Any) -> Any:
+        if value not in (None, []):
+            from nsbench.commands import checks
+
+            getattr(checks, check)(value)
+        return value
+
+    return call
+
+
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the table as JSON.")]
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="Also write every row as CSV.")]
 MarkdownFile = Annotated[
     Path | None, typer.Option("--markdown", help="Also write the tables as Markdown.")
 ]
 Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1 …; by default the GPU if there is one.")
+    str | None,
+    typer.Option(
+        help="cpu, cuda, cuda:1 …; by default the GPU if there is one.",
+        callback=checked_by("check_device"),
+    ),
 ]
 Precision = Annotated[
-    str, typer.Option(help="float32, tf32, bfloat16 or float16, for the forward pass.")
+    str,
+    typer.Option(
+        help="float32, tf32, bfloat16 or float16, for the forward pass.",
+        callback=checked_by("check_precision"),
+    ),
+]
+BareArch = Annotated[
+    str, typer.Option(help="timm architecture, untrained.", callback=checked_by("check_arch"))
+]
+Corruptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corruption", help="By default the 15 of ImageNet-C.", callback=checked_by("check_cells")
+    ),
+]
+Picture = Annotated[
+    Path, typer.Argument(help="A picture of any size.", callback=checked_by("check_file"))
+]
+ImageSource = Annotated[
+    str,
+    typer.Argument(
+        help="A folder of class folders, Parquet files, hf:OWNER/NAME, or digits.",
+        callback=checked_by("check_source"),
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
 Seeds = Annotated[
@@ -88,7 +132,10 @@ Models = Annotated[
     ),
 ]
 SuiteOption = Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")]
-SuiteArgument = Annotated[list[str], typer.Argument(help="Shipped suites, or TOML files.")]
+SuiteArgument = Annotated[
+    list[str],
+    typer.Argument(help="Shipped suites, or TOML files.", callback=checked_by("check_suites")),
+]
 SomeSuites = Annotated[
     list[str] | None, typer.Option(help="Names of suites; by default all that both have.")
 ]
@@ -144,5 +191,9 @@ OneModel = Annotated[
     ),
 ]
 Runs = Annotated[
-    list[Path], typer.Argument(help="Run folders, or folders of results; or one folder of seeds.")
+    list[Path],
+    typer.Argument(
+        help="Run folders, or folders of results; or one folder of seeds.",
+        callback=checked_by("check_folders"),
+    ),
 ]

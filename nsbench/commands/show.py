@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nsbench.commands.options import CsvFile, JsonFile, Seed
+from nsbench.commands.options import CsvFile, JsonFile, Picture, Seed
 from nsbench.util.files import write_text
 from nsbench.util.progress import say
 
@@ -14,7 +14,6 @@ show_app = typer.Typer(
     help="Contact sheets of corruptions and perturbations, and the balance of pseudo-labels.",
 )
 
-Picture = Annotated[Path, typer.Argument(help="A picture of any size.")]
 Sheet = Annotated[Path, typer.Option(help="The sheet to write.")]
 Labeled = Annotated[Path, typer.Argument(help="A run folder, or one of its generations.")]
 Plot = Annotated[Path | None, typer.Option("--out", help="Also draw it, as .png or .svg.")]

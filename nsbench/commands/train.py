@@ -51,12 +51,18 @@ def train(
     interrupted goes on from its last checkpoint. Several GPUs:
     `torchrun --nproc-per-node N -m nsbench train …`.
     """
+    from nsbench.commands.checks import check_training
     from nsbench.data.catalog import set_roots
+
+    set_roots(data)
+    # Before torch is imported, which takes seconds.
+    beside = {"variants": variants or (), "controls": controls or ()}
+    check_training(recipe, set_ or [], resume=resume, **beside)
+
     from nsbench.reporting.run_tables import training_table
     from nsbench.reporting.tables import print_table
     from nsbench.util import distributed
 
-    set_roots(data)
     wanted: dict[str, Any] = {
         "device": device,
         "resume": resume,

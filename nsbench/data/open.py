@@ -74,7 +74,21 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
     return opened[spec]
 
 
+def check_there(spec: SourceSpec) -> None:
+    """Raise NsbenchError if a source is not there, as far as that shows without opening it."""
+    if spec.given:
+        return
+    spec = catalog.resolve(spec)
+    named = spec.source == "digits" or spec.source.startswith(HUB) or is_pattern(spec.source)
+    if not named and not (path := Path(spec.source).expanduser()).exists():
+        raise NsbenchError(
+            f"there is no {path}: a source is a folder of class folders, a .tar of one, Parquet "
+            "files, WebDataset shards, a .npy file, hf:OWNER/NAME, data:NAME, or digits"
+        )
+
+
 def _open(spec: SourceSpec) -> Source:
+    check_there(spec)
     # Names that are not paths come first.
     if spec.source == "digits":
         return DigitsSource(spec.split or "test")
@@ -85,11 +99,6 @@ def _open(spec: SourceSpec) -> Source:
     if is_pattern(spec.source):
         return ShardSource(spec.source, shard_files(spec.source), _own_space(spec))
     path = Path(spec.source).expanduser()
-    if not path.exists():
-        raise NsbenchError(
-            f"there is no {path}: a source is a folder of class folders, a .tar of one, Parquet "
-            "files, WebDataset shards, a .npy file, hf:OWNER/NAME, data:NAME, or digits"
-        )
     return _open_file(path, spec) if path.is_file() else _open_folder(path, spec)
 
 

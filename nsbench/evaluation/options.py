@@ -76,10 +76,7 @@ def make_options(
     Raises NsbenchError for a device or precision that cannot be used.
     """
     if precision not in PRECISIONS:
-        raise NsbenchError(
-            f"there is no precision '{precision}'{nearest(precision, PRECISIONS)}; there are "
-            f"{', '.join(PRECISIONS)}"
-        )
+        raise NsbenchError(f"there is no precision '{precision}'{nearest(precision, PRECISIONS)}")
     for name in ("batch_size", "limit"):
         if others.get(name) is not None and others[name] < 1:
             raise NsbenchError(f"{name} is {others[name]}, but must be at least 1")

@@ -13,9 +13,9 @@ from torch import nn
 from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.foreign import foreign_code
 from nsbench.models.identity import identity
-from nsbench.models.options import ModelOptions
+from nsbench.models.options import USUAL, ModelOptions
 from nsbench.models.timm_hub import timm_preprocessing
-from nsbench.models.wrap import USUAL, wrap_module
+from nsbench.models.wrap import wrap_module
 from nsbench.util.files import sha256
 from nsbench.util.progress import say
 

@@ -10,12 +10,13 @@ from nsbench.models.classifier import RESULTS, Classifier
 from nsbench.models.generation import load_checkpoint
 from nsbench.models.given import wrap_given
 from nsbench.models.linear import load_linear
+from nsbench.models.names import canonical, check_named, kind_of
 from nsbench.models.onnx import load_onnx
 from nsbench.models.options import ModelOptions
 from nsbench.models.python_function import load_function
-from nsbench.models.state_dict import SUFFIXES, load_file
+from nsbench.models.state_dict import load_file
 from nsbench.models.timm_hub import load_timm
-from nsbench.models.wrap import USUAL, adjusted
+from nsbench.models.wrap import adjusted
 from nsbench.run_folder import (
     folders_at,
     generation_folders,
@@ -27,9 +28,6 @@ from nsbench.run_folder import (
 from nsbench.util.arguments import checked
 from nsbench.util.device import enough_memory, resolve_device
 from nsbench.util.errors import NsbenchError
-
-PREFIXES = ("timm", "linear", "python")
-
 
 Named = str | Path | nn.Module | Classifier
 """What a model is named by, or is."""
@@ -48,9 +46,11 @@ def load_models(
     names lead to the same model.
     """
     options = options or ModelOptions()
+    written = [canonical(str(name)) if isinstance(name, str | Path) else name for name in names]
     # Before anything is loaded, which may take minutes or a download.
-    _check([_kind(name) for name in names if not isinstance(name, Classifier)], options)
-    models = [model for name in names for model in _fitting(name, device, options)]
+    others = sum(not isinstance(name, str | Classifier) for name in written)
+    check_named([name for name in written if isinstance(name, str)], options, others=others)
+    models = [model for name in written for model in _fitting(name, device, options)]
     # By folders of results, since different names may lead to one model, which would be evaluated
     # twice into the same files.
     folders = [model.results.resolve() for model in models]
@@ -80,54 +80,14 @@ def load_model(
     .pth.tar or .ckpt, with the option `arch`), `FILE.onnx`, `python:MODULE:FUNCTION`, which runs
     that function, or `linear:digits`. Raises NsbenchError for what cannot be loaded.
     """
-    name, options = str(name), options or ModelOptions()
-    _check([_kind(name)], options)
-    own = generation_folders(Path(name)) if _kind(name) == "folder" else []
+    name, options = canonical(str(name)), options or ModelOptions()
+    check_named([name], options)
+    own = generation_folders(Path(name)) if kind_of(name) == "folder" else []
     if place_in_seeds(Path(name)):
         raise NsbenchError(
             f"{name} stands for models of several seeds: name the run of one of them"
         )
     return _fitting(str(own[-1]) if own else name, resolve_device(device), options)[-1]
-
-
-def _kind(name: str | Path | nn.Module) -> str:
-    if isinstance(name, nn.Module):
-        return "module"
-    name = str(name)
-    prefix = name.partition(":")[0]
-    if prefix in PREFIXES:
-        return prefix
-    # A folder may end in .pt too. A name of no known kind counts as a folder, whose error
-    # lists all kinds.
-    if Path(name).is_dir():
-        return "folder"
-    if name.endswith(SUFFIXES):
-        return "checkpoint"
-    return "onnx" if name.endswith(".onnx") else "folder"
-
-
-def _check(kinds: list[str], options: ModelOptions) -> None:
-    """Refuse options that cannot be, concern none of the models, or leave open which one."""
-    options.preprocessing(USUAL)  # refuses values that no model could have
-    if options.arch and "checkpoint" not in kinds:
-        raise NsbenchError(
-            f"--arch {options.arch} is the architecture of a checkpoint file, but no such file is "
-            "named as a model"
-        )
-    if options.weights_file and kinds.count("timm") != 1:
-        raise NsbenchError(
-            f"--weights {options.weights_file} is loaded into one model timm:NAME, but "
-            f"{kinds.count('timm') or 'none'} of the models named are such"
-        )
-    if options.entry is not None and "checkpoint" not in kinds and not options.weights_file:
-        raise NsbenchError(
-            f"--entry {options.entry} names weights in a checkpoint file, but no such file is named"
-        )
-    if options.classes and set(kinds) <= {"folder", "linear"}:
-        raise NsbenchError(
-            f"--classes {options.classes} names the outputs of a foreign model, but the models "
-            "named know their classes"
-        )
 
 
 def _fitting(name: Named, device: torch.device, options: ModelOptions) -> list[Classifier]:
@@ -142,7 +102,8 @@ def _load(name: Named, device: torch.device, options: ModelOptions) -> list[Clas
         return [name]
     if isinstance(name, nn.Module):
         return [wrap_given(name, device, options)]
-    name, kind = str(name), _kind(name)
+    name = str(name)
+    kind = kind_of(name)
     if kind in ("timm", "checkpoint"):
         return [_load_timm_or_file(name, device, options)]
     if kind == "python":
@@ -175,7 +136,4 @@ def _load_folder(name: str, device: torch.device) -> list[Classifier]:
         if not generations:
             raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
         return [load_checkpoint(folder, device) for folder in generations]
-    raise NsbenchError(
-        f"there is no model {name}: name a run folder, one of its generations, a checkpoint file, "
-        "FILE.onnx, timm:NAME or python:MODULE:FUNCTION"
-    )
+    raise NsbenchError(f"{path} is neither a run folder nor a generation: name one of these")

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from nsbench.models.classifier import Classifier
-from nsbench.models.options import ModelOptions
-from nsbench.models.wrap import USUAL, short_name, wrap_module
+from nsbench.models.options import USUAL, ModelOptions
+from nsbench.models.wrap import short_name, wrap_module
 from nsbench.util.device import is_short_of_memory
 from nsbench.util.errors import NsbenchError, first_line, missing_extra
 

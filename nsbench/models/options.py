@@ -9,6 +9,9 @@ from nsbench.data.preprocessing import Preprocessing
 from nsbench.util.config import parse
 from nsbench.util.errors import NsbenchError
 
+USUAL = Preprocessing(image_size=224, crop_pct=0.875)
+"""What most models of ImageNet are evaluated with: a short side of 256 px, and its centre."""
+
 
 @dataclass(frozen=True)
 class ModelOptions:

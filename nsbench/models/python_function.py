@@ -17,9 +17,9 @@ from torch import nn
 from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.foreign import described, foreign_code
 from nsbench.models.identity import identity
-from nsbench.models.options import ModelOptions
+from nsbench.models.options import USUAL, ModelOptions
 from nsbench.models.timm_hub import timm_preprocessing
-from nsbench.models.wrap import USUAL, adjusted, wrap_module
+from nsbench.models.wrap import adjusted, wrap_module
 from nsbench.util.config import nearest
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError

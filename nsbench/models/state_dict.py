@@ -14,17 +14,16 @@ from torch import nn
 
 from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.entries import State, choose
+from nsbench.models.names import check_arch
 from nsbench.models.options import ModelOptions
-from nsbench.models.timm_hub import check_arch, sized, timm_preprocessing
+from nsbench.models.timm_hub import sized, timm_preprocessing
 from nsbench.models.wrap import short_name, wrap_module
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 
+
 # Of checkpoint files as safetensors, torch.save, timm (`.pth.tar`) and Lightning name them.
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar", ".ckpt")
-
-
 def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions) -> Classifier:
     """A state dict in a timm architecture, whose tag (`NAME.TAG`) decides the preprocessing.
 

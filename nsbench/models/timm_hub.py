@@ -9,9 +9,10 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import RESULTS, Classifier, count_parameters, serialize
+from nsbench.models.names import check_arch
 from nsbench.models.options import ModelOptions
 from nsbench.models.wrap import wrap_module
-from nsbench.util.config import nearest, parse
+from nsbench.util.config import parse
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
@@ -45,14 +46,6 @@ def load_timm(name: str, device: torch.device, options: ModelOptions) -> Classif
     if not options.replaced:
         model.results = RESULTS / name.replace(":", "-").replace("/", "-")
     return model
-
-
-def check_arch(arch: str) -> None:
-    """Raises NsbenchError for what timm does not know, with the nearest name."""
-    if not timm.is_model(arch.split(".")[0]):  # without the tag, which timm checks itself
-        raise NsbenchError(
-            f"timm has no model '{arch}'{nearest(arch, timm.list_models(pretrained=True))}"
-        )
 
 
 def sized(options: ModelOptions) -> dict[str, Any]:

@@ -12,12 +12,9 @@ from torch import nn
 from nsbench.data.class_names import imagenet_classes
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import RESULTS, Classifier
-from nsbench.models.options import ModelOptions
+from nsbench.models.options import USUAL, ModelOptions
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
-
-USUAL = Preprocessing(image_size=224, crop_pct=0.875)
-"""What most models of ImageNet are evaluated with: a short side of 256 px, and its centre."""
 
 
 def wrap_module(

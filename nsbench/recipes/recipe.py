@@ -294,7 +294,39 @@ def _load(
     return recipe, variants, controls
 
 
+OTHER_NAMES = {
+    "learning_rate": "lr",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "model": "arch",
+    "resolution": "image_size",
+    "img_size": "image_size",
+    "num_epochs": "epochs",
+    "opt": "optimizer",
+    "scheduler": "schedule",
+    "momentum": "optimizer_args.momentum",
+    "amp": "precision",
+    "ema": "ema_decay",
+    "smoothing": "label_smoothing",
+}
+"""What keys of a generation are called elsewhere."""
+
+
+def _refuse_misplaced(table: dict[str, Any], where: str) -> None:
+    """Raise NsbenchError for a key at the top that belongs to the generations."""
+    for key in table:
+        plain = key.lower().replace("-", "_")
+        meant = OTHER_NAMES.get(plain, plain)
+        misplaced = meant.split(".")[0] in Generation.model_fields
+        if key not in {*Recipe.model_fields, "defaults"} and misplaced:
+            raise NsbenchError(
+                f"{where}: unknown key '{key}'; did you mean 'defaults.{meant}', which holds for "
+                f"all generations, or 'generations.0.{meant}'?"
+            )
+
+
 def _resolved(table: dict[str, Any], where: str) -> Recipe:
+    _refuse_misplaced(table, where)
     recipe = parse(Recipe, _with_defaults(table, where), where)
     _check(recipe, where)
     return recipe
@@ -307,7 +339,9 @@ def _with_defaults(table: dict[str, Any], where: str) -> dict[str, Any]:
     # Checked here: merged into the generations, a wrong key would be reported as one of theirs.
     unknown = [key for key in defaults if key not in Generation.model_fields]
     if unknown:
+        meant = OTHER_NAMES.get(unknown[0].lower().replace("-", "_"))
         near = nearest(unknown[0], Generation.model_fields)
+        near = f"; did you mean 'defaults.{meant}'?" if meant else near
         raise NsbenchError(f"{where}: unknown key 'defaults.{unknown[0]}'{near}")
     # Anything but a list of tables is left to the validation, which names the key.
     generations = table.get("generations")

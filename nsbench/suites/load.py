@@ -1,5 +1,6 @@
 """From the name of a suite, or a TOML file, to the suite."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module, resources
@@ -9,6 +10,7 @@ from pkgutil import iter_modules
 from typing import Any, get_args
 
 from nsbench import suites
+from nsbench.run_folder import is_run
 from nsbench.suites.base import Suite
 from nsbench.util.arguments import checked
 from nsbench.util.config import nearest, parse, read_toml
@@ -60,13 +62,16 @@ def shipped() -> dict[str, Path]:
 
 @checked
 def load_suite(name: str | Path) -> Suite:
-    """A suite from a TOML file, or by the name of a shipped one.
+    """A suite from a TOML file, or by the name of a shipped one; or of the images in a folder.
 
-    A reference named in it is looked up beside the file, then among the shipped ones. Raises
-    NsbenchError naming the file and the first key that is unknown or wrong.
+    A folder of class folders is an accuracy suite of its name. A reference named in a file is
+    looked up beside it, then among the shipped ones. Raises NsbenchError naming the file and the
+    first key that is unknown or wrong.
     """
     name, path = str(name), Path(name)
     if path.suffix != ".toml":
+        if path.is_dir() and name not in shipped() and not is_run(path):
+            return _of_folder(path)
         if name not in shipped():
             hint = "; models are named before --suite" if path.exists() else ""
             raise NsbenchError(f"there is no suite {name}{nearest(name, shipped())}{hint}")
@@ -74,6 +79,12 @@ def load_suite(name: str | Path) -> Suite:
     # The file's name, unless the file says otherwise.
     suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))
     return with_reference(suite, path.parent, str(path))
+
+
+def _of_folder(path: Path) -> Suite:
+    """The accuracy on the images in a folder, by the names of the folders in it."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name).strip("-._") or "images"
+    return parse_suite({"kind": "accuracy", "name": name, "source": str(path)}, str(path))
 
 
 def with_reference(suite: Suite, beside: Path, where: str) -> Suite:

@@ -62,12 +62,42 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A clause that offers the nearest valid name, or lists all of them where none is near."""
     names = sorted(valid)
-    # the default cutoff of 0.6 finds a swapped or missing letter, and not another word
-    close = difflib.get_close_matches(name, names, n=1)
-    if close:
-        return f"; did you mean '{close[0]}'?"
+    if close := closest(name, names):
+        return f"; did you mean '{close}'?"
     # a list of hundreds of architectures would bury the sentence
     return f"; valid are {', '.join(names)}" if len(names) <= 30 else ""
+
+
+def closest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that was probably meant; None where none is near.
+
+    Capitals, marks between words, and letters that look like digits do not count, so that
+    `resnet5O` is nearer to `resnet50` than to `resnet51q`; of equally near names the shortest.
+    """
+    wanted = _plain(name)
+    best, nearness = None, 0.6  # finds a swapped or missing letter, and not another word
+    matcher = difflib.SequenceMatcher(b=wanted)
+    for candidate in sorted(valid, key=lambda text: (len(text), text)):
+        plain = _plain(candidate)
+        if plain == wanted:
+            return candidate
+        # Who leaves the end of a long name out means that name.
+        if len(wanted) > 3 and plain.startswith(wanted) and nearness < 0.9:
+            best, nearness = candidate, 0.9
+        matcher.set_seq1(plain)
+        # The two bounds are cheap, and spare most of a thousand names the comparison itself.
+        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) > nearness:
+            ratio = matcher.ratio()
+            if ratio > nearness:
+                best, nearness = candidate, ratio
+    return best
+
+
+_ALIKE = str.maketrans({"o": "0", "l": "1", "i": "1", "-": None, "_": None, " ": None, ".": None})
+
+
+def _plain(name: str) -> str:
+    return name.lower().translate(_ALIKE)
 
 
 def _keys_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
