@@ -49,6 +49,7 @@ def evaluate(
     data: given.Data = None,
     quick: given.Quick = False,
     limit: given.Limit = None,
+    redo: given.Redo = False,
     dry_run: given.DryRun = False,
     json: given.JsonFile = None,
     csv: given.CsvFile = None,
@@ -76,7 +77,7 @@ def evaluate(
 
     options = make_options(
         device=device, batch_size=batch_size, precision=precision, channels_last=channels_last,
-        compile=compile, cache=cache, quick=quick, limit=limit,
+        compile=compile, cache=cache, quick=quick, limit=limit, redo=redo,
     )  # fmt: skip
     loaded = load_models(models, options.device, about)
     if dry_run:

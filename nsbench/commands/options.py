@@ -8,11 +8,40 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
+from nsbench.util.errors import NsbenchError
+
+OTHER_FLAGS = {
+    "--tasks": "--suite",
+    "--task": "--suite",
+    "--suites": "--suite",
+    "--overwrite": "--redo",
+    "--force": "--redo",
+    "--batch": "--batch-size",
+    "--bs": "--batch-size",
+    "--img-size": "--image-size",
+    "--input-size": "--image-size",
+    "--data-dir": "--data",
+    "--data-root": "--data",
+    "--dtype": "--precision",
+    "--output": "--out",
+    "--output-path": "--out",
+    "--output-dir": "--out",
+    "--out-dir": "--out",
+    "--checkpoint": "--weights",
+    "--dryrun": "--dry-run",
+    "--config": "--set",
+}
+"""What options are called elsewhere: in lm-eval, timm's scripts and others."""
+
+MODEL_FLAGS = ("--model", "--models", "-m")
+"""What names models elsewhere; here they stand for themselves, before the options."""
+
 
 class ManyValues(TyperCommand):
     """A command whose repeatable options also take several values at once: `--suite a b c`.
 
-    BARE: the values of those that may stand without one.
+    Options may be called as elsewhere, and with underscores. BARE: the values of those that may
+    stand without one.
     """
 
     BARE: ClassVar[dict[str, str]] = {}
@@ -20,8 +49,46 @@ class ManyValues(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Spell `--suite a b` as `--suite a --suite b`."""
         many = {flag for p in self.params if getattr(p, "multiple", False) for flag in p.opts}
-        spread: list[str] = super().parse_args(ctx, _spread(_filled(args, self.BARE), many))
+        known = {flag for p in self.params for flag in (*p.opts, *p.secondary_opts)}
+        if any(p.name == "models" for p in self.params):
+            args = _models_first(args)
+        named = [_as_here(arg, known) for arg in args]
+        spread: list[str] = super().parse_args(ctx, _spread(_filled(named, self.BARE), many))
         return spread
+
+
+def _as_here(arg: str, known: set[str]) -> str:
+    """An option as this command calls it, if it knows it by another name."""
+    flag, equals, value = arg.partition("=")
+    if not flag.startswith("--") or flag in known:
+        return arg
+    dashed = flag.replace("_", "-")
+    here = dashed if dashed in known else OTHER_FLAGS.get(dashed, "")
+    if here in known:
+        return f"{here}{equals}{value}"
+    if here == "--out" and "--suite" in known:
+        raise NsbenchError(
+            f"there is no {flag}: results are kept beside each model, or in results/; "
+            "--json, --csv and --markdown write tables to files"
+        )
+    return arg
+
+
+def _models_first(args: list[str]) -> list[str]:
+    """Models that are given as an option, in the place where they stand here."""
+    models: list[str] = []
+    rest: list[str] = []
+    into = rest
+    for arg in args:
+        flag, equals, value = arg.partition("=")
+        if flag in MODEL_FLAGS:
+            into = models
+            models += [value] if equals else []
+            continue
+        if arg.startswith("-") and len(arg) > 1:
+            into = rest
+        into.append(arg)
+    return [*models, *rest]
 
 
 class WithVariants(ManyValues):
@@ -150,6 +217,7 @@ Quick = Annotated[
     bool,
     typer.Option("--quick", help="At most 5,000 images of a suite, the same everywhere."),
 ]
+Redo = Annotated[bool, typer.Option("--redo", help="Evaluate again what is finished already.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many images of a suite.")]
 
 # What models do not say themselves

@@ -37,6 +37,7 @@ def evaluate(
     cache: str | Path | None = None,
     quick: bool = False,
     limit: int | None = None,
+    redo: bool = False,
     data: str | Path | Sequence[str | Path] | None = None,
     name: str | None = None,
     classes: str | Path | Sequence[str] | None = None,
@@ -60,7 +61,8 @@ def evaluate(
     model that memory is short for. precision: `float32`, `tf32`, `bfloat16` or `float16`.
     channels_last: memory order of images, for models that nsbench loads. compile: by
     torch.compile. cache: a folder that keeps decoded images. quick, limit: at most 5,000 images, or
-    at most that many. data: folders of data sets, by default those in NSBENCH_DATA.
+    at most that many. redo: whether what is finished is evaluated again. data: folders of data
+    sets, by default those in NSBENCH_DATA.
 
     About models that do not say it themselves: name; classes, the names of the outputs or a file of
     them; image_size in pixels, crop_pct, interpolation, mean and std in units of [0, 1]; and of
@@ -75,7 +77,7 @@ def evaluate(
     """
     options = make_options(
         device=device, batch_size=batch_size, precision=precision, channels_last=channels_last,
-        compile=compile, cache=cache, quick=quick, limit=limit,
+        compile=compile, cache=cache, quick=quick, limit=limit, redo=redo,
     )  # fmt: skip
     about = ModelOptions(
         arch, weights, classes, image_size, crop_pct, interpolation, mean, std, entry, name

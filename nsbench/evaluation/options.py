@@ -25,7 +25,8 @@ class Options:
     device: where models and corruptions run. batch_size: images; halved where memory is short.
     precision: of the forward pass, by autocast. channels_last: the order of values in memory.
     compile: whether models are compiled by torch.compile first. cache: a folder that keeps decoded
-    images. quick: at most 5,000 images, the same everywhere. limit: at most this many.
+    images. quick: at most 5,000 images, the same everywhere. limit: at most this many. redo:
+    whether cells that are finished are evaluated again.
     """
 
     device: torch.device
@@ -36,6 +37,7 @@ class Options:
     cache: Path | None = None
     quick: bool = False
     limit: int | None = None
+    redo: bool = False
     batches: AdaptiveBatchSize = field(default_factory=AdaptiveBatchSize)
 
     @property

@@ -152,7 +152,7 @@ def make_plan(
     check_generator(suite, shared["generator"])
     if clean_source:
         shared["clean"] = _images_hash(clean)
-    runs = [_model_run(suite, images, model, options.device, shared) for model in models]
+    runs = [_model_run(suite, images, model, options, shared) for model in models]
     plan = SuitePlan(passes, images, runs, clean, whole)
     for run, cell in product(runs, suite.cells()):
         if cell not in run.missing:
@@ -253,7 +253,7 @@ def _model_run(
     suite: Suite,
     images: SuiteImages,
     model: Classifier,
-    device: torch.device,
+    options: Options,
     shared: dict[str, Any],
 ) -> ModelRun:
     """A model's run. shared: the part of the identity that is the same for all models."""
@@ -266,7 +266,7 @@ def _model_run(
         raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")
     # Under a mask only the source's classes are left, in the order of its labels.
     classes = np.arange(len(outputs)) if suite.mask else outputs
-    columns = torch.from_numpy(outputs).to(device) if suite.mask else None
+    columns = torch.from_numpy(outputs).to(options.device) if suite.mask else None
     identity = {
         # Copies elsewhere are the same images, of which `shared` has the content.
         "protocol": suite.protocol(places=False),
@@ -278,7 +278,7 @@ def _model_run(
     store = Store(model.results, suite.name, identity)
     # One process looks, so that all agree.
     looks = distributed.is_main()
-    missing = [cell for cell in suite.cells() if looks and not store.has(cell)]
+    missing = [cell for cell in suite.cells() if looks and (options.redo or not store.has(cell))]
     return ModelRun(model, store, classes, columns, distributed.broadcast(missing))
 
 

@@ -8,14 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nsbench.models.classifier import RESULTS, Classifier, class_indices, count_parameters
+    from nsbench.models.classifier import Classifier, class_indices, count_parameters
     from nsbench.models.generation import build, load_checkpoint, save
     from nsbench.models.loading import load_model, load_models
+    from nsbench.models.names import RESULTS
     from nsbench.models.options import ModelOptions
     from nsbench.util.device import resolve_device, to_device
 
 _HOME = {
-    "RESULTS": "nsbench.models.classifier",
+    "RESULTS": "nsbench.models.names",
     "Classifier": "nsbench.models.classifier",
     "ModelOptions": "nsbench.models.options",
     "build": "nsbench.models.generation",

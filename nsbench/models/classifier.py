@@ -21,10 +21,6 @@ from nsbench.util.device import AdaptiveBatchSize
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import counted
 
-RESULTS = Path("results")
-"""Where predictions of models go that have no folder of their own, below the working directory."""
-
-
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 """The types of logits: with floats of 8 bits torch cannot compute."""
 

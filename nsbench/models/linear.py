@@ -11,7 +11,8 @@ from torch import nn
 from nsbench.data.open import DigitsSource
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import to_array
-from nsbench.models.classifier import RESULTS, Classifier
+from nsbench.models.classifier import Classifier
+from nsbench.models.names import RESULTS
 from nsbench.util.errors import NsbenchError, missing_extra
 from nsbench.util.files import sha256
 

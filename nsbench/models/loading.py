@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nsbench.models.classifier import RESULTS, Classifier
+from nsbench.models.classifier import Classifier
 from nsbench.models.generation import load_checkpoint
 from nsbench.models.given import wrap_given
 from nsbench.models.linear import load_linear
-from nsbench.models.names import canonical, check_named, kind_of
+from nsbench.models.names import RESULTS, canonical, check_named, kind_of
 from nsbench.models.onnx import load_onnx
 from nsbench.models.options import ModelOptions
 from nsbench.models.python_function import load_function

@@ -17,6 +17,9 @@ from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_json
 
+RESULTS = Path("results")
+"""Where predictions of models go that have no folder of their own, below the working directory."""
+
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar", ".ckpt")
 """Of checkpoint files."""
 

@@ -8,8 +8,8 @@ from timm.data import resolve_model_data_config
 from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
-from nsbench.models.classifier import RESULTS, Classifier, count_parameters, serialize
-from nsbench.models.names import check_arch
+from nsbench.models.classifier import Classifier, count_parameters, serialize
+from nsbench.models.names import RESULTS, check_arch
 from nsbench.models.options import ModelOptions
 from nsbench.models.wrap import wrap_module
 from nsbench.util.config import parse
