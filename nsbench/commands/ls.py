@@ -51,7 +51,7 @@ def _table(kind: str, pattern: str | None) -> "Table":
     columns = ["name", "what it is"] if any(names.values()) else ["name"]
     rows = [[name, about] if len(columns) == 2 else [name] for name, about in names.items()]
     data = [{"kind": kind, "name": name} for name in names]
-    return Table(f"{kind}: {len(names):,}", columns, rows, data, prose=True, names=True)
+    return Table(f"{kind}: {len(names):,}", columns, rows, data, prose=True)
 
 
 def _names(kind: str) -> dict[str, str]:

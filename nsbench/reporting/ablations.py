@@ -85,10 +85,11 @@ def ablation_table(ablation: Ablation) -> Table:
     for (entry, changed), judged in zip(ablation.rows, changes[1:], strict=True):
         cells, record = model_row(entry, base, names, judged)
         rows.append(cells)
-        notes.append(f"{entry.name}: {', '.join(changed)}")
         assert entry.folder
-        about = {"model": f"{entry.name}/{entry.folder.name}", "variant": entry.name}
+        variant = entry.folder.parent.name
+        notes.append(f"{variant}: {', '.join(changed)}")
+        about = {"model": entry.name, "variant": variant}
         data.append({**record, **about, "set": changed, "against": base.name})
     columns = ["variant", *suite_columns(ablation.models, names)]
     title = f"Variants of {base.name}, paired 95% intervals"
-    return Table(title, columns, rows, data, notes, names=True)
+    return Table(title, columns, rows, data, notes, models=True)

@@ -16,6 +16,12 @@ from nsbench.run_folder import generation_folders, is_run
 from nsbench.suites.base import SuiteScores
 from nsbench.util.errors import NsbenchError
 
+COLUMNS = ("A", "B", "change", "p", "p adj.", "verdict")
+"""The title says which models A and B are: their names may be long."""
+
+SPARE = ("κ", "p", "p adj.")
+"""What a narrow terminal goes without, as the verdict says it shortly."""
+
 KAPPA = "κ: whether both models err on the same images; 0 as by chance, 1 on exactly the same."
 
 
@@ -80,22 +86,22 @@ class Comparison:
 
     def tables(self) -> list[Table]:
         """A table of the headlines, then one for each suite with parts."""
-        title = f"{self.b} against {self.a} (%)"
-        columns = ["", "metric", *self._columns(), "κ"]
+        title = f"B: {self.b}\nA: {self.a}\nB against A (%)"
+        columns = ["suite", "metric", *COLUMNS, "κ"]
         rows = [
             [row.suite, _metric_text(row), *_cells(row), _kappa_text(row)] for row in self.headlines
         ]
         explained = [RULE] if rows else []
         explained += [KAPPA] if any(row.kappa for row in self.headlines) else []
-        first = Table(title, columns, rows, notes=[*explained, *self.notes])
+        first = Table(
+            title, columns, rows, None, [*explained, *self.notes], whole=True, spare=SPARE
+        )
         return [first, *(self._parts_table(*item) for item in self.parts.items())]
 
     def _parts_table(self, suite: str, rows: list[Row]) -> Table:
-        title = f"{suite}, {_metric_text(rows[0])}: {self.b} against {self.a} (%)"
-        return Table(title, ["", *self._columns()], [[row.part, *_cells(row)] for row in rows])
-
-    def _columns(self) -> list[str]:
-        return [self.a, self.b, "change", "p", "p adj.", "verdict"]
+        title = f"{suite}, {_metric_text(rows[0])}: B against A (%)"
+        cells = [[row.part, *_cells(row)] for row in rows]
+        return Table(title, ["part", *COLUMNS], cells, whole=True, spare=SPARE)
 
 
 def compare(

@@ -87,15 +87,17 @@ class SeedComparison:
         over = f"mean ± standard deviation over seeds, [95% interval over {OVER}]"
         several = len(self.seeds) > 1
         seeds = f"{'seeds' if several else 'seed'} {', '.join(map(str, self.seeds))}"
-        title = f"{self.b} against {self.a}, {seeds}{f': {over}' if several else ''} (%)"
+        title = (
+            f"B: {self.b}\nA: {self.a}\nB against A, {seeds}{f': {over}' if several else ''} (%)"
+        )
         rows = [[row.suite, _metric_text(row.metric), *row.cells()] for row in self.headlines]
-        columns = [self.a, self.b, "change", "verdict"]
+        columns = ["A", "B", "change", "verdict"]
         notes = [SEEDS_RULE if several else ONE_SEED, *self.notes]
-        tables = [Table(title, ["", "metric", *columns], rows, notes=notes)]
+        tables = [Table(title, ["suite", "metric", *columns], rows, notes=notes)]
         for suite, parts in self.parts.items():
-            own = f"{suite}, {_metric_text(parts[0].metric)}: {self.b} against {self.a} (%)"
+            own = f"{suite}, {_metric_text(parts[0].metric)}: B against A (%)"
             cells = [[row.part, *row.cells()] for row in parts]
-            tables.append(Table(own, ["", *columns], cells))
+            tables.append(Table(own, ["part", *columns], cells))
         return tables
 
 

@@ -101,10 +101,12 @@ def controls_table(beside: Controls) -> Table:
     for entry, kind, changes in beside.lines:
         rows.append(model_row(entry, student, names, changes)[0])
         if kind:
-            notes.append(f"{entry.name}: {WHAT[kind]}.")
+            assert entry.folder
+            control = entry.folder.parent.name
+            notes.append(f"{control}: {WHAT[kind]}.")
             # The student's record, with its changes against the control.
             record = model_row(student, entry, names, changes)[1]
-            data.append({**record, "control": entry.name, "kind": kind})
+            data.append({**record, "control": control, "kind": kind})
     title = f"What {student.name} has above its controls, paired 95% intervals"
     columns = ["control", *suite_columns(beside.models, names)]
-    return Table(title, columns, rows, data, notes, names=True)
+    return Table(title, columns, rows, data, notes, models=True)

@@ -23,7 +23,7 @@ def data_table() -> Table:
         ]
         for entry in data
     ]
-    return Table("data sets (fetch: nsbench data fetch NAME)", columns, rows, data, names=True)
+    return Table("data sets (fetch: nsbench data fetch NAME)", columns, rows, data)
 
 
 def _short(entry: dict[str, Any]) -> str:

@@ -88,7 +88,6 @@ def labels_table(name: str, summary: Summary) -> Table:
         [[cell_text(row[key]) for key in COLUMNS] for row in shown],
         {"name": name, **summary, "per_class": records},
         notes,
-        names=True,
     )
 
 

@@ -65,8 +65,6 @@ def collect(
     """
     check_across(across)
     models = _one_each([model for path in paths for model in _models(path)])
-    if len(paths) > 1:
-        models = [_with_run(model) for model in models]
     # Two runs may have one name, as p/run and q/run do.
     if len({model.name for model in models}) < len(models):
         models = [replace(m, name=str(m.folder or m.results or m.name)) for m in models]
@@ -111,20 +109,19 @@ def _generation(folder: Path) -> _Model:
     info = read_info(folder)
     try:
         found = results_of(folder / "results", info["weights"])
-        return _Model(f"generation {info['generation']}", folder, info, found)
+        return _Model(f"{run_name(folder.resolve().parent)}/{folder.name}", folder, info, found)
     except (KeyError, TypeError) as error:
         raise NsbenchError(f"{folder / 'model.json'} is broken: it lacks {error}") from error
 
 
 def generation_beside(folder: Path, base: Entry, across: Sequence[str] = ()) -> Entry:
-    """A generation with the scores that compare with a model's, under the name of its run.
+    """A generation with the scores that compare with a model's.
 
     Raises NsbenchError if its model.json is broken.
     """
     model = _generation(folder)
     shown = {name: Result(s.folder, s.manifest) for name, s in base.scores.items()}
-    named = replace(model, name=folder.parent.name)
-    return _entry(named, chosen_like(model.found, shown, across))
+    return _entry(model, chosen_like(model.found, shown, across))
 
 
 def _entry(model: _Model, chosen: Chosen) -> Entry:
@@ -161,11 +158,6 @@ def _same_model(one: _Model, other: _Model) -> bool:
     ]
     bare = one.folder is None and other.folder is None
     return bare and one.name == other.name and hashes[0] == hashes[1] != {None}
-
-
-def _with_run(model: _Model) -> _Model:
-    run = run_name(model.folder.resolve().parent) if model.folder else ""
-    return replace(model, name=f"{run}/{model.name}") if run else model
 
 
 def suite_names(entries: Sequence[Entry]) -> list[str]:

@@ -72,7 +72,7 @@ def recipes_table() -> Table:
         "nsbench recipes NAME > my.toml copies one to edit; its head says what to expect of it."
     ]
     columns = ["recipe", "generations", "about"]
-    return Table("recipes", columns, rows, data, notes, prose=True, names=True)
+    return Table("recipes", columns, rows, data, notes, prose=True)
 
 
 def _facts(name: str) -> dict[str, Any]:
@@ -116,4 +116,4 @@ def training_estimate_table(rows: Sequence[dict[str, Any]], devices: int) -> Tab
         f"{size_text(labels)} and models {size_text(models)}.",
     ]
     title = f"dry run for {counted(devices, 'device')}"
-    return Table(title, columns, cells, list(rows), notes, names=True)
+    return Table(title, columns, cells, list(rows), notes)

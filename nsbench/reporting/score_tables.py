@@ -70,10 +70,7 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
         [s.model, *(metric_text(s.metrics[key]) for key in metrics.values()), *_calibration(s)]
         for s in scores
     ]
-    table = [["", *metrics, *scores[0].tables.get("calibration", {})], *rows]
-    # Wide tables are turned, to fit 80 columns, where there are fewer models than metrics.
-    if len(table[0]) > max(5, len(rows)):
-        table = [list(column) for column in zip(*table, strict=True)]
+    columns = ["model", *metrics, *scores[0].tables.get("calibration", {})]
     data = {
         "suite": name,
         "reference": scores[0].reference,
@@ -88,9 +85,8 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
             for s in scores
         },
     }
-    return Table(
-        f"{name} (%, with 95% intervals)", table[0], table[1:], data, notes=_image_notes(scores[0])
-    )
+    title = f"{name} (%, with 95% intervals)"
+    return Table(title, columns, rows, data, notes=_image_notes(scores[0]), models=True)
 
 
 def _image_notes(scores: SuiteScores) -> list[str]:

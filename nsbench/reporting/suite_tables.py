@@ -28,7 +28,7 @@ def suites_table() -> Table:
         for facts in data
     ]
     notes = ["nsbench suites NAME explains one; a TOML file of your own is a suite too."]
-    return Table("suites", columns, rows, data, notes, names=True)
+    return Table("suites", columns, rows, data, notes)
 
 
 def suite_table(name: str) -> Table:

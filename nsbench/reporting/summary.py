@@ -26,7 +26,7 @@ def summary_table(entries: Sequence[Entry], changes: Sequence[Mapping[str, Judge
     title = f"Change against {base.name}, paired 95% intervals"
     notes = [sentence for entry in entries for sentence in entry.notes]
     rows, records = [cells for cells, _ in made], [record for _, record in made]
-    return Table(title, columns, rows, records, notes)
+    return Table(title, columns, rows, records, notes, models=True)
 
 
 def suite_columns(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
@@ -47,7 +47,7 @@ def model_row(
             continue
         metric, judged = headline(entry.scores[name]), changes.get(name)
         change = change_text(judged.change) if judged else ""
-        cells.append(f"{metric.name}\n{metric_text(metric)}\n{change}".rstrip())
+        cells.append(f"{metric_text(metric)}\n{change}".rstrip())
         suites[name] = _suite_data(entry.scores[name], base, entry, judged)
     keys = ("generation", "arch", "parameters", "seconds")
     info = {key: entry.info[key] for key in keys if key in entry.info}

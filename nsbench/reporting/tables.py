@@ -4,12 +4,14 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table as RichTable
 
+from nsbench.reporting.layout import GAP, columns_that_fit, shared_prefix, wrapped
 from nsbench.util.files import write_json
 
 
@@ -17,8 +19,9 @@ from nsbench.util.files import write_json
 class Table:
     """Rows of text under columns, sentences below them, and the same as data.
 
-    prose: the columns hold text to read, not figures to compare. names: the first column holds what
-    users type, which must not be broken.
+    prose: the columns hold text to read, not figures to compare. models: the first column holds
+    names of models, of which what all begin with is printed once. whole: a row is one line, however
+    narrow the terminal. spare: heads of columns that are left out first where it is narrow.
     """
 
     title: str
@@ -27,7 +30,9 @@ class Table:
     data: Any = None
     notes: list[str] = field(default_factory=list)
     prose: bool = False
-    names: bool = False
+    models: bool = False
+    whole: bool = False
+    spare: tuple[str, ...] = ()
 
 
 def print_table(table: Table, json: Path | None = None) -> None:
@@ -40,21 +45,55 @@ def print_table(table: Table, json: Path | None = None) -> None:
 def print_tables(tables: Sequence[Table], json: Path | None = None) -> None:
     """Print tables on standard output, and write their data as one list if a file is given."""
     console = Console(emoji=False)  # python:m:make is no letter in a circle
-    for table in tables:
-        shown = RichTable(title=table.title, title_justify="left")
-        for index, column in enumerate(table.columns):
-            side: Any = "right" if index and not table.prose else "left"
-            whole = table.names and not index
-            # fold, so that no text is lost where a terminal is narrow.
-            shown.add_column(column, justify=side, overflow="fold", no_wrap=whole)
-        for row in table.rows:
-            shown.add_row(*row)
+    for number, table in enumerate(tables):
         # No markup: names of models and files may hold [brackets].
-        console.print(shown, markup=False)
-        for note in table.notes:
-            console.print(note, markup=False, highlight=False)
+        lines = table_lines(table, console.width)
+        for line in ["", *lines] if number else lines:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     if json:
         write_json(json, [table.data for table in tables])
+
+
+def table_lines(table: Table, width: int) -> list[str]:
+    """A table as lines that fit a width: no word, number or interval is broken.
+
+    Columns that do not fit are left out, and a note says which. Only a single piece of text that is
+    wider than the terminal, such as a path, makes a longer line.
+    """
+    rows, title = table.rows, table.title
+    if table.models and (prefix := shared_prefix([row[0] for row in rows])):
+        rows = [[row[0].removeprefix(prefix), *row[1:]] for row in rows]
+        title = f"{title}; models: {prefix}…"
+    columns = [list(cells) for cells in zip(table.columns, *rows, strict=True)]
+    spare = [table.columns.index(head) for head in table.spare if head in table.columns]
+    kept, widths = columns_that_fit(columns, width, spare, table.whole)
+    heads, *body = [[row[n] for n in kept] for row in (table.columns, *rows)]
+    lines = [*wrapped(title, width), *_row_lines(heads, widths, table.prose)]
+    lines.append("─" * min(width, sum(widths) + GAP * (len(widths) - 1)))
+    tall = any("\n" in cell for row in body for cell in row)
+    for number, row in enumerate(body):
+        lines += [""] if tall and number else []
+        lines += _row_lines(row, widths, table.prose)
+    lost = [" ".join(head.split()) for n, head in enumerate(table.columns) if n not in kept]
+    notes = [*table.notes]
+    if lost:
+        notes.append(f"Not shown here: {', '.join(lost)}; a wider terminal shows all.")
+    return [*lines, *(line for note in notes for line in wrapped(note, width))]
+
+
+def _row_lines(row: Sequence[str], widths: Sequence[int], prose: bool) -> list[str]:
+    """The lines of a row: names and texts to the left, figures to the right."""
+    cells = [wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+    lines = []
+    for parts in zip_longest(*cells, fillvalue=""):
+        padded = [
+            part + " " * (width - cell_len(part))
+            if prose or not number
+            else " " * (width - cell_len(part)) + part
+            for number, (part, width) in enumerate(zip(parts, widths, strict=True))
+        ]
+        lines.append((" " * GAP).join(padded).rstrip())
+    return lines
 
 
 def markdown_text(tables: Sequence[Table]) -> str:
