@@ -62,7 +62,7 @@ def _sentence_of(error: Exception) -> str | None:
 
 def _stopped(arguments: list[str] | None) -> None:
     again = shlex.join(["nsbench", *(sys.argv[1:] if arguments is None else arguments)])
-    say(f"nsbench: stopped; what is finished is kept; to continue: {again}")
+    say("nsbench: stopped; what is finished is kept; to continue:", again)
 
 
 def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -74,7 +74,9 @@ def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__:
 def _fail(sentence: str) -> None:
     if os.environ.get("RANK", "0") != "0":
         time.sleep(OTHERS_WAIT)
-    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
-        f"nsbench: {sentence}", style="red", markup=False
+    # One line in a log, to be searched; on a terminal broken between words.
+    console = Console(stderr=True, highlight=False, emoji=False)
+    console.print(
+        f"nsbench: {sentence}", style="red", markup=False, soft_wrap=not console.is_terminal
     )
     sys.exit(2)

@@ -1,18 +1,29 @@
 """`nsbench data`: which of the known data sets were found, and their download."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from nsbench.commands.options import Data, JsonFile
 from nsbench.util.progress import say
 
-data_app = typer.Typer(invoke_without_command=True)
+
+class OrName(TyperGroup):
+    """A group in which a word that is no command is the name of a data set."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command; or `about` with all words, where the first is none."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["about", *args])
+
+
+data_app = typer.Typer(cls=OrName, invoke_without_command=True)
 
 
 @data_app.callback(
     epilog="Examples:\n\n`nsbench data`\n\n`nsbench data --data /data --json data.json`\n\n"
+    "`nsbench data imagenet-a`\n\n"
     "`nsbench data fetch imagenet-a --data /data`"
 )
 def data(context: typer.Context, data: Data = None, json: JsonFile = None) -> None:
@@ -27,6 +38,22 @@ def data(context: typer.Context, data: Data = None, json: JsonFile = None) -> No
         from nsbench.reporting.tables import print_table
 
         print_table(data_table(), json)
+
+
+@data_app.command(hidden=True)
+def about(
+    name: Annotated[str, typer.Argument(help="A data set, as nsbench data lists them.")],
+    data: Data = None,
+    json: JsonFile = None,
+) -> None:
+    """Tell of one data set what it is, where it lies and how to get it."""
+    from nsbench.data.catalog import set_roots
+    from nsbench.reporting.data_set_tables import data_set_table
+    from nsbench.reporting.tables import print_table
+
+    if data:
+        set_roots(data)
+    print_table(data_set_table(name), json)
 
 
 @data_app.command(epilog="Example:\n\n`nsbench data fetch imagenet-a --data /data`")

@@ -19,8 +19,8 @@ from nsbench.util.errors import NsbenchError
 COLUMNS = ("A", "B", "change", "p", "p adj.", "verdict")
 """The title says which models A and B are: their names may be long."""
 
-SPARE = ("κ", "p", "p adj.")
-"""What a narrow terminal goes without, as the verdict says it shortly."""
+SPARE = ("κ", "p", "p adj.", "metric")
+"""What a narrow terminal goes without: the verdict says it shortly, a suite has one headline."""
 
 KAPPA = "κ: whether both models err on the same images; 0 as by chance, 1 on exactly the same."
 

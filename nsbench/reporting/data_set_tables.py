@@ -10,27 +10,29 @@ from nsbench.util.config import read_toml
 
 
 def data_table() -> Table:
-    """A row for each known data set."""
+    """A line for each known data set; `data_set_table` has the rest."""
     data = [_entry(name) for name in data_sets()]
-    columns = ["data set", "where", "images", "suites", "how to get it"]
+    rows = [[entry["name"], f"{entry['images']:,}", entry["path"] or "missing"] for entry in data]
+    notes = ["nsbench data NAME tells more of one, and how to get it."]
+    return Table("data sets", ["data set", "images", "where"], rows, data, notes)
+
+
+def data_set_table(name: str) -> Table:
+    """One data set: what it is, where it lies or how to get it, and which suites use it.
+
+    Raises NsbenchError with the nearest name if there is none.
+    """
+    data_set(name)
+    entry = _entry(name)
     rows = [
-        [
-            entry["name"],
-            entry["path"] or "missing",
-            f"{entry['images']:,}",
-            " ".join(entry["suites"]),
-            _short(entry),
-        ]
-        for entry in data
+        ["what it is", entry["title"]],
+        ["images", f"{entry['images']:,} of {entry['classes']:,} classes"],
+        ["where", entry["path"] or "missing"],
+        ["suites", " ".join(entry["suites"]) or "none"],
+        ["how to get it", entry["how_to_get"]],
+        ["source", entry["source"]],
     ]
-    return Table("data sets (fetch: nsbench data fetch NAME)", columns, rows, data)
-
-
-def _short(entry: dict[str, Any]) -> str:
-    if entry["path"]:
-        return ""
-    made = ", or nsbench make" if data_set(entry["name"]).make else ""
-    return f"fetch{made}" if entry["archives"] else entry["how_to_get"]
+    return Table(name, ["", ""], rows, entry, prose=True)
 
 
 def _entry(name: str) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def table_lines(table: Table, width: int) -> list[str]:
     spare = [table.columns.index(head) for head in table.spare if head in table.columns]
     kept, widths = columns_that_fit(columns, width, spare, table.whole)
     heads, *body = [[row[n] for n in kept] for row in (table.columns, *rows)]
-    lines = [*wrapped(title, width), *_row_lines(heads, widths, table.prose)]
+    lines = wrapped(title, width)
+    lines += _row_lines(heads, widths, table.prose) if any(heads) else []
     lines.append("─" * min(width, sum(widths) + GAP * (len(widths) - 1)))
     tall = any("\n" in cell for row in body for cell in row)
     for number, row in enumerate(body):

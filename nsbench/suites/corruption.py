@@ -86,7 +86,7 @@ class CorruptionSuite(SizedSuite):
         by_corruption = {name: rows.mean(0) for name, rows in errors.items()}
         # Over corruptions and severities alike: every corruption has as many severities.
         mean: Floats = 100 * np.stack(list(by_corruption.values())).mean(0)
-        metrics["error"] = Metric("mean error under corruption", ids, mean, False)
+        metrics["error"] = Metric("mean error", ids, mean, False)
         metrics["clean_top1"] = accuracy_metric("clean top-1", clean_rows)
         tables = {"error": {name: (100 * rows.mean(1)).tolist() for name, rows in errors.items()}}
         if reference:

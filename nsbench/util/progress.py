@@ -1,7 +1,9 @@
 """Progress with rate and time left: a bar on a terminal, plain lines elsewhere."""
 
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 LINE_SECONDS = 10.0
@@ -58,13 +61,15 @@ def stage(name: str, total: int | None, unit: str = "images", done: int = 0) -> 
 
 @contextmanager
 def _bar(console: Console, name: str, total: int | None, unit: str, done: int) -> Iterator[Advance]:
+    # Where it is narrow, the name gives way, and never the count, the rate or the time left.
+    name_column = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=name_column),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
         _RateColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(name, total=total, completed=done, unit=unit, note="")
@@ -114,7 +119,17 @@ def _is_silent() -> bool:
     return os.environ.get("RANK", "0") != "0"
 
 
-def say(text: str) -> None:
-    """One line of news on standard error, said by one process for all."""
-    if not _is_silent():
-        print(text.rstrip(), file=sys.stderr, flush=True)
+def say(text: str, command: str = "") -> None:
+    """A line of news on standard error, said by one process for all.
+
+    command: to copy, at the end. On a terminal the text is broken between words, and the command
+    stands whole on a line of its own; a log keeps each line as it is, to be searched.
+    """
+    if _is_silent():
+        return
+    lines = [f"{text.rstrip()} {command}".rstrip()]
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        lines += [command] if command else []
+    print("\n".join(lines), file=sys.stderr, flush=True)
