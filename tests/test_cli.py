@@ -67,7 +67,7 @@ def test_train_eval_report_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> 
     done = run("report", "r", "--out", "report.html", "--json", "s.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").stat().st_size > 20_000
-    assert json.loads((tmp_path / "s.json").read_text())[1]["model"] == "generation 1"
+    assert json.loads((tmp_path / "s.json").read_text())[1]["model"] == "r/generation-1"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_train_eval_report_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> 
         ),
         (
             ["eval", "--suite", "digits", "--device", "tpu9", "x"],
-            "the device 'tpu9' cannot be used",
+            "there is no device 'tpu9'",
         ),
         (["train", "quickstart", "--device", "meta"], "the device 'meta' computes no numbers"),
         (
@@ -100,8 +100,8 @@ def test_train_eval_report_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> 
         (["bench", "corruptions", "--corruption", "fogg"], "there is no corruption 'fogg'"),
         (["show", "corruptions", "cat.jpg"], "cat.jpg"),
         (["show", "perturbations", "cat.jpg"], "cat.jpg"),
-        (["show", "perturbations", "x", "--image-size", "100"], "the image size is 100, but"),
-        (["bench", "attack", "--arch", "resnetx"], "timm has no architecture 'resnetx'"),
+        (["show", "perturbations", __file__, "--image-size", "100"], "the image size is 100, but"),
+        (["bench", "attack", "--arch", "resnetx"], "timm has no model 'resnetx'"),
         (["make", "imagenet-c", "nowhere", "c"], "there is no nowhere: a source is a folder"),
         (
             ["make", "imagenet-c", "digits", "c", "--corruption", "fogg"],

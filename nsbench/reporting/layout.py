@@ -75,6 +75,7 @@ def shared_prefix(names: Sequence[str]) -> str:
     if len(names) < 2:
         return ""
     first, last = min(names), max(names)
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    pairs = enumerate(zip(first, last, strict=False))
+    same = next((place for place, (a, b) in pairs if a != b), len(first))
     cut = first[:same].rfind("/") + 1
     return first[:cut] if all(len(name) > cut for name in names) else ""

@@ -87,7 +87,8 @@ def closest(name: str, valid: Iterable[str]) -> str | None:
         matcher.set_seq1(plain)
         # The two bounds are cheap, and spare most of a thousand names the comparison itself.
         if min(matcher.real_quick_ratio(), matcher.quick_ratio()) > nearness:
-            ratio = matcher.ratio()
+            # Few mistake the first letter.
+            ratio = matcher.ratio() * (1.0 if plain[:1] == wanted[:1] else 0.9)
             if ratio > nearness:
                 best, nearness = candidate, ratio
     return best

@@ -49,8 +49,12 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_row_for_each_variant_with_its_paired_change(evaluated: Path, tmp_path: Path) -> None:
     summary, table = write_report(evaluated, tmp_path / "report.html")
-    assert [row["model"] for row in summary.data] == ["generation 0", "generation 1"]
-    assert [row[0] for row in table.rows] == ["generation 1", "quiet", "faster"]
+    assert [row["model"] for row in summary.data] == ["run/generation-0", "run/generation-1"]
+    assert [row[0] for row in table.rows] == [
+        "run/generation-1",
+        "run/quiet/generation-1",
+        "run/faster/generation-1",
+    ]
     assert table.notes[0] == "quiet: generations.1.randaugment='', generations.1.dropout=0"
     text = (tmp_path / "report.html").read_text()
     ablations = text[text.index('id="ablations"') :]
@@ -66,8 +70,8 @@ def test_a_row_for_each_variant_with_its_paired_change(evaluated: Path, tmp_path
         assert found["change"]["interval"] == list(expected.interval)
         low, high = expected.interval
         assert f"{expected.value:+.1f} [{low:+.1f}, {high:+.1f}]" in ablations
-        assert record["model"] == f"{record['variant']}/generation-1"
-        assert record["against"] == "generation 1"
+        assert record["model"] == f"run/{record['variant']}/generation-1"
+        assert record["against"] == "run/generation-1"
     assert "generations.1.randaugment=&#39;&#39;" in ablations
 
 
@@ -77,7 +81,7 @@ def test_the_json_holds_them_too(evaluated: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0
     records = json.loads((tmp_path / "r.json").read_text())
     assert [record.get("variant") for record in records] == [None, None, "quiet", "faster"]
-    assert "Variants of generation 1" in done.output
+    assert "Variants of run/generation-1" in done.output
 
 
 def test_names_and_settings_are_escaped(evaluated: Path, tmp_path: Path) -> None:

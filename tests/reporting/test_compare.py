@@ -166,8 +166,8 @@ def test_a_run_of_several_generations_is_no_one_model(tiny_run: Path) -> None:
 def test_tables_say_it_all_in_words(two: tuple[Path, Path]) -> None:
     tables = compare(*two).tables()
     assert [table.title for table in tables] == [
-        "new against old (%)",
-        "c, error ↓: new against old (%)",
+        "B: new\nA: old\nB against A (%)",
+        "c, error ↓: B against A (%)",
     ]
     plain = tables[0].rows[0]
     assert plain[:2] == ["plain", "top-1 ↑"]
@@ -187,7 +187,7 @@ def test_the_command_writes_every_format(
     with pytest.raises(SystemExit) as left:
         cli.main(["compare", *map(str, two), "--suite", "plain", "c", *options])
     assert left.value.code in (None, 0)
-    assert "new against old" in capfd.readouterr().out
+    assert "B against A" in capfd.readouterr().out
     data = json.loads(files["json"].read_text())
     assert [(row["suite"], row["part"]) for row in data["rows"]] == [
         ("plain", ""), ("c", ""), ("c", "fog"), ("c", "snow"), ("c", "frost")

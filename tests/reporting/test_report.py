@@ -77,8 +77,8 @@ def test_the_page_is_whole_and_self_contained(evaluated: Path, tmp_path: Path) -
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "&lt;b&gt;bold&lt;/b&gt;" in text
     for word in (
-        "generation 0",
-        "generation 1",
+        "run/generation-0",
+        "run/generation-1",
         "mCE",
         "FGSM ε=8",
         "Provenance",
@@ -104,7 +104,7 @@ def test_the_summary_is_the_scores_and_their_paired_changes(
     from nsbench.suites.scores import score
 
     summary, *_ = write_report([evaluated], tmp_path / "report.html")
-    assert [row["model"] for row in summary.data] == ["generation 0", "generation 1"]
+    assert [row["model"] for row in summary.data] == ["run/generation-0", "run/generation-1"]
     before, after = (
         score(results_of(evaluated / f"generation-{i}" / "results")["c"][0].folder) for i in (0, 1)
     )
@@ -133,7 +133,9 @@ def test_predictions_of_other_images_are_not_compared(evaluated: Path, tmp_path:
     # both have the first version, and so that is shown; the other is told of
     assert all("plain" in row["suites"] for row in summary.data)
     note, one_seed = summary.notes
-    assert note.startswith("generation 1 has other results on plain, which are left out: another ")
+    assert note.startswith(
+        "run/generation-1 has other results on plain, which are left out: another "
+    )
     assert one_seed.startswith("One seed: intervals are over images alone")
     assert note in (tmp_path / "report.html").read_text()
     shutil.rmtree(run / "generation-0" / "results" / "plain")
@@ -153,7 +155,7 @@ def test_several_runs_and_a_missing_suite(evaluated: Path, tmp_path: Path) -> No
     assert len(summary.data) == 4
     assert "p" not in summary.data[3]["suites"]
     assert "not evaluated" in (tmp_path / "report.html").read_text()
-    names = [f"{name}/generation {index}" for name in ("run", "second") for index in (0, 1)]
+    names = [f"{name}/generation-{index}" for name in ("run", "second") for index in (0, 1)]
     assert [row["model"] for row in summary.data] == names
 
 

@@ -104,7 +104,7 @@ def test_a_report_begins_with_all_seeds(home: Path, tmp_path: Path) -> None:
     text = (tmp_path / "report.html").read_text()
     assert text.index("Change against generation 0") < text.index("<details><summary>seed 0")
     assert text.count("intervals over images alone</summary>") == 3
-    assert "What seed-2/generation 1 has above its controls" in text
+    assert "What seed-2/generation-1 has above its controls" in text
     assert "http" not in text.replace("http-equiv", "")
 
 

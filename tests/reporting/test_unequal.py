@@ -99,7 +99,7 @@ def test_the_first_model_may_lack_a_suite(kind: str, suites: dict[str, str], run
     text = reported([run], run / "r.html")
     assert f"<br>{HEADLINES[kind]} (%)" in text
     assert "not evaluated" in text
-    with pytest.raises(NsbenchError, match=f"generation 0 was not evaluated on {kind}"):
+    with pytest.raises(NsbenchError, match=f"run/generation-0 was not evaluated on {kind}"):
         compare(first, second)
 
 

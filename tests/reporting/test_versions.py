@@ -61,7 +61,7 @@ def test_what_both_models_have_is_shown_and_the_rest_is_told(
     evaluated(1, **options)
     present, notes = shown(run, tmp_path)
     assert present == [True, True]
-    told = f"generation 1 has other results on plain, which are left out: {difference}."
+    told = f"run/generation-1 has other results on plain, which are left out: {difference}."
     assert notes == ([told] if difference else [])
     found = compare(run / "generation-0", run / "generation-1")
     assert len(found.headlines) == 1
@@ -96,9 +96,10 @@ def test_the_full_run_is_preferred_to_a_later_part(
     present, notes = shown(run, tmp_path)
     assert present == [True, False]
     assert notes == [
-        "generation 0 has other results on plain, which are left out: --limit 4, not all images.",
-        "generation 1 is not shown on plain, where it was evaluated differently: --limit 4, not "
-        "all images.",
+        "run/generation-0 has other results on plain, which are left out: --limit 4, not all "
+        "images.",
+        "run/generation-1 is not shown on plain, where it was evaluated differently: --limit 4, "
+        "not all images.",
     ]
     found = compare(run / "generation-0", run / "generation-1", across=["subset"])
     (row,) = found.headlines
