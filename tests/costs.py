@@ -29,7 +29,7 @@ from nsbench.evaluation.options import Options
 from nsbench.names import SEVERITIES
 from nsbench.predictions import Store
 from nsbench.pseudo_labels.targets import SparseTargets
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.training.batches import TrainingBatch
 from nsbench.training.step import StepSettings, TrainStep
 from tests import fake_cuda, pretended_cuda

@@ -22,7 +22,9 @@ from nsbench.evaluation.decoded import load_images
 from nsbench.models import build, load_model
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import pseudo_label
-from nsbench.recipes.recipe import Generation, PseudoLabels, load_recipe
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.parts import PseudoLabels
+from nsbench.recipes.recipe import load_recipe
 from nsbench.released.make import make_imagenet_c
 from nsbench.released.reader import CorruptedFiles
 from nsbench.reporting.report import write_report

@@ -12,7 +12,7 @@ from nsbench.augment.randaugment import is_paper, parse_randaugment
 from nsbench.augment.timm_transforms import training_transform
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import center_crop
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.util.errors import NsbenchError
 
 

@@ -13,7 +13,7 @@ from nsbench.data.transforms import normalize
 from nsbench.models import Classifier
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.predict import predict
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.util.device import autocast
 
 BATCH = 256

@@ -14,7 +14,8 @@ from nsbench.data.open import Source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models import build, to_device
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
-from nsbench.recipes.recipe import Generation, PseudoLabels
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.training.batches import (
     BatchPlan,
     Labeled,

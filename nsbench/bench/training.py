@@ -26,7 +26,8 @@ from nsbench.models import resolve_device
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.predict import predict
-from nsbench.recipes.recipe import Generation, PseudoLabels
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.util.device import environment, float32_products
 
 TIMM = "rand-m9-n2-p1.0"

@@ -15,7 +15,8 @@ from nsbench.names import (
     EXTRA_PERTURBATIONS,
     PERTURBATIONS,
 )
-from nsbench.recipes.recipe import Precision, load_controls, load_recipe, load_variants
+from nsbench.recipes.generation import Precision
+from nsbench.recipes.recipe import load_controls, load_recipe, load_variants
 from nsbench.recipes.variants import chosen
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite

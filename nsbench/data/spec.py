@@ -21,36 +21,34 @@ _NEWER = ("labels", "subset", "streaming")
 
 
 class SourceSpec(Config):
-    """How a recipe or suite names a source; a plain string is short for `source`.
-
-    source: `digits`; a folder with one folder a class, or a `.tar` of one; a folder of tars of
-        one class each, such as `n01440764.tar`; a `.parquet` file or a folder of them;
-        `hf:OWNER/NAME`; WebDataset shards, as a folder of `.tar` files or `NAME-{000..003}.tar`; a
-        `.npy` file of images or a folder with `images.npy`; a folder of SVHN's `train_32x32.mat`
-        and so on, or one of these files; a folder of STL-10's `train_X.bin` and so on; or
-        `data:NAME`, a data set of the catalog, found in the data roots. Paths count from the
-        working directory.
-    split: `test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set, such
-        as `extra` of SVHN; a folder below the folder or inside the tar.
-    image_column, label_column: columns of Parquet files and Hugging Face data sets.
-    subset: the configuration of a Hugging Face data set, such as `cropped_digits`.
-    streaming: stream a split of a Hugging Face data set, of which only these two columns are kept,
-        into a Parquet file in NSBENCH_CACHE; see `nsbench.data.readers.hub_stream`.
-    label_space: `names` matches classes by name; `indices` takes labels as the model's own class
-        indices, for data sets whose class names a model does not know.
-    labels: labels from elsewhere: `real` for ImageNet-ReaL as timm ships it, a `.json` file like
-        ReaL's, or a text or CSV file of lines `FILE CLASS` or `CLASS FILE`, in which files are
-        named as far as they differ: `a/x.png`, `./train/a/x.png`, or `x` where that is one image.
-    """
+    """How a recipe or suite names a source; a plain string is short for `source`."""
 
     source: str
+    """`digits`; a folder with one folder a class, or a `.tar` of one; a folder of tars of one class
+    each, such as `n01440764.tar`; a `.parquet` file or a folder of them; `hf:OWNER/NAME`;
+    WebDataset shards, as a folder of `.tar` files or `NAME-{000..003}.tar`; a `.npy` file of images
+    or a folder with `images.npy`; a folder of SVHN's `train_32x32.mat` and so on, or one of these
+    files; a folder of STL-10's `train_X.bin` and so on; or `data:NAME`, a data set of the catalog,
+    found in the data roots. Paths count from the working directory."""
     split: str | None = None
+    """`test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set, such as
+    `extra` of SVHN; a folder below the folder or inside the tar."""
     image_column: str = "image"
+    """Column of the images in Parquet files and Hugging Face data sets."""
     label_column: str = "label"
+    """Column of the labels in Parquet files and Hugging Face data sets."""
     label_space: Literal["names", "indices"] = "names"
+    """`names` matches classes by name; `indices` takes labels as the model's own class indices, for
+    data sets whose class names a model does not know."""
     labels: str | None = None
+    """Labels from elsewhere: `real` for ImageNet-ReaL as timm ships it, a `.json` file like ReaL's,
+    or a text or CSV file of lines `FILE CLASS` or `CLASS FILE`, in which files are named as far as
+    they differ: `a/x.png`, `./train/a/x.png`, or `x` where that is one image."""
     subset: str | None = None
+    """The configuration of a Hugging Face data set, such as `cropped_digits`."""
     streaming: bool = False
+    """Stream a split of a Hugging Face data set, of which only the two columns are kept, into a
+    Parquet file in NSBENCH_CACHE."""
 
     # Images that a program gave, which no text can name; see `given`.
     _given: "Source | None" = PrivateAttr(default=None)

@@ -9,7 +9,7 @@ from torch import nn
 
 from nsbench.data.class_names import match_classes
 from nsbench.models import Classifier, load_model
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.spec import Source
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 
 Noise = Callable[[Image.Image, int], NDArray[np.uint8]]
 """From an RGB image and a seed to a noised crop, uint8 (3, S, S)."""

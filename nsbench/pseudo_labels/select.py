@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.pseudo_labels.store import LabelStore, store_identity
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import file_sha256, fingerprint
 from nsbench.util.npy import npy_appender

@@ -10,26 +10,25 @@ from nsbench.util.config import Config, parse
 from nsbench.util.errors import NsbenchError
 
 if TYPE_CHECKING:
-    from nsbench.recipes.recipe import Generation, Recipe
+    from nsbench.recipes.generation import Generation
+    from nsbench.recipes.recipe import Recipe
 
 Kind = Literal["labeled-only", "oracle", "wide-from-teacher", "longer-teacher"]
 
 
 class Control(Config):
-    """A model that is trained beside a student and has all that the student has but for one thing.
-
-    kind: `labeled-only` has the student's architecture, noise, steps and images a step, all of
-    them labeled: what it lacks is self-training alone. `oracle` learns the unlabeled images by
-    their true labels, where these are known: the ceiling. `wide-from-teacher` is the last student,
-    taught by the first teacher: what it lacks is iteration. `longer-teacher` is the first teacher,
-    trained on as many images as teacher and student together.
-    name: of its folder, RUN/controls/NAME; by default the kind. generation: that of the student, 1
-    by default; `wide-from-teacher` is always of the last.
-    """
+    """A model trained beside a student, which has all that the student has but for one thing."""
 
     kind: Kind
+    """`labeled-only` has the student's architecture, noise, steps and images a step, all of them
+    labeled: what it lacks is self-training alone. `oracle` learns the unlabeled images by their
+    true labels, where these are known: the ceiling. `wide-from-teacher` is the last student, taught
+    by the first teacher: what it lacks is iteration. `longer-teacher` is the first teacher, trained
+    on as many images as teacher and student together."""
     name: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
+    """Of its folder, RUN/controls/NAME; by default the kind."""
     generation: int = Field(default=1, ge=1)
+    """That of the student, 1 by default; `wide-from-teacher` is always of the last."""
 
     @property
     def folder(self) -> str:

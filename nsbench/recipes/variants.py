@@ -15,18 +15,16 @@ ALL = "all"
 
 
 class Variant(Config):
-    """A change of a recipe that is trained beside it.
-
-    name: the name of its folder, RUN/variants/NAME. set: `key=value` settings as `--set` takes
-    them, applied to the recipe's file before [defaults] reach the generations, and after those of
-    the command.
-    generations: how many of the recipe's generations it has, by default all; 2 is a teacher and
-    one student, without iteration, as in table 6 of the paper.
-    """
+    """A change of a recipe that is trained beside it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """The name of its folder, RUN/variants/NAME."""
     set: list[str] = Field(min_length=1)
+    """`key=value` settings as `--set` takes them, applied to the recipe's file before [defaults]
+    reach the generations, and after those of the command."""
     generations: int | None = Field(default=None, ge=1)
+    """How many of the recipe's generations it has, by default all; 2 is a teacher and one student,
+    without iteration, as in table 6 of the paper."""
 
 
 class _Variants(Config):

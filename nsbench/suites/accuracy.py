@@ -15,21 +15,20 @@ from nsbench.suites.constants import ReferenceEntry
 
 
 class AccuracySuite(Suite):
-    """Top-1 and top-5 accuracy.
-
-    misclassified: only the images that the model of the reference gets wrong (adversarial
-    filtration, as ImageNet-A was made); then the cell `clean` holds all images, for comparison.
-    clean: a source whose images of the same classes, by name, are the cell `clean`; if it is a
-    `data:NAME` that is not found, that cell is left out.
-    """
+    """Top-1 and top-5 accuracy."""
 
     ORDER: ClassVar = 0
     # The accuracy of `images` is the same with and without clean images beside it.
     NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "clean")
 
     kind: Literal["accuracy"]
+    """Top-1 and top-5 accuracy."""
     misclassified: bool = False
+    """Only the images that the model of the reference gets wrong (adversarial filtration, as
+    ImageNet-A was made); then the cell `clean` holds all images, for comparison."""
     clean: SourceSpec | None = None
+    """A source whose images of the same classes, by name, are the cell `clean`; if it is a
+    `data:NAME` that is not found, that cell is left out."""
 
     @model_validator(mode="after")
     def _one_clean(self) -> Self:

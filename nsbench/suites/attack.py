@@ -11,26 +11,28 @@ from nsbench.suites.base import Scored, Suite, accuracy_metric
 
 
 class AttackSuite(Suite):
-    """Accuracy under attack, at the model's own input size.
-
-    attack: `fgsm`, the fast gradient sign method, or `pgd`, projected gradient descent; both bound
-    the largest change of a pixel. epsilons: in units of 1/255, applied before normalisation.
-    headline: the one in summaries. For PGD only: steps; relative_step: their size as a share of
-    epsilon; random_start: always false, so that an attacked image depends on nothing but image and
-    model.
-    """
+    """Accuracy under attack, at the model's own input size."""
 
     ORDER: ClassVar = 4
     ADDED_LATER: ClassVar = ("steps", "relative_step", "random_start")
 
     kind: Literal["attack"]
+    """Accuracy under attack."""
     attack: Literal["fgsm", "pgd"] = "fgsm"
+    """`fgsm`, the fast gradient sign method, or `pgd`, projected gradient descent; both bound the
+    largest change of a pixel."""
     epsilons: list[float] = Field(min_length=1)
+    """Bounds in units of 1/255, ascending, applied before normalisation."""
     headline: float
+    """The epsilon that summaries show, in units of 1/255."""
     steps: int | None = Field(default=None, ge=1)
+    """Of PGD only: how many (10 in the paper)."""
     relative_step: float | None = Field(default=None, gt=0)
+    """Of PGD only: the size of a step as a share of epsilon."""
     # A key with one value: whoever reads the suite sees that the start is not random.
     random_start: Literal[False] | None = None
+    """Of PGD only, and always false, so that an attacked image depends on nothing but image and
+    model."""
 
     @field_validator("epsilons")
     @classmethod

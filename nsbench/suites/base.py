@@ -37,13 +37,7 @@ class Scored(NamedTuple):
 
 
 class Suite(Config, ABC):
-    """The keys of every suite. A kind is a subclass in its own file, with `kind` as a Literal.
-
-    name, description: for people. source: the images. images_per_class: only that many a class,
-    chosen by hash of their ids. mask: only the logits of the source's classes count, as on
-    ImageNet-A. reference: a file made by `nsbench reference`, beside the suite's, or a shipped one.
-    seed: of the random draws.
-    """
+    """The keys of every suite. A kind is a subclass in its own file, with `kind` as a Literal."""
 
     ORDER: ClassVar[int] = 100
     """Reports show kinds in ascending order; those that a user registers come last by default."""
@@ -55,14 +49,23 @@ class Suite(Config, ABC):
     """Keys that came later: a suite without them keeps the hash, and the results, that it had."""
 
     kind: str
+    """What is measured: `accuracy`, `detection`, `corruption`, `perturbation` or `attack`."""
     # The name of a folder on any system, and never a hidden one.
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of the suite and of the folders of its results; by default that of the file."""
     description: str = ""
+    """For people."""
     source: SourceSpec
+    """The images, as a path or name or a table; see the keys of a source."""
     images_per_class: int | None = Field(default=None, ge=1)
+    """Only that many images a class, chosen by hash of their ids; by default all."""
     mask: bool = False
+    """Only the logits of the source's classes count, as on ImageNet-A and -R."""
     reference: str | None = None
+    """Constants that normalise the metric: a file made by `nsbench reference`, beside the suite's,
+    or a shipped one such as `alexnet.json`."""
     seed: int = Field(default=0, ge=0)
+    """Of the random draws that images are changed by."""
 
     @abstractmethod
     def cells(self) -> list[str]:
@@ -208,22 +211,21 @@ class Suite(Config, ABC):
 
 
 class SizedSuite(Suite):
-    """A suite that changes pixels, and so fixes the crop that it changes.
-
-    image_size: of the centre crop; resize_size: of the short side before it. A model of another
-    input size gets the changed crop resized (bicubic, antialiased). files: a folder in the layout
-    of the released set, made by `nsbench make` or downloaded, whose pixels are used as they are;
-    then nothing is generated. Its path counts from the working directory. A `data:NAME` that is
-    not found is generated instead.
-    """
+    """A suite that changes pixels, and so fixes the crop that it changes."""
 
     # The identity of the files is part of a result's generator, wherever they lie.
     NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "files")
 
     # 32 px is the smallest size that the original generators have constants for (CIFAR-10-C).
     image_size: int = Field(ge=32, le=4096)
+    """Height and width of the centre crop that is changed, in pixels. A model of another input size
+    gets the changed crop resized (bicubic, antialiased)."""
     resize_size: int | None = Field(default=None, le=8192)
+    """Short side before the crop, in pixels (256 for ImageNet-C); by default that of the crop."""
     files: str | None = None
+    """A folder in the layout of the released set, made by `nsbench make` or downloaded, whose
+    pixels are used as they are; then nothing is generated. Its path counts from the working
+    directory. A `data:NAME` that is not found is generated instead."""
 
     @property
     def short_side(self) -> int:

@@ -31,23 +31,25 @@ than five points: it would divide by noise. AlexNet has none on ImageNet-C (the 
 
 
 class CorruptionSuite(SizedSuite):
-    """Errors under corruption: mCE and relative mCE.
-
-    generator: what makes the pixels: `nsbench`, after the original code and on any device; the
-    package `imagecorruptions`; or `none`: only files, whose corruptions may have any name.
-    jpeg_quality: every corrupted image goes through JPEG of that quality, as the released
-    ImageNet-C did (85); 0 for no JPEG, as CIFAR-10-C. Files are used as they are, but for those
-    that `nsbench make` stored losslessly, which still go through JPEG.
-    """
+    """Errors under corruption: mCE and relative mCE."""
 
     ORDER: ClassVar = 2
 
     kind: Literal["corruption"]
+    """Errors under corruption."""
     # The 15 that the mCE is defined by; the four extra ones have to be named.
     corruptions: list[str] = Field(default=list(CORRUPTIONS), min_length=1)
+    """Names of corruptions; by default the 15 that the mCE is defined by. The four extra ones have
+    to be named."""
     severities: list[int] = Field(default=list(SEVERITIES), min_length=1)
+    """From 1 to 5; by default all."""
     generator: Literal["nsbench", "imagecorruptions", "none"] = "nsbench"
+    """What makes the pixels: `nsbench`, after the original code and on any device; the package
+    `imagecorruptions`; or `none`: only files, whose corruptions may have any name."""
     jpeg_quality: int = Field(default=85, ge=0, le=100)
+    """Every corrupted image goes through JPEG of that quality, as the released ImageNet-C did (85);
+    0 for no JPEG, as CIFAR-10-C. Files are used as they are, but for those that `nsbench make`
+    stored losslessly, which still go through JPEG."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:

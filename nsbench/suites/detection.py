@@ -17,9 +17,8 @@ from nsbench.suites.base import Scored, Suite, accuracy_metric
 class DetectionSuite(Suite):
     """Detection of unknown classes by low confidence, as ImageNet-O: AUPR, AUROC and FPR95.
 
-    source: the images of unknown classes, in folders named by the classes that they are mistaken
-    for. clean: a source whose images of these classes, by name, are the known ones. Confidence is
-    the largest softmax over these classes only.
+    The source has the images of unknown classes, in folders named by the classes that they are
+    mistaken for. Confidence is the largest softmax over these classes only.
     """
 
     ORDER: ClassVar = 1
@@ -27,9 +26,13 @@ class DetectionSuite(Suite):
     NOT_PROTOCOL: ClassVar = (*Suite.NOT_PROTOCOL, "clean")
 
     kind: Literal["detection"]
+    """Detection of unknown classes."""
     # As the authors of ImageNet-O evaluate: the logits of its 200 classes, before the softmax.
     mask: Literal[True] = True
+    """Always true: the logits of the source's classes only, before the softmax, as the authors of
+    ImageNet-O evaluate."""
     clean: SourceSpec
+    """A source whose images of these classes, by name, are the known ones."""
 
     def cells(self) -> list[str]:
         """`images`, those of unknown classes, and `clean`."""

@@ -19,18 +19,22 @@ from nsbench.util.errors import NsbenchError
 class PerturbationSuite(SizedSuite):
     """Stability under perturbation sequences: mFR and mT5D.
 
-    image_size: 224, 64 or 32 px. resize_size: sequences that move the image show what lies between
-    the resized image's edge and the crop. difficulty: 1 to 3, of the noises.
+    Sequences that move the image show what lies between the resized image's edge and the crop.
     """
 
     ORDER: ClassVar = 3
 
     kind: Literal["perturbation"]
+    """Stability under perturbation sequences."""
     # The sizes that the sequences have constants for.
     image_size: Literal[224, 64, 32]
+    """Height and width of a frame, in pixels: 224, 64 or 32, the sizes that the sequences have
+    constants for."""
     difficulty: int = Field(default=1, ge=1, le=3)
+    """From 1 to 3, of the noises."""
     # The ten of the paper, with snow; the original test.py lists the held-out spatter instead.
     perturbations: list[str] = Field(default=list(PERTURBATIONS), min_length=1)
+    """Names of sequences; by default the ten of the paper, with snow."""
 
     @field_validator("perturbations")
     @classmethod

@@ -8,8 +8,9 @@ from torch import nn
 from nsbench.augment.pipeline import Augmentation
 from nsbench.models import count_parameters
 from nsbench.pseudo_labels.filter_model import load_filter
+from nsbench.recipes.generation import Generation
 from nsbench.recipes.identity import recipe_identity
-from nsbench.recipes.recipe import Generation, Recipe
+from nsbench.recipes.recipe import Recipe
 from nsbench.run_folder import SEED_FOLDER, generation_folders, is_run, is_seeds, recipe_text
 from nsbench.training.cost import check_memory
 from nsbench.training.data import TrainingData

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nsbench.models import build
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.training.schedule import optimizer_for
 from nsbench.util import distributed
 from nsbench.util.device import PRECISIONS, enough_memory, total_memory

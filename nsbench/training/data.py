@@ -16,7 +16,7 @@ from nsbench.data.prefetch import clean_crops
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.subset import select_per_class
 from nsbench.data.transforms import normalize
-from nsbench.recipes.recipe import Data, PseudoLabels
+from nsbench.recipes.parts import Data, PseudoLabels
 from nsbench.util.device import AdaptiveBatchSize, sent
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say

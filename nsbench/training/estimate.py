@@ -8,7 +8,8 @@ import torch
 
 from nsbench.models import build, count_parameters, resolve_device
 from nsbench.pseudo_labels.shards import MAX_TOP_K
-from nsbench.recipes.recipe import Generation, Recipe
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.recipe import Recipe
 from nsbench.training.checks import check
 from nsbench.training.cost import bytes_of, flops_of, memory_of, meta_model
 from nsbench.training.data import TrainingData, open_data

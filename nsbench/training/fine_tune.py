@@ -6,7 +6,7 @@ import torch
 from timm.models import group_parameters
 from torch import nn
 
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.training.schedule import schedule_for, steps_of
 from nsbench.util.errors import NsbenchError
 

@@ -15,7 +15,8 @@ from nsbench.models import Classifier, load_checkpoint, save
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.store import store_identity, store_manifest
 from nsbench.pseudo_labels.true_labels import TrueLabels
-from nsbench.recipes.recipe import Generation, Recipe
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.recipe import Recipe
 from nsbench.run_folder import FINE_TUNED, HOMES, generation_folders, read_info
 from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler
 from nsbench.training.checks import (

@@ -7,7 +7,8 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models import count_parameters
-from nsbench.recipes.recipe import Generation, Recipe
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.recipe import Recipe
 from nsbench.run_folder import generation_folders, read_info
 from nsbench.training.data import TrainingData
 from nsbench.training.state import checkpoint_identity

@@ -19,7 +19,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 
 from nsbench.models import build
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.util.errors import NsbenchError
 
 Drop = Callable[[torch.Tensor], torch.Tensor]

@@ -11,7 +11,7 @@ from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.step_lr import StepLRScheduler
 from torch import nn
 
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
 

@@ -11,7 +11,7 @@ import torch
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.training.schedule import WeightAverage, optimizer_for, schedule_for, steps_of
 from nsbench.util.config import first_difference
 from nsbench.util.errors import NsbenchError, first_line

@@ -14,7 +14,8 @@ from nsbench.augment.pipeline import Augmentation
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import normalize
 from nsbench.pseudo_labels.targets import SparseTargets, dense
-from nsbench.recipes.recipe import Generation, PseudoLabels
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.training.batches import TrainingBatch
 from nsbench.training.cost import steps_fit
 from nsbench.training.loss import Loss, noisy_student_loss

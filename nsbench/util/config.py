@@ -16,7 +16,14 @@ class Config(BaseModel):
     """Base of every settings class: unknown keys and wrong types are refused."""
 
     # strict: TOML has types, and "3" for 3 is a mistake that would otherwise go unseen
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    # attribute docstrings: what `nsbench recipes --keys` prints of each key
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 C = TypeVar("C", bound=Config)

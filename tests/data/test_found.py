@@ -12,7 +12,7 @@ import pytest
 from nsbench.data.found import found
 from nsbench.data.joined import JoinedSource
 from nsbench.data.open import open_source
-from nsbench.recipes.recipe import Data
+from nsbench.recipes.parts import Data
 from nsbench.training.data import open_data
 from nsbench.util.errors import NsbenchError
 from tests.data.readers.kinds import arrays_of, png, spec, tar_of, write_parquet, write_tar

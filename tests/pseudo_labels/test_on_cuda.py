@@ -10,7 +10,7 @@ from nsbench.bench.models import photograph_spec, untrained
 from nsbench.data.open import open_source
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.predict import predict
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 
 pytestmark = pytest.mark.cuda
 

@@ -16,7 +16,7 @@ from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.predict import predict
 from nsbench.pseudo_labels.targets import dense
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_json
 from tests.pseudo_labels.label_stores import linear_teacher, noise_source, small_shards
@@ -133,7 +133,7 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from nsbench.util import distributed
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.pseudo_labels import filter_model, store
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import pseudo_label

@@ -20,7 +20,7 @@ from nsbench.pseudo_labels.predict import predict
 from nsbench.pseudo_labels.select import select
 from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import dense
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.util.errors import NsbenchError
 from tests.pseudo_labels.label_stores import linear_teacher, noise_source, small_shards
 

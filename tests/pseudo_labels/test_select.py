@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nsbench.pseudo_labels.select import position_type, select, uniform_draws
 from nsbench.pseudo_labels.store import LabelStore
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.util.errors import NsbenchError
 from tests.pseudo_labels.label_stores import distributions, small_shards, written_store
 

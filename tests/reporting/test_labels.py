@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from nsbench.commands.app import app
 from nsbench.pseudo_labels.select import select
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.reporting.labels import labels_svg, labels_table, read_labels, write_labels_picture
 from nsbench.util.errors import NsbenchError
 from tests.pseudo_labels.label_stores import distributions, written_store

@@ -16,7 +16,7 @@ from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.spec import Source
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.targets import SparseTargets
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.training import batches
 from nsbench.training.batches import BatchPlan, Labeled, ShuffledSampler, training_batches
 from nsbench.util.errors import NsbenchError

@@ -12,7 +12,8 @@ from torch import nn
 
 from nsbench.data.open import SourceSpec
 from nsbench.data.preprocessing import Preprocessing
-from nsbench.recipes.recipe import Data, PseudoLabels, load_recipe
+from nsbench.recipes.parts import Data, PseudoLabels
+from nsbench.recipes.recipe import load_recipe
 from nsbench.run_folder import read_info
 from nsbench.training.data import open_data, validator
 from nsbench.training.generations import train

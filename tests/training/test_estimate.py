@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from nsbench.commands.app import app
 from nsbench.models import build
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.training import estimate as measured
 from nsbench.training.cost import flops_of, memory_of
 from nsbench.training.estimate import estimate

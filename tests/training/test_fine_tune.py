@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 
 from nsbench.models import build, load_model, load_models
+from nsbench.recipes.generation import Generation
 from nsbench.recipes.parts import FineTune
-from nsbench.recipes.recipe import Generation
 from nsbench.training.fine_tune import fine_tuning, freeze
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError

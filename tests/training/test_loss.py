@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nsbench.pseudo_labels.targets import SparseTargets, dense
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.training.loss import Loss, noisy_student_loss
 
 # One labeled image with logits (0, ln 3): probabilities 1/4 and 3/4.

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nsbench.models import build, load_model
-from nsbench.recipes.recipe import Generation, load_recipe
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.recipe import load_recipe
 from nsbench.training.checks import check
 from nsbench.training.generations import train
 from nsbench.training.row_noise import DropByRow, RowNoise, build_student

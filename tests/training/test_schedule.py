@@ -9,7 +9,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from nsbench.models import build
-from nsbench.recipes.recipe import Generation
+from nsbench.recipes.generation import Generation
 from nsbench.training.schedule import (
     WeightAverage,
     follows_scale,

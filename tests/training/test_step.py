@@ -9,7 +9,8 @@ from nsbench.augment.keys import image_keys
 from nsbench.augment.pipeline import Augmentation
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models import build
-from nsbench.recipes.recipe import Generation, PseudoLabels
+from nsbench.recipes.generation import Generation
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.training.batches import TrainingBatch
 from nsbench.training.state import TrainingState
 from nsbench.training.step import StepSettings, TrainStep

@@ -20,7 +20,7 @@ from nsbench.data.open import open_source
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet
 from nsbench.pseudo_labels.predict import predict
-from nsbench.recipes.recipe import PseudoLabels
+from nsbench.recipes.parts import PseudoLabels
 from nsbench.reporting.doctor_result import Goal, Outcome, Speed
 
 STEPS = 40

@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from nsbench.data import catalog
 from nsbench.data.open import open_source
-from nsbench.recipes.recipe import Data
+from nsbench.recipes.parts import Data
 from nsbench.training.data import open_data
 from nsbench.util.errors import NsbenchError
 from tests.data.readers.kinds import spec
