@@ -6,7 +6,10 @@ import typer
 
 from nsbench.commands.options import Data, JsonFile
 
-SUITES_EXAMPLES = "Examples:\n\n`nsbench suites`\n\n`nsbench suites imagenet-c --data /data`\n\n`nsbench suites --keys`"
+SUITES_EXAMPLES = (
+    "Examples:\n\n`nsbench suites`\n\n`nsbench suites imagenet-c --data /data`\n\n"
+    "`nsbench suites --keys`"
+)
 
 
 def suites(

@@ -63,13 +63,8 @@ def train(
     from nsbench.reporting.tables import print_table
     from nsbench.util import distributed
 
-    wanted: dict[str, Any] = {
-        "device": device,
-        "resume": resume,
-        "variants": variants or None,
-        "controls": controls or None,
-        "seeds": seeds,
-    }
+    wanted: dict[str, Any] = {"device": device, "resume": resume, "seeds": seeds}
+    wanted |= {"variants": variants or None, "controls": controls or None}
     if dry_run:
         from nsbench.reporting.run_tables import training_estimate_table
         from nsbench.training.estimate import estimate

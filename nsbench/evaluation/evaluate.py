@@ -70,10 +70,8 @@ def evaluate(
 
     Modules keep their mode, device, memory order and compilation. What was finished before is not
     done again; predictions are kept in `results/`, or in the folder of a generation. Under torchrun
-    the processes share the images, and all return the same.
-
-    Raises NsbenchError for bad input, before anything is computed wherever that can be known, and
-    TypeError for what is no model, suite or option at all.
+    the processes share the images. Raises NsbenchError for bad input, before anything is computed
+    wherever that can be known, and TypeError for what is no model, suite or option at all.
     """
     options = make_options(
         device=device, batch_size=batch_size, precision=precision, channels_last=channels_last,

@@ -17,7 +17,7 @@ from nsbench.suites.base import SizedSuite, Suite
 from nsbench.suites.load import kinds
 from nsbench.util.config import Config
 
-RECIPE = {
+RECIPE: dict[str, type[Config]] = {
     "a recipe": Recipe,
     "[data]": Data,
     "[pseudo_labels]": PseudoLabels,
@@ -88,11 +88,7 @@ SIGNS = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
 
 def _range(field: FieldInfo) -> str:
     """The limits of a number, as `From 0 below 1`; empty without any."""
-    limits = {
-        sign: getattr(item, sign)
-        for item in field.metadata
-        for sign in SIGNS
-        if hasattr(item, sign)
-    }
+    pairs = ((sign, item) for item in field.metadata for sign in SIGNS if hasattr(item, sign))
+    limits = {sign: getattr(item, sign) for sign, item in pairs}
     words = " ".join(SIGNS[sign].format(f"{limits[sign]:g}") for sign in SIGNS if sign in limits)
     return re.sub("^.", lambda first: first[0].upper(), words)

@@ -8,12 +8,8 @@ from rich.cells import cell_len
 GAP = 2
 """Blanks between two columns."""
 
-_PIECES = re.compile(r"\[[^\[\]]*\][^\s]*|\S+")
-
-
-def pieces(text: str) -> list[str]:
-    """The parts of a text that stay whole: words, numbers, and intervals such as `[1.0, 2.0]`."""
-    return _PIECES.findall(text)
+PIECES = re.compile(r"\[[^\[\]]*\][^\s]*|\S+")
+"""The parts of a text that stay whole: words, numbers, and intervals such as `[1.0, 2.0]`."""
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -21,7 +17,7 @@ def wrapped(text: str, width: int) -> list[str]:
     lines: list[str] = []
     for line in text.split("\n"):
         current = ""
-        for piece in pieces(line):
+        for piece in PIECES.findall(line):
             longer = f"{current} {piece}" if current else piece
             if current and cell_len(longer) > width:
                 lines.append(current)
@@ -38,7 +34,7 @@ def natural(cells: Sequence[str]) -> int:
 
 def least(cells: Sequence[str]) -> int:
     """The width below which a piece of a cell would be broken."""
-    return max((cell_len(piece) for cell in cells for piece in pieces(cell)), default=0)
+    return max((cell_len(piece) for cell in cells for piece in PIECES.findall(cell)), default=0)
 
 
 def columns_that_fit(
