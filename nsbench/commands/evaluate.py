@@ -50,6 +50,8 @@ def evaluate(
     quick: given.Quick = False,
     limit: given.Limit = None,
     redo: given.Redo = False,
+    name: given.ModelName = None,
+    sort: given.SortBy = None,
     dry_run: given.DryRun = False,
     json: given.JsonFile = None,
     csv: given.CsvFile = None,
@@ -67,7 +69,7 @@ def evaluate(
 
     set_roots(data)
     about = ModelOptions(
-        arch, weights, classes, image_size, crop_pct, interpolation, mean, std, entry
+        arch, weights, classes, image_size, crop_pct, interpolation, mean, std, entry, name
     )
     # Before torch is imported, which takes seconds.
     suites = check_evaluation(models, suite, about)
@@ -85,7 +87,7 @@ def evaluate(
     else:
         places = [place_in_seeds(Path(name)) for name in models]
         homes = list(dict.fromkeys(place[0] for place in places if place))
-        _evaluate(loaded, suites, options, homes, json, csv, markdown)
+        _evaluate(loaded, suites, options, homes, sort, json, csv, markdown)
 
 
 def _estimate(
@@ -103,6 +105,7 @@ def _evaluate(
     suites: "Sequence[Suite]",
     options: "Options",
     homes: "Sequence[Path]",
+    sort: str | None,
     json: Path | None,
     csv: Path | None,
     markdown: Path | None,
@@ -123,7 +126,7 @@ def _evaluate(
         evaluated = [score(folder) for folder in folders]
         pooled = pool_evaluated(homes, evaluated)
         shown = [table for runs in pooled for table in seeds_tables(runs)]
-        shown += score_tables.evaluation_tables(evaluated)
+        shown += score_tables.evaluation_tables(evaluated, sort)
         tables.print_tables(shown, json)
         if csv:
             records = score_tables.evaluation_records(evaluated)

@@ -230,6 +230,10 @@ WeightsFile = Annotated[
     Path | None,
     typer.Option("--weights", help="Checkpoint for timm:NAME, in place of the hub's."),
 ]
+ModelName = Annotated[str | None, typer.Option("--name", help="What the one model is called.")]
+SortBy = Annotated[
+    str | None, typer.Option("--sort", help="A metric by which models are ordered, the best first.")
+]
 ClassNames = Annotated[Path | None, typer.Option(help="Names of the models' outputs, one a line.")]
 InputSize = Annotated[int | None, typer.Option(help="Pixels of the models' input.")]
 CropPct = Annotated[

@@ -7,6 +7,7 @@ import typer
 
 import nsbench
 from nsbench.commands.options import Across, JsonFile, Runs
+from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_json
 from nsbench.util.progress import say
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 REPORT_EXAMPLES = (
     "Examples:\n\n`nsbench report runs/quickstart --out report.html`\n\n"
-    "`nsbench report runs/quickstart-seeds --out seeds.html`"
+    "`nsbench report runs/quickstart-seeds --out seeds.html`\n\n"
+    "`nsbench report results --sort imagenet-c --base timm:resnet50 --title 'Five models'`"
 )
 
 
@@ -23,10 +25,29 @@ def report(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     across: Across = None,
+    title: Annotated[str | None, typer.Option(help="Of the page.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="OLD=NEW: call a model by another name.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The model that others are compared with.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="A suite by which models are ordered, the best first.")
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Write one self-contained HTML file that compares generations, or those of several seeds."""
-    print_report(nsbench.write_report(runs, out, across=across or ()), json)
+    names = {}
+    for pair in name or ():
+        old, equals, new = pair.partition("=")
+        if not (old and equals and new):
+            raise NsbenchError(f"--name {pair}: write OLD=NEW, such as run/generation-0=teacher")
+        names[old] = new
+    tables = nsbench.write_report(
+        runs, out, across=across or (), title=title, names=names, base=base, sort=sort
+    )
+    print_report(tables, json)
     say(f"the report is {out}")
 
 

@@ -1,6 +1,6 @@
 """One self-contained HTML file from the stored predictions: no network, no model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from nsbench.reporting.controls import WHAT, controls, controls_table
 from nsbench.reporting.labels import COLUMNS, FEW, cell_text, class_records, labels_svg
 from nsbench.reporting.results import (
     Entry,
+    arranged,
     collect,
     headline,
     headline_changes,
@@ -43,7 +44,14 @@ from nsbench.util.sealed import read_record, sealed_lines
 
 @checked
 def write_report(
-    runs: str | Path | Sequence[str | Path], out: str | Path, *, across: Sequence[str] = ()
+    runs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    across: Sequence[str] = (),
+    title: str | None = None,
+    names: Mapping[str, str] | None = None,
+    base: str | None = None,
+    sort: str | None = None,
 ) -> list[Table]:
     """Write the HTML report of run folders or folders of results.
 
@@ -52,6 +60,9 @@ def write_report(
     across: settings in which results that stand in one column may differ: `precision`, `tf32`,
     `memory_format`, `device`, `compiled`, `subset`. Otherwise results unlike those of most models
     are left out, which the report says.
+    title: of the page. names: what to call models, by the names that they have. base: the model
+    that others are compared with, by default the first. sort: a suite by which the others are
+    ordered, the best first.
     Returns its summary, a table for each generation that has controls, and one for each that
     variants of a run have too; of seeds the tables over seeds.
 
@@ -60,8 +71,12 @@ def write_report(
     """
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     if homes := [path for path in paths if is_seeds(path)]:
+        if title or names or base or sort:
+            raise NsbenchError(
+                f"{homes[0]} holds several seeds, whose report takes no title, names, base or sort"
+            )
         return _write_seeds(_only(homes, paths), Path(out), across)
-    entries = collect(paths, across)
+    entries = arranged(collect(paths, across), names or {}, base, sort)
     beside = ablations(paths, entries, across)
     controlled = controls(paths, entries, across)
     changes = headline_changes(entries[0], entries)
@@ -74,6 +89,8 @@ def write_report(
         "ablations": beside,
         "one_seed": one_seed,
     }
+    if title:
+        content["title"] = title
     write_text(Path(out), _environment().get_template("report.html").render(content))
     summary = summary_table(entries, changes)
     summary.notes.extend([one_seed] if one_seed else [])
