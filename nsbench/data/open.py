@@ -17,6 +17,7 @@ from nsbench.data.readers.folder import FolderSource, class_folders
 from nsbench.data.readers.hub_stream import streamed
 from nsbench.data.readers.npy import ArraySource
 from nsbench.data.readers.parquet import TableSource
+from nsbench.data.readers.saved import SavedSource, is_saved
 from nsbench.data.readers.split_files import file_of_split
 from nsbench.data.readers.stl10 import STL10, Stl10Source
 from nsbench.data.readers.svhn import SVHN, SvhnSource
@@ -126,6 +127,8 @@ def _open_file(path: Path, spec: SourceSpec) -> Source:
 def _open_folder(path: Path, spec: SourceSpec) -> Source:
     # By the files in it, the special kinds first. Of those a split is a file or a part of a table,
     # of the others a folder below.
+    if is_saved(path):
+        return SavedSource(path, spec)
     source = _open_table(path, spec)
     if source is None:
         path = path / spec.split if spec.split else path

@@ -25,11 +25,12 @@ class SourceSpec(Config):
 
     source: str
     """`digits`; a folder with one folder a class, or a `.tar` of one; a folder of tars of one class
-    each, such as `n01440764.tar`; a `.parquet` file or a folder of them; `hf:OWNER/NAME`;
-    WebDataset shards, as a folder of `.tar` files or `NAME-{000..003}.tar`; a `.npy` file of images
-    or a folder with `images.npy`; a folder of SVHN's `train_32x32.mat` and so on, or one of these
-    files; a folder of STL-10's `train_X.bin` and so on; or `data:NAME`, a data set of the catalog,
-    found in the data roots. Paths count from the working directory."""
+    each, such as `n01440764.tar`; a `.parquet` file or a folder of them; a folder that
+    `Dataset.save_to_disk` made; `hf:OWNER/NAME`; WebDataset shards, as a folder of `.tar` files or
+    `NAME-{000..003}.tar`; a `.npy` file of images or a folder with `images.npy`; a folder of SVHN's
+    `train_32x32.mat` and so on, or one of these files; a folder of STL-10's `train_X.bin` and so
+    on; or `data:NAME`, a data set of the catalog, found in the data roots. Paths count from the
+    working directory."""
     split: str | None = None
     """`test`, `train`, `labeled` or `unlabeled` of the digits; the split of a data set, such as
     `extra` of SVHN; a folder below the folder or inside the tar."""
