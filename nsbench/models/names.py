@@ -102,16 +102,12 @@ def check_named(names: Sequence[str], options: ModelOptions, *, others: int = 0)
     more there are, which are in memory and may need their classes named.
     """
     options.preprocessing(USUAL)  # refuses values that no model could have
-    for name in names:
-        _check_name(canonical(name))
     kinds = [kind_of(canonical(name)) for name in names]
     if options.arch and "checkpoint" not in kinds:
         raise NsbenchError(
             f"--arch {options.arch} is the architecture of a checkpoint file, but no such file is "
             "named as a model"
         )
-    if options.arch:
-        check_arch(options.arch)
     if options.weights_file and kinds.count("timm") != 1:
         raise NsbenchError(
             f"--weights {options.weights_file} is loaded into one model timm:NAME, but "
@@ -126,6 +122,10 @@ def check_named(names: Sequence[str], options: ModelOptions, *, others: int = 0)
             f"--classes {options.classes} names the outputs of a foreign model, but the models "
             "named know their classes"
         )
+    for name in names:
+        _check_name(canonical(name))
+    if options.arch:
+        check_arch(options.arch)
 
 
 def _check_name(name: str) -> None:
@@ -136,7 +136,7 @@ def _check_name(name: str) -> None:
     elif kind == "python" and len(name.split(":")) != 3:
         raise NsbenchError(f"the model {name} must be python:MODULE:FUNCTION")
     elif kind in ("checkpoint", "onnx") and not path.is_file():
-        raise NsbenchError(f"cannot read {name}: there is no such file")
+        raise NsbenchError(f"cannot read {name}: No such file or directory")
     elif kind == "folder" and not path.is_dir() and not place_in_seeds(path):
         offered = nearest(name, timm_names()) if "/" not in name else ""
         raise NsbenchError(

@@ -23,7 +23,7 @@ MISTAKES = {
     "eval resnet50 --suite digits --device cud": "did you mean 'cuda'",
     "eval resnet50 --suite digits --interpolation cubic": "'bicubic'",
     "eval resnet50 --suite digits --sute": "No such option",
-    "eval best.pth --arch resnet5O --suite digits": "there is no such file",
+    "eval best.pth --arch resnet5O --suite digits": "No such file",
     "train nosuch": "there is no recipe nosuch",
     "train quickstart --set lr=1": "did you mean 'defaults.lr'",
     "train quickstart --set learning_rate=1": "did you mean 'defaults.lr'",

@@ -62,7 +62,7 @@ BAD = {
     "timm has no model 'resnet5O'; did you mean 'resnet50'": "timm:resnet5O",
     "there is no model resnt50: .*; did you mean 'resnet50'": "resnt50",
     "there is no model runs/none: name a run folder": "runs/none",
-    "cannot read none.pth: there is no such file": "none.pth",
+    "cannot read none.pth: No such file": "none.pth",
     "must be python:MODULE:FUNCTION": "python:mine",
     "there is no folder none, which local-dir: names": "local-dir:none",
 }

@@ -97,9 +97,10 @@ def test_wrong_suites(tmp_path: Path, text: str, sentence: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_suite_offers_the_nearest_and_a_folder_a_hint(tmp_path: Path) -> None:
+def test_an_unknown_suite_offers_the_nearest_and_a_run_a_hint(tmp_path: Path) -> None:
     with pytest.raises(NsbenchError, match="did you mean 'digits-c'"):
         load_suite("digits_c")
+    (tmp_path / "recipe.toml").touch()
     with pytest.raises(NsbenchError, match="models are named before --suite"):
         load_suite(str(tmp_path))
 
