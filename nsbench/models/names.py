@@ -44,7 +44,9 @@ def timm_names() -> tuple[str, ...]:
     with only_one(path, "making a list of timm's models"):
         try:
             names = json.loads(path.read_text(encoding="utf-8"))
-            return tuple(name for name in names if isinstance(name, str))
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError("it is no list of names")
+            return tuple(names)
         except (OSError, ValueError):  # not there yet, or damaged
             names = _asked()
             with suppress(NsbenchError):  # a folder that is read only: then timm is asked each time

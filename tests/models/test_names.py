@@ -52,10 +52,11 @@ def test_the_index_is_kept_for_a_version_of_timm(
     kept.write_text(json.dumps(["mine"]))
     names.timm_names.cache_clear()
     assert names.timm_names() == ("mine",)
-    kept.write_text("damaged")
-    names.timm_names.cache_clear()
-    assert len(names.timm_names()) > 500
-    assert len(json.loads(kept.read_text())) > 500
+    for other in ("damaged", '{"architectures": []}', "[1, 2]", ""):
+        kept.write_text(other)
+        names.timm_names.cache_clear()
+        assert len(names.timm_names()) > 500
+        assert len(json.loads(kept.read_text())) > 500
 
 
 BAD = {
