@@ -44,7 +44,8 @@ def timm_names() -> tuple[str, ...]:
     with only_one(path, "making a list of timm's models"):
         try:
             names = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+            if not names or not texts:
                 raise ValueError("it is no list of names")
             return tuple(names)
         except (OSError, ValueError):  # not there yet, or damaged

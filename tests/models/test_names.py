@@ -52,7 +52,7 @@ def test_the_index_is_kept_for_a_version_of_timm(
     kept.write_text(json.dumps(["mine"]))
     names.timm_names.cache_clear()
     assert names.timm_names() == ("mine",)
-    for other in ("damaged", '{"architectures": []}', "[1, 2]", ""):
+    for other in ("damaged", '{"architectures": []}', "[1, 2]", "[]", ""):
         kept.write_text(other)
         names.timm_names.cache_clear()
         assert len(names.timm_names()) > 500
