@@ -1,7 +1,8 @@
 """Known data sets: what to look for in the data roots, and how to get what is not there."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -71,6 +72,19 @@ def set_roots(paths: Sequence[Path | str] | None) -> None:
     """Look for data sets in these folders; None goes back to those of NSBENCH_DATA."""
     global _roots
     _roots = None if paths is None else [Path(path).expanduser() for path in paths]
+
+
+@contextmanager
+def looking_in(paths: Path | str | Sequence[Path | str] | None) -> Iterator[None]:
+    """A context in which data sets are looked for in these folders; None changes nothing."""
+    global _roots
+    before = _roots  # None where they are those of NSBENCH_DATA, which may change
+    if paths is not None:
+        set_roots([paths] if isinstance(paths, Path | str) else paths)
+    try:
+        yield
+    finally:
+        _roots = before
 
 
 def roots() -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nsbench.data.catalog import roots, set_roots
+from nsbench.data.catalog import looking_in
 from nsbench.evaluation.options import BATCH, Options, make_options
 from nsbench.evaluation.runner import evaluate_with
 from nsbench.models import Classifier, ModelOptions, load_models
@@ -80,22 +80,16 @@ def evaluate(
     about = ModelOptions(
         arch, weights, classes, image_size, crop_pct, interpolation, mean, std, entry, name
     )
-    with _data_roots(data):
+    with looking_in(data):
         chosen = suites_of(suites)
         with _lent(_listed(models), options) as ours:
             folders = evaluate_with(load_models(ours, options.device, about), chosen, options)
     return Results(map(score, folders))
 
 
-def _listed(models: Any) -> list[Model]:
-    """The models of an argument that is one or several. Raises TypeError naming the argument."""
-    listed = list(models) if isinstance(models, list | tuple) else [models]
-    for model in listed:
-        if not isinstance(model, str | Path | nn.Module | Classifier):
-            raise TypeError(
-                f"models has a {type(model).__name__}, but must be names, paths, torch modules or "
-                "Classifiers"
-            )
+def _listed(models: Model | Sequence[Model]) -> list[Model]:
+    """The models of an argument that is one or several. Raises NsbenchError for none."""
+    listed = [models] if isinstance(models, str | Path | nn.Module | Classifier) else list(models)
     if not listed:
         raise NsbenchError("models are none: name at least one")
     return listed
@@ -118,17 +112,3 @@ def _with_module(model: Model, module: nn.Module | None, options: Options) -> Mo
     if model.channels_last and not options.channels_last and module is model.module:
         module = deepcopy(module)
     return replace(model, module=module)
-
-
-@contextmanager
-def _data_roots(data: str | Path | Sequence[str | Path] | None) -> Iterator[None]:
-    """A context with these data roots, if any are given."""
-    if data is None:
-        yield
-        return
-    before = roots()
-    set_roots([data] if isinstance(data, str | Path) else data)
-    try:
-        yield
-    finally:
-        set_roots(before)

@@ -100,7 +100,10 @@ def test_nothing_is_done_twice_and_another_module_is_done(
     assert "nothing left to do" not in capsys.readouterr().err
 
 
-def test_the_program_is_left_as_it_was(tmp_path: Path, tiny_run: Path) -> None:
+def test_the_program_is_left_as_it_was(
+    tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.set_roots(None)
     module = Net().train().to(memory_format=torch.channels_last)
     strides = [p.stride() for p in module.parameters()]
     roots, filters = catalog.roots(), list(warnings.filters)
@@ -118,6 +121,8 @@ def test_the_program_is_left_as_it_was(tmp_path: Path, tiny_run: Path) -> None:
     assert catalog.roots() == roots
     assert warnings.filters == filters
     assert RESULTS.is_dir()
+    monkeypatch.setenv("NSBENCH_DATA", str(tmp_path / "later"))  # which still counts
+    assert catalog.roots() == [tmp_path / "later"]
 
 
 def test_memory_that_is_short_for_one_model_is_not_short_for_the_next(
