@@ -14,8 +14,7 @@ from nsbench.bench.photographs import photographs
 from nsbench.corruptions import corrupt, package
 from nsbench.models import resolve_device
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
-from nsbench.util.config import nearest
-from nsbench.util.errors import NsbenchError
+from nsbench.util.config import refuse_unknown
 from nsbench.util.progress import stage
 from nsbench.util.provenance import environment
 from nsbench.util.timing import synchronize, timed
@@ -44,11 +43,7 @@ def bench_corruptions(
     device's memory bandwidth if an image was only read and written once (`bandwidth_share`).
     Raises NsbenchError where the package cannot be imported.
     """
-    for name in names:
-        if name not in CORRUPTIONS + EXTRA_CORRUPTIONS:
-            raise NsbenchError(
-                f"there is no corruption '{name}'{nearest(name, CORRUPTIONS + EXTRA_CORRUPTIONS)}"
-            )
+    refuse_unknown("corruption", names, CORRUPTIONS + EXTRA_CORRUPTIONS)
     target = resolve_device(device)
     images = photographs(image_size, batch_size)
     cells = [(name, severity) for name in names for severity in SEVERITIES]

@@ -11,8 +11,7 @@ from nsbench.bench.doctor_steps import STEPS, Step
 from nsbench.bench.doctor_worker import Worker
 from nsbench.reporting.doctor_result import MADE_BY, VERSION, DoctorResult, StepResult
 from nsbench.util.anonymous import anonymous
-from nsbench.util.config import nearest
-from nsbench.util.errors import NsbenchError
+from nsbench.util.config import refuse_unknown
 from nsbench.util.files import write_json
 
 MINUTES = 9.0
@@ -43,10 +42,7 @@ class Check:
 
     def chosen(self) -> list[Step]:
         """The steps to do. Raises NsbenchError for an unknown name."""
-        names = [step.name for step in self.steps]
-        for name in self.only or ():
-            if name not in names:
-                raise NsbenchError(f"there is no step '{name}'{nearest(name, names)}")
+        refuse_unknown("step", self.only or (), [step.name for step in self.steps])
         return [step for step in self.steps if not self.only or step.name in self.only]
 
 

@@ -20,7 +20,7 @@ from nsbench.recipes.recipe import load_controls, load_recipe, load_variants
 from nsbench.recipes.variants import chosen
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
-from nsbench.util.config import nearest
+from nsbench.util.config import nearest, refuse_unknown
 from nsbench.util.errors import NsbenchError
 
 DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "meta", "privateuseone")
@@ -36,25 +36,17 @@ def check_device(device: str | None) -> None:
 
 def check_precision(precision: str) -> None:
     """Raise NsbenchError for an unknown precision."""
-    known = get_args(Precision)
-    if precision not in known:
-        raise NsbenchError(f"there is no precision '{precision}'{nearest(precision, known)}")
+    refuse_unknown("precision", [precision], get_args(Precision))
 
 
 def check_cells(names: Sequence[str]) -> None:
     """Raise NsbenchError for an unknown corruption."""
-    _check_known("corruption", names, CORRUPTIONS + EXTRA_CORRUPTIONS)
+    refuse_unknown("corruption", names, CORRUPTIONS + EXTRA_CORRUPTIONS)
 
 
 def check_sequences(names: Sequence[str]) -> None:
     """Raise NsbenchError for an unknown perturbation."""
-    _check_known("perturbation", names, PERTURBATIONS + EXTRA_PERTURBATIONS)
-
-
-def _check_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise NsbenchError(f"there is no {what} '{name}'{nearest(name, known)}")
+    refuse_unknown("perturbation", names, PERTURBATIONS + EXTRA_PERTURBATIONS)
 
 
 def check_file(path: Path) -> None:
@@ -66,12 +58,6 @@ def check_file(path: Path) -> None:
 def check_source(source: str) -> None:
     """Raise NsbenchError for images that are not there."""
     check_there(SourceSpec(source=source))
-
-
-def check_suites(names: Sequence[str]) -> None:
-    """Raise NsbenchError for an unknown suite."""
-    for name in names:
-        load_suite(name)
 
 
 def check_evaluation(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nsbench.commands.options import Device
-from nsbench.util.config import nearest
+from nsbench.util.config import refuse_unknown
 from nsbench.util.errors import ExitWith, NsbenchError
 
 DOCTOR_EXAMPLES = (
@@ -68,10 +68,7 @@ def _check(
 ) -> None:
     from nsbench.bench.doctor_steps import STEPS
 
-    names = [step.name for step in STEPS]
-    for name in only or ():
-        if name not in names:
-            raise NsbenchError(f"there is no step '{name}'{nearest(name, names)}")
+    refuse_unknown("step", only or (), [step.name for step in STEPS])  # before torch is imported
 
     import torch
 

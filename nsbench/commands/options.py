@@ -199,10 +199,7 @@ Models = Annotated[
     ),
 ]
 SuiteOption = Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")]
-SuiteArgument = Annotated[
-    list[str],
-    typer.Argument(help="Shipped suites, or TOML files.", callback=checked_by("check_suites")),
-]
+SuiteArgument = Annotated[list[str], typer.Argument(help="Shipped suites, or TOML files.")]
 SomeSuites = Annotated[
     list[str] | None, typer.Option(help="Names of suites; by default all that both have.")
 ]

@@ -10,7 +10,7 @@ import torch
 from nsbench.evaluation.deterministic import prepare_matrices
 from nsbench.models import resolve_device
 from nsbench.util import distributed
-from nsbench.util.config import nearest
+from nsbench.util.config import refuse_unknown
 from nsbench.util.device import PRECISIONS, AdaptiveBatchSize, autocast
 from nsbench.util.errors import NsbenchError
 
@@ -77,8 +77,7 @@ def make_options(
 
     Raises NsbenchError for a device or precision that cannot be used.
     """
-    if precision not in PRECISIONS:
-        raise NsbenchError(f"there is no precision '{precision}'{nearest(precision, PRECISIONS)}")
+    refuse_unknown("precision", [precision], PRECISIONS)
     for name in ("batch_size", "limit"):
         if others.get(name) is not None and others[name] < 1:
             raise NsbenchError(f"{name} is {others[name]}, but must be at least 1")

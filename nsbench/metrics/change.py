@@ -56,6 +56,11 @@ class Metric:
         """The metric."""
         return float(self.scores.mean())
 
+    @property
+    def rank(self) -> float:
+        """What sorts the best first: the metric, negative where higher is better."""
+        return -self.value if self.higher_is_better else self.value
+
     @cached_property
     def interval(self) -> Interval:
         """Its 95% interval over images."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from itertools import chain
+from types import ModuleType
 
 import torch
 from torch import nn
@@ -31,7 +32,7 @@ def wrap_given(module: nn.Module, device: torch.device, options: ModelOptions) -
     """
     plain = getattr(module, "_orig_mod", module)  # of a module that is compiled
     name = options.name or type(plain).__name__
-    of_timm = isinstance(getattr(plain, "pretrained_cfg", None), dict)
+    of_timm = is_of_timm(plain)
     if not of_timm and options.image_size and options.crop_pct is None:
         options = replace(options, crop_pct=1.0)
     if not of_timm and not options.replaced:
@@ -39,8 +40,33 @@ def wrap_given(module: nn.Module, device: torch.device, options: ModelOptions) -
             f"{name} does not say what input it wants: images of {USUAL.image_size} px with "
             "ImageNet's mean and deviation; give image_size, mean and std"
         )
+    home = sys.modules[type(plain).__module__]
+    # Its memory order is the program's own.
+    return wrap_own_code(name, module, plain, home, device, options, channels_last=False)
+
+
+def is_of_timm(module: nn.Module) -> bool:
+    """Whether a module carries timm's `pretrained_cfg`."""
+    return isinstance(getattr(module, "pretrained_cfg", None), dict)
+
+
+def wrap_own_code(
+    name: str,
+    module: nn.Module,
+    plain: nn.Module,
+    home: ModuleType,
+    device: torch.device,
+    options: ModelOptions,
+    *,
+    channels_last: bool,
+) -> Classifier:
+    """A module of a user's own code as a Classifier, as `wrap_module` makes it.
+
+    plain: the module without what compiles it, whose content and preprocessing count. home: where
+    its code begins, for `identity`.
+    """
     with foreign_code(f"the module of {name} cannot be used"):
-        content = identity(sys.modules[type(plain).__module__], plain) + serialize(plain)
+        content = identity(home, plain) + serialize(plain)
     return wrap_module(
         name,
         module,
@@ -48,9 +74,9 @@ def wrap_given(module: nn.Module, device: torch.device, options: ModelOptions) -
         options,
         label=name,
         weights_hash=sha256(content),
-        preprocessing=timm_preprocessing(plain, name) if of_timm else USUAL,
+        preprocessing=timm_preprocessing(plain, name) if is_of_timm(plain) else USUAL,
         info={"arch": type(plain).__name__, "parameters": count_parameters(plain)},
-        channels_last=False,  # its memory order is the program's own
+        channels_last=channels_last,
     )
 
 

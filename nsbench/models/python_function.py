@@ -14,16 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from nsbench.models.classifier import Classifier, count_parameters, serialize
+from nsbench.models.classifier import Classifier
 from nsbench.models.foreign import described, foreign_code
-from nsbench.models.identity import identity
-from nsbench.models.options import USUAL, ModelOptions
-from nsbench.models.timm_hub import timm_preprocessing
-from nsbench.models.wrap import adjusted, wrap_module
+from nsbench.models.given import is_of_timm, wrap_own_code
+from nsbench.models.options import ModelOptions
+from nsbench.models.wrap import adjusted
 from nsbench.util.config import nearest
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import sha256
 
 
 def load_function(name: str, device: torch.device, options: ModelOptions) -> Classifier:
@@ -47,22 +45,12 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
         return adjusted(ready, options, device)
     if not isinstance(made, nn.Module):
         raise NsbenchError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
-    of_timm = isinstance(getattr(made, "pretrained_cfg", None), dict)
+    of_timm = is_of_timm(made)
     # to_device may change the memory order too, which only timm's models are known to take.
     with foreign_code(f"the module of {name} cannot be used"):
         module = (to_device(made, device) if of_timm else made.to(device)).eval()
-        content = identity(imported, module) + serialize(module)
-    return wrap_module(
-        name,
-        module,
-        device,
-        options,
-        label=name,
-        weights_hash=sha256(content),
-        preprocessing=timm_preprocessing(module, name) if of_timm else USUAL,
-        info={"arch": type(made).__name__, "parameters": count_parameters(module)},
-        channels_last=of_timm,  # .view() in the user's code may not take it
-    )
+    # Only timm's are known to take another memory order: .view() in the user's code may not.
+    return wrap_own_code(name, module, module, imported, device, options, channels_last=of_timm)
 
 
 def _imported(home: str) -> ModuleType:

@@ -34,7 +34,7 @@ from nsbench.names import (
 from nsbench.perturbations import frames
 from nsbench.released.mp4 import encode_clip
 from nsbench.released.writer import Cell, Pixels, Product, make
-from nsbench.util.config import nearest
+from nsbench.util.config import nearest, refuse_unknown
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 from nsbench.util.progress import say
@@ -174,9 +174,7 @@ def _perturbation_cells(names: Sequence[str], difficulty: int) -> list[Cell]:
 def _check_names(names: Sequence[str], valid: Sequence[str], what: str) -> None:
     if isinstance(names, str):  # a sequence too, of its letters
         raise NsbenchError(f"give the name of a {what} in a list: ['{names}']")
-    for name in names:
-        if name not in valid:
-            raise NsbenchError(f"there is no {what} '{name}'{nearest(name, valid)}")
+    refuse_unknown(what, names, valid)
     if not names:
         raise NsbenchError(f"name at least one {what}")
 

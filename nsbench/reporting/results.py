@@ -194,10 +194,8 @@ def arranged(
 
 
 def _rank(entry: Entry, suite: str) -> tuple[bool, float]:
-    if suite not in entry.scores:
-        return True, 0.0
-    metric = headline(entry.scores[suite])
-    return False, -metric.value if metric.higher_is_better else metric.value
+    scores = entry.scores.get(suite)
+    return (False, headline(scores).rank) if scores else (True, 0.0)
 
 
 def suite_names(entries: Sequence[Entry]) -> list[str]:

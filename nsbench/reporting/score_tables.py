@@ -56,8 +56,8 @@ def evaluation_tables(evaluated: Sequence[SuiteScores], sort: str | None = None)
 
 
 def _rank(scores: SuiteScores, sort: str) -> float:
-    named = [m for key, m in scores.metrics.items() if sort in (key, m.name)]
-    return sum(-m.value if m.higher_is_better else m.value for m in named[:1])
+    """Of a suite without the metric 0: its rows keep their order."""
+    return next((m.rank for key, m in scores.metrics.items() if sort in (key, m.name)), 0.0)
 
 
 def evaluation_records(evaluated: Sequence[SuiteScores]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import SeedChange, change_over_seeds
 from nsbench.recipes.identity import recipe_identity
 from nsbench.recipes.recipe import load_recipe
-from nsbench.reporting.results import Entry, collect, headline, suite_names
+from nsbench.reporting.results import Entry, collect, headlines
 from nsbench.run_folder import (
     control_folders,
     divergence,
@@ -55,11 +55,7 @@ class Pooled:
 
     def headlines(self) -> dict[str, Metric]:
         """The suites that it was evaluated on, and the headline of the first seed that was."""
-        entries = list(self.entries.values())
-        return {
-            name: next(headline(e.scores[name]) for e in entries if name in e.scores)
-            for name in suite_names(entries)
-        }
+        return headlines(list(self.entries.values()))
 
     def keys(self, suite: str) -> list[str]:
         """The keys of a suite's metrics, the headline's first."""

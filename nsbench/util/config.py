@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -73,6 +73,16 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         return f"; did you mean '{close}'?"
     # a list of hundreds of architectures would bury the sentence
     return f"; valid are {', '.join(names)}" if len(names) <= 30 else ""
+
+
+def refuse_unknown(what: str, names: Iterable[str], valid: Collection[str]) -> None:
+    """Raise NsbenchError for the first name that is not valid, with the nearest one.
+
+    what: what the names are of, such as `corruption`.
+    """
+    for name in names:
+        if name not in valid:
+            raise NsbenchError(f"there is no {what} '{name}'{nearest(name, valid)}")
 
 
 def closest(name: str, valid: Iterable[str]) -> str | None:
