@@ -5,7 +5,6 @@ import os
 # Threads that wait should sleep: spinning starves the workers that share their cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import shlex
 import sys
 import time
 import warnings
@@ -14,8 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from nsbench.commands.app import app
+from nsbench.commands.habits import ALIASES
 from nsbench.util.errors import ExitWith, NsbenchError, first_line
 from nsbench.util.progress import say
+from nsbench.util.repeat import again, begin
 
 OTHERS_WAIT = 10.0
 """Seconds that processes of torchrun wait before they complain: where the first one does, it ends
@@ -25,6 +26,7 @@ them, and the sentence is printed once. On a busy machine the first one may star
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; bad input ends in one sentence and exit code 2."""
     warnings.showwarning = _say_warning
+    begin()
     try:
         return app(arguments, prog_name="nsbench")
     except NsbenchError as error:
@@ -42,7 +44,8 @@ def main(arguments: list[str] | None = None) -> Any:
         _stopped(arguments)
         sys.exit(130)
     except SystemExit as left:
-        if left.code in (1, 130):  # Ctrl-C
+        # Ctrl-C, and not a reader such as `head` that has enough.
+        if left.code in (1, 130) and not isinstance(left.__context__, BrokenPipeError):
             _stopped(arguments)
         raise
 
@@ -61,8 +64,9 @@ def _sentence_of(error: Exception) -> str | None:
 
 
 def _stopped(arguments: list[str] | None) -> None:
-    again = shlex.join(["nsbench", *(sys.argv[1:] if arguments is None else arguments)])
-    say("nsbench: stopped; what is finished is kept; to continue:", again)
+    words = sys.argv[1:] if arguments is None else arguments
+    own = [alias if (alias := ALIASES.get(word)) == "--redo" else word for word in words]
+    say("nsbench: stopped; what is finished is kept; to continue:", again(own))
 
 
 def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -1,6 +1,7 @@
 """The names of the benchmarks' parts, in the published order (Hendrycks and Dietterich, 2019)."""
 
 from nsbench.util.config import nearest
+from nsbench.util.errors import NsbenchError
 
 CORRUPTIONS = (
     "gaussian_noise", "shot_noise", "impulse_noise",
@@ -31,9 +32,19 @@ DIFFICULTIES = (1, 2, 3)
 PERTURBATION_SIZES = (224, 64, 32)
 """Sizes in pixels that the sequences have settings for: ImageNet-P, Tiny-ImageNet-P, CIFAR-10-P."""
 
+LAYOUTS = ("folder", "npy")
+"""As ImageNet-C was released, one file an image, and as CIFAR-10-C was, one array a corruption."""
+
 # Frames of a sequence as in ImageNet-P/create_p of hendrycks/robustness: 31 but for these.
 _USUAL = 31
 _FRAMES = {224: {"translate": 41}, 64: {}, 32: {"motion_blur": 21, "translate": 16}}
+
+
+def check_sequence_size(size: int) -> None:
+    """Raise NsbenchError for a size in pixels that perturbation sequences have no settings for."""
+    if size not in PERTURBATION_SIZES:
+        sizes = ", ".join(map(str, PERTURBATION_SIZES))
+        raise NsbenchError(f"the image size is {size}, but sequences are of {sizes} px")
 
 
 def frame_count(name: str, size: int) -> int:

@@ -4,6 +4,7 @@ Each file holds its digest and what it is of; nothing is read that does not have
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,6 +110,11 @@ class Store:
         """Move what cannot be trusted out of the way of a cell, and say so. Raises NsbenchError."""
         if self.path(cell).exists() and (problem := self._problem(cell)):
             set_aside(self.path(cell), problem)
+
+    def forget(self) -> None:
+        """Delete the predictions, and the manifest first: a report would look for all cells."""
+        for path in (self.folder / MANIFEST, *self.folder.rglob("*.parquet")):
+            path.unlink(missing_ok=True)
 
     def _problem(self, cell: str) -> str | None:
         """Why a cell does not count as finished, as the end of a sentence."""
@@ -252,6 +258,19 @@ def results_of(results: Path, weights_hash: str | None = None) -> dict[str, list
             raise NsbenchError(sentence)
         say(f"left out: {sentence}")
     return {suite: sorted(those, key=_preference) for suite, those in found.items()}
+
+
+def forget_results(folder: Path) -> None:
+    """Delete all results of a suite, RESULTS/SUITE. Raises NsbenchError if they cannot be.
+
+    The manifests first, without which nothing takes what is left for results.
+    """
+    try:
+        for manifest in folder.glob(f"*/{MANIFEST}"):
+            manifest.unlink()
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise NsbenchError(f"{folder} cannot be deleted: {error.strerror or error}") from error
 
 
 def _preference(result: Result) -> tuple[bool, list[int]]:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from nsbench.metrics.change import Metric
+from nsbench.models.names import understood
 from nsbench.predictions import read_cell
 from nsbench.reporting.compare import Comparison, compare_scores
 from nsbench.reporting.results import collect
@@ -65,7 +66,7 @@ class Results(Sequence[SuiteScores]):
             return Results(self._scores[key])
         if not isinstance(key, str):
             return self._scores[key]
-        named = [s for s in self._scores if key in (s.suite.name, s.model)]
+        named = [s for s in self._scores if s.suite.name == key] or self._by_model(key)
         if named:
             return Results(named)
         if len(self._scores) == 1 and key in self._scores[0].metrics:
@@ -153,10 +154,16 @@ class Results(Sequence[SuiteScores]):
     def _of_model(self, name: str) -> list[SuiteScores]:
         if not isinstance(name, str):
             raise TypeError(f"a model is named by a string, not by {type(name).__name__}")
-        found = [score for score in self._scores if score.model == name]
-        if not found:
-            raise NsbenchError(f"there is no model '{name}'{nearest(name, self.models)}")
-        return found
+        if found := self._by_model(name):
+            return found
+        raise NsbenchError(f"there is no model '{name}'{nearest(name, self.models)}")
+
+    def _by_model(self, name: str) -> list[SuiteScores]:
+        """The scores of a model by its name, or another spelling of it, such as resnet50."""
+        names = {score.model for score in self._scores}
+        metrics = {key for score in self._scores for key in score.metrics}
+        own = name if name in names | metrics else understood(name).name
+        return [score for score in self._scores if score.model == own]
 
     def predictions(self) -> pa.Table:
         """What each model answered to each image, read from the stored predictions.

@@ -7,6 +7,9 @@ from typing import Any
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import is_sealed_text, read_record
 
+RESULTS = Path("results")
+"""Where predictions of models go that have no folder of their own, below the working directory."""
+
 FINE_TUNED = "-fine-tuned"
 """The ending of the folder of a generation's fine-tuned form."""
 

@@ -101,13 +101,13 @@ def test_train_eval_report_from_the_shell(tiny_recipe: Path, tmp_path: Path) -> 
         (["show", "corruptions", "cat.jpg"], "cat.jpg"),
         (["show", "perturbations", "cat.jpg"], "cat.jpg"),
         (["show", "perturbations", __file__, "--image-size", "100"], "the image size is 100, but"),
-        (["bench", "attack", "--arch", "resnetx"], "timm has no model 'resnetx'"),
+        (["bench", "attack", "--arch", "resnetx"], "timm has no architecture 'resnetx'"),
         (["make", "imagenet-c", "nowhere", "c"], "there is no nowhere: a source is a folder"),
         (
             ["make", "imagenet-c", "digits", "c", "--corruption", "fogg"],
             "there is no corruption 'fogg'; did you mean 'fog'?",
         ),
-        (["make", "imagenet-p", "digits", "p", "--difficulty", "4"], "the difficulty is 4, but"),
+        (["make", "imagenet-p", "digits", "p", "--difficulty", "4"], "less than or equal to 3"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

@@ -11,6 +11,7 @@ from nsbench.commands.data import data_app
 from nsbench.commands.doctor import DOCTOR_EXAMPLES, doctor
 from nsbench.commands.evaluate import EVAL_EXAMPLES, REFERENCE_EXAMPLE, evaluate, reference
 from nsbench.commands.forget import FORGET_EXAMPLES, forget
+from nsbench.commands.habits import Group
 from nsbench.commands.ls import LS_EXAMPLES, ls
 from nsbench.commands.make import make_app
 from nsbench.commands.options import ManyValues, WithVariants
@@ -24,7 +25,8 @@ from nsbench.commands.train import TRAIN_EXAMPLES, train
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # errors of users are one sentence, others plain tracebacks
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # rich takes longer to draw a page of help than all else together
+    cls=Group,
 )
 for name, group in [
     ("bench", bench_app), ("show", show_app), ("make", make_app), ("data", data_app)
@@ -53,7 +55,9 @@ def _version(wanted: bool) -> None:
 def main(
     version: Annotated[
         bool,
-        typer.Option("--version", "-V", callback=_version, is_eager=True, help="And leave."),
+        typer.Option(
+            "--version", "-V", callback=_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Train Noisy Student generations, measure their robustness, report what each gained."""

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from nsbench.commands.habits import Group
 from nsbench.commands.options import (
     BareArch,
     Corruptions,
@@ -15,11 +16,14 @@ from nsbench.commands.options import (
 from nsbench.util.files import write_json
 
 bench_app = typer.Typer(
-    no_args_is_help=True, help="Measure speed against the reference, side by side."
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Measure speed against the reference, side by side.",
 )
 
 
-@bench_app.command(epilog="Example:\n\n`nsbench bench attack --json attack.json`")
+@bench_app.command(cls=ManyValues, epilog="Example:\n\n`nsbench bench attack --json attack.json`")
 def attack(
     arch: BareArch = "resnet18",
     image_size: Annotated[int, typer.Option(min=16, help="Pixels.")] = 64,
@@ -38,6 +42,7 @@ def attack(
 
 
 @bench_app.command(
+    cls=ManyValues,
     name="eval",
     epilog="Examples:\n\n`nsbench bench eval --json eval.json`\n\n"
     "`nsbench bench eval --models 3 --images 2048 --batch-size 256 --precision bfloat16`",
@@ -68,6 +73,7 @@ def bench_the_evaluation(
 
 
 @bench_app.command(
+    cls=ManyValues,
     name="train",
     epilog="Examples:\n\n`nsbench bench train --json train.json`\n\n"
     "`nsbench bench train --arch tf_efficientnet_b0 --image-size 224 --precision bfloat16`",
@@ -104,8 +110,8 @@ def bench_the_training(
 
 
 @bench_app.command(
-    name="corruptions",
     cls=ManyValues,
+    name="corruptions",
     epilog="Examples:\n\n`nsbench bench corruptions --json corruptions.json`\n\n"
     "`nsbench bench corruptions --corruption fog snow --device cuda --batch-size 256`",
 )

@@ -4,22 +4,25 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from nsbench.data.open import SourceSpec, check_there
-from nsbench.models.names import check_arch, check_named
+from nsbench.models.names import check_models
 from nsbench.models.options import ModelOptions
+from nsbench.models.timm_index import check_architecture, check_optimizer
 from nsbench.names import (
     CORRUPTIONS,
     EXTRA_CORRUPTIONS,
     EXTRA_PERTURBATIONS,
+    LAYOUTS,
     PERTURBATIONS,
 )
 from nsbench.recipes.generation import Precision
-from nsbench.recipes.recipe import load_controls, load_recipe, load_variants
-from nsbench.recipes.variants import chosen
+from nsbench.reporting.places import model_places
+from nsbench.run_folder import is_seeds
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
+from nsbench.training.resolve import resolve
 from nsbench.util.config import nearest, refuse_unknown
 from nsbench.util.errors import NsbenchError
 
@@ -49,6 +52,11 @@ def check_sequences(names: Sequence[str]) -> None:
     refuse_unknown("perturbation", names, PERTURBATIONS + EXTRA_PERTURBATIONS)
 
 
+def check_layout(layout: str) -> None:
+    """Raise NsbenchError for an unknown layout of files."""
+    refuse_unknown("layout", [layout], LAYOUTS)
+
+
 def check_file(path: Path) -> None:
     """Raise NsbenchError for an image that is not there."""
     if not path.is_file():
@@ -67,39 +75,40 @@ def check_evaluation(
 ) -> list[Suite]:
     """The suites. Raises NsbenchError for models, suites, images or options that are not there."""
     found = [load_suite(name) for name in suites]
-    check_named(models, about)
+    check_models(models, about)
     for suite in found:
         check_there(suite.source)
     return found
 
 
-def check_training(
-    recipe: str | None,
-    settings: Sequence[str],
-    *,
-    resume: Path | None = None,
-    variants: Sequence[str] = (),
-    controls: Sequence[str] = (),
-) -> None:
-    """Raise NsbenchError for a recipe, a setting, an architecture or images that are not there."""
-    if resume or recipe is None:
-        return  # what a run folder is worth is seen when it is read
-    loaded, changes = load_recipe(recipe, list(settings)), list(settings)
-    if variants:
-        chosen(variants, list(load_variants(recipe, changes)), recipe)
-    if controls:
-        chosen(controls, list(load_controls(recipe, changes)), recipe, "controls")
-    for generation in loaded.generations:
-        check_arch(generation.arch)
-    specs = [loaded.data.labeled, loaded.data.unlabeled or []]
-    for spec in (one for some in specs for one in (some if isinstance(some, list) else [some])):
-        check_there(spec)
+def check_training(recipe: str | None, settings: list[str], **options: Any) -> None:
+    """Raise NsbenchError for a recipe, its settings, variants or controls, and what they name.
+
+    options: `out`, `resume`, `variants` and `controls`, as for `nsbench.train`.
+    """
+    if options["resume"] and is_seeds(Path(options["resume"])):
+        return  # each of them has its recipe, which was checked when it was begun
+    resolved = resolve(recipe, settings=settings, **options)
+    for one in (resolved.recipe, *(beside.recipe for beside in resolved.beside)):
+        for generation in one.generations:
+            check_architecture(generation.arch)
+            check_optimizer(generation.optimizer)
+        for sources in (one.data.labeled, one.data.unlabeled or []):
+            for spec in sources if isinstance(sources, list) else [sources]:
+                check_there(spec)
+        labels = one.pseudo_labels
+        if labels.filter and len(one.generations) > 1 and not labels.distill:
+            check_models([labels.filter], ModelOptions())
+
+
+def check_folder(folder: Path) -> None:
+    """Raise NsbenchError for a folder without models, or that cannot be read."""
+    check_folders([folder])
 
 
 def check_folders(folders: Sequence[Path]) -> None:
-    """Raise NsbenchError for a folder that is not there, or cannot be read."""
+    """Raise NsbenchError for folders without models, or that cannot be read."""
     for folder in folders:
-        if not folder.is_dir():
-            raise NsbenchError(f"{folder} is neither a run folder nor a folder of results")
-        if not os.access(folder, os.R_OK):
+        if folder.is_dir() and not os.access(folder, os.R_OK):
             raise NsbenchError(f"cannot read {folder}: permission denied")
+    model_places(folders)

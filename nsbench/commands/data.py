@@ -4,21 +4,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from nsbench.commands.options import Data, JsonFile
+from nsbench.commands.completion import complete_data_set
+from nsbench.commands.habits import Group
+from nsbench.commands.options import Data, JsonFile, ManyValues
+from nsbench.util.likeness import most_alike
 from nsbench.util.progress import say
 
 
-class OrName(TyperGroup):
+class OrName(Group):
     """A group in which a word that is no command is the name of a data set."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command; or `about` with all words, where the first is none."""
-        return super().resolve_command(ctx, args if args[0] in self.commands else ["about", *args])
+        from nsbench.data.catalog import data_sets
+
+        is_command = most_alike(args[0], [*self.commands, *data_sets()]) in self.commands
+        return super().resolve_command(ctx, args if is_command else ["about", *args])
 
 
-data_app = typer.Typer(cls=OrName, invoke_without_command=True)
+data_app = typer.Typer(cls=OrName, invoke_without_command=True, rich_markup_mode=None)
 
 
 @data_app.callback(
@@ -40,7 +45,7 @@ def data(context: typer.Context, data: Data = None, json: JsonFile = None) -> No
         print_table(data_table(), json)
 
 
-@data_app.command(hidden=True)
+@data_app.command(cls=ManyValues, hidden=True)
 def about(
     name: Annotated[str, typer.Argument(help="A data set, as nsbench data lists them.")],
     data: Data = None,
@@ -56,9 +61,14 @@ def about(
     print_table(data_set_table(name), json)
 
 
-@data_app.command(epilog="Example:\n\n`nsbench data fetch imagenet-a --data /data`")
+@data_app.command(cls=ManyValues, epilog="Example:\n\n`nsbench data fetch imagenet-a --data /data`")
 def fetch(
-    name: Annotated[list[str], typer.Argument(help="Data sets, as nsbench data lists them.")],
+    name: Annotated[
+        list[str],
+        typer.Argument(
+            help="Data sets, as nsbench data lists them.", autocompletion=complete_data_set
+        ),
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Where to; by default the first root in NSBENCH_DATA.")
     ] = None,

@@ -145,7 +145,9 @@ def reference(
     """Make the constants that normalise mCE and mFR from a model's predictions."""
     from nsbench.commands.checks import check_evaluation
     from nsbench.models.options import ModelOptions
+    from nsbench.suites.load import load_suite, take_reference
 
+    take_reference([load_suite(name) for name in suite])
     check_evaluation([model], suite, ModelOptions())
 
     from nsbench.evaluation.make_reference import make_reference

@@ -18,12 +18,22 @@ LS_EXAMPLES = (
 KINDS = ("suites", "recipes", "data", "runs", "models")
 
 
+# What else they are called.
+OTHER_KINDS = {"datasets": "data", "timm": "models", "results": "runs"}
+
+
+def complete_kind(incomplete: str) -> list[str]:
+    """What can be listed."""
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
 def ls(
     what: Annotated[
         str | None,
         typer.Argument(
             help="suites, recipes, data, runs (and results here) or models (of timm); by default "
-            "all but models."
+            "all but models.",
+            autocompletion=complete_kind,
         ),
     ] = None,
     pattern: Annotated[
@@ -37,11 +47,12 @@ def ls(
     from nsbench.reporting.tables import print_tables
     from nsbench.util.config import nearest
 
-    if what is not None and what not in KINDS:
+    meant = OTHER_KINDS.get(what or "", what)
+    shown = [kind for kind in KINDS if meant in (kind, kind.removesuffix("s"))]
+    if what is not None and not shown:
         raise NsbenchError(f"there is nothing called '{what}' to list{nearest(what, KINDS)}")
     set_roots(data)
-    shown = [what] if what else KINDS[:-1]
-    print_tables([_table(kind, pattern) for kind in shown], json)
+    print_tables([_table(kind, pattern) for kind in shown or KINDS[:-1]], json)
 
 
 def _table(kind: str, pattern: str | None) -> "Table":
@@ -69,16 +80,15 @@ def _names(kind: str) -> dict[str, str]:
 
         return {name: str(find(name) or "not found") for name in data_sets()}
     if kind == "models":
-        from nsbench.models.names import timm_names
+        from nsbench.models.timm_index import timm_index
 
-        return dict.fromkeys(timm_names(), "")
+        return dict.fromkeys(timm_index().pretrained, "")
     return _here()
 
 
 def _here() -> dict[str, str]:
     """Runs and results below the working directory, where the commands put them by default."""
-    from nsbench.models.names import RESULTS
-    from nsbench.run_folder import generation_folders, is_run, is_seeds, seed_runs
+    from nsbench.run_folder import RESULTS, generation_folders, is_run, is_seeds, seed_runs
     from nsbench.util.progress import counted
 
     found = {}

@@ -5,10 +5,14 @@ from typing import Annotated
 
 import typer
 
+from nsbench.commands.habits import Group
 from nsbench.commands.options import ImageSource, JsonFile, ManyValues, Seed, checked_by
 
 make_app = typer.Typer(
-    no_args_is_help=True, help="Write ImageNet-C or ImageNet-P of any labeled images as files."
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Write ImageNet-C or ImageNet-P of any labeled images as files.",
 )
 
 Target = Annotated[Path, typer.Argument(help="A new folder, or one that a command began.")]
@@ -23,7 +27,8 @@ Lossless = Annotated[bool, typer.Option("--lossless", help="Exact pixels, in lar
 Layout = Annotated[
     str | None,
     typer.Option(
-        help="folder (a file an image) or npy (an array a name); by default npy at 32 px."
+        help="folder (a file an image) or npy (an array a name); by default npy at 32 px.",
+        callback=checked_by("check_layout"),
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes; by default one a core.")]
@@ -44,7 +49,9 @@ def make_imagenet_c(
             help="Of the 19; by default the 15 of mCE.", callback=checked_by("check_cells")
         ),
     ] = None,
-    severity: Annotated[list[int] | None, typer.Option(help="1 to 5; by default all.")] = None,
+    severity: Annotated[
+        list[int] | None, typer.Option(min=1, max=5, help="1 to 5; by default all.")
+    ] = None,
     split: Split = None,
     image_size: ImageSize = None,
     resize_size: ResizeSize = None,
@@ -93,7 +100,7 @@ def make_imagenet_p(
         list[str] | None,
         typer.Option(help="By default the ten of mFR.", callback=checked_by("check_sequences")),
     ] = None,
-    difficulty: Annotated[int, typer.Option(help="Of the noises, 1 to 3.")] = 1,
+    difficulty: Annotated[int, typer.Option(min=1, max=3, help="Of the noises, 1 to 3.")] = 1,
     split: Split = None,
     image_size: ImageSize = None,
     resize_size: ResizeSize = None,

@@ -1,94 +1,29 @@
 """Options of commands, and how they are parsed: a name each, so that signatures stay short."""
 
 from collections.abc import Callable
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
-from typer.core import TyperCommand
 
-from nsbench.util.errors import NsbenchError
-
-OTHER_FLAGS = {
-    "--tasks": "--suite",
-    "--task": "--suite",
-    "--suites": "--suite",
-    "--overwrite": "--redo",
-    "--force": "--redo",
-    "--batch": "--batch-size",
-    "--bs": "--batch-size",
-    "--img-size": "--image-size",
-    "--input-size": "--image-size",
-    "--data-dir": "--data",
-    "--data-root": "--data",
-    "--dtype": "--precision",
-    "--output": "--out",
-    "--output-path": "--out",
-    "--output-dir": "--out",
-    "--out-dir": "--out",
-    "--checkpoint": "--weights",
-    "--dryrun": "--dry-run",
-    "--config": "--set",
-}
-"""What options are called elsewhere: in lm-eval, timm's scripts and others."""
-
-MODEL_FLAGS = ("--model", "--models", "-m")
-"""What names models elsewhere; here they stand for themselves, before the options."""
+from nsbench.commands.completion import complete_arch, complete_model, complete_suite
+from nsbench.commands.habits import Command
 
 
-class ManyValues(TyperCommand):
+class ManyValues(Command):
     """A command whose repeatable options also take several values at once: `--suite a b c`.
 
-    Options may be called as elsewhere, and with underscores. BARE: the values of those that may
-    stand without one.
+    BARE: the values of those that may stand without one.
     """
 
     BARE: ClassVar[dict[str, str]] = {}
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Spell `--suite a b` as `--suite a --suite b`."""
+    def spelled(self, args: list[str], name: str) -> list[str]:
+        """Also spell `--suite a b` as `--suite a --suite b`."""
         many = {flag for p in self.params if getattr(p, "multiple", False) for flag in p.opts}
-        known = {flag for p in self.params for flag in (*p.opts, *p.secondary_opts)}
-        if any(p.name == "models" for p in self.params):
-            args = _models_first(args)
-        named = [_as_here(arg, known) for arg in args]
-        spread: list[str] = super().parse_args(ctx, _spread(_filled(named, self.BARE), many))
-        return spread
-
-
-def _as_here(arg: str, known: set[str]) -> str:
-    """An option as this command calls it, if it knows it by another name."""
-    flag, equals, value = arg.partition("=")
-    if not flag.startswith("--") or flag in known:
-        return arg
-    dashed = flag.replace("_", "-")
-    here = dashed if dashed in known else OTHER_FLAGS.get(dashed, "")
-    if here in known:
-        return f"{here}{equals}{value}"
-    if here == "--out" and "--suite" in known:
-        raise NsbenchError(
-            f"there is no {flag}: results are kept beside each model, or in results/; "
-            "--json, --csv and --markdown write tables to files"
-        )
-    return arg
-
-
-def _models_first(args: list[str]) -> list[str]:
-    """Models that are given as an option, in the place where they stand here."""
-    models: list[str] = []
-    rest: list[str] = []
-    into = rest
-    for arg in args:
-        flag, equals, value = arg.partition("=")
-        if flag in MODEL_FLAGS:
-            into = models
-            models += [value] if equals else []
-            continue
-        if arg.startswith("-") and len(arg) > 1:
-            into = rest
-        into.append(arg)
-    return [*models, *rest]
+        return _spread(_filled(super().spelled(args, name), self.BARE), many)
 
 
 class WithVariants(ManyValues):
@@ -123,17 +58,15 @@ def _spread(args: list[str], many: set[str]) -> list[str]:
     return spread
 
 
-def checked_by(check: str) -> Callable[[Any], Any]:
-    """What typer calls with an option's value: a check of `nsbench.commands.checks`, by its name.
+def checked_by(check: str, home: str = "nsbench.commands.checks") -> Callable[[Any], Any]:
+    """What typer calls with an option's value: a check by its name, and that of its module.
 
     It is imported only then, as `--help` needs none; the value stays as it is.
     """
 
     def call(value: Any) -> Any:
         if value not in (None, []):
-            from nsbench.commands import checks
-
-            getattr(checks, check)(value)
+            getattr(import_module(home), check)(value)
         return value
 
     return call
@@ -159,7 +92,12 @@ Precision = Annotated[
     ),
 ]
 BareArch = Annotated[
-    str, typer.Option(help="timm architecture, untrained.", callback=checked_by("check_arch"))
+    str,
+    typer.Option(
+        help="timm architecture, untrained.",
+        callback=checked_by("check_architecture", "nsbench.models.timm_index"),
+        autocompletion=complete_arch,
+    ),
 ]
 Corruptions = Annotated[
     list[str] | None,
@@ -192,33 +130,52 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what it woul
 Models = Annotated[
     list[str],
     typer.Argument(
-        help="Run folders (all their generations), folders of seeds, generation folders, "
-        "timm:NAME, checkpoint files (.safetensors, .pth, .pt, .bin, .pth.tar, .ckpt; with "
-        "--arch), FILE.onnx, or python:MODULE:FUNCTION, which runs your function and takes the "
-        "module that it returns."
+        help="Run folders (all their generations), folders of seeds, generation folders, timm's "
+        "models (resnet50, timm:NAME, hf-hub:USER/MODEL, local-dir:FOLDER), checkpoint files "
+        "(.safetensors, .pth, .pt, .bin, .pth.tar, .ckpt; with --arch), FILE.onnx, or "
+        "python:MODULE:FUNCTION, which runs your function and takes the module that it returns.",
+        autocompletion=complete_model,
     ),
 ]
-SuiteOption = Annotated[list[str], typer.Option(help="Shipped suites, or TOML files.")]
-SuiteArgument = Annotated[list[str], typer.Argument(help="Shipped suites, or TOML files.")]
+SuiteOption = Annotated[
+    list[str],
+    typer.Option(
+        help="Shipped suites, TOML files, or folders of class folders.",
+        autocompletion=complete_suite,
+    ),
+]
+SuiteArgument = Annotated[
+    list[str],
+    typer.Argument(help="Shipped suites, or TOML files.", autocompletion=complete_suite),
+]
 SomeSuites = Annotated[
-    list[str] | None, typer.Option(help="Names of suites; by default all that both have.")
+    list[str] | None,
+    typer.Option(
+        help="Names of suites; by default all that both have.", autocompletion=complete_suite
+    ),
 ]
 Across = Annotated[
     list[str] | None,
     typer.Option(
         help="Compare results that differ in these settings: precision, tf32, memory_format, "
-        "device, compiled, subset."
+        "device, compiled, subset.",
+        callback=checked_by("check_across", "nsbench.reporting.versions"),
     ),
 ]
 Quick = Annotated[
     bool,
     typer.Option("--quick", help="At most 5,000 images of a suite, the same everywhere."),
 ]
-Redo = Annotated[bool, typer.Option("--redo", help="Evaluate again what is finished already.")]
+Redo = Annotated[
+    bool, typer.Option("--redo", help="Evaluate the suites again, and delete what is finished.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many images of a suite.")]
 
 # What models do not say themselves
-Arch = Annotated[str | None, typer.Option(help="timm architecture of checkpoint files.")]
+Arch = Annotated[
+    str | None,
+    typer.Option(help="timm architecture of checkpoint files.", autocompletion=complete_arch),
+]
 EntryName = Annotated[
     str | None,
     typer.Option("--entry", help="The weights to read in checkpoint files that hold several."),
@@ -256,7 +213,8 @@ OneModel = Annotated[
     Path,
     typer.Argument(
         help="One model: a generation folder, or a folder of its results; OUT/generation-1 of a "
-        "folder of seeds OUT is that generation of every seed."
+        "folder of seeds OUT is that generation of every seed.",
+        callback=checked_by("check_folder"),
     ),
 ]
 Runs = Annotated[

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from nsbench.commands.completion import complete_recipe
 from nsbench.commands.options import JsonFile
 
 RECIPES_EXAMPLES = (
@@ -14,7 +15,10 @@ RECIPES_EXAMPLES = (
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="A shipped recipe, to print its TOML file.")
+        str | None,
+        typer.Argument(
+            help="A shipped recipe, to print its TOML file.", autocompletion=complete_recipe
+        ),
     ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Explain every key of a recipe.")] = False,
     json: JsonFile = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REPORT_EXAMPLES = (
     "Examples:\n\n`nsbench report runs/quickstart --out report.html`\n\n"
     "`nsbench report runs/quickstart-seeds --out seeds.html`\n\n"
-    "`nsbench report results --sort imagenet-c --base timm:resnet50 --title 'Five models'`"
+    "`nsbench report results --sort imagenet-c --base timm:resnet50.a1_in1k --title 'Five models'`"
 )
 
 

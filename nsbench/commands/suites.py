@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from nsbench.commands.completion import complete_suite
 from nsbench.commands.options import Data, JsonFile
 
 SUITES_EXAMPLES = (
@@ -14,7 +15,10 @@ SUITES_EXAMPLES = (
 
 def suites(
     name: Annotated[
-        str | None, typer.Argument(help="A shipped suite or a TOML file, to explain it.")
+        str | None,
+        typer.Argument(
+            help="A shipped suite or a TOML file, to explain it.", autocompletion=complete_suite
+        ),
     ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Explain every key of a suite.")] = False,
     data: Data = None,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import nsbench
+from nsbench.commands.completion import complete_recipe
 from nsbench.commands.options import Data, Device, DryRun, JsonFile, Seeds
 from nsbench.util.progress import say
 
@@ -21,7 +22,10 @@ TRAIN_EXAMPLES = (
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A TOML file, or the name of a shipped recipe.")
+        str | None,
+        typer.Argument(
+            help="A TOML file, or the name of a shipped recipe.", autocompletion=complete_recipe
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value settings, dotted keys.")
@@ -56,23 +60,39 @@ def train(
 
     set_roots(data)
     # Before torch is imported, which takes seconds.
-    beside = {"variants": variants or (), "controls": controls or ()}
-    check_training(recipe, set_ or [], resume=resume, **beside)
+    beside = {"variants": variants or None, "controls": controls or None}
+    check_training(recipe, set_ or [], out=out, resume=resume, **beside)
 
+    wanted: dict[str, Any] = {"device": device, "resume": resume, "seeds": seeds, **beside}
+    if dry_run:
+        _estimate(recipe, set_ or [], devices, wanted, json)
+    else:
+        _train(recipe, out, set_ or [], wanted, json)
+
+
+def _estimate(
+    recipe: str | None, settings: list[str], devices: int, wanted: dict[str, Any], json: Path | None
+) -> None:
+    from nsbench.reporting.run_tables import training_estimate_table
+    from nsbench.reporting.tables import print_table
+    from nsbench.training.estimate import estimate
+
+    rows = estimate(recipe, settings, devices=devices, **wanted)
+    print_table(training_estimate_table(rows, devices), json)
+
+
+def _train(
+    recipe: str | None,
+    out: Path | None,
+    settings: list[str],
+    wanted: dict[str, Any],
+    json: Path | None,
+) -> None:
     from nsbench.reporting.run_tables import training_table
     from nsbench.reporting.tables import print_table
     from nsbench.util import distributed
 
-    wanted: dict[str, Any] = {"device": device, "resume": resume, "seeds": seeds}
-    wanted |= {"variants": variants or None, "controls": controls or None}
-    if dry_run:
-        from nsbench.reporting.run_tables import training_estimate_table
-        from nsbench.training.estimate import estimate
-
-        rows = estimate(recipe, set_ or [], devices=devices, **wanted)
-        print_table(training_estimate_table(rows, devices), json)
-        return
-    folder = nsbench.train(recipe, out, settings=set_ or [], **wanted)
+    folder = nsbench.train(recipe, out, settings=settings, **wanted)
     # Asked before the group of processes is dissolved, after which every process would be alone.
     main_process = distributed.is_main()
     distributed.stop()

@@ -11,7 +11,7 @@ from nsbench import perturbations
 from nsbench.corruptions import EXTRA_NAMES, NAMES, corrupt
 from nsbench.data.open import decode
 from nsbench.data.transforms import to_array
-from nsbench.names import SEVERITIES
+from nsbench.names import SEVERITIES, check_sequence_size
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_bytes
 from nsbench.util.progress import say, stage
@@ -53,9 +53,7 @@ def show_perturbations(image: Path, out: Path, *, image_size: int = 224, seed: i
 
     Raises NsbenchError if the picture cannot be read or the sheet cannot be written.
     """
-    if image_size not in perturbations.SIZES:
-        sizes = ", ".join(map(str, perturbations.SIZES))
-        raise NsbenchError(f"the image size is {image_size}, but sequences are of {sizes} px")
+    check_sequence_size(image_size)
     # 256 px, as ImageNet-P was made: sequences that move the image see what lies beside the crop.
     resized = _resized(image, 256 if image_size == 224 else image_size)
     names = perturbations.NAMES + perturbations.EXTRA_NAMES

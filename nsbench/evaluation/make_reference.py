@@ -10,7 +10,7 @@ from nsbench.evaluation.options import make_options
 from nsbench.evaluation.runner import evaluate_with
 from nsbench.predictions import read_manifest
 from nsbench.suites.base import Suite
-from nsbench.suites.load import load_suite
+from nsbench.suites.load import load_suite, take_reference
 from nsbench.suites.reference import classes_of
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import write_record
@@ -25,9 +25,7 @@ def make_reference(
     Raises NsbenchError for a suite that takes no reference.
     """
     chosen = [load_suite(name) for name in dict.fromkeys(suites)]
-    for suite in chosen:
-        if not suite.takes_reference:
-            raise NsbenchError(f"the suite {suite.name} takes no reference: its metrics need none")
+    take_reference(chosen)
     # Without the old reference, by which its images may be chosen or its metrics normalised.
     whole = [suite.without_reference() for suite in chosen]
     folders = evaluate_with([model], whole, make_options(device=device))

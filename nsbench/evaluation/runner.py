@@ -28,6 +28,7 @@ from nsbench.util.device import enough_memory, environment, float32_products
 from nsbench.util.errors import NsbenchError
 from nsbench.util.locks import only_writer_of
 from nsbench.util.progress import say, stage
+from nsbench.util.repeat import is_done
 
 
 def evaluate_with(
@@ -47,8 +48,20 @@ def evaluate_with(
         # Where nothing is missing nothing is written but the time, and looking needs no lock.
         written = [run.model.results for plan in plans for run in plan.runs if run.missing]
         with only_writer_of(written if distributed.is_main() else []):
+            if options.redo:
+                _forget(plans)
             read_images(plans, options)
             return [folder for plan in plans for folder in _run(plan, options)]
+
+
+def _forget(plans: list[SuitePlan]) -> None:
+    """Delete the cells that are made again, of all suites, before any of them is."""
+    if distributed.is_main():
+        for run in (run for plan in plans for run in plan.runs):
+            run.store.forget()
+    distributed.barrier()
+    # What comes from now on is kept if the command is stopped, and repeated without the option.
+    is_done("--redo")
 
 
 def fitting(options: Options) -> AbstractContextManager[None]:

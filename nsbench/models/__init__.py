@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from nsbench.models.classifier import Classifier, class_indices, count_parameters
     from nsbench.models.generation import build, load_checkpoint, save
     from nsbench.models.loading import load_model, load_models
-    from nsbench.models.names import RESULTS
     from nsbench.models.options import ModelOptions
+    from nsbench.run_folder import RESULTS
     from nsbench.util.device import resolve_device, to_device
 
 _HOME = {
-    "RESULTS": "nsbench.models.names",
+    "RESULTS": "nsbench.run_folder",
     "Classifier": "nsbench.models.classifier",
     "ModelOptions": "nsbench.models.options",
     "build": "nsbench.models.generation",

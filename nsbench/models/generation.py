@@ -11,8 +11,9 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import Classifier, serialize
+from nsbench.models.timm_index import check_architecture
 from nsbench.run_folder import read_info, run_name
-from nsbench.util.config import nearest, parse
+from nsbench.util.config import parse
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256, write_bytes
@@ -42,8 +43,7 @@ def build(
     Raises NsbenchError for an unknown architecture (with the nearest name) or arguments that it
     does not take.
     """
-    if not timm.is_model(arch):
-        raise NsbenchError(f"timm has no architecture '{arch}'{nearest(arch, timm.list_models())}")
+    check_architecture(arch)
     arguments = dict(model_args or {})  # a copy, from which nsbench's own are taken out
     unit_strides = arguments.pop("unit_stride_stages", [])
     stem_stride = arguments.pop("stem_stride", None)

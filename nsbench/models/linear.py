@@ -12,11 +12,10 @@ from nsbench.data.open import DigitsSource
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.transforms import to_array
 from nsbench.models.classifier import Classifier
-from nsbench.models.names import RESULTS
+from nsbench.models.names import LINEAR
+from nsbench.run_folder import RESULTS
 from nsbench.util.errors import NsbenchError, missing_extra
 from nsbench.util.files import sha256
-
-NAME = "linear:digits"
 
 
 class GreyLinear(nn.Module):
@@ -33,12 +32,12 @@ class GreyLinear(nn.Module):
 
 def load_linear(name: str, device: torch.device) -> Classifier:
     """Train `linear:digits`: scikit-learn's defaults (L2 with C = 1, lbfgs), 1,000 iterations."""
-    if name != NAME:
-        raise NsbenchError(f"there is no model {name}: the only linear one is {NAME}")
+    if name != LINEAR:
+        raise NsbenchError(f"there is no model {name}: the only linear one is {LINEAR}")
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
-        raise missing_extra("scikit-learn", "quickstart", f"the model {NAME}") from error
+        raise missing_extra("scikit-learn", "quickstart", f"the model {LINEAR}") from error
     source = DigitsSource("labeled")
     images = np.stack([to_array(source.image(index)) for index in range(len(source))])
     features = images.mean(1).reshape(len(images), -1) / 255
@@ -48,7 +47,7 @@ def load_linear(name: str, device: torch.device) -> Classifier:
     bias = torch.tensor(fitted.intercept_, dtype=torch.float32)
     module = GreyLinear(weight, bias).to(device).eval()
     return Classifier(
-        name=NAME,
+        name=LINEAR,
         module=module,
         num_classes=10,
         classes=source.classes,

@@ -10,21 +10,14 @@ from nsbench.models.classifier import Classifier
 from nsbench.models.generation import load_checkpoint
 from nsbench.models.given import wrap_given
 from nsbench.models.linear import load_linear
-from nsbench.models.names import RESULTS, canonical, check_named, kind_of
+from nsbench.models.names import ModelName, check_models, folders_of, plain_architecture, understood
 from nsbench.models.onnx import load_onnx
 from nsbench.models.options import ModelOptions
 from nsbench.models.python_function import load_function
 from nsbench.models.state_dict import load_file
 from nsbench.models.timm_hub import load_timm
 from nsbench.models.wrap import adjusted
-from nsbench.run_folder import (
-    folders_at,
-    generation_folders,
-    is_run,
-    is_seeds,
-    place_in_seeds,
-    trained_folders,
-)
+from nsbench.run_folder import RESULTS, generation_folders, place_in_seeds
 from nsbench.util.arguments import checked
 from nsbench.util.device import enough_memory, resolve_device
 from nsbench.util.errors import NsbenchError
@@ -46,11 +39,12 @@ def load_models(
     names lead to the same model.
     """
     options = options or ModelOptions()
-    written = [canonical(str(name)) if isinstance(name, str | Path) else name for name in names]
     # Before anything is loaded, which may take minutes or a download.
-    others = sum(not isinstance(name, str | Classifier) for name in written)
-    check_named([name for name in written if isinstance(name, str)], options, others=others)
-    models = [model for name in written for model in _fitting(name, device, options)]
+    others = sum(isinstance(name, nn.Module) for name in names)
+    check_models(
+        [str(name) for name in names if isinstance(name, str | Path)], options, others=others
+    )
+    models = [model for name in names for model in _fitting(name, device, options)]
     # By folders of results, since different names may lead to one model, which would be evaluated
     # twice into the same files.
     folders = [model.results.resolve() for model in models]
@@ -76,13 +70,14 @@ def load_model(
 ) -> Classifier:
     """One model by name; a run folder gives its last generation.
 
-    name: a run folder or generation, `timm:NAME`, a checkpoint file (.safetensors, .pth, .pt, .bin,
+    name: a run folder or generation, a model of timm's (`resnet50`, `timm:NAME`,
+    `hf-hub:USER/MODEL`, `local-dir:FOLDER`), a checkpoint file (.safetensors, .pth, .pt, .bin,
     .pth.tar or .ckpt, with the option `arch`), `FILE.onnx`, `python:MODULE:FUNCTION`, which runs
     that function, or `linear:digits`. Raises NsbenchError for what cannot be loaded.
     """
-    name, options = canonical(str(name)), options or ModelOptions()
-    check_named([name], options)
-    own = generation_folders(Path(name)) if kind_of(name) == "folder" else []
+    name, options = str(name), options or ModelOptions()
+    check_models([name], options)
+    own = generation_folders(Path(name)) if understood(name).kind == "folder" else []
     if place_in_seeds(Path(name)):
         raise NsbenchError(
             f"{name} stands for models of several seeds: name the run of one of them"
@@ -103,37 +98,23 @@ def _load(name: Named, device: torch.device, options: ModelOptions) -> list[Clas
     if isinstance(name, nn.Module):
         return [wrap_given(name, device, options)]
     name = str(name)
-    kind = kind_of(name)
-    if kind in ("timm", "checkpoint"):
-        return [_load_timm_or_file(name, device, options)]
-    if kind == "python":
+    known = understood(name)
+    if known.kind == "timm":
+        return [_load_timm(known, device, options)]
+    if known.kind == "checkpoint":
+        path, arch = Path(name).expanduser(), plain_architecture(str(options.arch))
+        return [load_file(path, arch, device, options)]
+    if known.kind == "python":
         return [load_function(name, device, options)]
-    if kind == "onnx":
-        return [load_onnx(Path(name), device, options)]
-    known = [load_linear(name, device)] if kind == "linear" else _load_folder(name, device)
-    return [adjusted(model, options, device) for model in known]
+    if known.kind == "onnx":
+        return [load_onnx(Path(name).expanduser(), device, options)]
+    if known.kind == "linear":
+        return [adjusted(load_linear(name, device), options, device)]
+    models = [load_checkpoint(folder, device) for folder in folders_of(name)]
+    return [adjusted(model, options, device) for model in models]
 
 
-def _load_timm_or_file(name: str, device: torch.device, options: ModelOptions) -> Classifier:
-    arch = name.removeprefix("timm:")
-    if arch == name and not options.arch:
-        raise NsbenchError(f"{name} needs its architecture: add --arch with a name of timm's")
-    if arch == name:
-        return load_file(Path(name), str(options.arch), device, options)
+def _load_timm(known: ModelName, device: torch.device, options: ModelOptions) -> Classifier:
     if options.weights_file:
-        return load_file(Path(options.weights_file), arch, device, options)
-    return load_timm(name, device, options)
-
-
-def _load_folder(name: str, device: torch.device) -> list[Classifier]:
-    path = Path(name)
-    if (path / "model.json").is_file():
-        return [load_checkpoint(path, device)]
-    if (seeds := place_in_seeds(path)) and not is_seeds(path):
-        return [load_checkpoint(folder, device) for folder in folders_at(*seeds).values()]
-    if is_run(path) or is_seeds(path):
-        generations = trained_folders(path)
-        if not generations:
-            raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
-        return [load_checkpoint(folder, device) for folder in generations]
-    raise NsbenchError(f"{path} is neither a run folder nor a generation: name one of these")
+        return load_file(Path(options.weights_file).expanduser(), known.arch, device, options)
+    return load_timm(known, device, options)

@@ -1,111 +1,231 @@
-"""How models are named, by nsbench and by others, without loading any: torch-free.
+"""What the name of a model means, before anything is loaded: its kind, and its one spelling.
 
-A wrong name is told at once, and two ways to write one name lead to the same folder of results.
+Imports no torch, so that a wrong name is told at once.
 """
 
-import json
+import os
+import re
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import cache
-from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
-from nsbench.data.cache import cache_folder, only_one
 from nsbench.models.options import USUAL, ModelOptions
-from nsbench.run_folder import place_in_seeds
-from nsbench.util.config import nearest
+from nsbench.models.timm_index import (
+    check_architecture,
+    check_pretrained,
+    is_architecture,
+    nearest_model,
+    with_usual_tag,
+)
+from nsbench.run_folder import (
+    RESULTS,
+    folders_at,
+    is_run,
+    is_seeds,
+    place_in_seeds,
+    trained_folders,
+)
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import write_json
+from nsbench.util.likeness import most_alike
 
-RESULTS = Path("results")
-"""Where predictions of models go that have no folder of their own, below the working directory."""
-
+# Of checkpoint files as safetensors, torch.save, timm (`.pth.tar`) and Lightning name them.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar", ".ckpt")
-"""Of checkpoint files."""
 
-PREFIXES = ("timm", "linear", "python")
-"""What a name may begin with, before a colon."""
+HUB, LOCAL = "hf-hub:", "local-dir:"
+"""What timm puts before a repository of the Hugging Face hub, and before a folder that holds a
+config.json and weights."""
 
-OF_TIMM = ("hf-hub:", "hf_hub:", "local-dir:")
-"""What timm's own names may begin with, for models that are not in its registry."""
+LINEAR = "linear:digits"
+"""The one model that nsbench makes itself."""
+
+FORMS = (
+    "name a run folder, one of its generations, a checkpoint file, FILE.onnx, timm:NAME, "
+    f"{HUB}USER/MODEL, {LOCAL}FOLDER or python:MODULE:FUNCTION"
+)
 
 
-@cache
-def timm_names() -> tuple[str, ...]:
-    """The architectures of the installed timm.
+class ModelName(NamedTuple):
+    """A name that was understood.
 
-    From an index that is kept for its version; only the first time timm itself is asked, which
-    takes seconds to import.
+    kind: `folder`, `checkpoint`, `onnx`, `timm`, `linear` or `python`. name: as reports and folders
+    of results have it, whichever way it was spelled. arch: of timm's, as its create_model takes it
+    and without a tag that was not given; else empty.
     """
-    version, folder = metadata.version("timm"), cache_folder("timm")
-    path = folder / f"{version}.json" if folder else None
-    if path is None:
-        return _asked()
-    with only_one(path, "making a list of timm's models"):
-        try:
-            names = json.loads(path.read_text(encoding="utf-8"))
-            texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-            if not names or not texts:
-                raise ValueError("it is no list of names")
-            return tuple(names)
-        except (OSError, ValueError):  # not there yet, or damaged
-            names = _asked()
-            with suppress(NsbenchError):  # a folder that is read only: then timm is asked each time
-                write_json(path, list(names))
-            return names
+
+    kind: str
+    name: str
+    arch: str = ""
 
 
-def _asked() -> tuple[str, ...]:
-    import timm
+def understood(name: str) -> ModelName:
+    """What a name means: by its prefix, else a path that exists, else a name of timm's.
 
-    return tuple(timm.list_models())
-
-
-def canonical(name: str) -> str:
-    """A name as nsbench writes it: `timm:resnet50` for `resnet50`, `timm/resnet50` and the like.
-
-    What exists as a file or folder goes first, and stays as it is; so do names of no known kind.
+    `resnet50`, `timm/resnet50`, `hf-hub:timm/resnet50.a1_in1k` and `timm:resnet50` are one model.
+    A name of no known kind counts as a folder, whose error lists all kinds.
     """
-    if Path(name).exists():
-        return name
-    plain = name.removeprefix("timm:")
-    for prefix in ("hf-hub:timm/", "hf_hub:timm/", "timm/"):
-        # The hub's home of timm's own models, under the names that timm has for them.
-        if plain.startswith(prefix) and is_timm(plain.removeprefix(prefix)):
-            return f"timm:{plain.removeprefix(prefix)}"
-    if plain.startswith(OF_TIMM):
-        return f"timm:{plain.replace('hf_hub:', 'hf-hub:', 1)}"
-    looks_bare = "/" not in name and ":" not in name and not name.endswith((*SUFFIXES, ".onnx"))
-    return f"timm:{name}" if looks_bare and is_timm(name) else name
+    prefix, colon, _ = name.partition(":")
+    if colon and prefix in ("linear", "python"):
+        return ModelName(prefix, name)
+    of_timm = _of_timm(name)
+    explicit = colon and prefix.lower().replace("_", "-") in ("timm", "hf-hub", "local-dir")
+    if explicit and of_timm:
+        return of_timm
+    path = Path(name).expanduser()
+    if path.is_dir():  # also one that ends in .pt
+        return ModelName("folder", name)
+    if path.is_file() or name.endswith((*SUFFIXES, ".onnx")):
+        return ModelName("onnx" if name.endswith(".onnx") else "checkpoint", name)
+    known = of_timm and (name.startswith("timm/") or is_architecture(of_timm.arch))
+    return of_timm if of_timm and known else ModelName("folder", name)
 
 
-def is_timm(name: str) -> bool:
-    """Whether timm has the architecture of a name with or without a tag."""
-    return name.split(".")[0] in timm_names()
+def _of_timm(name: str) -> ModelName | None:
+    """A name in one of timm's spellings, None if it is none."""
+    if name.startswith(("timm:", "timm/")):
+        return _of_timm(name[5:])
+    source, colon, rest = name.partition(":")
+    source = f"{source.lower().replace('_', '-')}:"
+    if colon and source == HUB:
+        # The weights of timm's own repositories are those that it takes by the plain name.
+        own = rest.removeprefix("timm/") if "@" not in rest else rest
+        if own != rest and is_architecture(own):
+            return _of_timm(own)
+        return ModelName("timm", HUB + rest, HUB + rest)
+    if colon and source == LOCAL:
+        path = Path(rest).expanduser()
+        whole = path.resolve()
+        return ModelName("timm", f"{LOCAL}{whole.parent.name}/{whole.name}", f"{LOCAL}{path}")
+    if colon or "/" in name or os.sep in name:
+        return None
+    return ModelName("timm", f"timm:{with_usual_tag(name)}", name)
 
 
-def kind_of(name: str) -> str:
-    """`timm`, `linear`, `python`, `checkpoint`, `onnx` or `folder`, of a canonical name."""
-    prefix = name.partition(":")[0]
-    if prefix in PREFIXES:
-        return prefix
-    # A folder may end in .pt too. A name of no known kind counts as a folder, whose error
-    # lists all kinds.
-    if Path(name).is_dir():
-        return "folder"
-    if name.endswith(SUFFIXES):
-        return "checkpoint"
-    return "onnx" if name.endswith(".onnx") else "folder"
+def is_from_registry(arch: str) -> bool:
+    """Whether timm has it by name, rather than from the hub or a folder."""
+    return not arch.startswith((HUB, LOCAL))
 
 
-def check_named(names: Sequence[str], options: ModelOptions, *, others: int = 0) -> None:
-    """Raise NsbenchError for models that are not there, as far as that shows without loading any.
+def results_of_timm(name: str) -> Path:
+    """The folder of results of a model of timm's, or of the linear one, by its one name."""
+    return RESULTS / re.sub(r"[:/@]", "-", name)
 
-    Also for options that cannot be, concern none of them, or leave open which one. others: how many
-    more there are, which are in memory and may need their classes named.
+
+def plain_architecture(arch: str) -> str:
+    """A timm architecture without what users may put before it."""
+    return arch.removeprefix("timm:").removeprefix("timm/")
+
+
+def folders_of(name: str) -> list[Path]:
+    """The generations that a run folder, a generation or a folder of seeds stands for.
+
+    Raises NsbenchError where there is none.
     """
+    path = Path(name).expanduser()
+    if (path / "model.json").is_file():
+        return [path]
+    if (seeds := place_in_seeds(path)) and not is_seeds(path):
+        return list(folders_at(*seeds).values())
+    if not (is_run(path) or is_seeds(path)):
+        raise NsbenchError(_unknown(name))
+    generations = trained_folders(path)
+    if not generations:
+        raise NsbenchError(f"{path} has no finished generation: run nsbench train again")
+    return generations
+
+
+def _unknown(name: str) -> str:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        inside = "is no run folder and no generation"
+        if (path / "config.json").is_file():
+            return f"the folder {name} {inside}: write {LOCAL}{name} for a model in timm's form"
+        if is_architecture(name):
+            return f"the folder {name} {inside}: write timm:{name} for the model of timm's"
+        return f"there is no model {name}: that folder {inside}; {FORMS}"
+    return f"there is no model {name}{_nearest(name, path) or f'; {FORMS}'}"
+
+
+def _nearest(name: str, path: Path) -> str:
+    """A clause that offers a run folder, what lies beside where a path leads, or timm's nearest."""
+    if (Path("runs") / name).is_dir():
+        return f"; did you mean 'runs/{name}'?"
+    if path.parent.is_dir():
+        beside = sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir())
+        if meant := most_alike(path.name, beside):
+            return f"; did you mean '{path.parent / meant}'?"
+    return nearest_model(name) if "/" not in name else ""
+
+
+def check_models(names: Sequence[str], options: ModelOptions, *, others: int = 0) -> None:
+    """Raise NsbenchError for what can be told to be wrong with models before they are loaded.
+
+    That covers names that lead nowhere, files that are missing, and options that cannot be. others:
+    how many more models there are, in memory, which may need their classes named.
+    """
+    known = [understood(name) for name in names]
+    _check_options([model.kind for model in known], options, others)
+    if options.arch:
+        check_architecture(plain_architecture(options.arch))
+    for file in (options.weights_file, options.classes):
+        if isinstance(file, str | Path) and not Path(file).is_file():
+            raise NsbenchError(f"cannot read {file}: No such file or directory")
+    for model in known:
+        _check(model, options)
+    # Spelled in two ways perhaps; what else may be one model shows when it is loaded.
+    by_name = [model for model in known if model.kind == "timm"]
+    for number, model in enumerate(by_name):
+        if any(one.name == model.name and _is_one(one, model) for one in by_name[:number]):
+            raise NsbenchError(f"the model {model.name} is named twice")
+
+
+def _is_one(one: ModelName, other: ModelName) -> bool:
+    """Whether two models of one name are the same: folders are called by their last two parts."""
+    return is_from_registry(one.arch) or one.arch == other.arch
+
+
+def _check(model: ModelName, options: ModelOptions) -> None:
+    if model.kind == "folder":
+        folders_of(model.name)
+    elif model.kind in ("checkpoint", "onnx"):
+        if not Path(model.name).expanduser().is_file():
+            raise NsbenchError(f"cannot read {model.name}: No such file or directory")
+        if model.kind == "checkpoint" and not options.arch:
+            raise NsbenchError(
+                f"{model.name} needs its architecture: add --arch with a name of timm's"
+            )
+    elif model.kind == "linear":
+        if model.name != LINEAR:
+            raise NsbenchError(f"there is no model {model.name}: the only linear one is {LINEAR}")
+    elif model.kind == "python":
+        if len([part for part in model.name.split(":") if part]) != 3:
+            raise NsbenchError(f"the model {model.name} must be python:MODULE:FUNCTION")
+    else:
+        check_timm(model.arch, weights=options.weights_file is not None)
+
+
+def check_timm(arch: str, *, weights: bool = False) -> None:
+    """Raise NsbenchError for a model that timm cannot give.
+
+    weights: whether they come from a file, so that the architecture alone has to be known.
+    """
+    if arch.startswith(LOCAL):
+        path = Path(arch.removeprefix(LOCAL))
+        if not (path / "config.json").is_file():
+            raise NsbenchError(
+                f"{path} holds no model in timm's form, which has a config.json beside its weights"
+            )
+    elif arch.startswith(HUB):
+        if arch.removeprefix(HUB).count("/") != 1:
+            raise NsbenchError(f"the model {arch} must be {HUB}USER/MODEL")
+    elif weights:
+        check_architecture(arch)
+    else:
+        check_pretrained(arch)
+
+
+def _check_options(kinds: Sequence[str], options: ModelOptions, others: int) -> None:
+    """Refuse options that cannot be, concern none of the models, or leave open which one."""
     options.preprocessing(USUAL)  # refuses values that no model could have
-    kinds = [kind_of(canonical(name)) for name in names]
     if options.arch and "checkpoint" not in kinds:
         raise NsbenchError(
             f"--arch {options.arch} is the architecture of a checkpoint file, but no such file is "
@@ -125,34 +245,3 @@ def check_named(names: Sequence[str], options: ModelOptions, *, others: int = 0)
             f"--classes {options.classes} names the outputs of a foreign model, but the models "
             "named know their classes"
         )
-    for name in names:
-        _check_name(canonical(name))
-    if options.arch:
-        check_arch(options.arch)
-
-
-def _check_name(name: str) -> None:
-    path = Path(name)
-    kind = kind_of(name)
-    if kind == "timm":
-        check_arch(name.removeprefix("timm:"))
-    elif kind == "python" and len(name.split(":")) != 3:
-        raise NsbenchError(f"the model {name} must be python:MODULE:FUNCTION")
-    elif kind in ("checkpoint", "onnx") and not path.is_file():
-        raise NsbenchError(f"cannot read {name}: No such file or directory")
-    elif kind == "folder" and not path.is_dir() and not place_in_seeds(path):
-        offered = nearest(name, timm_names()) if "/" not in name else ""
-        raise NsbenchError(
-            f"there is no model {name}: name a run folder, one of its generations, a checkpoint "
-            "file, FILE.onnx, timm:NAME or python:MODULE:FUNCTION" + offered
-        )
-
-
-def check_arch(arch: str) -> None:
-    """Raise NsbenchError for an architecture that timm does not know, with the nearest name."""
-    if arch.startswith(OF_TIMM):
-        where = arch.removeprefix("local-dir:")
-        if where != arch and not Path(where).is_dir():
-            raise NsbenchError(f"there is no folder {where}, which local-dir: names")
-    elif not is_timm(arch):  # the tag, behind a dot, is checked by timm itself
-        raise NsbenchError(f"timm has no model '{arch}'{nearest(arch.split('.')[0], timm_names())}")

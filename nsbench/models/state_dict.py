@@ -14,7 +14,7 @@ from torch import nn
 
 from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.entries import State, choose
-from nsbench.models.names import check_arch
+from nsbench.models.names import check_timm
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import sized, timm_preprocessing
 from nsbench.models.wrap import short_name, wrap_module
@@ -23,7 +23,6 @@ from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 
 
-# Of checkpoint files as safetensors, torch.save, timm (`.pth.tar`) and Lightning name them.
 def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions) -> Classifier:
     """A state dict in a timm architecture, whose tag (`NAME.TAG`) decides the preprocessing.
 
@@ -31,7 +30,7 @@ def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions
     the file holds both, unless the options name an entry; info["entry"] says which one was read.
     Raises NsbenchError for a file that is broken, holds code, or does not fit the architecture.
     """
-    check_arch(arch)
+    check_timm(arch, weights=True)
     state, entry = read_state(path, options.entry)
     module = to_device(_filled(state, path, arch, options), device).eval()
     return wrap_module(

@@ -9,7 +9,7 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import Classifier, count_parameters, serialize
-from nsbench.models.names import RESULTS, check_arch
+from nsbench.models.names import LOCAL, ModelName, check_timm, is_from_registry, results_of_timm
 from nsbench.models.options import ModelOptions
 from nsbench.models.wrap import wrap_module
 from nsbench.util.config import parse
@@ -18,33 +18,36 @@ from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import sha256
 
 
-def load_timm(name: str, device: torch.device, options: ModelOptions) -> Classifier:
-    """`timm:NAME` with the pretrained weights of the hub.
+def load_timm(known: ModelName, device: torch.device, options: ModelOptions) -> Classifier:
+    """A model of timm's with its weights: by name, from the hub, or from a folder.
 
     Raises NsbenchError for an unknown name, or weights that cannot be fetched.
     """
-    arch = name.removeprefix("timm:")
-    check_arch(arch)
+    check_timm(known.arch)
+    arch = known.arch
+    # By its whole name, so that it is the same whatever timm will take for the usual weights.
+    if is_from_registry(arch):
+        arch = known.name.removeprefix("timm:")
     try:
         created = timm.create_model(arch, pretrained=True, **sized(options))
     except (Exception, SystemExit) as error:  # the hub's client raises those of many libraries
         raise NsbenchError(
-            f"cannot get the pretrained weights of {name}: {first_line(error)}"
+            f"cannot get the pretrained weights of {known.name}: {first_line(error)}"
         ) from error
     module = to_device(created, device).eval()
     model = wrap_module(
-        name,
+        known.name,
         module,
         device,
         options,
-        label=name,
+        label=known.name,
         weights_hash=sha256(serialize(module)),
-        preprocessing=timm_preprocessing(module, name),
+        preprocessing=timm_preprocessing(module, known.name),
         info={"arch": arch, "parameters": count_parameters(module)},
     )
-    # Its name says all then, and the folder needs no hash.
-    if not options.replaced:
-        model.results = RESULTS / name.replace(":", "-").replace("/", "-")
+    # Its name says all then, and the folder needs no hash; many folders share a short name.
+    if not options.replaced and not arch.startswith(LOCAL):
+        model.results = results_of_timm(known.name)
     return model
 
 

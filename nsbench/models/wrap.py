@@ -12,8 +12,8 @@ from torch import nn
 from nsbench.data.class_names import imagenet_classes
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import Classifier
-from nsbench.models.names import RESULTS
 from nsbench.models.options import USUAL, ModelOptions
+from nsbench.run_folder import RESULTS
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 

@@ -10,7 +10,7 @@ from nsbench.util.errors import NsbenchError
 def shipped() -> dict[str, Path]:
     """The recipes inside the package, by name."""
     folder = Path(str(resources.files("nsbench.recipes")))
-    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+    return {file.stem: file for file in sorted(folder.glob("*.toml"), key=lambda file: file.stem)}
 
 
 def recipe_file(name: str) -> Path:

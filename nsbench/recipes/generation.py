@@ -5,10 +5,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nsbench.data.preprocessing import Interpolation, Preprocessing
-from nsbench.recipes.parts import Crop, Data, FineTune, UnlabeledNoise
+from nsbench.recipes.parts import Crop, Data, FineTune, Policy, UnlabeledNoise
 from nsbench.util.config import Config
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+# `plateau` of timm's is left out, as it depends on measurements.
+Schedule = Literal["cosine", "poly", "tanh", "step", "linear", "staircase", "constant"]
 
 
 class Generation(Config):
@@ -54,7 +56,7 @@ class Generation(Config):
     at random); or `center`."""
     flip: float = Field(default=0.5, ge=0, le=1)
     """Probability of a mirrored image."""
-    randaugment: str = "rand-m9-n2-p1.0"
+    randaugment: Policy = "rand-m9-n2-p1.0"
     """`paper-m9-n2` and the like: the official code's 16 operations and scale, batched on the
     device; or a string of timm's, in the workers; or empty. The paper's magnitude 27 is read by
     default on the scale to 30 of the RandAugment paper, timm's 9; in the official code it is on a
@@ -85,7 +87,7 @@ class Generation(Config):
     """Weight decay; it spares norm layers, and biases unless `decay_biases` is set."""
     decay_biases: bool = False
     """Let biases decay too, as the official code does (main.py)."""
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     """`staircase` (times `decay_rate` every `decay_epochs`, from step 0 on), `constant`, `linear`
     (to zero), or timm's `cosine`, `poly`, `tanh` or `step`."""
     decay_rate: float = Field(default=0.97, gt=0, le=1)

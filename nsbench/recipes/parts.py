@@ -1,14 +1,32 @@
 """Tables of a recipe beside its generations: data, pseudo-labels, noise, fine-tuning."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
 from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from nsbench.data.spec import SourceSpec
 from nsbench.util.config import Config
 
 Crop = Literal["random-resized", "pad", "reflect-pad", "center"]
+
+# What `augment` takes, which needs torch: a mistake is told before that is imported.
+_POLICY = re.compile(
+    r"|paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*|rand(-(m|n|p|mstd|mmax|inc)\d+(\.\d+)?|-t\w+)*"
+)
+
+
+def _policy(value: str) -> str:
+    if not _POLICY.fullmatch(value):
+        raise ValueError(
+            "it must be of the form paper-mMAGNITUDE-nOPERATIONS-tPIXELS-cPIXELS, a RandAugment of "
+            "timm's such as rand-m9-n2-p1.0, or an empty string for none"
+        )
+    return value
+
+
+Policy = Annotated[str, AfterValidator(_policy)]
 
 
 def _one_or_more(value: Any) -> Any:
@@ -100,7 +118,7 @@ class UnlabeledNoise(Config):
     """As `crop` of a generation."""
     flip: float | None = Field(default=None, ge=0, le=1)
     """As `flip` of a generation, a probability."""
-    randaugment: str | None = None
+    randaugment: Policy | None = None
     """As `randaugment` of a generation; empty for none."""
     cutout: int | None = Field(default=None, ge=0)
     """As `cutout` of a generation, in pixels."""

@@ -12,7 +12,7 @@ from nsbench.recipes.files import recipe_file
 from nsbench.recipes.generation import Generation
 from nsbench.recipes.parts import Data, PseudoLabels
 from nsbench.recipes.variants import Variant, take_variants, varied
-from nsbench.util.config import Config, apply_settings, nearest, parse, read_toml
+from nsbench.util.config import Config, apply_settings, nearest_key, parse, read_toml
 from nsbench.util.errors import NsbenchError
 
 
@@ -94,6 +94,7 @@ def _load(
     if not path.is_file():
         path = recipe_file(name)
     table = {"name": path.stem, **apply_settings(read_toml(path), settings or [])}
+    _refuse_idle(table, settings or [])
     listed, wanted = take_variants(table, str(path)), take_controls(table, str(path))
     recipe, variants = _resolved(deepcopy(table), str(path)), {}
     for variant in listed:
@@ -104,42 +105,45 @@ def _load(
     return recipe, variants, controls
 
 
-OTHER_NAMES = {
-    "learning_rate": "lr",
-    "wd": "weight_decay",
-    "bs": "batch_size",
-    "model": "arch",
-    "resolution": "image_size",
-    "img_size": "image_size",
-    "num_epochs": "epochs",
-    "opt": "optimizer",
-    "scheduler": "schedule",
-    "momentum": "optimizer_args.momentum",
-    "amp": "precision",
-    "ema": "ema_decay",
-    "smoothing": "label_smoothing",
-}
-"""What keys of a generation are called elsewhere."""
-
-
-def _refuse_misplaced(table: dict[str, Any], where: str) -> None:
-    """Raise NsbenchError for a key at the top that belongs to the generations."""
-    for key in table:
-        plain = key.lower().replace("-", "_")
-        meant = OTHER_NAMES.get(plain, plain)
-        misplaced = meant.split(".")[0] in Generation.model_fields
-        if key not in {*Recipe.model_fields, "defaults"} and misplaced:
+def _refuse_idle(table: dict[str, Any], settings: list[str]) -> None:
+    """Raise NsbenchError for a setting without effect, where another key counts instead."""
+    defaults, generations = table.get("defaults"), table.get("generations")
+    # What is no table is refused by the validation, which names the key.
+    tables = [*(generations if isinstance(generations, list) else [None]), defaults or {}]
+    if not all(isinstance(entry, dict) for entry in tables):
+        return
+    for setting in settings:
+        home, _, key = setting.partition("=")[0].rpartition(".")
+        number = home.removeprefix("generations.")
+        concerned = tables[:-1] if home == "defaults" else []
+        if number.isdigit():
+            concerned = tables[:-1][int(number) : int(number) + 1]
+        if home == "defaults" and all(key in entry for entry in concerned):
             raise NsbenchError(
-                f"{where}: unknown key '{key}'; did you mean 'defaults.{meant}', which holds for "
-                f"all generations, or 'generations.0.{meant}'?"
+                f"--set {setting} changes nothing, as each generation sets {key} itself: set "
+                f"generations.0.{key} and so on"
+            )
+        steps = ["steps" in {**tables[-1], **entry} for entry in concerned]
+        if key == "epochs" and steps and all(steps):
+            raise NsbenchError(
+                f"--set {setting} changes nothing, as the recipe sets steps, which count instead: "
+                f"set {home}.steps"
             )
 
 
 def _resolved(table: dict[str, Any], where: str) -> Recipe:
-    _refuse_misplaced(table, where)
-    recipe = parse(Recipe, _with_defaults(table, where), where)
+    recipe = parse(Recipe, _with_defaults(table, where), where, places())
     _check(recipe, where)
     return recipe
+
+
+def places() -> dict[str, str]:
+    """Where each key of a recipe stands, by its own name."""
+    tables: dict[str, type[Config]] = {"": Recipe, "defaults.": Generation, "data.": Data}
+    tables["pseudo_labels."] = PseudoLabels
+    # Reversed: of two keys of one name the first is the more usual one, and goes.
+    named = [(key, where + key) for where, kind in tables.items() for key in kind.model_fields]
+    return dict(reversed(named))
 
 
 def _with_defaults(table: dict[str, Any], where: str) -> dict[str, Any]:
@@ -149,9 +153,7 @@ def _with_defaults(table: dict[str, Any], where: str) -> dict[str, Any]:
     # Checked here: merged into the generations, a wrong key would be reported as one of theirs.
     unknown = [key for key in defaults if key not in Generation.model_fields]
     if unknown:
-        meant = OTHER_NAMES.get(unknown[0].lower().replace("-", "_"))
-        near = nearest(unknown[0], Generation.model_fields)
-        near = f"; did you mean 'defaults.{meant}'?" if meant else near
+        near = nearest_key(unknown[0], [], places())
         raise NsbenchError(f"{where}: unknown key 'defaults.{unknown[0]}'{near}")
     # Anything but a list of tables is left to the validation, which names the key.
     generations = table.get("generations")

@@ -25,6 +25,7 @@ from nsbench.names import (
     DIFFICULTIES,
     EXTRA_CORRUPTIONS,
     EXTRA_PERTURBATIONS,
+    LAYOUTS,
     PERTURBATION_SIZES,
     PERTURBATIONS,
     SEVERITIES,
@@ -34,12 +35,11 @@ from nsbench.names import (
 from nsbench.perturbations import frames
 from nsbench.released.mp4 import encode_clip
 from nsbench.released.writer import Cell, Pixels, Product, make
-from nsbench.util.config import nearest, refuse_unknown
+from nsbench.util.config import refuse_unknown
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 from nsbench.util.progress import say
 
-LAYOUTS = ("folder", "npy")
 """As ImageNet-C was released, one file an image, and as CIFAR-10-C was, one array a corruption."""
 
 JPEG_QUALITY = 85
@@ -221,8 +221,7 @@ def _size(source: Source, image_size: int | None, resize_size: int | None) -> _S
 
 def _storage(size: _Size, layout: str | None, kind: str) -> _Storage:
     layout = layout or ("npy" if size.image == 32 else "folder")  # as CIFAR-10-C
-    if layout not in LAYOUTS:
-        raise NsbenchError(f"there is no layout '{layout}'{nearest(layout, LAYOUTS)}")
+    refuse_unknown("layout", [layout], LAYOUTS)
     return _Storage(layout, "npy" if layout == "npy" else kind)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from nsbench.metrics.change import Metric, change, changes, on_common_images
 from nsbench.metrics.intervals import Estimate, error_consistency
 from nsbench.metrics.verdict import RULE, Judged, judge
+from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.score_tables import change_text
 from nsbench.reporting.tables import Table
@@ -15,6 +16,7 @@ from nsbench.reporting.versions import SUBSET
 from nsbench.run_folder import generation_folders, is_run
 from nsbench.suites.base import SuiteScores
 from nsbench.util.errors import NsbenchError
+from nsbench.util.progress import counted
 
 COLUMNS = ("A", "B", "change", "p", "p adj.", "verdict")
 """The title says which models A and B are: their names may be long."""
@@ -158,12 +160,16 @@ def on_images_of_both(a: SuiteScores, b: SuiteScores) -> tuple[SuiteScores, Suit
 
 
 def check_one_model(path: Path) -> None:
-    """Raise NsbenchError if a path is a run of several generations."""
+    """Raise NsbenchError if a path is a run of several generations, or holds other models."""
     folders = generation_folders(path) if is_run(path) else []
     if len(folders) > 1:
         raise NsbenchError(
             f"{path} holds {len(folders)} generations: name one, such as {folders[-1]}"
         )
+    inside = model_places([path])
+    if inside != [path]:
+        models = counted(len(inside), "model")
+        raise NsbenchError(f"{path} holds {models}: name one, such as {inside[0]}")
 
 
 def _choose(

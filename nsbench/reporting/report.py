@@ -11,6 +11,7 @@ from nsbench.reporting import figures
 from nsbench.reporting.ablations import ablation_table, ablations
 from nsbench.reporting.controls import WHAT, controls, controls_table
 from nsbench.reporting.labels import COLUMNS, FEW, cell_text, class_records, labels_svg
+from nsbench.reporting.places import model_places
 from nsbench.reporting.results import (
     Entry,
     arranged,
@@ -53,7 +54,7 @@ def write_report(
     base: str | None = None,
     sort: str | None = None,
 ) -> list[Table]:
-    """Write the HTML report of run folders or folders of results.
+    """Write the HTML report of run folders or folders of results, or of folders that hold some.
 
     A folder of seeds, which has a report of its own, begins with its models over all seeds.
 
@@ -69,7 +70,8 @@ def write_report(
     Raises NsbenchError where nothing was evaluated or a prediction file is broken, and for seeds of
     two recipes.
     """
-    paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    named = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    paths = model_places(named)
     if homes := [path for path in paths if is_seeds(path)]:
         if title or names or base or sort:
             raise NsbenchError(
@@ -83,14 +85,13 @@ def write_report(
     one_seed = ONE_SEED if any(entry.folder for entry in entries) else ""
     content = {
         **_content(paths, entries),
+        "title": title or " and ".join(path.resolve().name for path in named),
         "changes": changes,
         "controls": controlled,
         "what": WHAT,
         "ablations": beside,
         "one_seed": one_seed,
     }
-    if title:
-        content["title"] = title
     write_text(Path(out), _environment().get_template("report.html").render(content))
     summary = summary_table(entries, changes)
     summary.notes.extend([one_seed] if one_seed else [])
@@ -157,7 +158,6 @@ def _environment() -> Environment:
 def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
     base = entries[0]
     return {
-        "title": " and ".join(path.resolve().name for path in paths),
         "entries": entries,
         "base": base,
         "suites": suite_names(entries),

@@ -7,7 +7,8 @@ from typing import Any
 
 from nsbench.metrics.change import Change, Metric, change
 from nsbench.metrics.verdict import Judged, judge
-from nsbench.predictions import MANIFEST, Result, results_of
+from nsbench.predictions import Result, results_of
+from nsbench.reporting.places import model_places
 from nsbench.reporting.versions import Chosen, check_across, choose, chosen_like
 from nsbench.run_folder import generation_folders, is_run, read_info, run_name
 from nsbench.suites.base import SuiteScores
@@ -65,6 +66,7 @@ def collect(
     Raises NsbenchError for a folder that holds neither, or an unknown setting.
     """
     check_across(across)
+    paths = model_places(paths)
     models = _one_each([model for path in paths for model in _models(path)])
     # Two runs may have one name, as p/run and q/run do.
     if len({model.name for model in models}) < len(models):
@@ -88,22 +90,12 @@ def _models(path: Path) -> list[_Model]:
         return [_generation(folder) for folder in folders]
     if (path / "model.json").is_file():
         return [_generation(path)]
-    found = results_of(path) if path.is_dir() else {}
-    if not found and (inside := _with_results(path)):
-        return [model for folder in inside for model in _models(folder)]
-    if not found:
-        raise NsbenchError(f"{path} is neither a run folder nor a folder of results")
+    found = results_of(path)
     try:
         info = next(iter(found.values()))[0].manifest["model"]
         return [_Model(info["name"], None, info, found, results=path)]
     except (KeyError, TypeError) as error:
         raise NsbenchError(f"the results in {path} are broken: they lack {error}") from error
-
-
-def _with_results(path: Path) -> list[Path]:
-    """The folders of results in a folder such as `results`, where evaluations put them."""
-    below = sorted(path.iterdir()) if path.is_dir() else []
-    return [folder for folder in below if any(folder.glob(f"*/*/{MANIFEST}"))]
 
 
 def _generation(folder: Path) -> _Model:

@@ -1,7 +1,8 @@
 """From the name of a suite, or a TOML file, to the suite."""
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module, resources
 from importlib.util import find_spec
@@ -10,7 +11,7 @@ from pkgutil import iter_modules
 from typing import Any, get_args
 
 from nsbench import suites
-from nsbench.run_folder import is_run
+from nsbench.run_folder import is_run, is_seeds
 from nsbench.suites.base import Suite
 from nsbench.util.arguments import checked
 from nsbench.util.config import nearest, parse, read_toml
@@ -57,24 +58,24 @@ def folder() -> Path:
 
 def shipped() -> dict[str, Path]:
     """The shipped suites by name."""
-    return {file.stem: file for file in sorted(folder().glob("*.toml"))}
+    return {file.stem: file for file in sorted(folder().glob("*.toml"), key=lambda file: file.stem)}
 
 
 @checked
 def load_suite(name: str | Path) -> Suite:
     """A suite from a TOML file, or by the name of a shipped one; or of the images in a folder.
 
-    A folder of class folders is an accuracy suite of its name. A reference named in a file is
-    looked up beside it, then among the shipped ones. Raises NsbenchError naming the file and the
-    first key that is unknown or wrong.
+    A folder of class folders is an accuracy suite of its name; `NAME/` is a folder where a shipped
+    suite has the name too. A reference named in a file is looked up beside it, then among the
+    shipped ones. Raises NsbenchError naming the file and the first key that is unknown or wrong.
     """
-    name, path = str(name), Path(name)
+    name, path = str(name), Path(name).expanduser()
+    if name not in shipped() and path.is_dir():
+        return _of_folder(path)
     if path.suffix != ".toml":
-        if path.is_dir() and name not in shipped() and not is_run(path):
-            return _of_folder(path)
         if name not in shipped():
-            hint = "; models are named before --suite" if path.exists() else ""
-            raise NsbenchError(f"there is no suite {name}{nearest(name, shipped())}{hint}")
+            hint = "; models are named before --suite" if path.exists() else _beside(path)
+            raise NsbenchError(f"there is no suite {name}{hint or nearest(name, shipped())}")
         path = shipped()[name]
     # The file's name, unless the file says otherwise.
     suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))
@@ -83,8 +84,18 @@ def load_suite(name: str | Path) -> Suite:
 
 def _of_folder(path: Path) -> Suite:
     """The accuracy on the images in a folder, by the names of the folders in it."""
+    if is_run(path) or is_seeds(path) or (path / "model.json").is_file():
+        raise NsbenchError(f"{path} is a model and no suite: models are named before --suite")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name).strip("-._") or "images"
-    return parse_suite({"kind": "accuracy", "name": name, "source": str(path)}, str(path))
+    # With its dot, so that a folder `digits` is not the source of that name.
+    source = str(path) if path.is_absolute() else os.path.join(".", path)
+    return parse_suite({"kind": "accuracy", "name": name, "source": source}, str(path))
+
+
+def _beside(path: Path) -> str:
+    """A clause that offers the TOML file of that name."""
+    file = path.with_name(f"{path.name}.toml")
+    return f"; did you mean '{file}'?" if file.is_file() else ""
 
 
 def with_reference(suite: Suite, beside: Path, where: str) -> Suite:
@@ -101,6 +112,13 @@ def with_reference(suite: Suite, beside: Path, where: str) -> Suite:
     if suite.reference_needed_by:
         raise NsbenchError(f"{where}: {suite.reference_needed_by} needs the key 'reference'")
     return suite
+
+
+def take_reference(suites: Sequence[Suite]) -> None:
+    """Raise NsbenchError for a suite that `nsbench reference` makes nothing for."""
+    for suite in suites:
+        if not suite.takes_reference:
+            raise NsbenchError(f"the suite {suite.name} takes no reference: its metrics need none")
 
 
 def parse_suite(table: Mapping[str, Any], where: str) -> Suite:

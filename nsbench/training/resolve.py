@@ -14,7 +14,6 @@ from nsbench.run_folder import (
     recipe_text,
     variant_folders,
 )
-from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import update_record
 
@@ -135,6 +134,8 @@ def shares_teacher(variant: Recipe, base: Recipe) -> bool:
 
 def write_variant(folder: Path, one: Beside, shared: bool) -> None:
     """Record in the folder of a variant or a control what it is, to resume it and for reports."""
+    from nsbench.util import distributed  # torch, without which a recipe can be resolved
+
     # Relative to that folder, so that a run and its variants can be moved together.
     teacher = "../../generation-0" if shared else None
     about = {"number": one.number, **one.about, "teacher": teacher}

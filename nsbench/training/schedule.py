@@ -4,22 +4,19 @@ import copy
 import math
 
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
+from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from timm.scheduler.poly_lr import PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.step_lr import StepLRScheduler
 from torch import nn
 
+from nsbench.models.timm_index import check_optimizer
 from nsbench.recipes.generation import Generation
-from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
 
 FUSED = ("adam", "adamw", "momentum", "sgd")
 """Optimisers that torch can run as one kernel for all weights, which is faster."""
-
-SCHEDULES = ("cosine", "poly", "tanh", "step", "linear", "staircase", "constant")
-"""The first four are timm's; `plateau` is left out, as it depends on measurements."""
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 """torch's norms, of which _NormBase is the base of batch and instance norm in any dimension."""
@@ -31,11 +28,8 @@ def optimizer_for(model: nn.Module, generation: Generation) -> torch.optim.Optim
     Raises NsbenchError if timm has none of that name, it does not take the arguments, or it needs
     second derivatives.
     """
-    # timm takes `lookahead_` before any name, but does not list such pairs.
     name = generation.optimizer
-    known = list_optimizers()
-    if name.removeprefix("lookahead_") not in known:
-        raise NsbenchError(f"timm has no optimizer '{name}'{nearest(name, known)}")
+    check_optimizer(name)
     fused = {"fused": True} if name in FUSED else {}
     try:
         optimizer: torch.optim.Optimizer = create_optimizer_v2(
@@ -129,11 +123,8 @@ def schedule_for(
 ) -> Scheduler:
     """The recipe's schedule over `steps` updates, with a linear warm-up from zero.
 
-    Step n, counted from 0, is made with the rate of `step_update(n)`. Raises NsbenchError.
+    Step n, counted from 0, is made with the rate of `step_update(n)`.
     """
-    if generation.schedule not in SCHEDULES:
-        near = nearest(generation.schedule, SCHEDULES)
-        raise NsbenchError(f"there is no schedule '{generation.schedule}'{near}")
     epoch = labeled_images / generation.batch_size
     warmup = warmup_of(generation, steps, labeled_images)
     if generation.schedule in ("staircase", "constant"):

@@ -1,6 +1,6 @@
 """TOML files into validated settings, with errors a person can act on."""
 
-import difflib
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nsbench.util.errors import NsbenchError
+from nsbench.util.likeness import most_alike
 
 
 class Config(BaseModel):
@@ -39,25 +40,33 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise NsbenchError(f"{path} is not valid TOML: {error}") from error
 
 
-def parse(kind: type[C], data: Mapping[str, Any], where: str) -> C:
+def parse(
+    kind: type[C], data: Mapping[str, Any], where: str, elsewhere: Mapping[str, str] | None = None
+) -> C:
     """Validate `data` as `kind`; `where` names the file in the error.
 
-    Raises NsbenchError naming the first offending key, and the nearest valid key if it is unknown.
+    elsewhere: keys that stand in another place of the file, each with its whole path, which an
+    unknown key may be meant to be. Raises NsbenchError naming the first offending key, and the
+    nearest valid key if it is unknown.
     """
     try:
         return kind.model_validate(dict(data))
     except ValidationError as error:
-        raise NsbenchError(f"{where}: {_explain(kind, error)}") from error
+        raise NsbenchError(f"{where}: {_explain(kind, error, elsewhere or {})}") from error
 
 
-def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+def _explain(kind: type[BaseModel], error: ValidationError, elsewhere: Mapping[str, str]) -> str:
     # one sentence names one thing to mend; the next error comes with the next try
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{nearest(str(first['loc'][-1]), _keys_at(kind, first['loc']))}"
+        known = _keys_at(kind, first["loc"])
+        return f"unknown key '{key}'{nearest_key(str(first['loc'][-1]), known, elsewhere)}"
     if first["type"] == "missing":
         return f"the key '{key}' is missing"
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        names = re.findall("'([^']*)'", first["ctx"]["expected"])
+        return f"the key '{key}' is '{first['input']}'{nearest(first['input'], names)}"
     # pydantic's prefix for errors that a validator of ours raised
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
@@ -66,13 +75,25 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     return f"the key '{key}' is {first['input']!r}, but {message}"
 
 
+def nearest_key(name: str, valid: Iterable[str], elsewhere: Mapping[str, str]) -> str:
+    """As `nearest`, of the keys of a table and, told by their whole path, of those elsewhere."""
+    known = list(valid)
+    found = most_alike(name, [*known, *elsewhere])
+    if found in known or found is None:
+        return nearest(name, known)
+    return f"; did you mean '{elsewhere[found]}'?"
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A clause that offers the nearest valid name, or lists all of them where none is near."""
-    names = sorted(valid)
-    if close := closest(name, names):
-        return f"; did you mean '{close}'?"
+    """A clause that offers the name that was meant, or lists all of them where none is near.
+
+    valid: the most usual names first, which goes where several are as near.
+    """
+    names = list(valid)
+    if meant := most_alike(name, names):
+        return f"; did you mean '{meant}'?"
     # a list of hundreds of architectures would bury the sentence
-    return f"; valid are {', '.join(names)}" if len(names) <= 30 else ""
+    return f"; valid are {', '.join(sorted(names))}" if len(names) <= 30 else ""
 
 
 def refuse_unknown(what: str, names: Iterable[str], valid: Collection[str]) -> None:
@@ -83,39 +104,6 @@ def refuse_unknown(what: str, names: Iterable[str], valid: Collection[str]) -> N
     for name in names:
         if name not in valid:
             raise NsbenchError(f"there is no {what} '{name}'{nearest(name, valid)}")
-
-
-def closest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that was probably meant; None where none is near.
-
-    Capitals, marks between words, and letters that look like digits do not count, so that
-    `resnet5O` is nearer to `resnet50` than to `resnet51q`; of equally near names the shortest.
-    """
-    wanted = _plain(name)
-    best, nearness = None, 0.6  # finds a swapped or missing letter, and not another word
-    matcher = difflib.SequenceMatcher(b=wanted)
-    for candidate in sorted(valid, key=lambda text: (len(text), text)):
-        plain = _plain(candidate)
-        if plain == wanted:
-            return candidate
-        # Who leaves the end of a long name out means that name.
-        if len(wanted) > 3 and plain.startswith(wanted) and nearness < 0.9:
-            best, nearness = candidate, 0.9
-        matcher.set_seq1(plain)
-        # The two bounds are cheap, and spare most of a thousand names the comparison itself.
-        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) > nearness:
-            # Few mistake the first letter.
-            ratio = matcher.ratio() * (1.0 if plain[:1] == wanted[:1] else 0.9)
-            if ratio > nearness:
-                best, nearness = candidate, ratio
-    return best
-
-
-_ALIKE = str.maketrans({"o": "0", "l": "1", "i": "1", "-": None, "_": None, " ": None, ".": None})
-
-
-def _plain(name: str) -> str:
-    return name.lower().translate(_ALIKE)
 
 
 def _keys_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 
 import nsbench
 from nsbench.data import catalog
-from nsbench.models.names import RESULTS
+from nsbench.run_folder import RESULTS
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
 from tests.models.test_given import Net, modes

@@ -54,7 +54,7 @@ def test_options_that_concern_none_or_too_many(
         ({"crop_pct": 1.5}, "the options of models: the key 'crop_pct' is 1.5, but"),
         (
             {"interpolation": "cubic"},
-            "the options of models: the key 'interpolation' is 'cubic', but",
+            "the options of models: the key 'interpolation' is 'cubic'; did",
         ),
         ({"mean": [0.5]}, "the options of models: the key 'mean' is [0.5], but"),
         ({"std": [0.5, 0.5, 0.0]}, "the options of models: the key 'std.2' is 0.0, but"),

@@ -50,7 +50,7 @@ def test_settings_reach_generations_and_defaults(tiny_recipe: Path) -> None:
     ("setting", "sentence"),
     [
         ("sed=1", "unknown key 'sed'; did you mean 'seed'?"),
-        ("defaults.epoch=1", "unknown key 'defaults.epoch'; did you mean 'epochs'?"),
+        ("defaults.epoch=1", "unknown key 'defaults.epoch'; did you mean 'defaults.epochs'?"),
         ("generations.0.rach=1", "unknown key 'generations.0.rach'; did you mean 'arch'?"),
         ("seed=one", "the key 'seed' is 'one'"),
         ("defaults.dropout=1.5", "the key 'generations.0.dropout' is 1.5"),
@@ -199,3 +199,43 @@ def test_table_6_takes_noise_from_the_unlabeled_images_alone(name: str) -> None:
         found = variants[variant][1].generations[1]
         assert found.model_copy(update={"unlabeled_noise": None}) == student
         assert found.for_unlabeled == student.model_copy(update=keys)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["defaults.epochs=3"], "sets steps, which count instead: set defaults.steps"),
+        (["generations.1.epochs=3"], "which count instead: set generations.1.steps"),
+        (["generations.0.lr=1.0", "generations.1.lr=1.0", "generations.2.lr=1.0",
+          "defaults.lr=0.5"], "as each generation sets lr itself: set generations.0.lr and so on"),
+    ],
+)  # fmt: skip
+def test_a_setting_without_effect_is_refused(settings: list[str], sentence: str) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        load_recipe("quickstart", settings)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("lr=1", "defaults.lr"),
+        ("learning_rate=1", "defaults.lr"),
+        ("batch-size=64", "defaults.batch_size"),
+        ("epochs=3", "defaults.epochs"),
+        ("weight-decay=0", "defaults.weight_decay"),
+        ("model='resnet50'", "defaults.arch"),
+        ("labels_per_class=5", "data.labels_per_class"),
+        ("threshold=0.5", "pseudo_labels.min_confidence"),
+        ("data.lr=1", "defaults.lr"),
+        ("defaults.seed=1", "seed"),
+        ("defaults.learning_rate=1", "defaults.lr"),
+        ("num_workers=1", "workers"),
+        ("generations.0.learning_rate=1", "lr"),
+    ],
+)
+def test_a_key_in_the_wrong_place_leads_to_the_right_one(setting: str, meant: str) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        load_recipe("quickstart", [setting])
+    key = setting.partition("=")[0]
+    assert str(caught.value).endswith(f"unknown key '{key}'; did you mean '{meant}'?")

@@ -275,7 +275,7 @@ def test_repeating_a_finished_run_changes_nothing(tiny_run: Path, tiny_recipe: P
     ("settings", "sentence"),
     [
         (["generations.1.optimizer=sdg"], "no optimizer 'sdg'"),
-        (["generations.1.schedule=cosin"], "no schedule 'cosin'"),
+        (["generations.1.schedule=cosin"], "'cosin'; did you mean 'cosine'"),
         (["generations.1.arch=vit_tiny_patch16_224"], "does not take images of 32 px"),
         (["defaults.model_args={in_chans=1}"], "model_args cannot hold 'in_chans'"),
         (["defaults.model_args={checkpoint_path='x'}"], "cannot hold 'checkpoint_path'"),

@@ -17,6 +17,7 @@ from nsbench.training.schedule import (
     schedule_for,
     steps_of,
 )
+from nsbench.util.config import parse
 from nsbench.util.errors import NsbenchError
 
 
@@ -83,9 +84,8 @@ def test_cosine_with_warm_up() -> None:
 def test_unknown_names_offer_the_nearest() -> None:
     with pytest.raises(NsbenchError, match="no optimizer 'adamv'; did you mean 'adam"):
         optimizer_for(nn.Linear(1, 1), Generation(arch="x", optimizer="adamv"))
-    optimizer = optimizer_for(nn.Linear(1, 1), Generation(arch="x"))
-    with pytest.raises(NsbenchError, match="no schedule 'cosin'; did you mean 'cosine'"):
-        schedule_for(optimizer, Generation(arch="x", schedule="cosin"), 10, 10)
+    with pytest.raises(NsbenchError, match="'schedule' is 'cosin'; did you mean 'cosine'"):
+        parse(Generation, {"arch": "x", "schedule": "cosin"}, "here")
 
 
 def rates(generation: Generation, steps: int, labeled_images: int, *at: int) -> list[float]:
