@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from nsbench.commands.options import Device
-from nsbench.util.config import refuse_unknown
 from nsbench.util.errors import ExitWith, NsbenchError
 
 DOCTOR_EXAMPLES = (
@@ -67,6 +66,7 @@ def _check(
     out: Path | None,
 ) -> None:
     from nsbench.bench.doctor_steps import STEPS
+    from nsbench.util.config import refuse_unknown
 
     refuse_unknown("step", only or (), [step.name for step in STEPS])  # before torch is imported
 

@@ -10,6 +10,9 @@ from typer.core import TyperCommand, TyperGroup
 from nsbench.util.errors import NsbenchError
 from nsbench.util.likeness import most_alike
 
+SENTENCE = 200
+"""Letters of a sentence in a list of commands, at most."""
+
 FIRST = "FIRST"
 """Stands for a command's own arguments, which need no option."""
 
@@ -78,7 +81,9 @@ class _Examples:
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """The examples as they are, unwrapped: a line is there to be copied."""
-        for line in (self.epilog or "").replace("`", "").split("\n\n"):
+        if not self.epilog:
+            return
+        for line in self.epilog.replace("`", "").split("\n\n"):
             formatter.write(f"\n{line}" if line.endswith(":") else f"\n  {line}")
         formatter.write("\n")
 
@@ -113,6 +118,13 @@ class Group(_Examples, TyperGroup):
             name = ctx.command_path.partition(" ")[2]
             raise _as_sentence(error, name, self.params) from error
         return parsed
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands with a whole sentence each, which click would cut."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, c.get_short_help_str(SENTENCE)) for name, c in named if c and not c.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is named. Raises NsbenchError if there is none of that name."""

@@ -1,6 +1,7 @@
 """Mistakes are told at once: neither torch nor timm is imported for them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,24 @@ def test_a_mistake_is_told_before_torch_is_imported(
     assert "Traceback" not in said
     assert said.startswith("nsbench: ")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["", "eval", "train", "data", "bench eval"])
+def test_help_needs_none_of_the_large_packages(words: str) -> None:
+    large = ("torch", "timm", "numpy", "pyarrow", "rich.markdown", "PIL")
+    code = (
+        "import sys\nfrom nsbench import cli\n"
+        "try:\n    cli.main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {large} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words.split(), "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    *lines, imported = done.stdout.splitlines()
+    assert imported == "[]"
+    examples = lines.index("Examples:") if "Examples:" in lines else len(lines)
+    cut = re.compile(r"[a-z,]\.\.\.$")
+    assert all(len(line) <= 80 and not cut.search(line) for line in lines[:examples])
