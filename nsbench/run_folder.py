@@ -78,9 +78,28 @@ def read_variant(folder: Path) -> dict[str, Any]:
 
 
 def run_name(run: Path) -> str:
-    """The name of a run folder; of a variant's or a control's, that of its run before its own."""
+    """The name of a run folder: `quickstart`, `quickstart/labeled-only`, `many/seed-1`.
+
+    That of what it lies in comes first: of the run of a control or variant, of all seeds of one.
+    """
     whole = run.resolve()
-    return f"{whole.parents[1].name}/{whole.name}" if (run / VARIANT).is_file() else whole.name
+    if (whole / VARIANT).is_file():
+        return f"{run_name(whole.parents[1])}/{whole.name}"
+    return f"{whole.parent.name}/{whole.name}" if is_seeds(whole.parent) else whole.name
+
+
+def model_name(generation: Path) -> str:
+    """What a generation is called everywhere: `quickstart/generation-2`."""
+    whole = generation.resolve()
+    return f"{run_name(whole.parent)}/{whole.name}"
+
+
+def name_over_seeds(home: Path, generation: Path) -> str:
+    """What a generation of every seed is called: `many/generation-2`, `many/oracle/generation-1`.
+
+    generation: its place in the run folder of each seed.
+    """
+    return "/".join([home.resolve().name, *(p for p in generation.parts if p not in HOMES)])
 
 
 def recipe_text(run: Path) -> str:

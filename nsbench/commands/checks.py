@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -72,9 +73,14 @@ def check_evaluation(
     models: Sequence[str],
     suites: Sequence[str],
     about: ModelOptions,
+    sort: str | None = None,
 ) -> list[Suite]:
     """The suites. Raises NsbenchError for models, suites, images or options that are not there."""
     found = [load_suite(name) for name in suites]
+    if sort is not None and all(suite.metric_names for suite in found):
+        metrics = [pair for suite in found for pair in suite.metric_names.items()]
+        known = [*(suite.name for suite in found), *chain.from_iterable(metrics)]
+        refuse_unknown("suite or metric to sort by called", [sort], known)
     check_models(models, about)
     for suite in found:
         check_there(suite.source)

@@ -72,7 +72,7 @@ def evaluate(
         arch, weights, classes, image_size, crop_pct, interpolation, mean, std, entry, name
     )
     # Before torch is imported, which takes seconds.
-    suites = check_evaluation(models, suite, about)
+    suites = check_evaluation(models, suite, about, sort)
 
     from nsbench.evaluation.options import make_options
     from nsbench.models import load_models
@@ -112,6 +112,7 @@ def _evaluate(
 ) -> None:
     from nsbench.evaluation.runner import evaluate_with
     from nsbench.reporting import score_tables, tables
+    from nsbench.reporting.order import sorted_scores
     from nsbench.reporting.seed_tables import seeds_tables, with_seeds
     from nsbench.reporting.seeds import pool_evaluated
     from nsbench.suites.scores import score
@@ -126,7 +127,9 @@ def _evaluate(
         evaluated = [score(folder) for folder in folders]
         pooled = pool_evaluated(homes, evaluated)
         shown = [table for runs in pooled for table in seeds_tables(runs)]
-        shown += score_tables.evaluation_tables(evaluated, sort)
+        shown += score_tables.evaluation_tables(
+            sorted_scores(evaluated, sort) if sort else evaluated
+        )
         tables.print_tables(shown, json)
         if csv:
             records = score_tables.evaluation_records(evaluated)

@@ -186,7 +186,8 @@ WeightsFile = Annotated[
 ]
 ModelName = Annotated[str | None, typer.Option("--name", help="What the one model is called.")]
 SortBy = Annotated[
-    str | None, typer.Option("--sort", help="A metric by which models are ordered, the best first.")
+    str | None,
+    typer.Option("--sort", help="A metric or a suite that orders the models, the best first."),
 ]
 ClassNames = Annotated[Path | None, typer.Option(help="Names of the models' outputs, one a line.")]
 InputSize = Annotated[int | None, typer.Option(help="Pixels of the models' input.")]

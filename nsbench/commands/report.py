@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import nsbench
-from nsbench.commands.options import Across, JsonFile, Runs
+from nsbench.commands.options import Across, JsonFile, Runs, SortBy
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_json
 from nsbench.util.progress import say
@@ -32,9 +32,7 @@ def report(
     base: Annotated[
         str | None, typer.Option(help="The model that others are compared with.")
     ] = None,
-    sort: Annotated[
-        str | None, typer.Option(help="A suite by which models are ordered, the best first.")
-    ] = None,
+    sort: SortBy = None,
     json: JsonFile = None,
 ) -> None:
     """Write one self-contained HTML file that compares generations, or those of several seeds."""

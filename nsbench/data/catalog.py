@@ -162,10 +162,15 @@ def how_to_get(name: str) -> str:
     # A clause, as it ends sentences of errors and lines of tables.
     fetch = f"nsbench data fetch {name}" if entry.archives else ""
     ways = " and then ".join(filter(None, [fetch, entry.get]))
-    if not entry.make:
-        return ways
-    made = entry.make.replace("{root}", str(roots()[0]) if roots() else "ROOT")
-    return f"{ways}; or nsbench make {made} makes such files"
+    make = make_command(name)
+    return f"{ways}; or {make} makes such files" if make else ways
+
+
+def make_command(name: str) -> str | None:
+    """The command that makes files such as a data set's, None where there is none."""
+    make = data_set(name).make
+    where = str(roots()[0]) if roots() else "ROOT"
+    return f"nsbench make {make.replace('{root}', where)}" if make else None
 
 
 def _require(name: str) -> SourceSpec:

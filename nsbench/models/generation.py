@@ -12,7 +12,7 @@ from torch import nn
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import Classifier, serialize
 from nsbench.models.timm_index import check_architecture
-from nsbench.run_folder import read_info, run_name
+from nsbench.run_folder import model_name, read_info
 from nsbench.util.config import parse
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
@@ -137,7 +137,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
         module = build(info["arch"], len(info["classes"]), info["model_args"], **noise)
         module.load_state_dict(safetensors.torch.load(content))
         return Classifier(
-            name=f"{run_name(folder.resolve().parent)}/{folder.resolve().name}",
+            name=model_name(folder),
             module=to_device(module, device).eval(),
             num_classes=len(info["classes"]),
             classes=tuple(info["classes"]),

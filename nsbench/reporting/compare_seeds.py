@@ -14,12 +14,26 @@ from nsbench.reporting.seed_tables import ONE_SEED, level_text, over_seeds_data,
 from nsbench.reporting.seeds import check_one_recipe
 from nsbench.reporting.tables import Table
 from nsbench.reporting.versions import SUBSET
-from nsbench.run_folder import folders_at, generation_folders, is_run, place_in_seeds
+from nsbench.run_folder import (
+    folders_at,
+    generation_folders,
+    is_run,
+    name_over_seeds,
+    place_in_seeds,
+    seed_folder,
+)
 from nsbench.suites.base import SuiteScores
 from nsbench.util.errors import NsbenchError
 
 Scores = Sequence[tuple[SuiteScores, SuiteScores]]
 """Of a suite, both models' scores in each seed."""
+
+
+COLUMNS = ("A", "A 95%", "B", "B 95%", "change", "verdict")
+"""Of a comparison's tables, after the row's name."""
+
+SPARE = ("A 95%", "B 95%", "metric", "A")
+"""What a narrow terminal goes without: the change has an interval too."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +71,12 @@ class SeedRow:
         }
 
     def cells(self) -> list[str]:
-        """Both values, the change and the verdict."""
-        levels = [level_text(one) for one in (self.a, self.b)]
-        return [*levels, seed_change_text(self.change), verdict_over_seeds(self.change)]
+        """Both values, each with its interval in a column of its own, the change, the verdict."""
+        lines = [level_text(one).split("\n") for one in (self.a, self.b)]
+        levels = [text for level, *interval in lines for text in (level, *(interval or [""]))]
+        # One line: an interval stands beside its change.
+        change = seed_change_text(self.change).replace("\n", " ")
+        return [*levels, change, verdict_over_seeds(self.change)]
 
 
 @dataclass(frozen=True)
@@ -91,13 +108,13 @@ class SeedComparison:
             f"B: {self.b}\nA: {self.a}\nB against A, {seeds}{f': {over}' if several else ''} (%)"
         )
         rows = [[row.suite, _metric_text(row.metric), *row.cells()] for row in self.headlines]
-        columns = ["A", "B", "change", "verdict"]
         notes = [SEEDS_RULE if several else ONE_SEED, *self.notes]
-        tables = [Table(title, ["suite", "metric", *columns], rows, notes=notes)]
+        heads = ["suite", "metric", *COLUMNS]
+        tables = [Table(title, heads, rows, notes=notes, whole=True, spare=SPARE)]
         for suite, parts in self.parts.items():
             own = f"{suite}, {_metric_text(parts[0].metric)}: B against A (%)"
             cells = [[row.part, *row.cells()] for row in parts]
-            tables.append(Table(own, ["part", *columns], cells))
+            tables.append(Table(own, ["part", *COLUMNS], cells, whole=True, spare=SPARE))
         return tables
 
 
@@ -131,13 +148,20 @@ def compare_seeds(
         for f, path in zip(sides, (a, b), strict=True)
     ]
     pairs = dict(zip(seeds, zip(*columns, strict=True), strict=True))
-    chosen, notes = _choose(pairs, suites, (str(a), str(b)))
-    for path, folders in zip((a, b), sides, strict=True):
+    own = [
+        _name(path, folders) if folders else column[0].name
+        for path, folders, column in zip((a, b), sides, columns, strict=True)
+    ]
+    homes = {found[0].resolve() for path in (a, b) if (found := place_in_seeds(path))}
+    alike = len({home.name for home in homes}) < len(homes) or own[0] == own[1]
+    called = (str(a), str(b)) if alike else (own[0], own[1])  # p/many and q/many
+    chosen, notes = _choose(pairs, suites, called)
+    for name, folders in zip(called, sides, strict=True):
         if not folders:
-            notes.append(f"{path} is one model, how much whose training varies is left out.")
+            notes.append(f"{name} is one model, how much whose training varies is left out.")
         elif missing := sorted({*folders} - {*seeds}):
             left = ", ".join(map(str, missing))
-            notes.append(f"Seed {left} of {path} is left out, which the other side lacks.")
+            notes.append(f"Seed {left} of {name} is left out, which the other side lacks.")
     headlines, parts, alone = [], {}, [not folders for folders in sides]
     for suite in chosen:
         scores = [(one.scores[suite], other.scores[suite]) for one, other in pairs.values()]
@@ -147,7 +171,7 @@ def compare_seeds(
         headlines.append(_row(suite, "", pairs_of_it, alone))
         if scores[0][0].parts:
             parts[suite] = _part_rows(suite, scores, alone)
-    return SeedComparison(str(a), str(b), seeds, headlines, parts, notes)
+    return SeedComparison(*called, seeds, headlines, parts, notes)
 
 
 def _folders(path: Path) -> dict[int, Path]:
@@ -158,6 +182,14 @@ def _folders(path: Path) -> dict[int, Path]:
         return {}
     check_one_recipe(found[0])
     return folders_at(*found)
+
+
+def _name(path: Path, folders: Mapping[int, Path]) -> str:
+    """The name of a model of every seed."""
+    found = place_in_seeds(path)
+    assert found
+    seed, folder = next(iter(folders.items()))
+    return name_over_seeds(found[0], folder.relative_to(seed_folder(found[0], seed)))
 
 
 def _alone(path: Path, entries: Sequence[Entry]) -> Entry:

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from nsbench.data.catalog import PREFIX, data_set, data_sets, find, how_to_get
+from nsbench.data.catalog import PREFIX, data_set, data_sets, find, how_to_get, make_command
 from nsbench.reporting.tables import Table
 from nsbench.suites.load import shipped
 from nsbench.util.config import read_toml
@@ -29,10 +29,22 @@ def data_set_table(name: str) -> Table:
         ["images", f"{entry['images']:,} of {entry['classes']:,} classes"],
         ["where", entry["path"] or "missing"],
         ["suites", " ".join(entry["suites"]) or "none"],
-        ["how to get it", entry["how_to_get"]],
+        ["how to get it", way_to_get(name)],
         ["source", entry["source"]],
     ]
-    return Table(name, ["", ""], rows, entry, prose=True)
+    return Table(name, ["", ""], rows, entry, prose=True, commands=tuple(ways_to_get(name)))
+
+
+def way_to_get(name: str) -> str:
+    """How to get a data set, in words beside the commands of `ways_to_get`."""
+    below = "by a command below" if ways_to_get(name) else ""
+    return ", or ".join(filter(None, [data_set(name).get, below]))
+
+
+def ways_to_get(name: str) -> list[str]:
+    """The commands that get a data set, to be copied from lines of their own."""
+    fetch = f"nsbench data fetch {name}" if data_set(name).archives else None
+    return [command for command in (fetch, make_command(name)) if command]
 
 
 def _entry(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nsbench.reporting.figures import empty_axes, legend_above, picture, svg
 from nsbench.reporting.tables import Table
-from nsbench.run_folder import generation_folders, is_run, run_name
+from nsbench.run_folder import generation_folders, is_run, model_name
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_bytes
 from nsbench.util.progress import counted
@@ -47,7 +47,7 @@ def read_labels(path: Path) -> tuple[str, Summary]:
     for folder in folders:
         if (folder / "selection.json").is_file():
             summary: Summary = read_record(folder / "selection.json", "train the generation again")
-            return f"{run_name(folder.resolve().parent)}/{folder.resolve().name}", summary
+            return model_name(folder), summary
     raise NsbenchError(
         f"{path} has no pseudo-labels: name a run folder, or a generation of one after the first"
     )

@@ -11,10 +11,10 @@ from nsbench.reporting import figures
 from nsbench.reporting.ablations import ablation_table, ablations
 from nsbench.reporting.controls import WHAT, controls, controls_table
 from nsbench.reporting.labels import COLUMNS, FEW, cell_text, class_records, labels_svg
+from nsbench.reporting.order import arranged
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import (
     Entry,
-    arranged,
     collect,
     headline,
     headline_changes,
@@ -62,8 +62,8 @@ def write_report(
     `memory_format`, `device`, `compiled`, `subset`. Otherwise results unlike those of most models
     are left out, which the report says.
     title: of the page. names: what to call models, by the names that they have. base: the model
-    that others are compared with, by default the first. sort: a suite by which the others are
-    ordered, the best first.
+    that others are compared with, by default the first. sort: a suite or a metric by which the
+    others are ordered, the best first.
     Returns its summary, a table for each generation that has controls, and one for each that
     variants of a run have too; of seeds the tables over seeds.
 

@@ -1,6 +1,6 @@
 """What a report is made of: models in order, their scores, and changes against the first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,9 @@ from nsbench.metrics.verdict import Judged, judge
 from nsbench.predictions import Result, results_of
 from nsbench.reporting.places import model_places
 from nsbench.reporting.versions import Chosen, check_across, choose, chosen_like
-from nsbench.run_folder import generation_folders, is_run, read_info, run_name
+from nsbench.run_folder import generation_folders, is_run, model_name, read_info
 from nsbench.suites.base import SuiteScores
 from nsbench.suites.scores import score
-from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 
 
@@ -102,7 +101,7 @@ def _generation(folder: Path) -> _Model:
     info = read_info(folder)
     try:
         found = results_of(folder / "results", info["weights"])
-        return _Model(f"{run_name(folder.resolve().parent)}/{folder.name}", folder, info, found)
+        return _Model(model_name(folder), folder, info, found)
     except (KeyError, TypeError) as error:
         raise NsbenchError(f"{folder / 'model.json'} is broken: it lacks {error}") from error
 
@@ -151,43 +150,6 @@ def _same_model(one: _Model, other: _Model) -> bool:
     ]
     bare = one.folder is None and other.folder is None
     return bare and one.name == other.name and hashes[0] == hashes[1] != {None}
-
-
-def arranged(
-    entries: Sequence[Entry], names: Mapping[str, str], base: str | None, sort: str | None
-) -> list[Entry]:
-    """The models under the names that they are given, the base first, the others by a suite.
-
-    names: new ones by those that the models have. base: the one that others are compared with, by
-    either name; by default the first. sort: a suite by whose headline the others are ordered, the
-    best first; those that were not evaluated on it come last.
-    Raises NsbenchError for a name or a suite that there is none of.
-    """
-    known = [entry.name for entry in entries]
-    for name in names:
-        if name not in known:
-            raise NsbenchError(f"there is no model '{name}' to name{nearest(name, known)}")
-    named = [replace(entry, name=names.get(entry.name, entry.name)) for entry in entries]
-    if len({entry.name for entry in named}) < len(named):
-        raise NsbenchError("two models would have one name: choose others")
-    first = named[0]
-    if base is not None:
-        own = [e for e, old in zip(named, known, strict=True) if base in (e.name, old)]
-        if not own:
-            raise NsbenchError(f"there is no model '{base}' to compare with{nearest(base, known)}")
-        first = own[0]
-    others = [entry for entry in named if entry is not first]
-    if sort is not None:
-        suites = suite_names(named)
-        if sort not in suites:
-            raise NsbenchError(f"no model was evaluated on '{sort}'{nearest(sort, suites)}")
-        others.sort(key=lambda entry: _rank(entry, sort))
-    return [first, *others]
-
-
-def _rank(entry: Entry, suite: str) -> tuple[bool, float]:
-    scores = entry.scores.get(suite)
-    return (False, headline(scores).rank) if scores else (True, 0.0)
 
 
 def suite_names(entries: Sequence[Entry]) -> list[str]:

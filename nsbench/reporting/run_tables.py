@@ -7,7 +7,7 @@ from typing import Any
 from nsbench.recipes.files import shipped
 from nsbench.recipes.recipe import Recipe, load_recipe
 from nsbench.reporting.tables import Table, count_text, duration, size_text
-from nsbench.run_folder import HOMES, read_info, trained_folders
+from nsbench.run_folder import model_name, read_info, trained_folders
 from nsbench.util.progress import counted
 
 
@@ -15,11 +15,10 @@ def training_table(run: Path) -> Table:
     """The generations of a run, of its controls and of its variants; or those of all seeds."""
     folders = trained_folders(run)
     infos = [read_info(folder) for folder in folders]
-    names = [_name(run, *pair) for pair in zip(folders, infos, strict=True)]
-    columns = ["generation", "architecture", "parameters", "steps", "seconds", "validation top-1"]
+    columns = ["model", "architecture", "parameters", "steps", "seconds", "validation top-1"]
     rows = [
         [
-            name,
+            model_name(folder),
             info["arch"],
             f"{info['parameters']:,}",
             f"{info['steps']:,}",
@@ -28,15 +27,9 @@ def training_table(run: Path) -> Table:
             if info["validation_accuracy"] is None
             else f"{100 * info['validation_accuracy']:.1f}",
         ]
-        for name, info in zip(names, infos, strict=True)
+        for folder, info in zip(folders, infos, strict=True)
     ]
-    return Table(f"{run}", columns, rows, infos)
-
-
-def _name(run: Path, generation: Path, info: dict[str, Any]) -> str:
-    """`0`; `seed-1 0`, `labeled-only 0`: without the names of folders that hold others alone."""
-    parts = generation.parent.relative_to(run).parts
-    return " ".join([*(part for part in parts if part not in HOMES), str(info["generation"])])
+    return Table(f"{run}", columns, rows, infos, models=True)
 
 
 def estimate_table(rows: Sequence[dict[str, Any]]) -> Table:

@@ -7,8 +7,6 @@ from nsbench.metrics.change import Change, Metric
 from nsbench.reporting.tables import Table
 from nsbench.suites.base import SuiteScores
 from nsbench.suites.reference import PUBLISHED
-from nsbench.util.config import nearest
-from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import counted
 
 
@@ -37,27 +35,12 @@ def metric_data(metric: Metric) -> dict[str, Any]:
     }
 
 
-def evaluation_tables(evaluated: Sequence[SuiteScores], sort: str | None = None) -> list[Table]:
-    """One table a suite, with a row for each model.
-
-    sort: a metric, by its key or as tables call it, by which the rows of the suites that have it
-    are ordered, the best first. Raises NsbenchError if none has it.
-    """
+def evaluation_tables(evaluated: Sequence[SuiteScores]) -> list[Table]:
+    """One table a suite, with a row for each model, in their order."""
     by_suite: dict[str, list[SuiteScores]] = {}
     for scores in evaluated:
         by_suite.setdefault(scores.suite.name, []).append(scores)
-    if sort:
-        known = {name for s in evaluated for key, m in s.metrics.items() for name in (key, m.name)}
-        if sort not in known:
-            raise NsbenchError(f"no suite has the metric '{sort}'{nearest(sort, known)}")
-        for those in by_suite.values():
-            those.sort(key=lambda scores: _rank(scores, sort))
     return [_suite_table(name, scores) for name, scores in by_suite.items()]
-
-
-def _rank(scores: SuiteScores, sort: str) -> float:
-    """Of a suite without the metric 0: its rows keep their order."""
-    return next((m.rank for key, m in scores.metrics.items() if sort in (key, m.name)), 0.0)
 
 
 def evaluation_records(evaluated: Sequence[SuiteScores]) -> list[dict[str, Any]]:

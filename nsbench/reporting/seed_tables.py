@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from nsbench.metrics.change import Metric
@@ -11,6 +12,7 @@ from nsbench.reporting.controls import WHAT
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.seeds import Pooled, SeedRuns, change_of
 from nsbench.reporting.tables import Table
+from nsbench.run_folder import name_over_seeds
 from nsbench.util.progress import counted
 
 ONE_SEED = (
@@ -61,10 +63,15 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
     tables += _changes(runs, base, runs.models[1:], f"Change against {base.name}", [])
     for control in _alone(runs):
         students = [model for model in runs.models if model.is_student]
-        what = f"{control.name} is of generation {control.student}: {WHAT[control.kind]}."
+        what = f"{control.name} is of {_student(runs, control)}: {WHAT[control.kind]}."
         title = f"What students have above {control.name}"
         tables += _changes(runs, control, students, title, [what])
     return tables
+
+
+def _student(runs: SeedRuns, control: Pooled) -> str:
+    """The name of the student that a control is of."""
+    return name_over_seeds(runs.home, Path(f"generation-{control.student}"))
 
 
 def _alone(runs: SeedRuns) -> list[Pooled]:
@@ -82,7 +89,8 @@ def _levels(runs: SeedRuns) -> Table:
         rows.append([model.name, f"{len(model.entries)}", *cells])
     notes = [*runs.notes, *([] if several else [ONE_SEED])]
     columns = ["model", "seeds", *_columns(runs)]
-    return Table(title, columns, rows, [_record(runs, m) for m in runs.models], notes)
+    records = [_record(runs, model) for model in runs.models]
+    return Table(title, columns, rows, records, notes, models=True)
 
 
 def _level(model: Pooled, suite: str) -> str:
@@ -107,7 +115,7 @@ def _changes(
     title = f"{title}, paired, mean ± standard deviation over seeds, [95% interval over {OVER}]"
     several = len(runs.seeds) > 1
     notes = [*notes, SEEDS_RULE if several else ONE_SEED]
-    return [Table(title, ["model", *_columns(runs)], rows, [], notes)]
+    return [Table(title, ["model", *_columns(runs)], rows, [], notes, models=True)]
 
 
 def _headline_change(model: Pooled, base: Pooled, suite: str) -> SeedChange | None:
@@ -139,7 +147,7 @@ def _record(runs: SeedRuns, model: Pooled) -> dict[str, Any]:
         suites.setdefault(suite, {})[key] = {**data, "changes": changes}
     about = {"model": model.name, "seeds": sorted(model.entries), "control": model.kind or None}
     if model.kind:
-        about["student"] = f"generation {model.student}"
+        about["student"] = _student(runs, model)
     return {**about, "suites": suites, "missing": runs.notes}
 
 
@@ -183,8 +191,7 @@ def _records(runs: SeedRuns) -> Iterator[dict[str, Any]]:
     """A flat record for each metric of each suite and model, and for each of its changes."""
     for model in runs.models:
         for suite, key, metrics in _metrics(model):
-            title = f"{runs.home.resolve().name}/{model.name}"
-            about = {"suite": suite, "model": title}
+            about = {"suite": suite, "model": model.name}
             about["metric"] = next(iter(metrics.values())).name
             yield {**about, **_columns_of(over_seeds(list(metrics.values())))}
             for name, change in _compared(runs, model, suite, key):

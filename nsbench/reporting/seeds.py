@@ -15,11 +15,12 @@ from nsbench.run_folder import (
     control_folders,
     divergence,
     generation_folders,
+    model_name,
+    name_over_seeds,
     read_info,
     read_seeds,
     read_variant,
     recipe_text,
-    run_name,
     seed_folder,
     seed_runs,
     variant_folders,
@@ -141,9 +142,7 @@ def pool_evaluated(homes: Sequence[Path], evaluated: Sequence[SuiteScores]) -> l
             own = [one for one in evaluated if results in one.folder.resolve().parents]
             scores = {one.suite.name: one for one in own}
             if scores:
-                entries.append(
-                    Entry(f"{run_name(folder.parent)}/{folder.name}", folder, {}, scores)
-                )
+                entries.append(Entry(model_name(folder), folder, {}, scores))
         pooled.append(pool(home, entries))
     return pooled
 
@@ -171,25 +170,20 @@ def pool(home: Path, entries: Sequence[Entry]) -> SeedRuns:
 
 def _shown(run: Path) -> list[tuple[Pooled, Path]]:
     """The models of a seed's run, without their scores: its generations, controls and variants."""
-    found = [(_model(run, f, _text(f)), f) for f in generation_folders(run)]
+    found = [(_model(run, f), f) for f in generation_folders(run)]
     for control in control_folders(run):
         trained, record = generation_folders(control), read_variant(control)
         if trained:  # its last generation, as in reports of one run
             about = (record["kind"], record["generation"])
-            found.append((_model(run, trained[-1], control.name, *about), trained[-1]))
+            found.append((_model(run, trained[-1], *about), trained[-1]))
     for variant in variant_folders(run):
-        named = ((f, f"{variant.name}, {_text(f)}") for f in generation_folders(variant))
-        found += [(_model(run, f, name), f) for f, name in named]
+        found += [(_model(run, f), f) for f in generation_folders(variant)]
     return found
 
 
-def _model(run: Path, folder: Path, name: str, kind: str = "", student: int = 0) -> Pooled:
-    return Pooled(name, folder.relative_to(run).as_posix(), {}, kind, student)
-
-
-def _text(generation: Path) -> str:
-    """`generation 1`, `generation 1 fine-tuned`."""
-    return generation.name.replace("-", " ", 1).replace("-fine", " fine")
+def _model(run: Path, folder: Path, kind: str = "", student: int = 0) -> Pooled:
+    place = folder.relative_to(run)
+    return Pooled(name_over_seeds(run.parent, place), place.as_posix(), {}, kind, student)
 
 
 def _notes(home: Path, seeds: Sequence[int], models: Sequence[Pooled]) -> list[str]:

@@ -22,6 +22,7 @@ class Table:
     prose: the columns hold text to read, not figures to compare. models: the first column holds
     names of models, of which what all begin with is printed once. whole: a row is one line, however
     narrow the terminal. spare: heads of columns that are left out first where it is narrow.
+    commands: to be copied, so that each is one line, however long.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Table:
     models: bool = False
     whole: bool = False
     spare: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 def print_table(table: Table, json: Path | None = None) -> None:
@@ -79,7 +81,8 @@ def table_lines(table: Table, width: int) -> list[str]:
     notes = [*table.notes]
     if lost:
         notes.append(f"Not shown here: {', '.join(lost)}; a wider terminal shows all.")
-    return [*lines, *(line for note in notes for line in wrapped(note, width))]
+    lines += [line for note in notes for line in wrapped(note, width)]
+    return [*lines, *table.commands]
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int], prose: bool) -> list[str]:

@@ -60,6 +60,11 @@ class AccuracySuite(Suite):
         return "top-1 of its classes" if self.mask else "top-1"
 
     @property
+    def metric_names(self) -> dict[str, str]:
+        """Accuracies; the clean one only where there are clean images."""
+        return {"top1": "top-1", "top5": "top-5", "clean_top1": "clean top-1"}
+
+    @property
     def clean_source(self) -> SourceSpec | None:
         """The key `clean`."""
         return self.clean

@@ -85,6 +85,14 @@ class AttackSuite(Suite):
         """Top-1 at the headline's epsilon."""
         return f"top-1 under {self.attack.upper()}, ε={exact(self.headline)}/255"
 
+    @property
+    def metric_names(self) -> dict[str, str]:
+        """Top-1 at each epsilon."""
+        return {
+            f"{self.attack}_{exact(epsilon)}": f"{self.attack.upper()} ε={exact(epsilon)}"
+            for epsilon in self.epsilons
+        }
+
     def sentences(self) -> list[str]:
         """The crop and the attack."""
         strengths = ", ".join(map(exact, self.epsilons))

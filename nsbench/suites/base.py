@@ -83,6 +83,11 @@ class Suite(Config, ABC):
     def metric_name(self) -> str:
         """The name of the suite's headline metric."""
 
+    @property
+    def metric_names(self) -> dict[str, str]:
+        """What tables call the metrics that `score` may give, by key; empty where that is open."""
+        return {}
+
     def protocol(self, *, places: bool = True) -> str:
         """Hash of all that defines the numbers, except the model and the images themselves.
 

@@ -107,6 +107,16 @@ class CorruptionSuite(SizedSuite):
         """`mCE`, or the mean error without a reference."""
         return mce_name(self.corruptions) if self.reference else "mean error"
 
+    @property
+    def metric_names(self) -> dict[str, str]:
+        """Errors under corruption, the first two with a reference; and the clean top-1."""
+        return {
+            "mce": mce_name(self.corruptions),
+            "relative_mce": "relative mCE",
+            "error": "mean error",
+            "clean_top1": "clean top-1",
+        }
+
     def sentences(self) -> list[str]:
         """What the crop is, and what corrupts it."""
         if self.generator == "none":

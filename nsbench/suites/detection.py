@@ -67,6 +67,11 @@ class DetectionSuite(Suite):
         return "AUPR"
 
     @property
+    def metric_names(self) -> dict[str, str]:
+        """The three measures, and the top-1 of the known images."""
+        return {**{name.lower(): name for name in DETECTION}, "clean_top1": "clean top-1"}
+
+    @property
     def clean_source(self) -> SourceSpec:
         """The key `clean`."""
         return self.clean

@@ -88,6 +88,15 @@ class PerturbationSuite(SizedSuite):
         """`mFR`, or the mean flip probability without a reference."""
         return "mFR" if self.reference else "mean flip probability"
 
+    @property
+    def metric_names(self) -> dict[str, str]:
+        """Flip rates, the first two with a reference."""
+        return {
+            "mfr": "mFR",
+            "mt5d": "mT5D",
+            "flip_probability": "mean flip probability",
+        }
+
     def sentences(self) -> list[str]:
         """What the crop is, and how frames are compared."""
         return [

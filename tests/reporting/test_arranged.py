@@ -52,7 +52,7 @@ def test_title_names_base_and_order(place: Path, tmp_path: Path) -> None:
 
 WRONG: dict[str, dict[str, object]] = {
     "there is no model 'none' to compare with": {"base": "none"},
-    "no model was evaluated on 'few2'; did you mean 'few'": {"sort": "few2"},
+    "nothing called 'few2' to sort by; did you mean 'few'": {"sort": "few2"},
     "there is no model 'x' to name": {"names": {"x": "y"}},
     "two models would have one name": {"names": {"one/generation-0": "one/generation-1"}},
 }
@@ -83,7 +83,9 @@ def test_eval_names_and_orders(
     assert call("eval", "one/generation-0", *suite, "--name", "mine") == 0
     assert "\nmine " in capfd.readouterr().out
     assert call("eval", "one", *suite, "--sort", "top9") == 2
-    assert "no suite has the metric 'top9'; did you mean 'top1'" in capfd.readouterr().err
+    assert "to sort by called 'top9'; did you mean 'top1'" in capfd.readouterr().err
+    assert call("eval", "one", *suite, "--sort", "few", "--json", "f.json") == 0
+    assert json.loads((place / "e.json").read_text()) == json.loads((place / "f.json").read_text())
     # It is called by its own name again, as nobody says otherwise.
     assert call("eval", "one", *suite) == 0
     assert "mine" not in capfd.readouterr().out

@@ -74,9 +74,9 @@ def test_a_report_begins_with_all_seeds(home: Path, tmp_path: Path) -> None:
     assert "3 seeds" in levels.title
     assert "95% interval over seeds and images" in levels.title
     assert [row[:2] for row in levels.rows] == [
-        ["generation 0", "3"],
-        ["generation 1", "3"],
-        ["labeled-only", "3"],
+        ["many/generation-0", "3"],
+        ["many/generation-1", "3"],
+        ["many/labeled-only/generation-0", "3"],
     ]
     student, teacher, alone = (
         metrics(home, place) for place in ("generation-1", "generation-0", ALONE)
@@ -86,10 +86,10 @@ def test_a_report_begins_with_all_seeds(home: Path, tmp_path: Path) -> None:
     low, high = pooled.interval
     cell = f"{pooled.mean:.1f} ± {pooled.spread:.1f} [{low:.1f}, {high:.1f}]"
     assert texts(levels.rows[1])[2] == cell
-    assert [row[0] for row in gains.rows] == ["generation 1", "labeled-only"]
-    assert "Change against generation 0" in gains.title
-    assert [row[0] for row in above.rows] == ["generation 1"]
-    assert "above labeled-only" in above.title
+    assert [row[0] for row in gains.rows] == ["many/generation-1", "many/labeled-only/generation-0"]
+    assert "Change against many/generation-0" in gains.title
+    assert [row[0] for row in above.rows] == ["many/generation-1"]
+    assert "above many/labeled-only/generation-0" in above.title
     assert "the gain of self-training" in above.notes[0]
     record = levels.data[1]["suites"]["plain"]["top1"]
     assert record["value"] == statistics.fmean(m.value for m in student)
@@ -100,11 +100,14 @@ def test_a_report_begins_with_all_seeds(home: Path, tmp_path: Path) -> None:
         wanted = change_over_seeds(student, base)
         assert change["value"] == wanted.mean
         assert change["interval"] == list(wanted.interval or ())
-    assert [change["against"] for change in record["changes"]] == ["generation 0", "labeled-only"]
+    assert [change["against"] for change in record["changes"]] == [
+        "many/generation-0",
+        "many/labeled-only/generation-0",
+    ]
     text = (tmp_path / "report.html").read_text()
-    assert text.index("Change against generation 0") < text.index("<details><summary>seed 0")
+    assert text.index("Change against many/generation-0") < text.index("<details><summary>seed 0")
     assert text.count("intervals over images alone</summary>") == 3
-    assert "What seed-2/generation-1 has above its controls" in text
+    assert "What many/seed-2/generation-1 has above its controls" in text
     assert "http" not in text.replace("http-equiv", "")
 
 
@@ -123,20 +126,27 @@ def test_eval_shows_seeds_first_and_writes_them(home: Path, files: Path, tmp_pat
     kinds = {(row["interval_over"], row["seeds"]) for row in rows}
     assert kinds == {("seeds and images", "3"), ("images", "")}
     levels = {row["model"]: row for row in rows if row["metric"] == "top-1" and not row["against"]}
-    assert float(levels["many/generation 1"]["value"]) == wanted.mean
-    assert {row["against"] for row in rows} == {"", "generation 0", "labeled-only"}
+    assert float(levels["many/generation-1"]["value"]) == wanted.mean
+    assert {row["against"] for row in rows} == {
+        "",
+        "many/generation-0",
+        "many/labeled-only/generation-0",
+    }
     assert "95% interval over seeds and images" in outputs[2].read_text()
 
 
 def test_eval_takes_one_model_of_all_seeds(home: Path, files: Path, tmp_path: Path) -> None:
-    for place, shown in (("generation-1", "generation 1"), (ALONE, "labeled-only")):
+    for place, shown in (
+        ("generation-1", "many/generation-1"),
+        (ALONE, "many/labeled-only/generation-0"),
+    ):
         arguments = ["eval", str(home / place), "--suite", str(files / "plain.toml")]
         options = ["--device", "cpu", "--json", str(tmp_path / "one.json")]
         done = CliRunner().invoke(app, [*arguments, *options])
         assert done.exit_code == 0, done.output
         (pooled, *_) = json.loads((tmp_path / "one.json").read_text())
         assert [(row["model"], row["seeds"]) for row in pooled] == [(shown, [0, 1, 2])]
-        assert "generation 0" not in done.output
+        assert "many/generation-0" not in done.output
     done = CliRunner().invoke(app, ["eval", str(home / "generation-7"), *arguments[2:]])
     assert "no seed of" in str(done.exception)
 
@@ -173,15 +183,15 @@ def test_what_is_missing_is_told_and_never_dropped(copy: Path, tmp_path: Path) -
     assert [row[1] for row in levels.rows] == ["3", "2", "2"]
     assert levels.notes == [
         f"T{what[1:]}: it diverged.",
-        "Seed 1 has no results of generation 1, labeled-only.",
-        "generation 0 has no results on foggy that compare with the others of seed 2.",
+        "Seed 1 has no results of many/generation-1, many/labeled-only/generation-0.",
+        "many/generation-0 has no results on foggy that compare with the others of seed 2.",
     ]
     assert levels.notes[0] in (tmp_path / "report.html").read_text()
     assert levels.data[0]["missing"] == levels.notes
     # Of a change both sides have the same seeds.
     change = levels.data[1]["suites"]["plain"]["top1"]["changes"][0]
     assert change["seeds"] == 2
-    assert gains.rows[0][0] == "generation 1"
+    assert gains.rows[0][0] == "many/generation-1"
 
 
 def test_seeds_of_two_recipes_are_not_pooled(
@@ -262,7 +272,9 @@ def test_compare_takes_one_model_on_one_side(home: Path) -> None:
         found = compare_seeds(a, b)
         before, after = metrics(home, "generation-0")[:1] * 3, metrics(home, "generation-1")
         assert found.headlines[0].change.mean == sign * change_over_seeds(after, before).mean
-        assert found.notes == [f"{one} is one model, how much whose training varies is left out."]
+        assert found.notes == [
+            "many/seed-0/generation-0 is one model, how much whose training varies is left out."
+        ]
         # One model has no spread over seeds, and no interval over them.
         level = found.headlines[0].a if a == one else found.headlines[0].b
         assert (level.values, level.interval) == ((before[0].value,), None)
