@@ -180,6 +180,10 @@ class Results(Sequence[SuiteScores]):
         about = f"{counted(len(self.models), 'model')} on {', '.join(self.suites) or 'no suite'}"
         return f"<Results of {about}>"
 
+    def __str__(self) -> str:
+        """A table for each suite, in the width of the terminal."""
+        return "\n\n".join(map(str, evaluation_tables(self._scores))) or repr(self)
+
     def _repr_html_(self) -> str:
         """A row for each model and a column for each suite's headline, as a notebook shows it."""
         shown = {(s.model, s.suite.name): next(iter(s.metrics.values())) for s in self._scores}

@@ -24,14 +24,15 @@ from nsbench.util.progress import say
 def wrap_given(module: nn.Module, device: torch.device, options: ModelOptions) -> Classifier:
     """A program's module as a Classifier, to be used inside of `lent`.
 
-    It is named by its class where the options do not say. Its preprocessing is that of a
-    `pretrained_cfg` of timm's if it carries one, else the usual one of ImageNet, which is said
-    where no option says otherwise; a size without a share of the image takes all of it.
+    Where the options do not say, it is named as timm calls it, or by its class. Its preprocessing
+    is that of a `pretrained_cfg` of timm's if it carries one, else the usual one of ImageNet, which
+    is said where no option says otherwise; a size without a share of the image takes all of it.
     The hash of the weights covers the sources of its code, as for `python:MODULE:FUNCTION`.
     Raises NsbenchError for options that do not fit, or a module that does not classify images.
     """
     plain = getattr(module, "_orig_mod", module)  # of a module that is compiled
-    name = options.name or type(plain).__name__
+    of_timm = getattr(plain, "pretrained_cfg", None) or {}
+    name = options.name or of_timm.get("architecture") or type(plain).__name__
     of_timm = is_of_timm(plain)
     if not of_timm and options.image_size and options.crop_pct is None:
         options = replace(options, crop_pct=1.0)

@@ -86,6 +86,10 @@ class Comparison:
         """All of it as JSON."""
         return {"a": self.a, "b": self.b, "rows": self.records(), "notes": self.notes}
 
+    def __str__(self) -> str:
+        """The tables in the width of the terminal."""
+        return "\n\n".join(map(str, self.tables()))
+
     def tables(self) -> list[Table]:
         """A table of the headlines, then one for each suite with parts."""
         title = f"B: {self.b}\nA: {self.a}\nB against A (%)"

@@ -99,6 +99,10 @@ class SeedComparison:
         about = {"a": self.a, "b": self.b, "seeds": self.seeds}
         return {**about, "rows": self.records(), "notes": self.notes}
 
+    def __str__(self) -> str:
+        """The tables in the width of the terminal."""
+        return "\n\n".join(map(str, self.tables()))
+
     def tables(self) -> list[Table]:
         """A table of the headlines, then one for each suite with parts."""
         over = f"mean ± standard deviation over seeds, [95% interval over {OVER}]"

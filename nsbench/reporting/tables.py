@@ -36,6 +36,10 @@ class Table:
     spare: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """The table in the width of the terminal."""
+        return "\n".join(table_lines(self, Console().width))
+
 
 def print_table(table: Table, json: Path | None = None) -> None:
     """Print a table on standard output, and write its data if a file is given."""

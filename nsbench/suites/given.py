@@ -23,33 +23,37 @@ def suite_of(
     label_column: str | None = None,
     **keys: Any,
 ) -> Suite:
-    """A suite of images in memory, for `nsbench.evaluate`.
+    """A suite of images in memory or on a disk, for `nsbench.evaluate`.
 
     kind: `accuracy`, `corruption`, `perturbation` or `attack`. data: a pair of images and labels, a
-    map-style torch `Dataset` of such pairs, or a Hugging Face `Dataset`; see `GivenSource`. name:
+    map-style torch `Dataset` of such pairs, or a Hugging Face `Dataset`, see `GivenSource`; or what
+    a suite file names as its source, such as a folder of class folders or Parquet files. name:
     of the suite, by default its kind. label_space: `indices` takes labels as the model's own class
     numbers, `names` matches classes by the names that the data set has; by default names where both
     have some, and numbers where either has none. image_column, label_column: of a Hugging Face
-    `Dataset`. keys: those of a suite file, such as `severities=[1, 3, 5]` or `images_per_class=10`;
-    `image_size` is by default that of the first image.
+    `Dataset` or Parquet files. keys: those of a suite file, such as `severities=[1, 3, 5]`,
+    `reference="alexnet.json"` or `images_per_class=10`; of images in memory `image_size` is by
+    default that of the first.
 
     Raises NsbenchError for an unknown kind or key, or images that cannot be evaluated, and
     TypeError for what holds no images.
     """
     if kind not in kinds():
         raise NsbenchError(f"there is no kind of suite '{kind}'{nearest(str(kind), kinds())}")
+    columns = {"image_column": image_column, "label_column": label_column}
     if isinstance(data, str | Path):
-        raise TypeError(
-            f"data is '{data}', but must be images in memory: name its suite file to evaluate"
-        )
-    source = GivenSource(data, image_column, label_column)
-    if label_space == "names" and source.classes is None:
-        raise NsbenchError(f"{source.name} have no names of classes: leave out label_space='names'")
-    if label_space == "indices":
-        source.classes = None
-    if issubclass(kinds()[kind], SizedSuite) and "image_size" not in keys:
-        keys["image_size"] = min(source.image(0).size)
-    table = {"kind": kind, "name": name or kind, "source": SourceSpec.of(source), **keys}
+        named = {"source": str(data), "label_space": label_space, **columns}
+        source: Any = {key: value for key, value in named.items() if value is not None}
+    else:
+        given = GivenSource(data, image_column, label_column)
+        if label_space == "names" and given.classes is None:
+            raise NsbenchError(f"{given.name} has no names of classes: leave out label_space")
+        if label_space == "indices":
+            given.classes = None
+        if issubclass(kinds()[kind], SizedSuite) and "image_size" not in keys:
+            keys["image_size"] = min(given.image(0).size)
+        source = SourceSpec.of(given)
+    table = {"kind": kind, "name": name or kind, "source": source, **keys}
     suite = parse_suite(table, "suite_of")
     return with_reference(suite, Path(), "suite_of")
 

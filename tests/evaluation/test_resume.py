@@ -1,6 +1,7 @@
 """A resumed evaluation ends as an undisturbed one, and one that is finished only looks."""
 
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from nsbench import cli
+from nsbench.evaluation.model_run import ModelRun
 from nsbench.released.make import make_imagenet_c
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
@@ -160,3 +163,63 @@ def test_the_same_images_elsewhere_are_not_evaluated_again(
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert evaluate([str(model)], [suite], device="cpu") != [folder]
     assert "not like this (images is " in capfd.readouterr().err
+
+
+def test_redo_makes_what_is_finished_again(
+    tiny_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = own(tiny_run, tmp_path / "run")
+    few, other = (write_suite(tmp_path / f"{name}.toml", FEW) for name in ("few", "other"))
+    folders = evaluate([str(model)], [few, other], device="cpu")
+    whole = cells(folders[0])
+    times = [next(folder.rglob("*.parquet")).stat().st_mtime_ns for folder in folders]
+    assert evaluate([str(model)], [few], device="cpu", redo=True) == folders[:1]
+    assert "nothing left to do" not in capfd.readouterr().err
+    assert cells(folders[0]) == whole
+    after = [next(folder.rglob("*.parquet")).stat().st_mtime_ns for folder in folders]
+    assert after[0] > times[0]
+    assert after[1] == times[1]
+
+
+def test_a_redo_that_is_stopped_goes_on_without_it(
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    model = own(tiny_run, tmp_path / "run [1]")
+    suite = write_suite(
+        tmp_path / "two.toml",
+        f"{FEW.replace('accuracy', 'corruption')}image_size = 32\n"
+        'corruptions = ["fog", "snow"]\nseverities = [1]\n',
+    )
+    words = ["eval", str(model), "--suite", suite, "--device", "cpu"]
+    run_command(words, 0)
+    (folder,) = (model / "results" / "two").iterdir()
+    whole, made = cells(folder), []
+    finish = ModelRun.finish
+
+    def stopped(self: ModelRun, cell: str, images: Any) -> None:
+        finish(self, cell, images)
+        made.append(cell)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelRun, "finish", stopped)
+        capfd.readouterr()
+        run_command([*words, "--overwrite"], 130)
+    printed = capfd.readouterr().err.splitlines()[-1]
+    assert len(cells(folder)) == 2
+    assert not (folder / "suite.json").exists()
+    start, *pasted = shlex.split(printed)
+    assert start == "nsbench"
+    assert pasted == words
+    run_command(pasted, 0)
+    assert cells(folder) == whole
+
+
+def run_command(words: list[str], code: int) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(words)
+    assert left.value.code == code

@@ -30,7 +30,7 @@ class GivenSource(StoredSource):
     def __init__(
         self, data: Any, image_column: str | None = None, label_column: str | None = None
     ) -> None:
-        self.name = f"the images given as {type(data).__name__}"
+        self.name = "the data given"
         if isinstance(data, tuple):
             self._item, labels, self.classes = _of_pair(data)
         elif hasattr(data, "column_names") and hasattr(data, "features"):
@@ -46,10 +46,10 @@ class GivenSource(StoredSource):
         self.ids = [f"{index:08d}" for index in range(len(self.labels))]
         self._lock = threading.Lock()
         if not self.ids:
-            raise NsbenchError(f"{self.name} are none: give at least one image")
+            raise NsbenchError(f"{self.name} has no images: give at least one")
         if not np.array_equal(np.asarray(self.image(0)), np.asarray(self.image(0))):
             raise NsbenchError(
-                f"{self.name} differ each time they are asked for: leave random transforms out"
+                f"{self.name} gives another image each time: leave random transforms out"
             )
 
     def raw(self, index: int) -> bytes:
