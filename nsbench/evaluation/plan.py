@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nsbench.data.catalog import PREFIX, how_to_get, is_missing
+from nsbench.data.catalog import PREFIX, data_set, how_to_get, is_missing
 from nsbench.data.label_files import labels_of, of_classes
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.spec import Source, label_sets
@@ -22,7 +22,7 @@ from nsbench.evaluation.options import Options
 from nsbench.models import Classifier, class_indices
 from nsbench.predictions import Store
 from nsbench.suites.base import Suite
-from nsbench.suites.reference import check_classes, check_generator, classes_of, reference_of
+from nsbench.suites.reference import check_classes, check_generator, reference_of
 from nsbench.util import distributed
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint, sha256
@@ -133,7 +133,7 @@ def make_plan(
     """
     suite: Suite = passes.suite
     check_classes(suite, source)
-    _warn_of_missing_classes(suite, source)
+    _warn_of_missing_classes(suite, labels_of(source, suite.name), source.name)
     # Unless the suite says otherwise, the clean images are those that are changed.
     images = clean = _images(source, _indices(suite, source, options), options)
     whole = _is_whole(suite, images, options)
@@ -160,15 +160,16 @@ def make_plan(
     return plan
 
 
-def _warn_of_missing_classes(suite: Suite, source: Source) -> None:
+def _warn_of_missing_classes(suite: Suite, labels: NDArray[np.int64], where: str) -> None:
     """A released set without all of its classes gives other numbers, above all under a mask."""
-    if not (suite.source.source.startswith(PREFIX) or suite.reference):
-        return  # of other images nobody knows how many classes there should be
-    wanted = classes_of(suite, source)["classes"]
-    present = len(np.unique(labels_of(source, suite.name)))
+    if not suite.source.source.startswith(PREFIX):
+        return
+    # Only data sets of the catalog have a number of classes that is known.
+    wanted = data_set(suite.source.source.removeprefix(PREFIX)).classes
+    present = len(np.unique(labels))
     if present != wanted:
         masked = ", and only their logits count" if suite.mask else ""
-        say(f"{suite.name}: {source.name} has images of {present} classes, not of {wanted}{masked}")
+        say(f"{suite.name}: {where} has images of {present} classes, not of {wanted}{masked}")
 
 
 def _clean_images(suite: Suite, source: Source, clean: Source, options: Options) -> SuiteImages:

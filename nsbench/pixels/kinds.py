@@ -46,7 +46,9 @@ def _of_array(images: np.ndarray[Any, Any], what: str) -> tuple[torch.Tensor, Ba
         )
     single = images.ndim == 3
     try:
-        tensor = torch.from_numpy(np.ascontiguousarray(images))
+        whole = np.ascontiguousarray(images)
+        # What a PIL image gives may not be written, of which torch warns.
+        tensor = torch.from_numpy(whole if whole.flags.writeable else whole.copy())
     except TypeError as error:  # texts, objects, types that torch does not have
         raise ValueError(f"{what} need uint8 or float images, not {images.dtype}") from error
     batch, back = _bytes((tensor[None] if single else tensor).permute(0, 3, 1, 2), what)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from nsbench.data.catalog import PREFIX, data_set
-from nsbench.data.class_names import imagenet_classes
 from nsbench.data.spec import Source
 from nsbench.suites.base import Suite
 from nsbench.suites.constants import ReferenceEntry
@@ -143,9 +142,6 @@ def classes_of(suite: Suite, source: Source) -> dict[str, Any]:
         whole = data_set(suite.source.source.removeprefix(PREFIX)).classes
         # A part of a released set is still one of it, which `nsbench eval` says.
         count, hashed = whole, hashed if count == whole else None
-    elif source.classes and not suite.mask and set(source.classes) < set(imagenet_classes()):
-        # Folders named as ImageNet's: a model chooses among all of its classes nevertheless.
-        count, hashed = len(imagenet_classes()), None
     return {"classes": count, "classes_hash": hashed}
 
 

@@ -1,5 +1,6 @@
 """The interface: shapes, errors, and bytes that depend on seed, image and cell alone."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,12 @@ def test_ids_may_be_left_out() -> None:
     assert not torch.equal(first, second)  # fresh each time
     torch.manual_seed(0)
     assert torch.equal(corrupt(batch, "fog", 3), first)
+
+
+def test_arrays_that_may_not_be_written_are_taken_in_silence() -> None:
+    array = images()[0].permute(1, 2, 0).numpy().copy()
+    array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = corrupt(array, "fog", 3, ids=["a"])
+    assert np.array_equal(made, corrupt(array.copy(), "fog", 3, ids=["a"]))

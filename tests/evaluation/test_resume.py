@@ -212,7 +212,7 @@ def test_a_redo_that_is_stopped_goes_on_without_it(
     printed = capfd.readouterr().err.splitlines()[-1]
     assert len(cells(folder)) == 2
     assert not (folder / "suite.json").exists()
-    start, *pasted = shlex.split(printed)
+    start, *pasted = shlex.split(printed.partition("to continue: ")[2])
     assert start == "nsbench"
     assert pasted == words
     run_command(pasted, 0)
