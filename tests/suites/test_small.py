@@ -79,7 +79,7 @@ class Small:
         (folder / "cifar.txt").write_text("\n".join(NAMES))
         (folder / "tiny.txt").write_text("\n".join(TINY))
         self.tables = self.evaluate(
-            ["cifar10", "cifar10-c", "cifar10-p", "cifar100-c"], "cifar", 32
+            ["cifar10", "cifar10-c", "cifar10-p", "cifar100-c", "cifar10-fgsm"], "cifar", 32
         )
         self.tables |= self.evaluate(["tiny-imagenet-c"], "tiny", 64)
 
@@ -125,6 +125,12 @@ def test_the_error_is_the_mean_over_severities_and_corruptions(
     assert 0.1 < np.mean(rates) < 0.95
     assert found["error"] == pytest.approx(100 * np.mean(rates))
     assert "mce" not in found
+
+
+def test_fgsm_of_strength_zero_is_the_accuracy(small: Small) -> None:
+    curve = small.metrics("cifar10-fgsm")
+    assert curve["fgsm_0"] == small.metrics("cifar10")["top1"]
+    assert curve["fgsm_8"] < curve["fgsm_0"]
 
 
 def test_the_flips_are_the_mean_over_the_ten_of_cifar_10_p(small: Small) -> None:
