@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from nsbench.reporting import tables
+from nsbench.reporting.layout import print_sentence
 from nsbench.reporting.tables import Table
 from nsbench.training.generations import train
 from tests.conftest import TINY_RECIPE, write_suite
@@ -211,3 +212,14 @@ def test_who_stops_reading_is_told_nothing() -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout == "keys of every suite\n"
     assert "stopped" not in done.stderr
+
+
+def test_sentences_are_broken_at_words(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = "fog: wrong, 3 of 75 cells differ [0.1, 0.2] from what the processor gives " * 3
+    for width in WIDTHS:
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_sentence(text)
+        lines = capfd.readouterr().out.splitlines()
+        check(lines, width, set(text.split()), [])

@@ -73,6 +73,7 @@ def _check(
     import torch
 
     from nsbench.bench.doctor import MINUTES, Check, run_doctor
+    from nsbench.reporting.layout import print_sentence
     from nsbench.util.progress import say
 
     if device is None:
@@ -80,11 +81,11 @@ def _check(
         tiny = tiny or device == "cpu"
     folder = Path("doctor") if out is None else out
     check = Check(device, folder, tiny, minutes or MINUTES, only, json)
-    result = run_doctor(check, lambda step: print(step.line, flush=True))
+    result = run_doctor(check, lambda step: print_sentence(step.line))
     for step in result.steps:
         for goal in step.goals:
-            print(goal.line)
+            print_sentence(goal.line)
     say(f"the figures are in {folder / 'doctor.json'}, what the steps print in worker.log")
-    print(result.summary)
+    print_sentence(result.summary)
     if result.exit_code:
         raise ExitWith(result.exit_code)

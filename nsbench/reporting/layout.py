@@ -1,6 +1,7 @@
 """How a table fits a terminal: which columns, how wide, and where their text may be broken."""
 
 import re
+import shutil
 from collections.abc import Sequence
 
 from rich.cells import cell_len
@@ -25,6 +26,11 @@ def wrapped(text: str, width: int) -> list[str]:
             current = longer
         lines.append(current)
     return lines
+
+
+def print_sentence(text: str) -> None:
+    """Print a sentence on standard output at once, in lines of the terminal's width."""
+    print("\n".join(wrapped(text, shutil.get_terminal_size().columns)), flush=True)
 
 
 def natural(cells: Sequence[str]) -> int:
