@@ -1,7 +1,7 @@
 """The names of the benchmarks' parts, in the published order (Hendrycks and Dietterich, 2019)."""
 
 from nsbench.util.config import nearest
-from nsbench.util.errors import NsbenchError
+from nsbench.util.errors import ArgumentError, NsbenchError
 
 CORRUPTIONS = (
     "gaussian_noise", "shot_noise", "impulse_noise",
@@ -54,10 +54,10 @@ def frame_count(name: str, size: int) -> int:
     """
     names = PERTURBATIONS + EXTRA_PERTURBATIONS
     if name not in names:
-        raise ValueError(f"there is no perturbation '{name}'{nearest(name, names)}")
+        raise ArgumentError(f"there is no perturbation '{name}'{nearest(name, names)}")
     if size not in _FRAMES:
         sizes = ", ".join(map(str, PERTURBATION_SIZES))
-        raise ValueError(f"there are no perturbations of {size} px; valid sizes are {sizes}")
+        raise ArgumentError(f"there are no perturbations of {size} px; valid sizes are {sizes}")
     return _FRAMES[size].get(name, _USUAL)
 
 

@@ -15,11 +15,12 @@ from nsbench.corruptions._tables import SIZES, TABLES, check_cell, nearest_size
 from nsbench.corruptions.transform import RandomCorruption
 from nsbench.names import CORRUPTIONS as NAMES
 from nsbench.names import EXTRA_CORRUPTIONS as EXTRA_NAMES
-from nsbench.pixels.checks import checked_ids
+from nsbench.pixels.checks import check_seed, checked_ids
 from nsbench.pixels.draws import Draws, Key
 from nsbench.pixels.kinds import as_batch
 from nsbench.pixels.places import maker_of
 from nsbench.pixels.threads import run_in_threads, slices
+from nsbench.util.errors import ArgumentError
 
 VERSION: int = 2
 """Raised whenever an image's bytes change; goes into the fingerprints of results."""
@@ -119,10 +120,12 @@ def corrupt(
 
     """
     if isinstance(severity, str) and severity in TABLES:
-        raise ValueError(
+        raise ArgumentError(
             f"the name comes before the severity here: corrupt(image, {severity!r}, {name!r})"
         )
     check_cell(name, severity)
+    if seed is not None:
+        check_seed(seed)
     batch, back = as_batch(images, "corruptions")
     if ids is None:
         fresh = torch.randint(2**62, (len(batch),)) if seed is None else torch.arange(len(batch))
@@ -137,7 +140,7 @@ def corrupt(
 def _odd_size(height: int, width: int) -> str | None:
     """A sentence about a size that no generator has constants for. Raises ValueError below 32."""
     if min(height, width) < MIN_SIZE:
-        raise ValueError(
+        raise ArgumentError(
             f"corruptions need images of at least {MIN_SIZE} x {MIN_SIZE} px, not "
             f"{width} x {height}"
         )

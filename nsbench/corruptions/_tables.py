@@ -10,6 +10,7 @@ from typing import Any
 from nsbench.names import SEVERITIES
 from nsbench.pixels.draws import is_whole
 from nsbench.util.config import nearest
+from nsbench.util.errors import ArgumentError
 
 SIZES = (32, 64, 224, 299)
 """Those of CIFAR-10-C, Tiny-ImageNet-C, ImageNet-C and the latter's version for Inception."""
@@ -251,8 +252,10 @@ def nearest_size(height: int, width: int) -> int:
 
 def check_cell(name: str, severity: int) -> None:
     """Raise ValueError for an unknown corruption or severity."""
+    if not isinstance(name, str):
+        raise ArgumentError(f"name is a {type(name).__name__}, but must be that of a corruption")
     if name not in TABLES:
-        raise ValueError(f"there is no corruption '{name}'{nearest(str(name), TABLES)}")
+        raise ArgumentError(f"there is no corruption '{name}'{nearest(str(name), TABLES)}")
     # True and 2.0 are equal to severities too, but are more likely mistakes than meant as such.
     if not is_whole(severity) or severity not in SEVERITIES:
-        raise ValueError(f"severity is {severity}, but must be a whole number from 1 to 5")
+        raise ArgumentError(f"severity is {severity}, but must be a whole number from 1 to 5")

@@ -8,6 +8,7 @@ import torch
 import nsbench.corruptions as corruptions  # for later: it imports this file
 from nsbench.corruptions._tables import check_cell
 from nsbench.names import CORRUPTIONS, SEVERITIES
+from nsbench.util.errors import ArgumentError
 
 I = TypeVar("I")  # noqa: E741 - an image of any kind
 
@@ -36,15 +37,20 @@ class RandomCorruption:
         severities: Sequence[int] = SEVERITIES,
         p: float = 1.0,
     ) -> None:
+        for argument, value in (("names", names), ("severities", severities)):
+            if not isinstance(value, Sequence):
+                raise ArgumentError(f"{argument} is a {type(value).__name__}, but must be a list")
+        if not isinstance(p, int | float):
+            raise ArgumentError(f"p is a {type(p).__name__}, but must be a number from 0 to 1")
         self.names = [names] if isinstance(names, str) else list(names)
         self.severities, self.p = list(severities), p
         if not self.names or not self.severities:
-            raise ValueError("RandomCorruption needs a name and a severity at least")
+            raise ArgumentError("RandomCorruption needs a name and a severity at least")
         for name in self.names:
             for severity in self.severities:
                 check_cell(name, severity)
         if not 0 <= p <= 1:
-            raise ValueError(f"p is {p}, but must be from 0 to 1")
+            raise ArgumentError(f"p is {p}, but must be from 0 to 1")
 
     def __call__(self, image: I) -> I:
         """The image, corrupted or as it is."""

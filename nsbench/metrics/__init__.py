@@ -5,6 +5,7 @@ the benchmarks print them.
 """
 
 from nsbench.metrics.arrays import (
+    corruption_errors,
     mean_corruption_error,
     mean_flip_rate,
     mean_top5_distance,
@@ -21,7 +22,7 @@ from nsbench.metrics.calibration import (
 )
 from nsbench.metrics.change import Change, Metric
 from nsbench.metrics.intervals import Interval, bootstrap, error_consistency, mcnemar, wilson
-from nsbench.metrics.robustness import corruption_errors, flip_probability, top5_distance
+from nsbench.metrics.robustness import flip_probability, top5_distance
 
 __all__ = [
     "Change",

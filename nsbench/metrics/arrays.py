@@ -7,11 +7,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nsbench.metrics.change import Change, Metric, change
+from nsbench.metrics.given import SCORES, given
+from nsbench.metrics.robustness import corruption_errors as ce
 from nsbench.metrics.robustness import mce, normalised_mean, relative_mce
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 
 Numbers = Mapping[str, ArrayLike]
+
+
+def corruption_errors(errors: Numbers, reference: Any) -> dict[str, Any]:
+    """CE of each corruption in percent: its errors over those of the reference.
+
+    errors, reference: as for `mean_corruption_error`, which is the mean of these. Returns a float
+    for each, or (N,) for images; raises as that.
+    """
+    rows, base = _both(errors, reference, "errors", 1)
+    return {name: _plain(value) for name, value in ce(rows, base).items()}
 
 
 def mean_corruption_error(errors: Numbers, reference: Any) -> Any:
@@ -40,7 +52,7 @@ def relative_mean_corruption_error(
     if known is None:
         raise NsbenchError("the reference has no error on clean images: give reference_clean")
     clean = _numbers("clean_error", clean_error, 1)
-    return _plain(relative_mce(rows, clean, base, float(known)))
+    return _plain(relative_mce(rows, clean, base, _numbers("reference_clean", known, 1).item()))
 
 
 def mean_flip_rate(flip_probability: Numbers, reference: Any) -> Any:
@@ -63,6 +75,7 @@ def mean_top5_distance(top5_distance: Numbers, reference: Any) -> Any:
     return _plain(normalised_mean(rows, base))
 
 
+@given(scores=SCORES, base=SCORES)
 def paired_change(scores: ArrayLike, base: ArrayLike, *, higher_is_better: bool = True) -> Change:
     """The change of a mean score against that of another model on the same images.
 
@@ -96,9 +109,9 @@ def _both(
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
     """The values and their references as arrays, checked against each other."""
     base = getattr(reference, key, reference)
-    for name, given in ((key, values), ("reference", base)):
-        if not isinstance(given, Mapping):
-            raise TypeError(f"{name} is a {type(given).__name__}, but must be a mapping of names")
+    for name, table in ((key, values), ("reference", base)):
+        if not isinstance(table, Mapping):
+            raise TypeError(f"{name} is a {type(table).__name__}, but must be a mapping of names")
     if not values:
         raise NsbenchError(f"{key} is empty: give at least one row")
     _check_known(values, base)

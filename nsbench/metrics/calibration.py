@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsbench.metrics.given import FLAGS, NUMBERS, given
 from nsbench.metrics.robustness import Floats
 
 ECE_BINS = 15
@@ -37,6 +38,7 @@ def calibration_percent(confidence: Floats, correct: NDArray[np.bool_]) -> dict[
     return {name: 100 * measure(confidence, correct) for name, measure in measures.items()}
 
 
+@given(confidence=NUMBERS, correct=FLAGS)
 def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     """ECE: the gap of mean confidence to accuracy in 15 bins of equal width, weighed by images.
 
@@ -49,6 +51,7 @@ def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -
     return float(np.abs(gaps).sum() / len(confidence))
 
 
+@given(confidence=NUMBERS, correct=FLAGS)
 def rms_calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     """Root mean square gap of mean confidence to accuracy in bins of 100 images by confidence.
 
@@ -69,6 +72,7 @@ def released_rms_calibration_error(confidence: Floats, correct: NDArray[np.bool_
     return float(np.sqrt(_squared_gaps(confidence, correct)[:-1].sum()))
 
 
+@given(confidence=NUMBERS, correct=FLAGS)
 def aurra(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     """Area under the response rate accuracy curve: accuracy among the k surest, mean over all k.
 
@@ -79,6 +83,7 @@ def aurra(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     return float((np.cumsum(right[::-1]) / np.arange(1, len(right) + 1)).mean())
 
 
+@given(scores=NUMBERS, positive=FLAGS)
 def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     """Area under the ROC curve: the chance that a positive scores above a negative, ties half.
 
@@ -89,6 +94,7 @@ def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     return float(DETECTION["AUROC"](*curves(scores, positive))[0])
 
 
+@given(scores=NUMBERS, positive=FLAGS)
 def fpr95(scores: Floats, positive: NDArray[np.bool_]) -> float:
     """Share of negatives above the highest threshold that at least 95% of the positives reach.
 
@@ -98,6 +104,7 @@ def fpr95(scores: Floats, positive: NDArray[np.bool_]) -> float:
     return float(DETECTION["FPR95"](*curves(scores, positive))[0])
 
 
+@given(scores=NUMBERS, positive=FLAGS)
 def aupr(scores: Floats, positive: NDArray[np.bool_]) -> float:
     """Area under precision and recall, as average precision: steps, no line between the points.
 

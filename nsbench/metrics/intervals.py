@@ -9,6 +9,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nsbench.metrics.given import COUNT, FLAGS, NUMBERS, given
+
 RESAMPLES = 2000
 """Of every bootstrap. More would steady the ends of intervals and take longer in proportion; with
 2,000 the smallest p-value, 2 / 2001, stays below 0.05 when it is adjusted for up to 50 rows."""
@@ -43,6 +45,7 @@ class Estimate(NamedTuple):
     interval: Interval
 
 
+@given(successes=COUNT, trials=COUNT)
 def wilson(successes: int, trials: int) -> Interval:
     """Wilson's score interval of a proportion (Wilson 1927), in fractions.
 
@@ -59,6 +62,7 @@ def wilson(successes: int, trials: int) -> Interval:
     return Interval(low, (centre + half) / scale if successes < trials else 1.0)
 
 
+@given(scores=NUMBERS, seed=COUNT)
 def bootstrap(scores: NDArray[np.float64], seed: int = 0) -> Interval:
     """Percentile bootstrap of the mean of per-image scores (N,), 2,000 resamples of the images.
 
@@ -158,6 +162,7 @@ def _draw(images: int, seed: int) -> Iterator[NDArray[np.uint8]]:
         yield counts
 
 
+@given(only_a=COUNT, only_b=COUNT)
 def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p-value of two models being right equally often (McNemar 1947).
 
@@ -194,6 +199,7 @@ def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     return adjusted
 
 
+@given(correct_a=FLAGS, correct_b=FLAGS)
 def error_consistency(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> Estimate:
     """Cohen's kappa of which images (N,) two models get right (Geirhos et al., NeurIPS 2020).
 

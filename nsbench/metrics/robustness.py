@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsbench.metrics.given import CLASSES, FLAG, RANKED, given
+
 Floats = NDArray[np.float64]
 Errors = Mapping[str, Any]
 
@@ -45,6 +47,7 @@ def relative_mce(errors: Errors, clean: Any, reference: Errors, reference_clean:
     return mce(above, base)
 
 
+@given(predictions=CLASSES, noise=FLAG)
 def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
     """Share of frames of each clip whose class differs from the one they are compared with.
 
@@ -62,6 +65,7 @@ CLIPS = 2_000
 depend on it."""
 
 
+@given(top=RANKED, noise=FLAG)
 def top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
     """Mean top-5 distance of each clip's frames to the frames they are compared with.
 

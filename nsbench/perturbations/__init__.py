@@ -18,10 +18,11 @@ from nsbench.names import PERTURBATIONS as NAMES
 from nsbench.perturbations import blur, geometry, noise, weather
 from nsbench.perturbations._batch import Batch
 from nsbench.perturbations._settings import TABLES
-from nsbench.pixels.checks import checked_ids
+from nsbench.pixels.checks import check_seed, checked_ids
 from nsbench.pixels.draws import Key, is_whole
 from nsbench.pixels.places import maker_of
 from nsbench.pixels.threads import run_in_threads, slices
+from nsbench.util.errors import ArgumentError
 
 VERSION: int = 3
 """Raised whenever a frame's bytes change; goes into the fingerprints of results."""
@@ -90,6 +91,7 @@ def frames(
         NsbenchError: with the first frame, if spatter lacks OpenCV.
 
     """
+    check_seed(seed)
     chosen = checked_ids(images, ids, "perturbations")
     side = _size(images, size)
     count = frame_count(name, side)
@@ -128,11 +130,13 @@ def _joined(
 def _setting(name: str, size: int, difficulty: int) -> Any:
     setting = TABLES[name][size]
     if not is_whole(difficulty) or difficulty not in DIFFICULTIES:
-        raise ValueError(f"difficulty is {difficulty}, but must be 1, 2 or 3")
+        raise ArgumentError(f"difficulty is {difficulty}, but must be 1, 2 or 3")
     if is_noise(name):
         return setting[difficulty - 1]
     if difficulty != 1:
-        raise ValueError(f"{name} has difficulty 1 only, not {difficulty}; the noises have 1 to 3")
+        raise ArgumentError(
+            f"{name} has difficulty 1 only, not {difficulty}; the noises have 1 to 3"
+        )
     return setting
 
 
@@ -140,10 +144,10 @@ def _size(images: torch.Tensor, size: int | None) -> int:
     height, width = images.shape[-2:]
     if size is None:
         size = max((side for side in SIZES if side <= min(height, width)), default=min(SIZES))
-    if size not in SIZES:
-        raise ValueError(f"perturbations have sizes {', '.join(map(str, SIZES))} px, not {size}")
+    if not is_whole(size) or size not in SIZES:
+        raise ArgumentError(f"perturbations have sizes {', '.join(map(str, SIZES))} px, not {size}")
     if min(height, width) < size:
-        raise ValueError(
+        raise ArgumentError(
             f"frames of {size} px need images of at least {size} x {size} px, not "
             f"{width} x {height}"
         )

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import torch
 
-from nsbench.pixels.draws import Key, as_keys
+from nsbench.pixels.draws import Key, as_keys, is_whole
+from nsbench.util.errors import ArgumentError
+
+
+def check_seed(seed: object) -> None:
+    """Raise ArgumentError for a seed that is no whole number."""
+    if not is_whole(seed):
+        raise ArgumentError(f"seed is {seed!r}, but must be a whole number")
 
 
 def checked_ids(images: torch.Tensor, ids: Sequence[Key] | torch.Tensor, what: str) -> list[Key]:
@@ -14,11 +21,11 @@ def checked_ids(images: torch.Tensor, ids: Sequence[Key] | torch.Tensor, what: s
     """
     keys = as_keys(ids)
     if not isinstance(images, torch.Tensor):
-        raise ValueError(f"{what} need a torch tensor, not a {type(images).__name__}")
+        raise ArgumentError(f"{what} need a torch tensor, not a {type(images).__name__}")
     if images.dtype != torch.uint8:
-        raise ValueError(f"{what} need uint8 images, not {images.dtype}")
+        raise ArgumentError(f"{what} need uint8 images, not {images.dtype}")
     if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"{what} need images of shape (B, 3, H, W), not {tuple(images.shape)}")
+        raise ArgumentError(f"{what} need images of shape (B, 3, H, W), not {tuple(images.shape)}")
     if len(keys) != len(images):
-        raise ValueError(f"there are {len(keys)} ids for {len(images)} images")
+        raise ArgumentError(f"there are {len(keys)} ids for {len(images)} images")
     return keys

@@ -4,7 +4,7 @@ A stream depends on (seed, image id, purpose of the draw) alone, and what is dra
 numbers, or made of them by single exact operations: the same on every device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from math import prod
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from nsbench.pixels import splitmix
+from nsbench.util.errors import ArgumentError
 from nsbench.util.randomness import stable_hash
 
 Key = int | str
@@ -21,11 +22,14 @@ Key = int | str
 def as_keys(ids: Sequence[Key] | torch.Tensor) -> list[Key]:
     """Image ids as Python strings and whole numbers. Raises ValueError for anything else."""
     if isinstance(ids, str):  # a sequence too, of its letters
-        raise ValueError("ids are one for each image: give a list, not one string")
-    chosen = ids.tolist() if isinstance(ids, torch.Tensor | np.ndarray) else list(ids)
+        raise ArgumentError("ids are one for each image: give a list, not one string")
+    given = ids.tolist() if isinstance(ids, torch.Tensor | np.ndarray) else ids
+    if not isinstance(given, Iterable):
+        raise ArgumentError(f"ids is a {type(ids).__name__}, but must be a list")
+    chosen = list(given)
     wrong = [key for key in chosen if not isinstance(key, str) and not is_whole(key)]
     if wrong:
-        raise ValueError(f"ids are strings or whole numbers, not {wrong[0]!r}")
+        raise ArgumentError(f"ids are strings or whole numbers, not {wrong[0]!r}")
     return [key if isinstance(key, str) else int(key) for key in chosen]
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from nsbench.util.errors import ArgumentError
+
 Back = Callable[[torch.Tensor], Any]
 
 
@@ -25,14 +27,14 @@ def as_batch(images: Any, what: str) -> tuple[torch.Tensor, Back]:
     if isinstance(images, np.ndarray):
         return _of_array(images, what)
     if not isinstance(images, torch.Tensor):
-        raise ValueError(
-            f"{what} need a torch tensor, a NumPy array or a PIL image, not a "
-            f"{type(images).__name__}"
+        raise ArgumentError(
+            f"images is a {type(images).__name__}, but {what} need a torch tensor, a NumPy array "
+            "or a PIL image"
         )
     single = images.ndim == 3
     batch = images[None] if single else images
     if batch.ndim != 4 or batch.shape[1] != 3:
-        raise ValueError(
+        raise ArgumentError(
             f"{what} need tensors of shape (3, H, W) or (B, 3, H, W), not {tuple(images.shape)}"
         )
     made, back = _bytes(batch, what)
@@ -41,7 +43,7 @@ def as_batch(images: Any, what: str) -> tuple[torch.Tensor, Back]:
 
 def _of_array(images: np.ndarray[Any, Any], what: str) -> tuple[torch.Tensor, Back]:
     if images.ndim not in (3, 4) or images.shape[-1] != 3:
-        raise ValueError(
+        raise ArgumentError(
             f"{what} need arrays of shape (H, W, 3) or (B, H, W, 3), not {images.shape}"
         )
     single = images.ndim == 3
@@ -50,7 +52,7 @@ def _of_array(images: np.ndarray[Any, Any], what: str) -> tuple[torch.Tensor, Ba
         # What a PIL image gives may not be written, of which torch warns.
         tensor = torch.from_numpy(whole if whole.flags.writeable else whole.copy())
     except TypeError as error:  # texts, objects, types that torch does not have
-        raise ValueError(f"{what} need uint8 or float images, not {images.dtype}") from error
+        raise ArgumentError(f"{what} need uint8 or float images, not {images.dtype}") from error
     batch, back = _bytes((tensor[None] if single else tensor).permute(0, 3, 1, 2), what)
 
     def to_array(made: torch.Tensor) -> np.ndarray[Any, Any]:
@@ -66,9 +68,9 @@ def _bytes(
     if images.dtype == torch.uint8:
         return images, lambda made: made
     if not images.is_floating_point():
-        raise ValueError(f"{what} need uint8 images, or floats in [0, 1], not {images.dtype}")
+        raise ArgumentError(f"{what} need uint8 images, or floats in [0, 1], not {images.dtype}")
     if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(
+        raise ArgumentError(
             f"{what} need floats in [0, 1], but these reach from {float(images.min()):.3g} to "
             f"{float(images.max()):.3g}: corrupt images before they are normalised"
         )

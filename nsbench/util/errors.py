@@ -5,6 +5,10 @@ class NsbenchError(Exception):
     """Bad input or a failed environment. The command line prints it and exits with code 2."""
 
 
+class ArgumentError(TypeError, ValueError):
+    """An argument in Python that is of a wrong type, or has a value that cannot be."""
+
+
 class ExitWith(Exception):
     """The end of a command that has said all it found: its exit code, where it is not 0."""
 
