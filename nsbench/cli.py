@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; bad input ends in one sentence and exit code 2."""
     warnings.showwarning = _say_warning
     begin()
+    _said.clear()
     try:
         return app(arguments, prog_name="nsbench")
     except NsbenchError as error:
@@ -69,9 +70,13 @@ def _stopped(arguments: list[str] | None) -> None:
     say("nsbench: stopped; what is finished is kept; to continue:", again(own))
 
 
+_said: set[str] = set()
+
+
 def _say_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """A warning as a sentence, without the line of code it comes from."""
-    if issubclass(category, UserWarning):
+    """A warning as a sentence, once, without the line of code it comes from."""
+    if issubclass(category, UserWarning) and str(message) not in _said:
+        _said.add(str(message))
         say(f"warning: {message}")
 
 

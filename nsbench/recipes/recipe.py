@@ -1,5 +1,7 @@
 """Recipes: what to train, one TOML file each."""
 
+import warnings
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar
@@ -94,7 +96,8 @@ def _load(
     if not path.is_file():
         path = recipe_file(name)
     table = {"name": path.stem, **apply_settings(read_toml(path), settings or [])}
-    _refuse_idle(table, settings or [])
+    for sentence in _idle(table, settings or []):
+        warnings.warn(sentence, stacklevel=2)
     listed, wanted = take_variants(table, str(path)), take_controls(table, str(path))
     recipe, variants = _resolved(deepcopy(table), str(path)), {}
     for variant in listed:
@@ -105,8 +108,8 @@ def _load(
     return recipe, variants, controls
 
 
-def _refuse_idle(table: dict[str, Any], settings: list[str]) -> None:
-    """Raise NsbenchError for a setting without effect, where another key counts instead."""
+def _idle(table: dict[str, Any], settings: list[str]) -> Iterator[str]:
+    """A sentence for each setting without effect, where another key counts instead."""
     defaults, generations = table.get("defaults"), table.get("generations")
     # What is no table is refused by the validation, which names the key.
     tables = [*(generations if isinstance(generations, list) else [None]), defaults or {}]
@@ -118,14 +121,14 @@ def _refuse_idle(table: dict[str, Any], settings: list[str]) -> None:
         concerned = tables[:-1] if home == "defaults" else []
         if number.isdigit():
             concerned = tables[:-1][int(number) : int(number) + 1]
+        steps = ["steps" in {**tables[-1], **entry} for entry in concerned]
         if home == "defaults" and all(key in entry for entry in concerned):
-            raise NsbenchError(
+            yield (
                 f"--set {setting} changes nothing, as each generation sets {key} itself: set "
                 f"generations.0.{key} and so on"
             )
-        steps = ["steps" in {**tables[-1], **entry} for entry in concerned]
-        if key == "epochs" and steps and all(steps):
-            raise NsbenchError(
+        elif key == "epochs" and steps and all(steps):
+            yield (
                 f"--set {setting} changes nothing, as the recipe sets steps, which count instead: "
                 f"set {home}.steps"
             )

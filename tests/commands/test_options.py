@@ -17,7 +17,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     class Stop(Exception):
         pass
 
-    def check_evaluation(models: list[str], suites: list[str], about: Any) -> None:
+    def check_evaluation(models: list[str], suites: list[str], about: Any, sort: Any) -> None:
         found.update(models=models, suites=suites, about=about)
         raise Stop
 

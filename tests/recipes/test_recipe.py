@@ -210,10 +210,9 @@ def test_table_6_takes_noise_from_the_unlabeled_images_alone(name: str) -> None:
           "defaults.lr=0.5"], "as each generation sets lr itself: set generations.0.lr and so on"),
     ],
 )  # fmt: skip
-def test_a_setting_without_effect_is_refused(settings: list[str], sentence: str) -> None:
-    with pytest.raises(NsbenchError) as caught:
+def test_a_setting_without_effect_is_told(settings: list[str], sentence: str) -> None:
+    with pytest.warns(UserWarning, match=sentence):
         load_recipe("quickstart", settings)
-    assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize(

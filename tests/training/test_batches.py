@@ -247,5 +247,5 @@ def test_the_noise_of_a_generation_may_be_said_twice(image_folder: Path) -> None
 
 
 def test_the_noise_of_one_stream_is_checked_too() -> None:
-    with pytest.raises(NsbenchError, match="'randaugment' is 'rund'"):
+    with pytest.raises(ValueError, match="it must be of the form paper-mMAGNITUDE"):
         augmentation(unlabeled_noise={"randaugment": "rund"})

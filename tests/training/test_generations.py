@@ -173,7 +173,7 @@ def test_a_smaller_student_is_refused_unless_allowed(tiny_recipe: Path, tmp_path
     [
         (["generations.1.arch=resnet18x"], "no architecture 'resnet18x'; did you mean 'resnet18"),
         (["defaults.model_args={wings = 2}"], "cannot build 'test_efficientnet'"),
-        (["defaults.randaugment=rund"], "'randaugment' is 'rund'"),
+        (["defaults.randaugment=rund"], "randaugment' is 'rund'"),
         (["data.labeled.split=unlabeled"], "has no labels, but data.labeled needs them"),
         (["data.labeled.source=/no/where"], "there is no /no/where"),
         (["data.validation_per_class=20"], "leaves class 0 of digits"),

@@ -109,7 +109,7 @@ def test_each_seed_is_a_run_of_its_own(home: Path, recipe: str) -> None:
 def test_a_folder_of_seeds_stands_for_all_their_models(home: Path) -> None:
     names = [model.name for model in load_models([str(home)], resolve_device("cpu"))]
     of_one = ["generation-0", "generation-1", "labeled-only/generation-0"]
-    assert names == [f"seed-{seed}/{name}" for seed in (3, 4) for name in of_one]
+    assert names == [f"out/seed-{seed}/{name}" for seed in (3, 4) for name in of_one]
     with pytest.raises(NsbenchError, match="several seeds: name the run of one"):
         load_model(str(home))
 
@@ -279,5 +279,5 @@ def test_the_command_shows_every_seed(recipe: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert "seed-0 0" in done.output
-    assert "seed-1 1" in done.output
+    assert "seed-0/generation-0" in done.output
+    assert "seed-1/generation-1" in done.output
