@@ -72,4 +72,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # What is only imported here would stand in a notebook's completion.
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

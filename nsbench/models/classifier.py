@@ -16,6 +16,7 @@ from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.readers.given import GivenSource
 from nsbench.data.transforms import normalize
 from nsbench.models.foreign import foreign_code
+from nsbench.util.arguments import check_fields
 from nsbench.util.config import nearest
 from nsbench.util.device import AdaptiveBatchSize
 from nsbench.util.errors import NsbenchError
@@ -30,11 +31,11 @@ class Classifier:
     """A module in evaluation mode with all it takes to use it.
 
     num_classes: 0 until the outputs are counted. classes: names in the order of the outputs, None
-    if unknown. weights_hash: SHA-256 of the
-    weights, and of whatever else decides the outputs where weights alone do not (an architecture, a
-    file of code). results: the folder its predictions go to. info: what a report says of it.
-    differentiable: whether attacks can have gradients. channels_last: memory order of the input.
-    batches: how many images go through it at once, as far as memory has shown.
+    if unknown. weights_hash: SHA-256 of the weights, and of whatever else decides the outputs where
+    weights alone do not (an architecture, a file of code). results: the folder its predictions go
+    to. info: what a report says of it. differentiable: whether attacks can have gradients.
+    channels_last: memory order of the input. batches: how many images go through it at once, as far
+    as memory has shown.
     """
 
     name: str
@@ -49,8 +50,17 @@ class Classifier:
     channels_last: bool = True
     batches: AdaptiveBatchSize = field(default_factory=AdaptiveBatchSize, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Raises TypeError for a field of another type."""
+        check_fields(self)
+
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of images, as `logits` has them, without gradients unless the images want some."""
+        """Logits of images, as `logits` has them, without gradients unless the images want some.
+
+        Raises TypeError for what is no tensor.
+        """
+        if not isinstance(images, torch.Tensor):
+            raise TypeError(f"images is a {type(images).__name__}, but must be a tensor")
         with torch.set_grad_enabled(images.requires_grad):
             return self.logits(images)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.data.preprocessing import Preprocessing
+from nsbench.util.arguments import check_fields
 from nsbench.util.config import parse
 from nsbench.util.errors import NsbenchError
 
@@ -33,6 +34,10 @@ class ModelOptions:
     std: Sequence[float] | None = None
     entry: str | None = None
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for an option of another type."""
+        check_fields(self)
 
     @property
     def replaced(self) -> dict[str, Any]:

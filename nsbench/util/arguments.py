@@ -27,10 +27,19 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             raise TypeError(f"{function.__name__}: {error}") from None
         for name, value in bound.arguments.items():
             if name in _adapters(function):
-                _check(function, name, value)
+                several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+                for one in value if several else [value]:
+                    _check(function, name, one)
         return function(*args, **kwargs)
 
     return call
+
+
+def check_fields(made: Any) -> None:
+    """Raise TypeError for a field of a dataclass that is of another type than its annotation."""
+    kind: Any = type(made)
+    for name in _adapters(kind):
+        _check(kind, name, getattr(made, name))
 
 
 def _check(function: Callable[..., Any], name: str, value: Any) -> None:
@@ -52,8 +61,7 @@ def _adapters(function: Callable[..., Any]) -> dict[str, tuple[TypeAdapter[Any],
     config = ConfigDict(strict=True, arbitrary_types_allowed=True)
     hints = get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
-        of_keywords = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        if hints.get(name, Any) is not Any and not of_keywords:
+        if hints.get(name, Any) is not Any and parameter.kind is not parameter.VAR_KEYWORD:
             # `str | Path`, and not the modules that these are from.
             plain = re.sub(r"\b(\w+\.)+(?=\w)", "", inspect.formatannotation(hints[name]))
             # What pydantic has no check for, such as a model or a recipe, its function checks.

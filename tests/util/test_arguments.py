@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "train: the argument seeds": (nsbench.train, {"recipe": "quickstart", "seeds": "3"}),
     "train: the argument device": (nsbench.train, {"recipe": "quickstart", "device": 3}),
     "load_model: the argument name": (nsbench.load_model, {"name": 3}),
+    "ModelOptions: the argument arch": (nsbench.ModelOptions, {"arch": 3}),
+    "ModelOptions: the argument mean": (nsbench.ModelOptions, {"mean": "0.5"}),
     "load_results: the argument across": (nsbench.load_results, {"across": 3}),
     "write_report: the argument runs": (nsbench.write_report, {"runs": 3, "out": "x"}),
     "load_reference: the argument name": (nsbench.load_reference, {"name": 3}),
@@ -98,3 +101,16 @@ def test_settings_may_be_a_mapping(tmp_path: Path) -> None:
         "pseudo_labels.balance=false",
         'name="a\\"b"',
     ]
+
+
+def test_each_of_several_arguments_is_checked() -> None:
+    with pytest.raises(TypeError, match="load_results: the argument folders is 3, but must be str"):
+        nsbench.load_results("results", 3)  # type: ignore[arg-type]
+
+
+def test_a_classifier_is_made_of_what_it_says() -> None:
+    model = nsbench.load_model("linear:digits", "cpu")
+    with pytest.raises(TypeError, match="Classifier: the argument module is None, but must be Mod"):
+        replace(model, module=None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="images is a list, but must be a tensor"):
+        model([1.0])  # type: ignore[arg-type]
