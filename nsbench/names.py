@@ -35,6 +35,9 @@ PERTURBATION_SIZES = (224, 64, 32)
 LAYOUTS = ("folder", "npy")
 """As ImageNet-C was released, one file an image, and as CIFAR-10-C was, one array a corruption."""
 
+PAPER_POLICY = r"paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*"
+"""How recipes write the RandAugment of the official code, as a regular expression."""
+
 # Frames of a sequence as in ImageNet-P/create_p of hendrycks/robustness: 31 but for these.
 _USUAL = 31
 _FRAMES = {224: {"translate": 41}, 64: {}, 32: {"motion_blur": 21, "translate": 16}}

@@ -21,7 +21,7 @@ from nsbench.reporting.score_tables import (
     evaluation_tables,
     metric_text,
 )
-from nsbench.reporting.tables import csv_text, latex_text, markdown_text
+from nsbench.reporting.tables import csv_text, latex_text, markdown_text, plain_text
 from nsbench.suites.base import SuiteScores
 from nsbench.util.arguments import checked
 from nsbench.util.config import nearest
@@ -182,7 +182,7 @@ class Results(Sequence[SuiteScores]):
 
     def __str__(self) -> str:
         """A table for each suite, in the width of the terminal."""
-        return "\n\n".join(map(str, evaluation_tables(self._scores))) or repr(self)
+        return plain_text(evaluation_tables(self._scores)) or repr(self)
 
     def _repr_html_(self) -> str:
         """A row for each model and a column for each suite's headline, as a notebook shows it."""

@@ -169,6 +169,11 @@ def place_in_seeds(path: Path) -> tuple[Path, Path] | None:
     return None
 
 
+def holds_models(path: Path) -> bool:
+    """Whether a folder is a run, one of several seeds' runs, or a generation."""
+    return is_run(path) or is_seeds(path) or (path / "model.json").is_file()
+
+
 def folders_at(home: Path, place: Path) -> dict[int, Path]:
     """The generation that stands at a place in the run of each seed, by seed.
 

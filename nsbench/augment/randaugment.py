@@ -20,6 +20,7 @@ from nsbench.augment import color, geometry
 from nsbench.augment.crops import on_device
 from nsbench.augment.geometry import Affine
 from nsbench.augment.keys import Keys, Purpose, integers
+from nsbench.names import PAPER_POLICY
 from nsbench.pixels.convert import Shape
 from nsbench.pixels.threads import run_in_threads
 from nsbench.util.errors import NsbenchError
@@ -53,7 +54,7 @@ DEVICE_CHUNK = 2**26
 """Values that are worked on at once on other devices (445 images at 224 px), to limit memory."""
 
 # Settings in any order; their numbers have bounds only so that a slip is refused.
-_FORM = re.compile(r"paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*")
+_FORM = re.compile(PAPER_POLICY)
 
 Operation = Callable[[torch.Tensor], torch.Tensor]
 

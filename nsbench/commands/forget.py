@@ -54,10 +54,10 @@ def _homes(name: str) -> list[Path]:
     """The folders of results of what a name stands for."""
     from nsbench.models.names import folders_of, results_of_timm, understood
     from nsbench.reporting.places import model_places
-    from nsbench.run_folder import is_run, is_seeds, place_in_seeds
+    from nsbench.run_folder import holds_models, place_in_seeds
 
     path = Path(name).expanduser()
-    if is_run(path) or is_seeds(path) or (path / "model.json").is_file() or place_in_seeds(path):
+    if holds_models(path) or place_in_seeds(path):
         return [folder / "results" for folder in folders_of(name)]
     known = understood(name)
     if known.kind in ("timm", "linear") and not path.is_dir():

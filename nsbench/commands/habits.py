@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,8 @@ class Command(_Examples, TyperCommand):
         name = ctx.command_path.partition(" ")[2]
         # The completion of a shell parses what is not yet whole.
         own = args if ctx.resilient_parsing else self.spelled(args, name)
-        try:
+        with _in_a_sentence(name, self.params):
             parsed: list[str] = super().parse_args(ctx, own)
-        except Exception as error:
-            raise _as_sentence(error, name, self.params) from error
         return parsed
 
     def spelled(self, args: list[str], name: str) -> list[str]:
@@ -112,11 +111,8 @@ class Group(_Examples, TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The arguments, parsed. Raises NsbenchError."""
-        try:
+        with _in_a_sentence(ctx.command_path.partition(" ")[2], self.params):
             parsed: list[str] = super().parse_args(ctx, args)
-        except Exception as error:
-            name = ctx.command_path.partition(" ")[2]
-            raise _as_sentence(error, name, self.params) from error
         return parsed
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -138,13 +134,18 @@ class Group(_Examples, TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+def many_valued(params: list[Any]) -> set[str]:
+    """The options of a command that may be repeated."""
+    return {flag for p in params if getattr(p, "multiple", False) for flag in p.opts}
+
+
 def translated(args: list[str], command: str, params: list[Any]) -> list[str]:
     """A command's arguments with options of its own, and its own arguments first.
 
     params: the command's parameters. Raises NsbenchError for an option of others that has no place
     here, saying what does what it is for.
     """
-    many = {flag for p in params if getattr(p, "multiple", False) for flag in p.opts}
+    many = many_valued(params)
     flags = {flag for p in params for flag in (*p.opts, *p.secondary_opts)} | {"--help"}
     takes_arguments = any(p.param_type_name == "argument" for p in params)
     first: list[str] = []
@@ -189,36 +190,47 @@ def _split(value: str) -> list[str]:
     return [value] if Path(value).exists() else [part for part in value.split(",") if part]
 
 
-def _as_sentence(error: Exception, command: str, params: list[Any]) -> Exception:
-    """What the parser refused, as an NsbenchError; any other error, and help, as it is."""
-    # By name: some versions of typer have a copy of click, with classes of its own.
-    kind = type(error).__name__
-    if kind == "NoArgsIsHelpError" or not hasattr(error, "format_message"):
-        return error
+@contextmanager
+def _in_a_sentence(command: str, params: list[Any]) -> Iterator[None]:
+    """A context: what the parser refuses is an NsbenchError; other errors, and help, stay."""
+    try:
+        yield
+    except Exception as error:
+        # By name: some versions of typer have a copy of click, with classes of its own.
+        if type(error).__name__ == "NoArgsIsHelpError" or not hasattr(error, "format_message"):
+            raise
+        raise NsbenchError(_sentence(error, command, params)) from error
+
+
+def _sentence(error: Any, command: str, params: list[Any]) -> str:
     whole = command or "nsbench"
-    param = getattr(error, "param", None)
+    kind, param = type(error).__name__, getattr(error, "param", None)
     if kind == "NoSuchOption":
-        near = _nearest(str(error.option_name), command, params)  # type: ignore[attr-defined]
-        return NsbenchError(f"{whole} has no option {error.option_name}{near}")  # type: ignore[attr-defined]
+        near = _nearest(str(error.option_name), command, params)
+        return f"{whole} has no option {error.option_name}{near}"
     if kind == "MissingParameter" and param is not None:
         is_option = param.param_type_name == "option"
         called = param.opts[0] if is_option else str(param.name).upper()
         what = (getattr(param, "help", None) or "").rstrip(".")
-        return NsbenchError(f"{whole} needs {called}: {what[:1].lower()}{what[1:]}")
+        return f"{whole} needs {called}: {what[:1].lower()}{what[1:]}"
     message = error.format_message().rstrip(".")
-    return NsbenchError(f"{whole}: {message[:1].lower()}{message[1:]}")
+    return f"{whole}: {message[:1].lower()}{message[1:]}"
 
 
 def _nearest(option: str, command: str, params: list[Any]) -> str:
     """A clause that offers the option, or the key of a recipe, that was meant."""
     name = option.lstrip("-")
     known = {flag.lstrip("-"): flag for flag in _flags(params)}
-    places = _recipe_keys() if command == "train" else {}
-    meant = most_alike(name, [*known, *places])
+    keys: Mapping[str, str] = {}
+    if command == "train":
+        from nsbench.recipes.recipe import places
+
+        keys = places()
+    meant = most_alike(name, [*known, *keys])
     if meant in known:
         return f"; did you mean {known[meant]}?"
     if meant:
-        return f"; it is a key of the recipe: write --set {places[meant]}=…"
+        return f"; it is a key of the recipe: write --set {keys[meant]}=…"
     return f"; {' '.join(filter(None, ('nsbench', command, '--help')))} lists them"
 
 
@@ -226,9 +238,3 @@ def _flags(params: list[Any]) -> Iterator[str]:
     for param in params:
         if param.param_type_name == "option":
             yield from (flag for flag in param.opts if flag.startswith("--"))
-
-
-def _recipe_keys() -> Mapping[str, str]:
-    from nsbench.recipes.recipe import places
-
-    return places()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from nsbench.commands.completion import complete_arch, complete_model, complete_suite
-from nsbench.commands.habits import Command
+from nsbench.commands.habits import Command, many_valued
 
 
 class ManyValues(Command):
@@ -22,8 +22,8 @@ class ManyValues(Command):
 
     def spelled(self, args: list[str], name: str) -> list[str]:
         """Also spell `--suite a b` as `--suite a --suite b`."""
-        many = {flag for p in self.params if getattr(p, "multiple", False) for flag in p.opts}
-        return _spread(_filled(super().spelled(args, name), self.BARE), many)
+        own = _filled(super().spelled(args, name), self.BARE)
+        return _spread(own, many_valued(self.params))
 
 
 class WithVariants(ManyValues):

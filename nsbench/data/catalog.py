@@ -160,10 +160,14 @@ def how_to_get(name: str) -> str:
     """How to get a data set, and what can be done instead, as a clause."""
     entry = data_set(name)
     # A clause, as it ends sentences of errors and lines of tables.
-    fetch = f"nsbench data fetch {name}" if entry.archives else ""
-    ways = " and then ".join(filter(None, [fetch, entry.get]))
+    ways = " and then ".join(filter(None, [fetch_command(name), entry.get]))
     make = make_command(name)
     return f"{ways}; or {make} makes such files" if make else ways
+
+
+def fetch_command(name: str) -> str | None:
+    """The command that downloads a data set, None where there is none."""
+    return f"nsbench data fetch {name}" if data_set(name).archives else None
 
 
 def make_command(name: str) -> str | None:

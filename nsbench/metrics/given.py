@@ -37,12 +37,13 @@ def given(**wanted: Wanted) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        parameters = signature(function)
+
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            bound = signature(function).bind(*args, **kwargs)
-            for name, value in bound.arguments.items():
-                if name in wanted:
-                    bound.arguments[name] = _as_wanted(name, value, wanted[name])
+            bound = parameters.bind(*args, **kwargs)
+            for name in wanted.keys() & bound.arguments.keys():
+                bound.arguments[name] = _as_wanted(name, bound.arguments[name], wanted[name])
             return function(*bound.args, **bound.kwargs)
 
         return call

@@ -31,8 +31,8 @@ def wrap_given(module: nn.Module, device: torch.device, options: ModelOptions) -
     Raises NsbenchError for options that do not fit, or a module that does not classify images.
     """
     plain = getattr(module, "_orig_mod", module)  # of a module that is compiled
-    of_timm = getattr(plain, "pretrained_cfg", None) or {}
-    name = options.name or of_timm.get("architecture") or type(plain).__name__
+    config = getattr(plain, "pretrained_cfg", None) or {}
+    name = options.name or config.get("architecture") or type(plain).__name__
     of_timm = is_of_timm(plain)
     if not of_timm and options.image_size and options.crop_pct is None:
         options = replace(options, crop_pct=1.0)

@@ -109,12 +109,12 @@ def _load(name: Named, device: torch.device, options: ModelOptions) -> list[Clas
     if known.kind == "onnx":
         return [load_onnx(Path(name).expanduser(), device, options)]
     if known.kind == "linear":
-        return [adjusted(load_linear(name, device), options, device)]
+        return [adjusted(load_linear(device), options, device)]
     models = [load_checkpoint(folder, device) for folder in folders_of(name)]
     return [adjusted(model, options, device) for model in models]
 
 
 def _load_timm(known: ModelName, device: torch.device, options: ModelOptions) -> Classifier:
     if options.weights_file:
-        return load_file(Path(options.weights_file).expanduser(), known.arch, device, options)
+        return load_file(Path(options.weights_file), known.arch, device, options)
     return load_timm(known, device, options)

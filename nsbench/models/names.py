@@ -200,10 +200,10 @@ def _check(model: ModelName, options: ModelOptions) -> None:
         if len([part for part in model.name.split(":") if part]) != 3:
             raise NsbenchError(f"the model {model.name} must be python:MODULE:FUNCTION")
     else:
-        check_timm(model.arch, weights=options.weights_file is not None)
+        _check_timm(model.arch, weights=options.weights_file is not None)
 
 
-def check_timm(arch: str, *, weights: bool = False) -> None:
+def _check_timm(arch: str, *, weights: bool) -> None:
     """Raise NsbenchError for a model that timm cannot give.
 
     weights: whether they come from a file, so that the architecture alone has to be known.

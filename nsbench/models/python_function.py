@@ -33,8 +33,6 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
     Raises NsbenchError if there is no such function, it fails, or returns something else.
     """
     home, _, function = name.removeprefix("python:").partition(":")
-    if not home or not function:
-        raise NsbenchError(f"the model {name} must be python:MODULE:FUNCTION")
     imported = _imported(home)
     made = _called(_function(imported, function), name)
     # A Classifier says all itself; the command line's class names go first nevertheless.

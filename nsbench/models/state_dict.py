@@ -14,7 +14,6 @@ from torch import nn
 
 from nsbench.models.classifier import Classifier, count_parameters, serialize
 from nsbench.models.entries import State, choose
-from nsbench.models.names import check_timm
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import sized, timm_preprocessing
 from nsbench.models.wrap import short_name, wrap_module
@@ -30,7 +29,6 @@ def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions
     the file holds both, unless the options name an entry; info["entry"] says which one was read.
     Raises NsbenchError for a file that is broken, holds code, or does not fit the architecture.
     """
-    check_timm(arch, weights=True)
     state, entry = read_state(path, options.entry)
     module = to_device(_filled(state, path, arch, options), device).eval()
     return wrap_module(

@@ -9,7 +9,7 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import Classifier, count_parameters, serialize
-from nsbench.models.names import LOCAL, ModelName, check_timm, is_from_registry, results_of_timm
+from nsbench.models.names import LOCAL, ModelName, is_from_registry, results_of_timm
 from nsbench.models.options import ModelOptions
 from nsbench.models.wrap import wrap_module
 from nsbench.util.config import parse
@@ -21,9 +21,8 @@ from nsbench.util.files import sha256
 def load_timm(known: ModelName, device: torch.device, options: ModelOptions) -> Classifier:
     """A model of timm's with its weights: by name, from the hub, or from a folder.
 
-    Raises NsbenchError for an unknown name, or weights that cannot be fetched.
+    Raises NsbenchError for weights that cannot be fetched.
     """
-    check_timm(known.arch)
     arch = known.arch
     # By its whole name, so that it is the same whatever timm will take for the usual weights.
     if is_from_registry(arch):

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -150,12 +149,6 @@ def nearest_model(name: str) -> str:
     """A clause that offers the model that was probably meant; empty where none is near."""
     meant = most_alike(name, _usual_first([*timm_index().architectures, *timm_index().pretrained]))
     return f"; did you mean '{meant}'?" if meant else ""
-
-
-def matching(pattern: str) -> list[str]:
-    """The models with weights whose names match a pattern, or contain it if it has no `*`."""
-    wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
-    return [name for name in timm_index().pretrained if fnmatchcase(name.lower(), wanted)]
 
 
 def _usual_first(names: Iterable[str]) -> list[str]:

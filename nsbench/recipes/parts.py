@@ -7,14 +7,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
 from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from nsbench.data.spec import SourceSpec
+from nsbench.names import PAPER_POLICY
 from nsbench.util.config import Config
 
 Crop = Literal["random-resized", "pad", "reflect-pad", "center"]
 
 # What `augment` takes, which needs torch: a mistake is told before that is imported.
-_POLICY = re.compile(
-    r"|paper(-[mtc]\d{1,4}(\.\d+)?|-n[1-9])*|rand(-(m|n|p|mstd|mmax|inc)\d+(\.\d+)?|-t\w+)*"
-)
+_POLICY = re.compile(rf"|{PAPER_POLICY}|rand(-(m|n|p|mstd|mmax|inc)\d+(\.\d+)?|-t\w+)*")
 
 
 def _policy(value: str) -> str:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -140,6 +141,7 @@ def _resolved(table: dict[str, Any], where: str) -> Recipe:
     return recipe
 
 
+@cache
 def places() -> dict[str, str]:
     """Where each key of a recipe stands, by its own name."""
     tables: dict[str, type[Config]] = {"": Recipe, "defaults.": Generation, "data.": Data}

@@ -40,8 +40,6 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 from nsbench.util.progress import say
 
-"""As ImageNet-C was released, one file an image, and as CIFAR-10-C was, one array a corruption."""
-
 JPEG_QUALITY = 85
 """Of the released ImageNet-C (make_imagenet_c.py). Compression changes accuracy, above all under
 noise (hendrycks/robustness#14)."""

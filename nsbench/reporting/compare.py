@@ -11,7 +11,7 @@ from nsbench.metrics.verdict import RULE, Judged, judge
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.score_tables import change_text
-from nsbench.reporting.tables import Table
+from nsbench.reporting.tables import Table, plain_text
 from nsbench.reporting.versions import SUBSET
 from nsbench.run_folder import generation_folders, is_run
 from nsbench.suites.base import SuiteScores
@@ -88,7 +88,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """The tables in the width of the terminal."""
-        return "\n\n".join(map(str, self.tables()))
+        return plain_text(self.tables())
 
     def tables(self) -> list[Table]:
         """A table of the headlines, then one for each suite with parts."""

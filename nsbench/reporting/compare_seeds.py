@@ -10,9 +10,9 @@ from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, change_over_seeds
 from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
 from nsbench.reporting.compare import check_one_model, on_images_of_both
 from nsbench.reporting.results import Entry, collect, headline, suite_names
-from nsbench.reporting.seed_tables import ONE_SEED, level_text, over_seeds_data, seed_change_text
+from nsbench.reporting.seed_tables import ONE_SEED, change_parts, level_parts, over_seeds_data
 from nsbench.reporting.seeds import check_one_recipe
-from nsbench.reporting.tables import Table
+from nsbench.reporting.tables import Table, plain_text
 from nsbench.reporting.versions import SUBSET
 from nsbench.run_folder import (
     folders_at,
@@ -72,11 +72,14 @@ class SeedRow:
 
     def cells(self) -> list[str]:
         """Both values, each with its interval in a column of its own, the change, the verdict."""
-        lines = [level_text(one).split("\n") for one in (self.a, self.b)]
-        levels = [text for level, *interval in lines for text in (level, *(interval or [""]))]
         # One line: an interval stands beside its change.
-        change = seed_change_text(self.change).replace("\n", " ")
-        return [*levels, change, verdict_over_seeds(self.change)]
+        change = " ".join(filter(None, change_parts(self.change)))
+        return [
+            *level_parts(self.a),
+            *level_parts(self.b),
+            change,
+            verdict_over_seeds(self.change),
+        ]
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class SeedComparison:
 
     def __str__(self) -> str:
         """The tables in the width of the terminal."""
-        return "\n\n".join(map(str, self.tables()))
+        return plain_text(self.tables())
 
     def tables(self) -> list[Table]:
         """A table of the headlines, then one for each suite with parts."""

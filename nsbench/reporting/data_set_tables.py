@@ -3,7 +3,15 @@
 from functools import cache
 from typing import Any
 
-from nsbench.data.catalog import PREFIX, data_set, data_sets, find, how_to_get, make_command
+from nsbench.data.catalog import (
+    PREFIX,
+    data_set,
+    data_sets,
+    fetch_command,
+    find,
+    how_to_get,
+    make_command,
+)
 from nsbench.reporting.tables import Table
 from nsbench.suites.load import shipped
 from nsbench.util.config import read_toml
@@ -24,27 +32,17 @@ def data_set_table(name: str) -> Table:
     """
     data_set(name)
     entry = _entry(name)
+    commands = tuple(filter(None, (fetch_command(name), make_command(name))))
+    by_hand, below = data_set(name).get, "by a command below" if commands else ""
     rows = [
         ["what it is", entry["title"]],
         ["images", f"{entry['images']:,} of {entry['classes']:,} classes"],
         ["where", entry["path"] or "missing"],
         ["suites", " ".join(entry["suites"]) or "none"],
-        ["how to get it", way_to_get(name)],
+        ["how to get it", ", or ".join(filter(None, (by_hand, below)))],
         ["source", entry["source"]],
     ]
-    return Table(name, ["", ""], rows, entry, prose=True, commands=tuple(ways_to_get(name)))
-
-
-def way_to_get(name: str) -> str:
-    """How to get a data set, in words beside the commands of `ways_to_get`."""
-    below = "by a command below" if ways_to_get(name) else ""
-    return ", or ".join(filter(None, [data_set(name).get, below]))
-
-
-def ways_to_get(name: str) -> list[str]:
-    """The commands that get a data set, to be copied from lines of their own."""
-    fetch = f"nsbench data fetch {name}" if data_set(name).archives else None
-    return [command for command in (fetch, make_command(name)) if command]
+    return Table(name, ["", ""], rows, entry, prose=True, commands=commands)
 
 
 def _entry(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nsbench.predictions import MANIFEST
-from nsbench.run_folder import is_run, is_seeds, place_in_seeds
+from nsbench.run_folder import holds_models, place_in_seeds
 from nsbench.util.errors import NsbenchError
 from nsbench.util.likeness import most_alike
 
@@ -29,9 +29,9 @@ def _places(path: Path) -> list[Path]:
 
 
 def _is_place(path: Path) -> bool:
-    if is_run(path) or is_seeds(path) or (path / "model.json").is_file():
+    if holds_models(path) or place_in_seeds(path):
         return True
-    return place_in_seeds(path) is not None or any(path.glob(f"*/*/{MANIFEST}"))
+    return any(path.glob(f"*/*/{MANIFEST}"))
 
 
 def _nearest(path: Path) -> str:

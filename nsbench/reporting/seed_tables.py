@@ -24,12 +24,22 @@ ONE_SEED = (
 
 def level_text(pooled: OverSeeds) -> str:
     """`96.1 ± 0.4 [94.7, 97.1]`; of one seed the value alone."""
-    return f"{pooled.mean:z.1f}{_spread_text(pooled)}{_interval_text(pooled, '')}"
+    return "\n".join(filter(None, level_parts(pooled)))
+
+
+def level_parts(pooled: OverSeeds) -> tuple[str, str]:
+    """`96.1 ± 0.4` and `[94.7, 97.1]`; of one seed the value alone."""
+    return f"{pooled.mean:z.1f}{_spread_text(pooled)}", _interval_text(pooled, "")
 
 
 def seed_change_text(change: SeedChange) -> str:
     """`+2.3 ± 0.4 [+1.0, +3.6]`; of one seed the value alone."""
-    return f"{change.mean:+z.1f}{_spread_text(change)}{_interval_text(change, '+')}"
+    return "\n".join(filter(None, change_parts(change)))
+
+
+def change_parts(change: SeedChange) -> tuple[str, str]:
+    """`+2.3 ± 0.4` and `[+1.0, +3.6]`; of one seed the value alone."""
+    return f"{change.mean:+z.1f}{_spread_text(change)}", _interval_text(change, "+")
 
 
 def _spread_text(pooled: OverSeeds) -> str:
@@ -40,7 +50,7 @@ def _interval_text(pooled: OverSeeds, sign: str) -> str:
     if pooled.interval is None:
         return ""
     low, high = pooled.interval
-    return f"\n[{low:{sign}z.1f}, {high:{sign}z.1f}]"
+    return f"[{low:{sign}z.1f}, {high:{sign}z.1f}]"
 
 
 def over_seeds_data(pooled: OverSeeds) -> dict[str, Any]:

@@ -104,6 +104,11 @@ def _row_lines(row: Sequence[str], widths: Sequence[int], prose: bool) -> list[s
     return lines
 
 
+def plain_text(tables: Sequence[Table]) -> str:
+    """Tables as the terminal shows them, in its width."""
+    return "\n\n".join(map(str, tables))
+
+
 def markdown_text(tables: Sequence[Table]) -> str:
     """Tables as Markdown (GitHub's), the titles in bold and the notes below."""
     return "\n".join(_markdown(table) for table in tables)

@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from typing import Any, get_args
 
 from nsbench import suites
-from nsbench.run_folder import is_run, is_seeds
+from nsbench.run_folder import holds_models
 from nsbench.suites.base import Suite
 from nsbench.util.arguments import checked
 from nsbench.util.config import nearest, parse, read_toml
@@ -84,7 +84,7 @@ def load_suite(name: str | Path) -> Suite:
 
 def _of_folder(path: Path) -> Suite:
     """The accuracy on the images in a folder, by the names of the folders in it."""
-    if is_run(path) or is_seeds(path) or (path / "model.json").is_file():
+    if holds_models(path):
         raise NsbenchError(f"{path} is a model and no suite: models are named before --suite")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name).strip("-._") or "images"
     # With its dot, so that a folder `digits` is not the source of that name.
