@@ -14,6 +14,14 @@ CORRUPTIONS = (
 EXTRA_CORRUPTIONS = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 """The four held-out corruptions, which mCE leaves out."""
 
+FAMILIES = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
+    "weather": ("snow", "frost", "fog", "brightness", "spatter"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"),
+}
+"""Corruptions by the four kinds of the paper, the extra one of each last."""
+
 SEVERITIES = (1, 2, 3, 4, 5)
 """Of ImageNet-C; all its relatives have five too."""
 

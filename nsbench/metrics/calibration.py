@@ -83,6 +83,37 @@ def aurra(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     return float((np.cumsum(right[::-1]) / np.arange(1, len(right) + 1)).mean())
 
 
+@given(confidence=NUMBERS, correct=FLAGS)
+def reliability(confidence: Floats, correct: NDArray[np.bool_]) -> list[tuple[float, float, int]]:
+    """Mean confidence, accuracy and number of images of each of the ECE's 15 bins, lowest first.
+
+    confidence, correct: (N,). An empty bin has 0 images, and its middle and 0 as the other two.
+    Raises ValueError as the ECE does.
+    """
+    confidence, right = _ascending(confidence, correct)
+    edges = np.linspace(0, 1, ECE_BINS + 1)
+    place = np.digitize(confidence, edges[1:-1], right=True)
+    counts = np.bincount(place, minlength=ECE_BINS)
+    filled = np.maximum(counts, 1)
+    means = np.bincount(place, weights=confidence, minlength=ECE_BINS) / filled
+    shares = np.bincount(place, weights=right, minlength=ECE_BINS) / filled
+    middles = np.where(counts, means, (edges[1:] + edges[:-1]) / 2)
+    return list(zip(middles.tolist(), shares.tolist(), counts.tolist(), strict=True))
+
+
+@given(confidence=NUMBERS, correct=FLAGS)
+def risk_coverage(confidence: Floats, correct: NDArray[np.bool_], coverages: Floats) -> Floats:
+    """The error among the surest images, for each share of them that is answered, (K,).
+
+    confidence, correct: (N,). coverages: shares above 0 up to 1, (K,); of each the number of images
+    is rounded up. Raises ValueError as the ECE does.
+    """
+    _, right = _ascending(confidence, correct)
+    answered = np.ceil(coverages * len(right) - 1e-9).astype(int)  # 0.3 * 10 is above 3
+    risks: Floats = 1 - np.cumsum(right[::-1])[answered - 1] / answered
+    return risks
+
+
 @given(scores=NUMBERS, positive=FLAGS)
 def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     """Area under the ROC curve: the chance that a positive scores above a negative, ties half.

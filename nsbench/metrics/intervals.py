@@ -73,6 +73,11 @@ def bootstrap(scores: NDArray[np.float64], seed: int = 0) -> Interval:
     return percentile_interval(resampled_means(scores[:, None], seed)[:, 0])
 
 
+def column_intervals(scores: NDArray[np.float64], seed: int = 0) -> list[Interval]:
+    """The intervals of `bootstrap` for each of M columns of per-image scores (N, M), at once."""
+    return [percentile_interval(column) for column in resampled_means(scores, seed).T]
+
+
 def constant_interval(score: float, images: int, low: float, high: float) -> Interval:
     """The 95% interval of a mean of scores between `low` and `high` that are `score` on all images.
 

@@ -60,6 +60,17 @@ def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
     return flips
 
 
+@given(predictions=CLASSES, noise=FLAG)
+def flips_by_frame(predictions: NDArray[np.integer], noise: bool) -> Floats:
+    """Share of clips whose class at each frame after the first differs, float64 (F - 1,).
+
+    predictions, noise: as for `flip_probability`, whose mean over clips is the mean of these.
+    """
+    before = predictions[:, :1] if noise else predictions[:, :-1]
+    shares: Floats = (predictions[:, 1:] != before).mean(0, dtype=np.float64)
+    return shares
+
+
 CLIPS = 2_000
 """Clips compared at once, so that memory does not grow with their number. The distances do not
 depend on it."""

@@ -1,14 +1,16 @@
 """The balance of a teacher's pseudo-labels, class by class: a table and a figure."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nsbench.reporting.figures import empty_axes, legend_above, picture, svg
+from nsbench.reporting.figures.drawn import Drawn, empty_axes, legend_above, picture
+from nsbench.reporting.results import Entry
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import generation_folders, is_run, model_name
 from nsbench.util.errors import NsbenchError
@@ -36,6 +38,12 @@ SERIES = {
 
 Summary = dict[str, Any]
 
+SUMMARY = "selection.json"
+"""Of a student's folder: what was chosen of its teacher's labels."""
+
+Facts = list[tuple[str, str]]
+"""Terms and what they are."""
+
 
 def read_labels(path: Path) -> tuple[str, Summary]:
     """The name of a generation, or of a run's newest student, and its selection.json.
@@ -45,8 +53,8 @@ def read_labels(path: Path) -> tuple[str, Summary]:
     # The newest first; the teacher of a run has no pseudo-labels.
     folders = generation_folders(path)[::-1] if is_run(path) else [path]
     for folder in folders:
-        if (folder / "selection.json").is_file():
-            summary: Summary = read_record(folder / "selection.json", "train the generation again")
+        if (folder / SUMMARY).is_file():
+            summary: Summary = read_record(folder / SUMMARY, "train the generation again")
             return model_name(folder), summary
     raise NsbenchError(
         f"{path} has no pseudo-labels: name a run folder, or a generation of one after the first"
@@ -98,9 +106,73 @@ def cell_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def labels_svg(name: str, summary: Summary) -> Markup:
-    """Images of each class before and after balancing, as an SVG element."""
-    return svg(_figure(summary), f"{name.replace('/', '-')}-labels")
+@dataclass(frozen=True)
+class LabelsSection:
+    """A student's pseudo-labels in a report. summary: the content of its selection.json."""
+
+    name: str
+    summary: Summary
+    figure: Drawn
+
+    @property
+    def facts(self) -> Facts:
+        """What `label_facts` tells."""
+        return label_facts(self.summary)
+
+
+def label_sections(entries: Sequence[Entry]) -> list[LabelsSection]:
+    """The students among models that have pseudo-labels."""
+    found = []
+    for number, entry in enumerate(entries):
+        path = entry.folder / SUMMARY if entry.folder else None
+        if path and path.is_file():
+            summary = read_record(path, "train the generation again")
+            # The number keeps two runs of one name apart.
+            figure = labels_figure(f"labels-{number}", entry.name, summary)
+            found.append(LabelsSection(entry.name, summary, figure))
+    return found
+
+
+def label_facts(summary: Summary) -> Facts:
+    """What became of the images that a teacher labeled: kept, dropped, thresholds, copies."""
+    images, unique = summary["images"], summary["unique"]
+    unsure = f"{images - summary['confident']:,} for confidence under {summary['min_confidence']:g}"
+    limits = [row["threshold"] for row in summary["per_class"] if row.get("threshold") is not None]
+    facts = [
+        ("labeled by", f"{summary['labeled_by']}"),
+        ("images", f"{images:,}"),
+        ("kept", f"{unique:,} ({100 * unique / images:.0f}%)" if images else "0"),
+        ("dropped", f"{images - unique:,}, {unsure}"),
+        ("threshold", f"{min(limits):.2f} to {max(limits):.2f} by class" if limits else ""),
+        ("to train on", f"{summary['selected']:,}, at most {summary['most_copies']} copies of one"),
+    ]
+    if summary["unreadable"]:
+        facts.append(("cannot be read", f"{len(summary['unreadable']):,}"))
+    if (agreement := summary.get("agreement")) is not None:
+        facts.append(("true labels", f"{100 * agreement:.1f}% of those kept agree with them"))
+    return [(term, text) for term, text in facts if text]
+
+
+def labels_figure(key: str, name: str, summary: Summary) -> Drawn:
+    """Images of each class before and after balancing; of many classes the table has the rarest."""
+    records = class_records(summary)
+    copied = max(records, key=lambda row: float(row["copies"]))
+    title = (
+        f"{copied['class']} is repeated most in {name}, {copied['copies']:g} times on average"
+        if copied["copies"] > 1
+        else f"No class is repeated in {name}"
+    )
+    shown = records
+    if len(records) > FEW:
+        shown = sorted(records, key=lambda row: int(row["unique"]))[:FEW]
+    rows = [[cell_text(row[key]) for key in COLUMNS] for row in shown]
+    caption = (
+        "Images by the class that the teacher gives them: those that are confident enough, those "
+        "of them that are used, and the rows that the repeated ones make."
+    )
+    which = f", the {FEW} with the fewest of {len(records):,}" if shown != records else ""
+    table = Table(f"images by class{which}", list(COLUMNS.values()), rows)
+    return Drawn(key, title, caption, _figure(summary), table)
 
 
 def write_labels_picture(summary: Summary, out: Path) -> None:
@@ -111,7 +183,7 @@ def write_labels_picture(summary: Summary, out: Path) -> None:
 def _figure(summary: Summary) -> Figure:
     records = summary["per_class"]
     few = len(records) <= FEW
-    figure, axes = empty_axes(max(7.2, 0.36 * len(records)) if few else 9.6)
+    figure, (axes,) = empty_axes(max(7.2, 0.36 * len(records)) if few else 9.6)
     (_bars if few else _curves)(axes, records)
     axes.set_ylabel("images")
     axes.yaxis.set_major_formatter("{x:,.0f}")

@@ -5,42 +5,27 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
 
-from nsbench.metrics.verdict import RULE
-from nsbench.reporting import figures
 from nsbench.reporting.ablations import ablation_table, ablations
-from nsbench.reporting.controls import WHAT, controls, controls_table
-from nsbench.reporting.labels import COLUMNS, FEW, cell_text, class_records, labels_svg
+from nsbench.reporting.contents import Contents, contents, run_about
+from nsbench.reporting.controls import controls, controls_table
+from nsbench.reporting.layout import shared_prefix
 from nsbench.reporting.order import arranged
 from nsbench.reporting.places import model_places
-from nsbench.reporting.results import (
-    Entry,
-    collect,
-    headline,
-    headline_changes,
-    suite_names,
-    suites_by_kind,
-)
-from nsbench.reporting.score_tables import change_text, metric_text
-from nsbench.reporting.seed_tables import ONE_SEED, seeds_tables
+from nsbench.reporting.results import Entry, collect, headline_changes
+from nsbench.reporting.seed_tables import seeds_answers, seeds_tables
 from nsbench.reporting.seeds import collect_seeds
 from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
-from nsbench.run_folder import (
-    is_run,
-    is_seeds,
-    read_seeds,
-    recipe_text,
-    seed_folder,
-    seed_runs,
-)
+from nsbench.run_folder import is_seeds, read_seeds, seed_folder, seed_runs
 from nsbench.util.arguments import checked
 from nsbench.util.config import first_difference
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_text
-from nsbench.util.progress import counted, say
+from nsbench.util.progress import counted
 from nsbench.util.provenance import environment
-from nsbench.util.sealed import read_record, sealed_lines
+from nsbench.util.text import printable
 
 
 @checked
@@ -79,23 +64,10 @@ def write_report(
             )
         return _write_seeds(_only(homes, paths), Path(out), across)
     entries = arranged(collect(paths, across), names or {}, base, sort)
-    beside = ablations(paths, entries, across)
-    controlled = controls(paths, entries, across)
-    changes = headline_changes(entries[0], entries)
-    one_seed = ONE_SEED if any(entry.folder for entry in entries) else ""
-    content = {
-        **_content(paths, entries),
-        "title": title or " and ".join(path.resolve().name for path in named),
-        "changes": changes,
-        "controls": controlled,
-        "what": WHAT,
-        "ablations": beside,
-        "one_seed": one_seed,
-    }
-    write_text(Path(out), _environment().get_template("report.html").render(content))
-    summary = summary_table(entries, changes)
-    summary.notes.extend([one_seed] if one_seed else [])
-    return [summary, *map(controls_table, controlled), *map(ablation_table, beside)]
+    name = title or " and ".join(path.resolve().name for path in named)
+    report = contents(paths, entries, name, across)
+    write_text(Path(out), page(report))
+    return report.terminal
 
 
 def _only(homes: Sequence[Path], paths: Sequence[Path]) -> Path:
@@ -128,8 +100,8 @@ def _write_seeds(home: Path, out: Path, across: Sequence[str]) -> list[Table]:
         "seeds": runs.seeds,
         "tables": tables,
         "each": [(name, own) for name, own in each if own],
-        "verdicts": ("better", "worse", "undecided"),
-        "runs": [_run(path) for path in seed_runs(home)],
+        "answers": seeds_answers(runs),
+        "runs": [run_about(path) for path in seed_runs(home)],
         "made": environment("none"),
     }
     write_text(out, _environment().get_template("seeds.html").render(content))
@@ -146,80 +118,54 @@ def _tables_of(run: Path, entries: Sequence[Entry], across: Sequence[str]) -> li
     return [summary, *map(controls_table, beside), *map(ablation_table, variants)]
 
 
-def _environment() -> Environment:
-    loader = PackageLoader("nsbench.reporting")
+def page(report: Contents) -> str:
+    """The report as HTML."""
+    weights = [(e.name, e.info["weights"]) for e in report.entries if "weights" in e.info]
+    beside = [*map(controls_table, report.controls), *map(ablation_table, report.ablations)]
+    models = [*report.entries, *(e for own in report.controls for e, _ in own.rows)]
+    prefix = shared_prefix([model.name for model in models])
+    own = {
+        "title": report.title,
+        "prefix": prefix,
+        "report": report,
+        "contents": _headings(report),
+        "tables": beside,
+        "weights": weights,
+    }
+    return _environment(prefix).get_template("report.html").render(own)
+
+
+def _headings(report: Contents) -> list[tuple[str, str]]:
+    """The list of contents: ids of sections, and what they are about."""
+    parts = {
+        "answer": ("Did each generation get better?", True),
+        "lineage": ("Where each model comes from", report.links),
+        "summary": ("Summary", True),
+        "gain": ("Controls and ablations", report.controls or report.ablations),
+        **{section.key: (section.title, True) for section in report.sections},
+        "shift": ("Accuracy under shift", report.shift),
+        "labels": ("Pseudo-labels", report.labels),
+        "training": ("Training", report.training),
+        "trust": ("Trust", True),
+    }
+    return [(key, text) for key, (text, there) in parts.items() if there]
+
+
+def _environment(prefix: str = "") -> Environment:
+    """prefix: what names of models begin with, and the filter `short` leaves out."""
     made = Environment(
-        loader=loader, autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("nsbench.reporting"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
     )
-    made.filters.update(counted=counted, metric=metric_text, change=change_text, cell=cell_text)
+    made.filters.update(counted=counted, short=lambda text: text.replace(prefix, ""))
     return made
 
 
-def _content(paths: list[Path], entries: list[Entry]) -> dict[str, Any]:
-    base = entries[0]
-    return {
-        "entries": entries,
-        "base": base,
-        "suites": suite_names(entries),
-        "descriptions": _first(entries, "suite"),
-        "manifests": _first(entries, "manifest"),
-        "references": _first(entries, "reference"),
-        "metrics": _first(entries, "metrics"),
-        "calibration": {n: t.get("calibration", {}) for n, t in _first(entries, "tables").items()},
-        "headline": headline,
-        "rule": RULE,
-        "kinds": suites_by_kind(entries),
-        "figures": figures,
-        "logs": _logs(entries),
-        "pseudo_labels": _pseudo_labels(entries),
-        "columns": COLUMNS,
-        "few": FEW,
-        "runs": [_run(path) for path in paths if is_run(path)],
-        "made": environment("none"),  # a report needs no device
-    }
-
-
-def _first(entries: list[Entry], attribute: str) -> dict[str, Any]:
-    """An attribute of each suite's scores, from the first model that has them."""
-    return {
-        name: getattr(scores, attribute)
-        # The first model is written last, and so wins.
-        for entry in reversed(entries)
-        for name, scores in entry.scores.items()
-    }
-
-
-def _logs(entries: list[Entry]) -> dict[str, list[dict[str, float]]]:
-    logs = {}
-    for entry in entries:
-        path = entry.folder / "training.jsonl" if entry.folder else None
-        if path and path.is_file():
-            rows, damaged = sealed_lines(path, {"generation": entry.info["generation"]})
-            if damaged:
-                say(f"{path}: {counted(damaged, 'line')} cannot be trusted, and left out")
-            logs[entry.name] = rows
-    return logs
-
-
-def _pseudo_labels(entries: list[Entry]) -> list[dict[str, Any]]:
-    sections = []
-    for number, entry in enumerate(entries):
-        path = entry.folder / "selection.json" if entry.folder else None
-        if path and path.is_file():
-            summary = read_record(path, "train the generation again")
-            # The number keeps the ids of two runs of one name apart.
-            figure = labels_svg(f"{entry.name} {number}", summary)
-            records = class_records(summary)
-            about = {"name": entry.name, "summary": summary}
-            sections.append({**about, "figure": figure, "records": records})
-    return sections
-
-
-def _run(path: Path) -> dict[str, Any]:
-    provenance = path / "provenance.json"
-    way_out = f"repeat the nsbench train that made {path}"
-    return {
-        "path": path.resolve().name,
-        "recipe": recipe_text(path),
-        "provenance": read_record(provenance, way_out) if provenance.is_file() else None,
-    }
+def _shown(value: Any) -> Any:
+    """A value without control characters, which names of models and files may have."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value, keep="\n\t")
+    return value

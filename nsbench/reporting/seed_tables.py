@@ -9,6 +9,7 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, over_seeds
 from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
 from nsbench.reporting.controls import WHAT
+from nsbench.reporting.gains import Gain, sentence
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.seeds import Pooled, SeedRuns, change_of
 from nsbench.reporting.tables import Table
@@ -77,6 +78,29 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
         title = f"What students have above {control.name}"
         tables += _changes(runs, control, students, title, [what])
     return tables
+
+
+def seeds_answers(runs: SeedRuns) -> list[str]:
+    """A sentence for each student against the first model and against its `labeled-only`."""
+    base, said = runs.models[0], []
+    for student in (model for model in runs.models if model.is_student):
+        said.append(_answer(runs, student, base, base.name.rsplit("/", 1)[-1].replace("-", " ")))
+        for control in _alone(runs):
+            if _student(runs, control) == student.name:
+                role = "the same model trained on labeled images only"
+                said.append(_answer(runs, student, control, role))
+    return said
+
+
+def _answer(runs: SeedRuns, student: Pooled, base: Pooled, role: str) -> str:
+    gains = []
+    for suite in _suites(runs):
+        if change := _headline_change(student, base, suite):
+            metric = student.headlines()[suite]
+            verdict = verdict_over_seeds(change)
+            gains.append(Gain(suite, metric, change.mean, change.interval, verdict))
+    name = student.name.rsplit("/", 1)[-1].replace("-", " ")
+    return sentence(name, f"{role}, over {counted(len(runs.seeds), 'seed')}", gains)
 
 
 def _student(runs: SeedRuns, control: Pooled) -> str:

@@ -8,10 +8,13 @@ import numpy as np
 from pydantic import model_validator
 
 from nsbench.data.spec import SourceSpec
-from nsbench.metrics.calibration import calibration_percent
-from nsbench.predictions import read_cell
-from nsbench.suites.base import Scored, Suite, accuracy_metric, correct
+from nsbench.metrics.calibration import calibration_percent, reliability, risk_coverage
+from nsbench.predictions import Predictions, read_cell
+from nsbench.suites.base import Scored, Suite, Tables, accuracy_metric, correct
 from nsbench.suites.constants import ReferenceEntry
+
+COVERAGES = np.linspace(0.05, 1, 20)
+"""Shares of images answered at which the risk is told."""
 
 
 class AccuracySuite(Suite):
@@ -51,8 +54,8 @@ class AccuracySuite(Suite):
         if "clean" in self.cells():
             metrics["clean_top1"] = accuracy_metric("clean top-1", read_cell(folder, "clean"))
         calibration = calibration_percent(rows.confidence.astype(np.float64), correct(rows))
-        tables = {"calibration": {name: [value] for name, value in calibration.items()}}
-        return Scored(metrics, tables, {})
+        tables: Tables = {"calibration": {name: [value] for name, value in calibration.items()}}
+        return Scored(metrics, tables | _confidence_tables(rows), {})
 
     @property
     def metric_name(self) -> str:
@@ -120,3 +123,26 @@ class AccuracySuite(Suite):
     def without_reference(self) -> Self:
         """The suite with all of its images."""
         return self.model_copy(update={"reference": None, "misclassified": False})
+
+
+def _confidence_tables(rows: Predictions) -> Tables:
+    """What confidences are worth: by bin, by share of images answered; and accuracy by class."""
+    confidence, right = rows.confidence.astype(np.float64), correct(rows)
+    classes, place = np.unique(rows.labels, return_inverse=True)
+    counts = np.bincount(place)
+    shares = 100 * np.bincount(place, weights=right) / counts
+    risks = 100 * risk_coverage(confidence, right, COVERAGES)
+    return {
+        "reliability": {
+            f"{number}": [100 * mean, 100 * share, count]
+            for number, (mean, share, count) in enumerate(reliability(confidence, right), 1)
+        },
+        "risk_coverage": {
+            f"{100 * share:.0f}": [float(risk)]
+            for share, risk in zip(COVERAGES, risks, strict=True)
+        },
+        "classes": {
+            f"{label}": [float(share), int(count)]
+            for label, share, count in zip(classes, shares, counts, strict=True)
+        },
+    }

@@ -1,13 +1,17 @@
 """Accuracy under attack: FGSM curves, and PGD by foolbox."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from nsbench.metrics.intervals import bootstrap
+from nsbench.metrics.robustness import Floats
 from nsbench.predictions import read_cell
-from nsbench.suites.base import Scored, Suite, accuracy_metric
+from nsbench.suites.base import Scored, Suite, Tables, accuracy_metric
 
 
 class AttackSuite(Suite):
@@ -78,7 +82,19 @@ class AttackSuite(Suite):
         # The headline keeps its position as the first key.
         metrics |= {f"{self.attack}_{exact(epsilon)}": metric for epsilon, metric in curve.items()}
         rows = {exact(e): [metric.value, *metric.interval] for e, metric in curve.items()}
-        return Scored(metrics, {"accuracy": rows}, {})
+        tables: Tables = {"accuracy": rows}
+        if len(curve) > 1:
+            area = self._area([metric.scores for metric in curve.values()])
+            tables["area"] = {"mean accuracy": [float(area.mean()), *bootstrap(area)]}
+        return Scored(metrics, tables, {})
+
+    def _area(self, scores: Sequence[Floats]) -> Floats:
+        """The area under each image's curve, as its mean over the range of epsilons, (N,)."""
+        # Trapezoids, on the scale of the epsilons themselves.
+        widths = np.diff(self.epsilons)
+        heights = [(low + high) / 2 for low, high in pairwise(scores)]
+        area: Floats = np.average(heights, axis=0, weights=widths)
+        return area
 
     @property
     def metric_name(self) -> str:

@@ -203,6 +203,13 @@ class Suite(Config, ABC):
         """Every constant that the suite needs, 0 for a missing one."""
         return {}
 
+    def reference_values(self, reference: Mapping[str, Any]) -> dict[str, float]:
+        """The metrics of the model that normalises, in percent by key, as far as they are known.
+
+        reference: as for `score`.
+        """
+        return {}
+
     def check_reference(self, entry: ReferenceEntry) -> None:
         """Raise NsbenchError for an entry that cannot be this suite's, whatever its constants."""
 

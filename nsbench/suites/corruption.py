@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from nsbench.metrics.change import Metric
+from nsbench.metrics.intervals import column_intervals
 from nsbench.metrics.robustness import Floats, corruption_errors, mce, relative_mce
-from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, SEVERITIES
+from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, FAMILIES, SEVERITIES
 from nsbench.predictions import read_cell
 from nsbench.suites.base import (
     Scored,
     SizedSuite,
+    Tables,
     accuracy_metric,
     check_known,
     check_parts,
@@ -94,7 +96,25 @@ class CorruptionSuite(SizedSuite):
         if reference:
             ce = corruption_errors(errors, reference["errors"])
             tables["ce"] = {name: [float(values.mean())] for name, values in ce.items()}
+        tables |= self._banded(errors)
         return Scored(metrics, tables, error_parts(ids, "error", by_corruption))
+
+    def _banded(self, errors: Mapping[str, NDArray[np.bool_]]) -> Tables:
+        """Mean error by severity and by family of corruptions, each with its 95% interval."""
+        # Images in rows: they are resampled, and all columns with them at once.
+        by_severity = 100 * np.mean([rows.T for rows in errors.values()], axis=0)
+        columns = {f"{s}": by_severity[:, n] for n, s in enumerate(self.severities)}
+        tables: Tables = {"severity": {}, "family": {}}
+        table_of = dict.fromkeys(columns, "severity")
+        for family, names in FAMILIES.items():
+            own = [100 * errors[name].mean(0) for name in names if name in errors]
+            if own:
+                columns[family] = np.mean(own, axis=0)
+                table_of[family] = "family"
+        intervals = column_intervals(np.stack(list(columns.values()), 1))
+        for (name, values), interval in zip(columns.items(), intervals, strict=True):
+            tables[table_of[name]][name] = [float(values.mean()), *interval]
+        return tables
 
     def _errors(self, folder: Path, name: str) -> NDArray[np.bool_]:
         """Whether each image is wrong at each severity, (S, N); a cell's rows are not kept."""
@@ -184,6 +204,13 @@ class CorruptionSuite(SizedSuite):
         # Dietterich 2019).
         errors = entry.errors or {}
         return {name: sum(errors.get(name, [])) for name in self.corruptions}
+
+    def reference_values(self, reference: Mapping[str, Any]) -> dict[str, float]:
+        """100 where it normalises itself, and its mean error and clean accuracy."""
+        errors = [reference["errors"][name] for name in self.corruptions]
+        clean = 100 * (1 - float(reference["clean"]))
+        mean = 100 * float(np.mean(errors))
+        return {"mce": 100.0, "relative_mce": 100.0, "error": mean, "clean_top1": clean}
 
     def reference_entry(self, folder: Path) -> dict[str, Any]:
         """The clean error and the errors by corruption and severity, to six places."""

@@ -8,7 +8,13 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from nsbench.metrics.change import Metric
-from nsbench.metrics.robustness import Floats, flip_probability, normalised_mean, top5_distance
+from nsbench.metrics.robustness import (
+    Floats,
+    flip_probability,
+    flips_by_frame,
+    normalised_mean,
+    top5_distance,
+)
 from nsbench.names import EXTRA_PERTURBATIONS, PERTURBATIONS, frame_count, is_noise
 from nsbench.predictions import read_cell
 from nsbench.suites.base import Scored, SizedSuite, check_known, check_parts, error_parts
@@ -57,7 +63,7 @@ class PerturbationSuite(SizedSuite):
 
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
         """The mFR and mT5D if there is a reference, and the mean flip probability."""
-        flips, distances = {}, {}
+        flips, distances, by_frame = {}, {}, {}
         for name in self.cells():
             frames = self.frame_count(name)
             # Ids of each clip's first frame only, as those of the others are equal.
@@ -67,6 +73,7 @@ class PerturbationSuite(SizedSuite):
             unreadable = (top[..., 0] < 0).all(1)  # such a clip counts as the worst there can be
             flips[name] = np.where(unreadable, 1.0, flip_probability(top[..., 0], noise))
             distances[name] = np.where(unreadable, WORST_DISTANCE, top5_distance(top, noise))
+            by_frame[name] = (100 * flips_by_frame(top[..., 0], noise)).tolist()
             ids = tuple(rows.ids)
         metrics = {}
         if reference:
@@ -80,6 +87,7 @@ class PerturbationSuite(SizedSuite):
         tables = {
             "flip_probability": {name: [float(100 * row.mean())] for name, row in flips.items()},
             "top5_distance": {name: [float(row.mean())] for name, row in distances.items()},
+            "flips_by_frame": by_frame,
         }
         return Scored(metrics, tables, error_parts(ids, "flip probability", flips))
 
@@ -147,6 +155,11 @@ class PerturbationSuite(SizedSuite):
         return constants | {
             f"T5D of {name}": distances.get(name, 0.0) for name in self.perturbations
         }
+
+    def reference_values(self, reference: Mapping[str, Any]) -> dict[str, float]:
+        """100 where it normalises itself, and its mean flip probability."""
+        flips = [reference["flip_probability"][name] for name in self.perturbations]
+        return {"mfr": 100.0, "mt5d": 100.0, "flip_probability": 100 * float(np.mean(flips))}
 
     def reference_entry(self, folder: Path) -> dict[str, Any]:
         """Flip probabilities and top-5 distances, to six places."""

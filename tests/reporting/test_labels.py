@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from nsbench.commands.app import app
 from nsbench.pseudo_labels.select import select
 from nsbench.recipes.parts import PseudoLabels
-from nsbench.reporting.labels import labels_svg, labels_table, read_labels, write_labels_picture
+from nsbench.reporting.labels import labels_figure, labels_table, read_labels, write_labels_picture
 from nsbench.util.errors import NsbenchError
 from tests.pseudo_labels.label_stores import distributions, written_store
 
@@ -61,12 +61,15 @@ def test_of_many_classes_the_rarest_are_shown_and_all_are_data(tmp_path: Path) -
 @pytest.mark.parametrize("size", [10, 1000])
 def test_the_figure_shows_before_and_after(tmp_path: Path, size: int) -> None:
     summary = generation(tmp_path / "run", size, 3000)
-    text = labels_svg("run/generation-1", summary)
-    assert text.startswith('<svg role="img" aria-label="run generation 1 labels"')
+    drawn = labels_figure("labels-1", "run/generation-1", summary)
+    text = drawn.svg
+    assert text.startswith(f'<svg role="img" aria-label="{drawn.title}"')
+    assert "in run/generation-1" in drawn.title
+    assert len(drawn.table.rows) == min(size, 40)
     for label in ("before: confident", "after: unique", "after: with copies"):
         assert label in text
     assert ("$kind 3" in text) == (size == 10)
-    assert not re.findall(r'\bid="(?!run-generation-1-labels-)', text)
+    assert not re.findall(r'\bid="(?!labels-1-)', text)
 
 
 def test_the_command_writes_table_and_picture(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_the_first_model_may_lack_a_suite(kind: str, suites: dict[str, str], run
     first, second = (run / f"generation-{number}" for number in (0, 1))
     evaluate([str(second)], [suites[kind]], device="cpu")
     text = reported([run], run / "r.html")
-    assert f"<br>{HEADLINES[kind]} (%)" in text
+    assert f"</small>{HEADLINES[kind]} " in text
     assert "not evaluated" in text
     with pytest.raises(NsbenchError, match=f"run/generation-0 was not evaluated on {kind}"):
         compare(first, second)

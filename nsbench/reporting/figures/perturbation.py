@@ -1,0 +1,97 @@
+"""Figures of perturbation suites: flips by sequence, and by frame."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nsbench.metrics.intervals import column_intervals
+from nsbench.names import is_noise
+from nsbench.reporting.figures.corruption import plain
+from nsbench.reporting.figures.drawn import (
+    Drawn,
+    Line,
+    empty_axes,
+    legend_above,
+    lines_of,
+    numbers_table,
+    row_text,
+    tip,
+)
+from nsbench.reporting.results import Entry
+
+KINDS = {False: "compared with the frame before", True: "noise, compared with the first frame"}
+
+
+def perturbation_figures(entries: Sequence[Entry], suite: str) -> list[Drawn]:
+    """Flip probability by sequence with intervals, and by frame."""
+    lines = lines_of(entries, suite, "flip_probability")
+    return [_by_sequence(lines, suite), _by_frame(lines, suite)]
+
+
+def _by_sequence(lines: Sequence[Line], suite: str) -> Drawn:
+    names = list(lines[0].table(suite, "flip_probability"))
+    values: list[dict[str, list[float]]] = []
+    figure, (axes,) = empty_axes(9.0, 3.8)
+    width = 0.7 / len(lines)
+    for number, line in enumerate(lines):
+        parts = line.entry.scores[suite].parts
+        intervals = column_intervals(np.stack([parts[name].scores for name in names], 1))
+        rows = {n: [parts[n].value, *i] for n, i in zip(names, intervals, strict=True)}
+        values.append(rows)
+        places = np.arange(len(names)) + (number - (len(lines) - 1) / 2) * width
+        for place, (name, row) in zip(places, rows.items(), strict=True):
+            axes.plot([place] * 2, row[1:], color=line.color, linewidth=2)
+            label = line.name if name == names[0] else None
+            (point,) = axes.plot(place, row[0], line.marker, color=line.color, label=label)
+            tip(point, f"{line.name}, {plain(name)}: {row_text(row)} %")
+    axes.set_xticks(range(len(names)), list(map(plain, names)), rotation=30, ha="right")
+    axes.set(ylabel="flip probability (%)", ylim=(0, None))
+    axes.grid(axis="x", visible=False)
+    legend_above(axes)
+    table = [(plain(name), [row_text(rows[name]) for rows in values]) for name in names]
+    last = {name: row[0] for name, row in values[-1].items()}
+    hardest = max(last, key=last.__getitem__)
+    return Drawn(
+        f"{suite}-flips",
+        f"{lines[-1].name} flips most under {plain(hardest)}, between {last[hardest]:.1f}% of "
+        "frames",
+        "Share of frames whose class differs from the one they are compared with, with 95% "
+        "intervals over clips.",
+        figure,
+        numbers_table("flip probability (%) by sequence", "sequence", lines, table),
+    )
+
+
+def _by_frame(lines: Sequence[Line], suite: str) -> Drawn:
+    names = list(lines[0].table(suite, "flips_by_frame"))
+    kinds = [kind for kind in KINDS if any(is_noise(name) == kind for name in names)]
+    figure, panels = empty_axes(9.0, 3.4, len(kinds), sharey=True)
+    rows: list[tuple[str, list[str]]] = []
+    ends: list[str] = []
+    for axes, kind in zip(panels, kinds, strict=True):
+        own_names = [name for name in names if is_noise(name) == kind]
+        tables = [line.table(suite, "flips_by_frame") for line in lines]
+        means = [_mean([table[name] for name in own_names]) for table in tables]
+        for line, own in zip(lines, means, strict=True):
+            frames = np.arange(2, len(own) + 2)
+            axes.plot(frames, own, line.dashes, color=line.color, label=line.name)
+        axes.set(title=KINDS[kind], xlabel="frame", ylim=(0, None))
+        for frame in range(len(means[0])):
+            cells = [f"{own[frame]:.1f}" for own in means]
+            rows.append((f"{frame + 2}, {KINDS[kind]}", cells))
+        ends.append(f"{means[-1][0]:.1f}% at frame 2 and {means[-1][-1]:.1f}% at the last")
+    panels[0].set_ylabel("clips that flip (%)")
+    legend_above(panels[0], 2)
+    return Drawn(
+        f"{suite}-frames",
+        f"{lines[-1].name} flips in {'; under noise in '.join(ends) if len(ends) > 1 else ends[0]}",
+        "Share of clips whose class differs at each frame, mean over the sequences that have it.",
+        figure,
+        numbers_table("clips that flip (%) by frame", "frame", lines, rows),
+    )
+
+
+def _mean(rows: Sequence[Sequence[float]]) -> list[float]:
+    """The mean at each frame over the sequences that are as long."""
+    longest = max(map(len, rows))
+    return [float(np.mean([r[n] for r in rows if len(r) > n])) for n in range(longest)]

@@ -1,0 +1,94 @@
+"""Where each model of a run comes from: its teacher, the labels, its training, what it gained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nsbench.metrics.verdict import Judged
+from nsbench.reporting.gains import Step, teacher_of
+from nsbench.reporting.labels import SUMMARY, Facts, label_facts
+from nsbench.reporting.results import Entry, headline
+from nsbench.reporting.score_tables import change_text
+from nsbench.reporting.tables import count_text, duration
+from nsbench.util.sealed import read_record
+
+
+@dataclass(frozen=True)
+class Link:
+    """One generation of a lineage.
+
+    teacher: the name of its teacher, empty for the first. labels: of the images that it labeled,
+    None without. facts: of the model and its training. gains: for each suite its headline, its
+    change against the teacher, and the verdict.
+    """
+
+    entry: Entry
+    teacher: str
+    facts: Facts
+    labels: Facts = field(default_factory=list)
+    gains: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+
+def lineage(entries: Sequence[Entry], steps: Sequence[Step]) -> list[Link]:
+    """The generations among the models, in order."""
+    links = []
+    for entry in entries:
+        if entry.folder is None:
+            continue
+        teacher = teacher_of(entry, entries)
+        against = next((s for s in steps if s.entry is entry and s.base is teacher), None)
+        name = teacher.name if teacher else ""
+        if not name and entry.info.get("teacher_weights"):
+            name = f"weights {entry.info['teacher_weights'][:12]}"
+        gains = _gains(entry, against.changes if against else {})
+        links.append(Link(entry, name, _facts(entry.info), _labels(entry), gains))
+    return links
+
+
+def _gains(entry: Entry, changes: dict[str, Judged]) -> list[tuple[str, str, str, str]]:
+    return [
+        (
+            f"{headline(entry.scores[suite]).name} on {suite}",
+            suite,
+            change_text(j.change),
+            j.verdict,
+        )
+        for suite, j in changes.items()
+    ]
+
+
+def _facts(info: dict[str, Any]) -> Facts:
+    size = info.get("preprocessing", {}).get("image_size")
+    generation = info.get("identity", {}).get("generation") or {}
+    facts = {
+        "architecture": f"{info.get('arch', 'unknown')}",
+        "input": f"{size} px" if size else "",
+        "parameters": count_text(info["parameters"]) if "parameters" in info else "",
+        "noise": noise_text(generation, info.get("noise", {})),
+        "steps": f"{info['steps']:,}" if info.get("steps") else "",
+        "labeled": f"{info['labeled_images']:,} images" if info.get("labeled_images") else "",
+        "trained in": duration(info["seconds"]) if "seconds" in info else "",
+        "hash": f"{info.get('weights', '')[:12]}",
+    }
+    return [(term, text) for term, text in facts.items() if text]
+
+
+def noise_text(generation: dict[str, Any], noise: dict[str, Any]) -> str:
+    """`RandAugment paper-m5-n1, dropout 0.1, stochastic depth 0.1`, or `none`.
+
+    generation: keys of the recipe. noise: dropout and stochastic depth of the model.
+    """
+    policy = generation.get("randaugment")
+    parts = [f"RandAugment {policy}"] if policy else []
+    for key, name in (("dropout", "dropout"), ("drop_path", "stochastic depth")):
+        value = noise.get(key, generation.get(key))
+        parts += [f"{name} {value:g}"] if value else []
+    return ", ".join(parts) or "none"
+
+
+def _labels(entry: Entry) -> Facts:
+    """What became of the images that the teacher labeled."""
+    path = entry.folder / SUMMARY if entry.folder else None
+    if path is None or not path.is_file():
+        return []
+    return label_facts(read_record(path, "train the generation again"))

@@ -1,0 +1,171 @@
+"""What makes a number comparable, and what it takes to repeat it: choices, versions, commands."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nsbench.predictions import SETTINGS
+from nsbench.reporting.results import Entry, suite_names
+from nsbench.reporting.tables import Table, duration
+from nsbench.run_folder import is_run
+from nsbench.suites.base import SuiteScores
+
+UNREADABLE = 5
+"""Images that could not be read that are named; of more the number is told."""
+
+
+def choices_table(entries: Sequence[Entry]) -> Table:
+    """A row for each suite: every choice that decides whether its numbers compare with others."""
+    rows = []
+    for name in suite_names(entries):
+        own = {entry.name: entry.scores[name] for entry in entries if name in entry.scores}
+        rows.append([name, *(_joined(own, value) for value in CHOICES.values())])
+    return Table("Choices that make numbers comparable", ["suite", *CHOICES], rows)
+
+
+def runs_table(entries: Sequence[Entry]) -> Table:
+    """A row for each suite: where, when and how fast it was evaluated."""
+    rows = []
+    for name in suite_names(entries):
+        own = {entry.name: entry.scores[name] for entry in entries if name in entry.scores}
+        rows.append([name, *(_joined(own, value) for value in RUNS.values())])
+    notes = ["Wall time is of all models that were evaluated together, as they share the images."]
+    return Table("Where and when it was evaluated", ["suite", *RUNS], rows, notes=notes)
+
+
+def _joined(own: Mapping[str, SuiteScores], value: Callable[[SuiteScores], str]) -> str:
+    """What all models have, or else what each has."""
+    values = {name: value(scores) for name, scores in own.items()}
+    if len({*values.values()}) == 1:
+        return next(iter(values.values()))
+    return "\n".join(f"{name}: {text}" for name, text in values.items() if text)
+
+
+def _images(scores: SuiteScores) -> str:
+    chosen = scores.manifest.get("chosen")
+    return f"{scores.manifest['images']:,}" + (f", chosen by {chosen}" if chosen else ", all")
+
+
+def _generator(scores: SuiteScores) -> str:
+    made = scores.manifest["identity"].get("generator")
+    if not made:
+        return "the images themselves"
+    return f"{made}" if made.startswith("the files ") else f"on the fly by {made}"
+
+
+def _jpeg(scores: SuiteScores) -> str:
+    quality = scores.suite.model_dump().get("jpeg_quality")
+    if quality is None:
+        return "not applied"
+    return f"quality {quality}" if quality else "none"
+
+
+def _resolution(scores: SuiteScores) -> str:
+    crop = scores.suite.crop
+    size = scores.manifest["identity"].get("preprocessing", {}).get("image_size")
+    own = f"{crop.image_size} px crop of the suite" if crop else f"the model's {size} px crop"
+    resized = scores.manifest.get("resized")
+    return f"{own}, resized {resized}" if resized else own
+
+
+def _reference(scores: SuiteScores) -> str:
+    reference = scores.manifest.get("reference") or {}
+    return f"{reference.get('model', 'none')}"
+
+
+def _settings(scores: SuiteScores) -> str:
+    identity = scores.manifest["identity"]
+    texts = []
+    for key, label in SETTINGS.items():
+        value = identity.get(key)
+        if isinstance(value, list):
+            value = " and ".join(map(str, value)) or "none"
+        elif isinstance(value, bool):
+            value = "yes" if value else "none"
+        texts.append(f"{label} {value}")
+    return ", ".join(texts)
+
+
+def _unreadable(scores: SuiteScores) -> str:
+    names = sorted(scores.manifest.get("unreadable", {}))
+    more = " …" if len(names) > UNREADABLE else ""
+    return f"{len(names)}: {', '.join(names[:UNREADABLE])}{more}" if names else "none"
+
+
+CHOICES: dict[str, Callable[[SuiteScores], str]] = {
+    "images": _images,
+    "unreadable": _unreadable,
+    "pixels": _generator,
+    "JPEG": _jpeg,
+    "resolution": _resolution,
+    "reference": _reference,
+    "how models were run": _settings,
+    "protocol": lambda scores: scores.manifest["identity"]["protocol"][:12],
+    "image list": lambda scores: str(scores.manifest["identity"].get("images"))[:12],
+}
+
+
+def _environment(key: str) -> Callable[[SuiteScores], str]:
+    return lambda scores: str(scores.manifest.get("environment", {}).get(key, ""))
+
+
+def _versions(scores: SuiteScores) -> str:
+    versions = scores.manifest.get("environment", {}).get("versions", {})
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def _wall(scores: SuiteScores) -> str:
+    seconds = scores.manifest.get("seconds")
+    return duration(seconds) if seconds else "in several parts"
+
+
+def _rate(scores: SuiteScores) -> str:
+    seconds = scores.manifest.get("seconds")
+    frames = sum(scores.suite.frame_count(cell) for cell in scores.suite.cells())
+    return f"{frames * scores.manifest['images'] / seconds:,.0f}" if seconds else ""
+
+
+RUNS: dict[str, Callable[[SuiteScores], str]] = {
+    "date": lambda scores: str(scores.manifest.get("evaluated", ""))[:10],
+    "device": _environment("device"),
+    "threads": _environment("threads"),
+    "processes": lambda scores: str(scores.manifest.get("processes", "")),
+    "wall time": _wall,
+    "images/s of a model": _rate,
+    "commit": lambda scores: _environment("git_commit")(scores)[:12],
+    "python": _environment("python"),
+    "versions": _versions,
+}
+
+
+def commands(
+    paths: Sequence[Path], entries: Sequence[Entry], recipes: Mapping[str, Any]
+) -> list[str]:
+    """The commands that make the report again, each on a line of its own.
+
+    recipes: for each run folder its provenance, where it has one.
+    """
+    lines = []
+    for path in filter(is_run, paths):
+        about = recipes.get(path.resolve().name) or {}
+        if about:
+            seed = f" --set seed={about['seed']}" if about.get("seed") else ""
+            lines.append(f"nsbench train {about['recipe']} --out {shlex.quote(path.name)}{seed}")
+    places = " ".join(shlex.quote(path.name) for path in paths)
+    for options, names in _evaluations(entries).items():
+        lines.append(f"nsbench eval {places} --suite {' '.join(names)}{options}")
+    return [*lines, f"nsbench report {places} --out report.html"]
+
+
+def _evaluations(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """The suites by the options that they were evaluated with."""
+    found: dict[str, list[str]] = {}
+    for name in suite_names(entries):
+        scores = next(entry.scores[name] for entry in entries if name in entry.scores)
+        identity, chosen = scores.manifest["identity"], scores.manifest.get("chosen")
+        options = f" {chosen}" if chosen else ""
+        if identity.get("precision", "float32") != "float32":
+            options += f" --precision {identity['precision']}"
+        found.setdefault(options, []).append(name)
+    return found

@@ -1,0 +1,12 @@
+"""Text of others, such as names of models and files, made safe to show."""
+
+import unicodedata
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text without control characters, which would steer a terminal or break a page.
+
+    keep: control characters that may stay, such as a line's end. A sequence such as `ESC [ 31 m`
+    loses its first character, and so its effect.
+    """
+    return "".join(c for c in text if c in keep or unicodedata.category(c) not in ("Cc", "Cs"))
