@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REPORT_EXAMPLES = (
     "Examples:\n\n`nsbench report runs/quickstart --out report.html`\n\n"
     "`nsbench report runs/quickstart-seeds --out seeds.html`\n\n"
+    "`nsbench report runs/quickstart --format html,csv,latex,pdf-figures`\n\n"
     "`nsbench report results --sort imagenet-c --base timm:resnet50.a1_in1k --title 'Five models'`"
 )
 
@@ -33,20 +34,38 @@ def report(
         str | None, typer.Option(help="The model that others are compared with.")
     ] = None,
     sort: SortBy = None,
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="html, md, csv, json, latex or pdf-figures; several beside each other.",
+        ),
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Write one self-contained HTML file that compares generations, or those of several seeds."""
+    from nsbench.reporting.formats import place
+
     names = {}
     for pair in name or ():
         old, equals, new = pair.partition("=")
         if not (old and equals and new):
             raise NsbenchError(f"--name {pair}: write OLD=NEW, such as run/generation-0=teacher")
         names[old] = new
+    forms = [form for text in format or ["html"] for form in text.split(",") if form]
     tables = nsbench.write_report(
-        runs, out, across=across or (), title=title, names=names, base=base, sort=sort
+        runs,
+        out,
+        across=across or (),
+        title=title,
+        names=names,
+        base=base,
+        sort=sort,
+        formats=forms,
     )
     print_report(tables, json)
-    say(f"the report is {out}")
+    for form in dict.fromkeys(forms):
+        say(f"the report is {place(form, out)}")
 
 
 def print_report(tables: "list[Table]", json: Path | None) -> None:

@@ -14,6 +14,7 @@ from nsbench.reporting.figures.training import training_figure
 from nsbench.reporting.gains import Step, sentences, steps_of
 from nsbench.reporting.grid import Grid, changes_grid, every_metric
 from nsbench.reporting.labels import LabelsSection, label_sections
+from nsbench.reporting.layout import shared_prefix
 from nsbench.reporting.lineage import Link, lineage
 from nsbench.reporting.results import Entry, headline_changes, suite_names
 from nsbench.reporting.sections import Section, sections
@@ -55,6 +56,12 @@ class Contents:
     notes: list[str]
     terminal: list[Table]
     made: dict[str, Any] = field(default_factory=lambda: environment("none"))  # needs no device
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all models, controls too, begin with; it may be left out."""
+        beside = [entry for own in self.controls for entry, _ in own.rows]
+        return shared_prefix([entry.name for entry in (*self.entries, *beside)])
 
     @property
     def suites(self) -> list[str]:

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, select_autoescape
-from markupsafe import Markup
 
 from nsbench.reporting.ablations import ablation_table, ablations
-from nsbench.reporting.contents import Contents, contents, run_about
+from nsbench.reporting.contents import contents, run_about
 from nsbench.reporting.controls import controls, controls_table
-from nsbench.reporting.layout import shared_prefix
+from nsbench.reporting.formats import HTML, check_formats, write_formats
 from nsbench.reporting.order import arranged
+from nsbench.reporting.page import page_environment
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline_changes
 from nsbench.reporting.seed_tables import seeds_answers, seeds_tables
@@ -23,9 +20,7 @@ from nsbench.util.arguments import checked
 from nsbench.util.config import first_difference
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_text
-from nsbench.util.progress import counted
 from nsbench.util.provenance import environment
-from nsbench.util.text import printable
 
 
 @checked
@@ -38,6 +33,7 @@ def write_report(
     names: Mapping[str, str] | None = None,
     base: str | None = None,
     sort: str | None = None,
+    formats: Sequence[str] = (HTML,),
 ) -> list[Table]:
     """Write the HTML report of run folders or folders of results, or of folders that hold some.
 
@@ -49,12 +45,15 @@ def write_report(
     title: of the page. names: what to call models, by the names that they have. base: the model
     that others are compared with, by default the first. sort: a suite or a metric by which the
     others are ordered, the best first.
+    formats: of `html`, `md`, `csv`, `json`, `latex` (for the package booktabs) and `pdf-figures`
+    (each figure as PDF and PNG); the files stand beside `out`, with other endings.
     Returns its summary, a table for each generation that has controls, and one for each that
     variants of a run have too; of seeds the tables over seeds.
 
     Raises NsbenchError where nothing was evaluated or a prediction file is broken, and for seeds of
     two recipes.
     """
+    check_formats(formats)
     named = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     paths = model_places(named)
     if homes := [path for path in paths if is_seeds(path)]:
@@ -62,11 +61,16 @@ def write_report(
             raise NsbenchError(
                 f"{homes[0]} holds several seeds, whose report takes no title, names, base or sort"
             )
+        if [*formats] != [HTML]:
+            raise NsbenchError(
+                f"{homes[0]} holds several seeds, whose report is a page: leave out the format, or "
+                "report one seed"
+            )
         return _write_seeds(_only(homes, paths), Path(out), across)
     entries = arranged(collect(paths, across), names or {}, base, sort)
     name = title or " and ".join(path.resolve().name for path in named)
     report = contents(paths, entries, name, across)
-    write_text(Path(out), page(report))
+    write_formats(report, Path(out), formats)
     return report.terminal
 
 
@@ -104,7 +108,7 @@ def _write_seeds(home: Path, out: Path, across: Sequence[str]) -> list[Table]:
         "runs": [run_about(path) for path in seed_runs(home)],
         "made": environment("none"),
     }
-    write_text(out, _environment().get_template("seeds.html").render(content))
+    write_text(out, page_environment().get_template("seeds.html").render(content))
     return tables
 
 
@@ -116,56 +120,3 @@ def _tables_of(run: Path, entries: Sequence[Entry], across: Sequence[str]) -> li
     beside = controls([run], entries, across)
     variants = ablations([run], entries, across)
     return [summary, *map(controls_table, beside), *map(ablation_table, variants)]
-
-
-def page(report: Contents) -> str:
-    """The report as HTML."""
-    weights = [(e.name, e.info["weights"]) for e in report.entries if "weights" in e.info]
-    beside = [*map(controls_table, report.controls), *map(ablation_table, report.ablations)]
-    models = [*report.entries, *(e for own in report.controls for e, _ in own.rows)]
-    prefix = shared_prefix([model.name for model in models])
-    own = {
-        "title": report.title,
-        "prefix": prefix,
-        "report": report,
-        "contents": _headings(report),
-        "tables": beside,
-        "weights": weights,
-    }
-    return _environment(prefix).get_template("report.html").render(own)
-
-
-def _headings(report: Contents) -> list[tuple[str, str]]:
-    """The list of contents: ids of sections, and what they are about."""
-    parts = {
-        "answer": ("Did each generation get better?", True),
-        "lineage": ("Where each model comes from", report.links),
-        "summary": ("Summary", True),
-        "gain": ("Controls and ablations", report.controls or report.ablations),
-        **{section.key: (section.title, True) for section in report.sections},
-        "shift": ("Accuracy under shift", report.shift),
-        "labels": ("Pseudo-labels", report.labels),
-        "training": ("Training", report.training),
-        "trust": ("Trust", True),
-    }
-    return [(key, text) for key, (text, there) in parts.items() if there]
-
-
-def _environment(prefix: str = "") -> Environment:
-    """prefix: what names of models begin with, and the filter `short` leaves out."""
-    made = Environment(
-        loader=PackageLoader("nsbench.reporting"),
-        autoescape=select_autoescape(),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    made.filters.update(counted=counted, short=lambda text: text.replace(prefix, ""))
-    return made
-
-
-def _shown(value: Any) -> Any:
-    """A value without control characters, which names of models and files may have."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable(value, keep="\n\t")
-    return value

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from nsbench.metrics.intervals import bootstrap
 from nsbench.metrics.robustness import Floats
 from nsbench.predictions import read_cell
-from nsbench.suites.base import Scored, Suite, Tables, accuracy_metric
+from nsbench.suites.base import Scored, Suite, SuiteScores, Tables, accuracy_metric
 
 
 class AttackSuite(Suite):
@@ -95,6 +95,11 @@ class AttackSuite(Suite):
         heights = [(low + high) / 2 for low, high in pairwise(scores)]
         area: Floats = np.average(heights, axis=0, weights=widths)
         return area
+
+    def cell_values(self, scores: SuiteScores) -> dict[str, list[float]]:
+        """Top-1 at each epsilon, with Wilson's interval."""
+        curve = scores.tables["accuracy"].items()
+        return {epsilon_cell(float(epsilon)): row for epsilon, row in curve}
 
     @property
     def metric_name(self) -> str:

@@ -203,6 +203,15 @@ class Suite(Config, ABC):
         """Every constant that the suite needs, 0 for a missing one."""
         return {}
 
+    @property
+    def cell_metric(self) -> str:
+        """The key of what `cell_values` are: of accuracy suites `top1`."""
+        return "top1"
+
+    def cell_values(self, scores: "SuiteScores") -> dict[str, list[float]]:
+        """What was measured in each cell: value, and the ends of its 95% interval, in percent."""
+        return {}
+
     def reference_values(self, reference: Mapping[str, Any]) -> dict[str, float]:
         """The metrics of the model that normalises, in percent by key, as far as they are known.
 

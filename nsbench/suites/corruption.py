@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from nsbench.metrics.change import Metric
-from nsbench.metrics.intervals import column_intervals
+from nsbench.metrics.intervals import column_intervals, wilson
 from nsbench.metrics.robustness import Floats, corruption_errors, mce, relative_mce
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, FAMILIES, SEVERITIES
 from nsbench.predictions import read_cell
 from nsbench.suites.base import (
     Scored,
     SizedSuite,
+    SuiteScores,
     Tables,
     accuracy_metric,
     check_known,
@@ -204,6 +205,21 @@ class CorruptionSuite(SizedSuite):
         # Dietterich 2019).
         errors = entry.errors or {}
         return {name: sum(errors.get(name, [])) for name in self.corruptions}
+
+    @property
+    def cell_metric(self) -> str:
+        """The error of a corruption at a severity."""
+        return "error"
+
+    def cell_values(self, scores: SuiteScores) -> dict[str, list[float]]:
+        """The error in each cell, with Wilson's interval."""
+        images = scores.manifest["images"]
+        found = {}
+        for name, row in scores.tables["error"].items():
+            for severity, error in zip(self.severities, row, strict=True):
+                low, high = wilson(round(error * images / 100), images)
+                found[f"{name}/{severity}"] = [error, 100 * low, 100 * high]
+        return found
 
     def reference_values(self, reference: Mapping[str, Any]) -> dict[str, float]:
         """100 where it normalises itself, and its mean error and clean accuracy."""

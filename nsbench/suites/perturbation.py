@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from nsbench.metrics.change import Metric
+from nsbench.metrics.intervals import column_intervals
 from nsbench.metrics.robustness import (
     Floats,
     flip_probability,
@@ -17,7 +18,14 @@ from nsbench.metrics.robustness import (
 )
 from nsbench.names import EXTRA_PERTURBATIONS, PERTURBATIONS, frame_count, is_noise
 from nsbench.predictions import read_cell
-from nsbench.suites.base import Scored, SizedSuite, check_known, check_parts, error_parts
+from nsbench.suites.base import (
+    Scored,
+    SizedSuite,
+    SuiteScores,
+    check_known,
+    check_parts,
+    error_parts,
+)
 from nsbench.suites.constants import WORST_DISTANCE, ReferenceEntry
 from nsbench.util.errors import NsbenchError
 
@@ -155,6 +163,17 @@ class PerturbationSuite(SizedSuite):
         return constants | {
             f"T5D of {name}": distances.get(name, 0.0) for name in self.perturbations
         }
+
+    @property
+    def cell_metric(self) -> str:
+        """The flip probability of a sequence."""
+        return "flip_probability"
+
+    def cell_values(self, scores: SuiteScores) -> dict[str, list[float]]:
+        """The flip probability of each sequence, with its interval over clips."""
+        columns = np.stack([metric.scores for metric in scores.parts.values()], 1)
+        rows = zip(scores.parts.items(), column_intervals(columns), strict=True)
+        return {name: [metric.value, *interval] for (name, metric), interval in rows}
 
     def reference_values(self, reference: Mapping[str, Any]) -> dict[str, float]:
         """100 where it normalises itself, and its mean flip probability."""

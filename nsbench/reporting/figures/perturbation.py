@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nsbench.metrics.intervals import column_intervals
 from nsbench.names import is_noise
 from nsbench.reporting.figures.corruption import plain
 from nsbench.reporting.figures.drawn import (
@@ -34,9 +33,8 @@ def _by_sequence(lines: Sequence[Line], suite: str) -> Drawn:
     figure, (axes,) = empty_axes(9.0, 3.8)
     width = 0.7 / len(lines)
     for number, line in enumerate(lines):
-        parts = line.entry.scores[suite].parts
-        intervals = column_intervals(np.stack([parts[name].scores for name in names], 1))
-        rows = {n: [parts[n].value, *i] for n, i in zip(names, intervals, strict=True)}
+        scores = line.entry.scores[suite]
+        rows = scores.suite.cell_values(scores)
         values.append(rows)
         places = np.arange(len(names)) + (number - (len(lines) - 1) / 2) * width
         for place, (name, row) in zip(places, rows.items(), strict=True):
