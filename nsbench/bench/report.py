@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def bench_report(
-    *, models: int = 3, images: int = 50_000, clips: int = 50_000, suites: tuple[str, ...] = SUITES
+    *, models: int = 3, images: int = 50_000, suites: tuple[str, ...] = SUITES
 ) -> dict[str, Any]:
     """Write a report of generations with random predictions on shipped suites, and time it.
 
-    images: of each suite but for sequences, of which there are `clips`. Returns its seconds, its
-    greatest memory in gigabytes, and the megabytes of the page and of the predictions.
+    images: of each suite; of sequences, as many clips. Returns its seconds, its greatest memory in
+    gigabytes, and the megabytes of the page and of the predictions.
     Raises NsbenchError for a suite that there is none of.
     """
     chosen = [load_suite(name) for name in suites]
@@ -49,8 +50,7 @@ def bench_report(
             for number, home in enumerate(homes):
                 _write_model(home, number)
                 for suite in chosen:
-                    count = clips if suite.kind == "perturbation" else images
-                    for _ in _write_predictions(home, number, suite, count):
+                    for _ in _write_predictions(home, number, suite, images):
                         advance()
         page = Path(folder) / "report.html"
         done = subprocess.run(
@@ -68,7 +68,6 @@ def bench_report(
             "predictions_mb": sum(path.stat().st_size for path in files) / 1e6,
             "models": models,
             "images": images,
-            "clips": clips,
             "suites": list(suites),
             "environment": environment("cpu"),
         }
@@ -83,7 +82,7 @@ def _weights(number: int) -> str:
     return sha256(f"generation {number}".encode())
 
 
-def _write_predictions(home: Path, number: int, suite: Suite, count: int) -> Any:
+def _write_predictions(home: Path, number: int, suite: Suite, count: int) -> Iterator[str]:
     """Write the cells of a suite one by one, right on ever more images from model to model."""
     identity = {
         "protocol": suite.protocol(places=False),

@@ -110,6 +110,22 @@ def bench_the_training(
 
 
 @bench_app.command(
+    cls=ManyValues, name="report", epilog="Example:\n\n`nsbench bench report --json report.json`"
+)
+def bench_the_report(
+    models: Annotated[int, typer.Option(min=1, help="Generations.")] = 3,
+    images: Annotated[int, typer.Option(min=20, help="Images of each suite, and clips.")] = 50_000,
+    json: JsonFile = None,
+) -> None:
+    """Time a report of random predictions on five suites of the size of ImageNet."""
+    from nsbench.bench.report import bench_report
+    from nsbench.reporting.bench_tables import bench_table
+    from nsbench.reporting.tables import print_table
+
+    print_table(bench_table(bench_report(models=models, images=images)), json)
+
+
+@bench_app.command(
     cls=ManyValues,
     name="corruptions",
     epilog="Examples:\n\n`nsbench bench corruptions --json corruptions.json`\n\n"

@@ -4,6 +4,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
+from threading import Lock
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -27,6 +28,9 @@ BLOCK = 8
 KEPT = 2**28
 """Counts, a byte each, up to which those of the last number of images are kept for reuse: a file of
 256 MB, for 134,000 images. The results do not depend on it."""
+
+
+_one_reader = Lock()  # of the file of counts, which threads share
 
 
 class Interval(NamedTuple):
@@ -123,11 +127,12 @@ def resampled_means(scores: NDArray[np.float64], seed: int = 0) -> NDArray[np.fl
     block = np.empty((BLOCK, len(scores)))
     sums = np.empty((RESAMPLES, scores.shape[1]))
     row = 0
-    for counts in _counts(len(scores), seed):
-        for start in range(0, len(counts), BLOCK):
-            np.copyto(block, counts[start : start + BLOCK])
-            np.matmul(block, scores, out=sums[row : row + BLOCK])
-            row += BLOCK
+    with _one_reader:
+        for counts in _counts(len(scores), seed):
+            for start in range(0, len(counts), BLOCK):
+                np.copyto(block, counts[start : start + BLOCK])
+                np.matmul(block, scores, out=sums[row : row + BLOCK])
+                row += BLOCK
     means: NDArray[np.float64] = sums / len(scores)
     return means
 

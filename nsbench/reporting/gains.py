@@ -7,7 +7,13 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.intervals import Interval
 from nsbench.metrics.verdict import Judged, judge
 from nsbench.reporting.controls import Controls
-from nsbench.reporting.results import Entry, change_from, headline, suite_names
+from nsbench.reporting.results import (
+    Entry,
+    comparable,
+    headline,
+    paired_changes,
+    suite_names,
+)
 
 
 @dataclass(frozen=True)
@@ -114,12 +120,12 @@ def _judged(steps: Sequence[Step]) -> Iterable[Step]:
     """The steps, with the changes of those that have none yet judged as one family."""
     open_steps = [step for step in steps if not step.changes and step.base.folder]
     found = [
-        (number, suite, difference)
+        (number, suite, pair)
         for number, step in enumerate(open_steps)
         for suite, scores in step.entry.scores.items()
-        if (difference := change_from(step.base, step.entry, suite, next(iter(scores.metrics))))
+        if (pair := comparable(step.base, step.entry, suite, next(iter(scores.metrics))))
     ]
-    verdicts = judge([difference for _, _, difference in found])
+    verdicts = judge(paired_changes([pair for _, _, pair in found]))
     for (number, suite, _), judged in zip(found, verdicts, strict=True):
         open_steps[number].changes[suite] = judged
     return steps

@@ -1,11 +1,12 @@
 """What a report is made of: models in order, their scores, and changes against the first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nsbench.metrics.change import Change, Metric, change
+from nsbench.metrics.change import Change, Metric, changes
 from nsbench.metrics.verdict import Judged, judge
 from nsbench.predictions import Result, results_of
 from nsbench.reporting.places import model_places
@@ -14,6 +15,9 @@ from nsbench.run_folder import generation_folders, is_run, model_name, read_info
 from nsbench.suites.base import SuiteScores
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
+
+THREADS = 2
+"""Results that are scored at once: more would take more memory, 400 MB each of ImageNet-P."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,10 @@ def collect(
         wanted = set(suites)
         models = [replace(m, found={s: m.found[s] for s in m.found if s in wanted}) for m in models]
     chosen = choose([model.found for model in models], across)
-    return [_entry(*pair) for pair in zip(models, chosen, strict=True)]
+    folders = [result.folder for one in chosen for result in one.shown.values()]
+    with ThreadPoolExecutor(THREADS) as pool:
+        scored = dict(zip(folders, pool.map(score, folders), strict=True))
+    return [_entry(*pair, scored) for pair in zip(models, chosen, strict=True)]
 
 
 def _models(path: Path) -> list[_Model]:
@@ -113,12 +120,14 @@ def generation_beside(folder: Path, base: Entry, across: Sequence[str] = ()) -> 
     """
     model = _generation(folder)
     shown = {name: Result(s.folder, s.manifest) for name, s in base.scores.items()}
-    return _entry(model, chosen_like(model.found, shown, across))
+    chosen = chosen_like(model.found, shown, across)
+    folders = [result.folder for result in chosen.shown.values()]
+    return _entry(model, chosen, {folder: score(folder) for folder in folders})
 
 
-def _entry(model: _Model, chosen: Chosen) -> Entry:
-    """A model with the scores of the results that were chosen."""
-    scores = {name: score(result.folder) for name, result in chosen.shown.items()}
+def _entry(model: _Model, chosen: Chosen, scored: Mapping[Path, SuiteScores]) -> Entry:
+    """A model with the scores of the results that were chosen, by their folders."""
+    scores = {name: scored[result.folder] for name, result in chosen.shown.items()}
     outdated = {name: those[0] for name, those in chosen.other.items() if name not in scores}
     other = tuple(
         f"{model.name} has other results on {name}, which are left out: {clause}."
@@ -180,17 +189,29 @@ def headlines(entries: Sequence[Entry]) -> dict[str, Metric]:
     }
 
 
-def change_from(base: Entry, entry: Entry, suite: str, metric: str) -> Change | None:
-    """The change of a metric against the base model, None where either was not evaluated.
+def comparable(base: Entry, entry: Entry, suite: str, key: str) -> tuple[Metric, Metric] | None:
+    """A metric and that of the base model, None where either was not evaluated.
 
     None too where the images differ: the clean images beside a suite need not be the same.
     """
     if suite not in base.scores or suite not in entry.scores or base is entry:
         return None
-    before, after = (e.scores[suite].metrics.get(metric) for e in (base, entry))
+    before, after = (e.scores[suite].metrics.get(key) for e in (base, entry))
     if not before or not after or before.ids != after.ids:
         return None
-    return change(after, before)
+    return after, before
+
+
+def paired_changes(pairs: Sequence[tuple[Metric, Metric]]) -> list[Change]:
+    """Each metric minus its base, on the same images; those of one list of images at once."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, (metric, _) in enumerate(pairs):
+        groups.setdefault(metric.ids, []).append(number)
+    found: dict[int, Change] = {}
+    for numbers in groups.values():
+        metrics, bases = zip(*(pairs[number] for number in numbers), strict=True)
+        found |= zip(numbers, changes(metrics, bases), strict=True)
+    return [found[number] for number in range(len(pairs))]
 
 
 def headline_changes(base: Entry, entries: Sequence[Entry]) -> list[dict[str, Judged]]:
@@ -199,13 +220,13 @@ def headline_changes(base: Entry, entries: Sequence[Entry]) -> list[dict[str, Ju
     Without the suites that either was not evaluated on.
     """
     shown = [
-        (number, name, difference)
+        (number, name, pair)
         for number, entry in enumerate(entries)
         for name, scores in entry.scores.items()
-        if (difference := change_from(base, entry, name, next(iter(scores.metrics))))
+        if (pair := comparable(base, entry, name, next(iter(scores.metrics))))
     ]
     rows: list[dict[str, Judged]] = [{} for _ in entries]
-    judged = judge([difference for _, _, difference in shown])
+    judged = judge(paired_changes([pair for _, _, pair in shown]))
     for (number, name, _), verdict in zip(shown, judged, strict=True):
         rows[number][name] = verdict
     return rows

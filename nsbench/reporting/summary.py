@@ -6,8 +6,9 @@ from typing import Any
 from nsbench.metrics.verdict import Judged
 from nsbench.reporting.results import (
     Entry,
-    change_from,
+    comparable,
     headline,
+    paired_changes,
     suite_names,
 )
 from nsbench.reporting.score_tables import change_text, metric_data, metric_text
@@ -58,20 +59,20 @@ def _suite_data(
     scores: SuiteScores, base: Entry, entry: Entry, judged: Judged | None
 ) -> dict[str, Any]:
     """Every metric with its change; the headline's, which the table shows, with its verdict."""
-    data = {}
-    for number, (key, metric) in enumerate(scores.metrics.items()):
-        # The first metric is the headline, whose change is known: bootstraps take time.
-        known = judged.change if judged and not number else None
-        difference = known or change_from(base, entry, scores.suite.name, key)
-        data[key] = metric_data(metric)
-        if difference:
-            data[key]["change"] = {
-                "value": difference.value,
-                "interval": list(difference.interval),
-                "better": difference.better,
-                "excludes_zero": difference.significant,
-            }
+    data = {key: metric_data(metric) for key, metric in scores.metrics.items()}
+    first, *others = scores.metrics
+    # The first metric is the headline, whose change is known: bootstraps take time.
+    known = {first: judged.change} if judged else {}
+    pairs = {key: comparable(base, entry, scores.suite.name, key) for key in others}
+    found = {key: pair for key, pair in pairs.items() if pair}
+    known |= zip(found, paired_changes(list(found.values())), strict=True)
+    for key, difference in known.items():
+        data[key]["change"] = {
+            "value": difference.value,
+            "interval": list(difference.interval),
+            "better": difference.better,
+            "excludes_zero": difference.significant,
+        }
     if judged:
-        shown = data[next(iter(scores.metrics))]["change"]
-        shown |= {"adjusted_p": judged.adjusted_p, "verdict": judged.verdict}
+        data[first]["change"] |= {"adjusted_p": judged.adjusted_p, "verdict": judged.verdict}
     return data

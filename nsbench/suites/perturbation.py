@@ -71,18 +71,21 @@ class PerturbationSuite(SizedSuite):
 
     def score(self, folder: Path, reference: Mapping[str, Any] | None) -> Scored:
         """The mFR and mT5D if there is a reference, and the mean flip probability."""
-        flips, distances, by_frame = {}, {}, {}
+        flips: dict[str, Floats] = {}
+        distances, by_frame = {}, {}
+        ids: tuple[str, ...] = ()
         for name in self.cells():
             frames = self.frame_count(name)
-            # Ids of each clip's first frame only, as those of the others are equal.
-            rows = read_cell(folder, name, id_step=frames)
+            # Ids of each clip's first frame only, as those of the others are equal, and of the
+            # first sequence only, as all are of the same clips.
+            rows = read_cell(folder, name, id_step=0 if flips else frames)
             # A clip's frames are stored one after the other.
             top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
             unreadable = (top[..., 0] < 0).all(1)  # such a clip counts as the worst there can be
             flips[name] = np.where(unreadable, 1.0, flip_probability(top[..., 0], noise))
             distances[name] = np.where(unreadable, WORST_DISTANCE, top5_distance(top, noise))
             by_frame[name] = (100 * flips_by_frame(top[..., 0], noise)).tolist()
-            ids = tuple(rows.ids)
+            ids = ids or tuple(rows.ids)
         metrics = {}
         if reference:
             metrics["mfr"] = _normalised("mFR", ids, flips, 1.0, reference["flip_probability"])

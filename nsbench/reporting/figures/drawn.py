@@ -151,7 +151,9 @@ def empty_axes(
     """A figure of this many inches, with panels side by side."""
     # Without pyplot, whose backend is the program's own.
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height),)
+        figure = Figure(
+            figsize=(width, height),
+        )
         return figure, list(figure.subplots(1, panels, squeeze=False, **options)[0])
 
 

@@ -14,7 +14,9 @@ LOSSES = {"labeled_loss": SERIES[1], "unlabeled_loss": SERIES[2]}
 def training_figure(logs: Mapping[str, Sequence[Mapping[str, float | None]]]) -> Drawn:
     """Loss on labeled and on pseudo-labeled images by step, a panel a generation."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.4 * len(logs), 2.9),)
+        figure = Figure(
+            figsize=(3.4 * len(logs), 2.9),
+        )
         panels = figure.subplots(1, len(logs), sharey=True, squeeze=False)
     rows, ends = [], {}
     for axes, (name, log) in zip(panels[0], logs.items(), strict=True):
