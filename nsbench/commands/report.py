@@ -1,5 +1,7 @@
 """`nsbench report`."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,8 @@ from nsbench.util.files import write_json
 from nsbench.util.progress import say
 
 if TYPE_CHECKING:
+    from nsbench.reporting.gallery import Gallery
+    from nsbench.reporting.results import Entry
     from nsbench.reporting.tables import Table
 
 REPORT_EXAMPLES = (
@@ -41,6 +45,12 @@ def report(
             help="html, md, csv, json, latex or pdf-figures; several beside each other.",
         ),
     ] = None,
+    images: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Pictures of each kind that one model gets right and the other wrong."
+        ),
+    ] = 0,
     json: JsonFile = None,
 ) -> None:
     """Write one self-contained HTML file that compares generations, or those of several seeds."""
@@ -62,10 +72,18 @@ def report(
         base=base,
         sort=sort,
         formats=forms,
+        pictures=_pictures(images) if images else None,
     )
     print_report(tables, json)
     for form in dict.fromkeys(forms):
         say(f"the report is {place(form, out)}")
+
+
+def _pictures(count: int) -> "Callable[[Sequence[Entry]], Gallery | None]":
+    """What makes the pictures of a report. They need the sources of the suites, and torch."""
+    from nsbench.evaluation.gallery import make_gallery
+
+    return partial(make_gallery, count=count)
 
 
 def print_report(tables: "list[Table]", json: Path | None) -> None:

@@ -45,7 +45,7 @@ def show_corruptions(image: Path, out: Path, *, image_size: int = 224, seed: int
             except NsbenchError as error:
                 say(f"{name} is left out: {error}")
             advance()
-    _write(out, rows, ["clean", *(f"severity {severity}" for severity in SEVERITIES)])
+    write_sheet(out, rows, ["clean", *(f"severity {severity}" for severity in SEVERITIES)])
 
 
 def show_perturbations(image: Path, out: Path, *, image_size: int = 224, seed: int = 0) -> None:
@@ -65,7 +65,7 @@ def show_perturbations(image: Path, out: Path, *, image_size: int = 224, seed: i
             except NsbenchError as error:
                 say(f"{name} is left out: {error}")
             advance()
-    _write(out, rows, ["first frame", "a quarter", "middle", "three quarters", "last frame"])
+    write_sheet(out, rows, ["first frame", "a quarter", "middle", "three quarters", "last frame"])
 
 
 def _five_frames(
@@ -91,7 +91,8 @@ def _centre(images: torch.Tensor, size: int) -> torch.Tensor:
     return images[..., top : top + size, left : left + size].contiguous()
 
 
-def _write(out: Path, rows: list[Row], heads: list[str]) -> None:
+def write_sheet(out: Path, rows: list[Row], heads: list[str]) -> None:
+    """Write pictures of one size in rows under heads. Raises NsbenchError for a wrong ending."""
     side = rows[0][1][0].shape[-1]
     step = max(side, 96) + GAP  # heads need 96 px, also above pictures of 32
     sheet = Image.new("RGB", (LABEL + step * len(heads), HEAD + step * len(rows)), "white")

@@ -75,6 +75,16 @@ class CorruptionPasses(Passes[CorruptionSuite]):
             for run in unfinished:
                 run.finish(cell, images)
 
+    def pictures(
+        self, cell: str, images: SuiteImages, crops: DecodedImages, options: Options
+    ) -> Iterator[torch.Tensor]:
+        """The corrupted images."""
+        if cell == "clean":
+            yield from super().pictures(cell, images, crops, options)
+        else:
+            made = self.corrupted(crops, images.own_ids, [cell], options)
+            yield torch.cat([batch.images for batch in made])
+
     def corrupted(
         self, crops: DecodedImages | None, ids: list[str], cells: Sequence[str], options: Options
     ) -> Iterator[Batch]:

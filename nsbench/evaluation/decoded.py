@@ -76,7 +76,7 @@ def _decode(
             image = source.image(index)
         except NsbenchError as error:
             return str(error)
-        return [_view(image, view) for view in views]
+        return [view_of(image, view) for view in views]
 
     with stage(f"images of {source.name}", len(indices)) as advance:
         for images in prefetch_map(views_of, indices.tolist()):
@@ -88,7 +88,8 @@ def _decode(
             advance()
 
 
-def _view(image: Image.Image, view: View) -> Array:
+def view_of(image: Image.Image, view: View) -> Array:
+    """The image in a view, uint8 (3, H, W)."""
     return resized(image, view) if isinstance(view, int) else center_crop(image, view)
 
 

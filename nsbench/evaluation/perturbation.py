@@ -62,6 +62,12 @@ class PerturbationPasses(Passes[PerturbationSuite]):
             for run in unfinished:
                 run.finish(cell, images)
 
+    def pictures(
+        self, cell: str, images: SuiteImages, crops: DecodedImages, options: Options
+    ) -> Iterator[torch.Tensor]:
+        """The frames."""
+        yield from self._frames(cell, images, slice(0, len(images.rows)), options.device)
+
     def _clips_at_once(self, cell: str, options: Options) -> int:
         # A clip in a file is decoded whole, so that as many are held as memory allows.
         held = self._files.clips_at_once(cell) if self._files else options.batch_size

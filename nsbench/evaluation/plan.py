@@ -1,7 +1,7 @@
 """What an evaluation has to do: a suite's images, and each model's store and missing cells."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Generic, TypeVar
@@ -63,6 +63,15 @@ class Passes(ABC, Generic[S]):
         # Where files are read, the source's own images are only for the cell `clean`.
         only_files = self.reads_files and "clean" not in run.missing
         return [] if only_files else [crop_for(self.suite, run.model)]
+
+    def pictures(
+        self, cell: str, images: SuiteImages, crops: DecodedImages, options: Options
+    ) -> Iterator[torch.Tensor]:
+        """What a cell makes of some images, uint8 (B, 3, S, S); of clips frame by frame.
+
+        crops: their clean crops. Of an attack the images are clean: each model has its own.
+        """
+        yield crops.batch(slice(0, len(images.rows)))
 
     def forward_passes(self, run: ModelRun) -> float:
         """Forward passes that an image takes in a cell, for an estimate."""

@@ -12,6 +12,7 @@ from nsbench.reporting.figures.drawn import MOST, Drawn
 from nsbench.reporting.figures.shift import shift_figures
 from nsbench.reporting.figures.training import training_figure
 from nsbench.reporting.gains import Step, sentences, steps_of
+from nsbench.reporting.gallery import Gallery
 from nsbench.reporting.grid import Grid, changes_grid, every_metric
 from nsbench.reporting.labels import LabelsSection, label_sections
 from nsbench.reporting.layout import shared_prefix
@@ -55,6 +56,7 @@ class Contents:
     commands: list[str]
     notes: list[str]
     terminal: list[Table]
+    gallery: Gallery | None = None
     made: dict[str, Any] = field(default_factory=lambda: environment("none"))  # needs no device
 
     @property
@@ -77,12 +79,16 @@ class Contents:
 
 
 def contents(
-    paths: Sequence[Path], entries: list[Entry], title: str, across: Sequence[str] = ()
+    paths: Sequence[Path],
+    entries: list[Entry],
+    title: str,
+    across: Sequence[str] = (),
+    gallery: Gallery | None = None,
 ) -> Contents:
     """Everything that a report of these models says.
 
     paths: of the run folders and folders of results that they come from. across: settings in which
-    results may differ.
+    results may differ. gallery: its pictures, if there are any.
     """
     changes = headline_changes(entries[0], entries)
     beside, variants = controls(paths, entries, across), ablations(paths, entries, across)
@@ -111,6 +117,7 @@ def contents(
         runs=runs,
         commands=commands(paths, entries, {run["path"]: run["provenance"] for run in runs}),
         notes=notes,
+        gallery=gallery,
         terminal=[summary, *map(controls_table, beside), *map(ablation_table, variants)],
     )
 

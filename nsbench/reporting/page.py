@@ -8,6 +8,7 @@ from markupsafe import Markup
 from nsbench.reporting.ablations import ablation_table
 from nsbench.reporting.contents import Contents
 from nsbench.reporting.controls import controls_table
+from nsbench.reporting.gallery import RULE
 from nsbench.util.progress import counted
 from nsbench.util.text import printable
 
@@ -23,6 +24,7 @@ def page(report: Contents) -> str:
         "contents": _headings(report),
         "tables": beside,
         "weights": weights,
+        "rule": RULE,
     }
     return page_environment(report.prefix).get_template("report.html").render(own)
 
@@ -36,6 +38,7 @@ def _headings(report: Contents) -> list[tuple[str, str]]:
         "gain": ("Controls and ablations", report.controls or report.ablations),
         **{section.key: (section.title, True) for section in report.sections},
         "shift": ("Accuracy under shift", report.shift),
+        "images": ("Images", report.gallery),
         "labels": ("Pseudo-labels", report.labels),
         "training": ("Training", report.training),
         "trust": ("Trust", True),

@@ -1,12 +1,13 @@
 """One self-contained HTML file from the stored predictions: no network, no model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nsbench.reporting.ablations import ablation_table, ablations
 from nsbench.reporting.contents import contents, run_about
 from nsbench.reporting.controls import controls, controls_table
 from nsbench.reporting.formats import HTML, check_formats, write_formats
+from nsbench.reporting.gallery import Gallery
 from nsbench.reporting.order import arranged
 from nsbench.reporting.page import page_environment
 from nsbench.reporting.places import model_places
@@ -34,6 +35,7 @@ def write_report(
     base: str | None = None,
     sort: str | None = None,
     formats: Sequence[str] = (HTML,),
+    pictures: Callable[[Sequence[Entry]], Gallery | None] | None = None,
 ) -> list[Table]:
     """Write the HTML report of run folders or folders of results, or of folders that hold some.
 
@@ -47,6 +49,7 @@ def write_report(
     others are ordered, the best first.
     formats: of `html`, `md`, `csv`, `json`, `latex` (for the package booktabs) and `pdf-figures`
     (each figure as PDF and PNG); the files stand beside `out`, with other endings.
+    pictures: makes those of the page from its models; see `nsbench.evaluation.gallery`.
     Returns its summary, a table for each generation that has controls, and one for each that
     variants of a run have too; of seeds the tables over seeds.
 
@@ -69,7 +72,8 @@ def write_report(
         return _write_seeds(_only(homes, paths), Path(out), across)
     entries = arranged(collect(paths, across), names or {}, base, sort)
     name = title or " and ".join(path.resolve().name for path in named)
-    report = contents(paths, entries, name, across)
+    gallery = pictures(entries) if pictures else None
+    report = contents(paths, entries, name, across, gallery)
     write_formats(report, Path(out), formats)
     return report.terminal
 

@@ -1,0 +1,141 @@
+"""The pixels that models saw, made again: single images of a suite's cells, from its sources."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from nsbench.data.catalog import is_missing
+from nsbench.data.label_files import origin
+from nsbench.data.open import open_source
+from nsbench.data.preprocessing import Preprocessing
+from nsbench.evaluation.contact_sheet import write_sheet
+from nsbench.evaluation.decoded import View, bytes_of, view_of
+from nsbench.evaluation.decoded_file import DecodedWriter
+from nsbench.evaluation.model_run import SuiteImages
+from nsbench.evaluation.options import make_options
+from nsbench.evaluation.register import passes_of
+from nsbench.suites.base import SizedSuite, Suite
+from nsbench.util.config import parse
+from nsbench.util.errors import NsbenchError
+
+Picture = NDArray[np.uint8]
+"""An image as (H, W, 3)."""
+
+SHEET = 96
+"""Pixels of a picture in a contact sheet, unless the suite's own are fewer."""
+
+
+class Place(NamedTuple):
+    """An image in a cell; of a clip the frame, from 0; elsewhere 0."""
+
+    cell: str
+    frame: int
+    image: str
+
+
+class Pictures:
+    """The images of a suite as it was evaluated.
+
+    manifest: the content of the suite.json of the results. Raises NsbenchError where the sources
+    are gone, or the pixels were made by something else than what is here.
+    """
+
+    def __init__(self, suite: Suite, manifest: Mapping[str, Any]) -> None:
+        self._suite, self._passes = suite, passes_of(suite)
+        self._options = make_options(device="cpu")
+        self._source = open_source(suite.source)
+        self._known: dict[int, Image.Image] = {}
+        self._number = {name: number for number, name in enumerate(self._source.ids)}
+        made = manifest["identity"].get("generator")
+        self._files = suite.released_files if str(made).startswith("the files ") else None
+        here = None if self._files else suite.generator_identity()
+        if self._files and is_missing(self._files):
+            raise NsbenchError(f"the released files of {suite.name} are not in the data roots")
+        if not self._files and made != here:
+            raise NsbenchError(f"the pixels of {suite.name} were made by {made}, not by {here}")
+        own = parse(Preprocessing, manifest["identity"]["preprocessing"], suite.name)
+        self._crop = suite.crop or own
+
+    def at(self, places: Sequence[Place]) -> list[Picture]:
+        """The pictures at some places, in their order.
+
+        Raises NsbenchError for an image that the source lacks or that cannot be read.
+        """
+        found: dict[Place, Picture] = {}
+        for cell in dict.fromkeys(place.cell for place in places):
+            own = [place for place in places if place.cell == cell]
+            found |= dict(zip(own, self._of_cell(cell, own), strict=True))
+        return [found[place] for place in places]
+
+    def _of_cell(self, cell: str, places: Sequence[Place]) -> list[Picture]:
+        names = list(dict.fromkeys(place.image for place in places))
+        images = self._images(names)
+        frames = {place.frame for place in places}
+        made = self._frames(cell, images, frames)
+        rows = {name: row for row, name in enumerate(names)}
+        return [made[place.frame][rows[place.image]] for place in places]
+
+    def _images(self, names: Sequence[str]) -> SuiteImages:
+        """These images, decoded in the views that a cell may want."""
+        lost = next((name for name in names if name not in self._number), None)
+        if lost:
+            raise NsbenchError(f"{self._source.name} has no image {lost} any more")
+        indices = np.array([self._number[name] for name in names], dtype=np.int64)
+        images = SuiteImages(self._source, indices, np.arange(len(indices)))
+        views: list[View] = [self._crop]
+        if isinstance(self._suite, SizedSuite):  # sequences move the whole image
+            views.append(self._suite.short_side)
+        decoded = [self._decoded(index) for index in indices.tolist()]
+        for view in views:
+            writer = DecodedWriter(len(indices) * bytes_of(view))
+            for image in decoded:
+                writer.add(view_of(image, view))
+            images.decoded[str(view)] = writer.done()
+        return images
+
+    def _decoded(self, index: int) -> Image.Image:
+        # A contact sheet asks for the same image in every cell.
+        if index not in self._known:
+            source, (own,) = origin(self._source, np.array([index]))
+            self._known[index] = source.image(int(own))
+        return self._known[index]
+
+    def _frames(self, cell: str, images: SuiteImages, wanted: set[int]) -> dict[int, list[Picture]]:
+        """For each frame that is wanted, the pictures of all images."""
+        if self._files:
+            self._passes.open_files(images)
+        crops = images.crops(self._crop)
+        stream = self._passes.pictures(cell, images, crops, self._options)
+        return {
+            number: [np.ascontiguousarray(image.permute(1, 2, 0).numpy()) for image in batch]
+            for number, batch in enumerate(stream)
+            if number in wanted
+        }
+
+    def write_sheet(self, image: str, out: Path) -> None:
+        """A contact sheet of every corruption of a suite by severity, for one image."""
+        cells = [cell for cell in self._suite.cells() if "/" in cell]
+        names = list(dict.fromkeys(cell.split("/")[0] for cell in cells))
+        levels = list(dict.fromkeys(cell.split("/")[1] for cell in cells))
+        clean = self.at([Place("clean", 0, image)])[0]
+        rows = []
+        for name in names:
+            own = self.at([Place(f"{name}/{level}", 0, image) for level in levels])
+            rows.append((name, [_small(picture) for picture in (clean, *own)]))
+        write_sheet(out, rows, ["clean", *(f"severity {level}" for level in levels)])
+
+
+def _small(picture: Picture) -> torch.Tensor:
+    """A picture in the size of a sheet, uint8 (3, S, S)."""
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)
+    if pixels.shape[-1] <= SHEET:
+        return pixels
+    sized = torch.nn.functional.interpolate(
+        pixels[None].float(), (SHEET, SHEET), mode="bilinear", antialias=True
+    )
+    return sized[0].round().clamp(0, 255).to(torch.uint8)
