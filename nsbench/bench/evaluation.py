@@ -21,7 +21,8 @@ from nsbench.data.transforms import normalize
 from nsbench.evaluation.corruption import CorruptionPasses
 from nsbench.evaluation.decoded import load_images
 from nsbench.evaluation.options import Options, make_options
-from nsbench.evaluation.plan import SuitePlan, crop_for, make_plan, read_images
+from nsbench.evaluation.plan import SuitePlan, crop_for, make_plan
+from nsbench.evaluation.reading import read_images
 from nsbench.evaluation.runner import ready
 from nsbench.models import Classifier
 from nsbench.suites.corruption import CorruptionSuite

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from nsbench import perturbations
+from nsbench.data.preprocessing import Preprocessing
 from nsbench.evaluation.batches import row_slices
 from nsbench.evaluation.decoded import View
 from nsbench.evaluation.decoded_file import Array, DecodedImages
@@ -61,6 +62,10 @@ class PerturbationPasses(Passes[PerturbationSuite]):
                         run.add_clips(cell, frames)
             for run in unfinished:
                 run.finish(cell, images)
+
+    def picture_views(self, crop: Preprocessing) -> list[View]:
+        """Whole images too, since sequences move them."""
+        return [crop, self.suite.short_side]
 
     def pictures(
         self, cell: str, images: SuiteImages, crops: DecodedImages, options: Options

@@ -14,12 +14,12 @@ from nsbench.data.label_files import origin
 from nsbench.data.open import open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.evaluation.contact_sheet import write_sheet
-from nsbench.evaluation.decoded import View, bytes_of, view_of
+from nsbench.evaluation.decoded import bytes_of, view_of
 from nsbench.evaluation.decoded_file import DecodedWriter
 from nsbench.evaluation.model_run import SuiteImages
 from nsbench.evaluation.options import make_options
 from nsbench.evaluation.register import passes_of
-from nsbench.suites.base import SizedSuite, Suite
+from nsbench.suites.base import Suite
 from nsbench.util.config import parse
 from nsbench.util.errors import NsbenchError
 
@@ -87,11 +87,8 @@ class Pictures:
             raise NsbenchError(f"{self._source.name} has no image {lost} any more")
         indices = np.array([self._number[name] for name in names], dtype=np.int64)
         images = SuiteImages(self._source, indices, np.arange(len(indices)))
-        views: list[View] = [self._crop]
-        if isinstance(self._suite, SizedSuite):  # sequences move the whole image
-            views.append(self._suite.short_side)
         decoded = [self._decoded(index) for index in indices.tolist()]
-        for view in views:
+        for view in self._passes.picture_views(self._crop):
             writer = DecodedWriter(len(indices) * bytes_of(view))
             for image in decoded:
                 writer.add(view_of(image, view))

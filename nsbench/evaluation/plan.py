@@ -15,7 +15,7 @@ from nsbench.data.label_files import labels_of, of_classes
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.data.spec import Source, label_sets
 from nsbench.data.subset import sample, select_per_class
-from nsbench.evaluation.decoded import View, load_images
+from nsbench.evaluation.decoded import View
 from nsbench.evaluation.decoded_file import DecodedImages
 from nsbench.evaluation.model_run import ModelRun, SuiteImages
 from nsbench.evaluation.options import Options
@@ -63,6 +63,10 @@ class Passes(ABC, Generic[S]):
         # Where files are read, the source's own images are only for the cell `clean`.
         only_files = self.reads_files and "clean" not in run.missing
         return [] if only_files else [crop_for(self.suite, run.model)]
+
+    def picture_views(self, crop: Preprocessing) -> list[View]:
+        """The views that `pictures` needs of an image, the clean crop first."""
+        return [crop]
 
     def pictures(
         self, cell: str, images: SuiteImages, crops: DecodedImages, options: Options
@@ -314,40 +318,3 @@ def crop_for(suite: Suite, model: Classifier) -> Preprocessing:
         return model.preprocessing  # the border has the colour of the mean
     # Pixels do not depend on mean and std here: models that differ in nothing else share a view.
     return model.preprocessing.model_copy(update={"mean": [0.0] * 3, "std": [1.0] * 3})
-
-
-def read_images(plans: list[SuitePlan], options: Options) -> None:
-    """Read every image that is needed once, in all the views that any suite and model needs."""
-    # By source as an object: suites of one source were given the same one by `make_plans`.
-    needs: dict[int, tuple[Source, set[int], dict[str, View]]] = {}
-    for plan in plans:
-        for run in plan.runs:
-            needed = dict.fromkeys(map(plan.images_of, run.missing))
-            for images, view in product(needed, plan.passes.views(run)):
-                source, own = images.origin
-                entry = needs.setdefault(id(source), (source, set(), {}))
-                entry[1].update(own.tolist())
-                entry[2][str(view)] = view
-    for source, numbers, views in needs.values():
-        indices = np.array(sorted(numbers), dtype=np.int64)
-        decoded = load_images(source, indices, list(views.values()), options.cache)
-        by_view = dict(zip(views, decoded, strict=True))
-        for images in (images for plan in plans for images in (plan.images, plan.clean)):
-            _share(images, source, indices, by_view)
-
-
-def _share(
-    images: SuiteImages,
-    source: Source,
-    indices: NDArray[np.int64],
-    by_view: dict[str, DecodedImages],
-) -> None:
-    """Give a suite its decoded images of a source, if all of them were decoded."""
-    # A suite with nothing left to do may have images there that nobody needed.
-    where, own = images.origin
-    if where is not source:
-        return
-    rows = np.searchsorted(indices, own)
-    # With more processes than batches, a process has no image at all.
-    if not len(own) or (rows.max() < len(indices) and (indices[rows] == own).all()):
-        images.decoded = {key: decoded.take(rows) for key, decoded in by_view.items()}

@@ -15,7 +15,8 @@ from nsbench.data.spec import Source, SourceSpec
 from nsbench.evaluation.compiled import WholeBatches
 from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
-from nsbench.evaluation.plan import SuitePlan, make_plan, read_images, without_missing
+from nsbench.evaluation.plan import SuitePlan, make_plan, without_missing
+from nsbench.evaluation.reading import read_images
 from nsbench.evaluation.register import passes_of
 from nsbench.models import Classifier, load_models
 from nsbench.predictions import results_of

@@ -94,7 +94,7 @@ def test_a_kind_from_outside_is_evaluated_compared_and_reported(
     assert [row.kappa is None for row in comparison.headlines] == [False, True]
     write_report(run, tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text()
-    assert '<h2 id="mirror">mirror</h2>' in html
+    assert '<h2 id="mirror"><a href="#mirror">mirror</a></h2>' in html
     assert "mirrored top-1 ↑" in html
     assert "&lt;b&gt;" in html
 
