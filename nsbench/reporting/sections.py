@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nsbench.reporting.figures.accuracy import accuracy_figures
 from nsbench.reporting.figures.attack import attack_figures
-from nsbench.reporting.figures.corruption import corruption_figures
+from nsbench.reporting.figures.corruption import corruption_figures, plain
 from nsbench.reporting.figures.drawn import Drawn
 from nsbench.reporting.figures.perturbation import perturbation_figures
 from nsbench.reporting.results import Entry, headline, suite_names
@@ -94,7 +94,10 @@ def _metrics_table(shown: Sequence[Entry], name: str) -> Table:
 
 def _corruption_errors(shown: Sequence[Entry], name: str) -> Table:
     rows = [
-        [corruption, *(f"{entry.scores[name].tables['ce'][corruption][0]:.1f}" for entry in shown)]
+        [
+            plain(corruption),
+            *(f"{entry.scores[name].tables['ce'][corruption][0]:.1f}" for entry in shown),
+        ]
         for corruption in shown[0].scores[name].tables["ce"]
     ]
     columns = ["corruption", *(entry.name for entry in shown)]

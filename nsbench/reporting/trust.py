@@ -11,30 +11,38 @@ from nsbench.reporting.tables import Table, duration
 from nsbench.run_folder import is_run
 from nsbench.suites.base import SuiteScores
 
+Value = Callable[[SuiteScores], str]
+"""What is told of a model's results on a suite."""
+
 UNREADABLE = 5
 """Images that could not be read that are named; of more the number is told."""
 
 
 def choices_table(entries: Sequence[Entry]) -> Table:
-    """A row for each suite: every choice that decides whether its numbers compare with others."""
-    rows = []
-    for name in suite_names(entries):
-        own = {entry.name: entry.scores[name] for entry in entries if name in entry.scores}
-        rows.append([name, *(_joined(own, value) for value in CHOICES.values())])
-    return Table("Choices that make numbers comparable", ["suite", *CHOICES], rows)
+    """A column for each suite: every choice that decides what its numbers compare with."""
+    return _table("Choices that make numbers comparable", entries, CHOICES, [])
 
 
 def runs_table(entries: Sequence[Entry]) -> Table:
-    """A row for each suite: where, when and how fast it was evaluated."""
-    rows = []
-    for name in suite_names(entries):
-        own = {entry.name: entry.scores[name] for entry in entries if name in entry.scores}
-        rows.append([name, *(_joined(own, value) for value in RUNS.values())])
+    """A column for each suite: where, when and how fast it was evaluated."""
     notes = ["Wall time is of all models that were evaluated together, as they share the images."]
-    return Table("Where and when it was evaluated", ["suite", *RUNS], rows, notes=notes)
+    return _table("Where and when it was evaluated", entries, RUNS, notes)
 
 
-def _joined(own: Mapping[str, SuiteScores], value: Callable[[SuiteScores], str]) -> str:
+def _table(
+    title: str, entries: Sequence[Entry], parts: Mapping[str, Value], notes: list[str]
+) -> Table:
+    """A column for each suite, a row for each part."""
+    names = suite_names(entries)
+    own = [
+        {entry.name: entry.scores[name] for entry in entries if name in entry.scores}
+        for name in names
+    ]
+    rows = [[part, *(_joined(scores, value) for scores in own)] for part, value in parts.items()]
+    return Table(title, ["", *names], rows, notes=notes, prose=True)
+
+
+def _joined(own: Mapping[str, SuiteScores], value: Value) -> str:
     """What all models have, or else what each has."""
     values = {name: value(scores) for name, scores in own.items()}
     if len({*values.values()}) == 1:
@@ -93,7 +101,7 @@ def _unreadable(scores: SuiteScores) -> str:
     return f"{len(names)}: {', '.join(names[:UNREADABLE])}{more}" if names else "none"
 
 
-CHOICES: dict[str, Callable[[SuiteScores], str]] = {
+CHOICES: dict[str, Value] = {
     "images": _images,
     "unreadable": _unreadable,
     "pixels": _generator,
@@ -106,7 +114,7 @@ CHOICES: dict[str, Callable[[SuiteScores], str]] = {
 }
 
 
-def _environment(key: str) -> Callable[[SuiteScores], str]:
+def _environment(key: str) -> Value:
     return lambda scores: str(scores.manifest.get("environment", {}).get(key, ""))
 
 
@@ -126,7 +134,7 @@ def _rate(scores: SuiteScores) -> str:
     return f"{frames * scores.manifest['images'] / seconds:,.0f}" if seconds else ""
 
 
-RUNS: dict[str, Callable[[SuiteScores], str]] = {
+RUNS: dict[str, Value] = {
     "date": lambda scores: str(scores.manifest.get("evaluated", ""))[:10],
     "device": _environment("device"),
     "threads": _environment("threads"),

@@ -86,6 +86,11 @@ class Drawn:
     table: Table
 
     @property
+    def broad(self) -> bool:
+        """Whether no other figure has room beside it."""
+        return bool(self.figure.get_figwidth() > 6)
+
+    @property
     def svg(self) -> Markup:
         """The figure as an SVG element whose colours follow the page's scheme."""
         return svg(self.figure, self.key, self.title)
@@ -159,7 +164,13 @@ def empty_axes(
 
 def legend_above(axes: Axes, columns: int = 4) -> None:
     """A legend that cannot cover the data."""
-    axes.legend(ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    axes.legend(
+        ncols=columns,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        frameon=False,
+        labelcolor=INK,
+    )
 
 
 @dataclass(frozen=True)

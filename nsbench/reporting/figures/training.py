@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from nsbench.reporting.figures.drawn import SERIES, STYLE, Drawn
+from nsbench.reporting.figures.drawn import INK, SERIES, STYLE, Drawn
+from nsbench.reporting.layout import shared_prefix
 from nsbench.reporting.tables import Table
+from nsbench.util.text import printable
 
 LOSSES = {"labeled_loss": SERIES[1], "unlabeled_loss": SERIES[2]}
 
@@ -19,7 +21,9 @@ def training_figure(logs: Mapping[str, Sequence[Mapping[str, float | None]]]) ->
         )
         panels = figure.subplots(1, len(logs), sharey=True, squeeze=False)
     rows, ends = [], {}
-    for axes, (name, log) in zip(panels[0], logs.items(), strict=True):
+    prefix = shared_prefix(list(logs))
+    for axes, (whole, log) in zip(panels[0], logs.items(), strict=True):
+        name = printable(whole.removeprefix(prefix))
         # The log has lines without losses too, such as those of validation.
         steps = [row for row in log if "loss" in row]
         last = steps[-1] if steps else {}
@@ -35,7 +39,7 @@ def training_figure(logs: Mapping[str, Sequence[Mapping[str, float | None]]]) ->
         rows.append([name, f"{last.get('step', '')}", *(f"{v:.3f}" if v else "" for v in cells)])
         axes.set(title=name, xlabel="step")
         if axes.lines:
-            axes.legend()
+            axes.legend(labelcolor=INK)
     panels[0][0].set(ylabel="cross-entropy", ylim=(0, None))
     known = {name: end for name, end in ends.items() if end is not None}
     lowest = min(known, key=known.__getitem__) if known else ""
