@@ -39,7 +39,7 @@ def _table(
         for name in names
     ]
     rows = [[part, *(_joined(scores, value) for scores in own)] for part, value in parts.items()]
-    return Table(title, ["", *names], rows, notes=notes, prose=True)
+    return Table(title, ["suite", *names], rows, notes=notes, prose=True)
 
 
 def _joined(own: Mapping[str, SuiteScores], value: Value) -> str:
