@@ -17,7 +17,7 @@ STOREYS: list[set[str]] = [
     {"util"},
     {"names", "predictions", "run_folder", "metrics", "pixels"},
     {"recipes", "suites", "models", "data", "pseudo_labels", "augment", "corruptions"}
-    | {"perturbations", "released"},
+    | {"perturbations", "released", "published"},
     {"training", "evaluation", "bench", "reporting", "results"},
     {"commands"},
     {"cli"},

@@ -15,6 +15,7 @@ from nsbench.commands.habits import Group
 from nsbench.commands.ls import LS_EXAMPLES, ls
 from nsbench.commands.make import make_app
 from nsbench.commands.options import ManyValues, WithVariants
+from nsbench.commands.published import PUBLISHED_EXAMPLES, published
 from nsbench.commands.quickstart import QUICKSTART_EXAMPLES, quickstart
 from nsbench.commands.recipes import RECIPES_EXAMPLES, recipes
 from nsbench.commands.report import REPORT_EXAMPLES, report
@@ -39,6 +40,7 @@ app.command(cls=ManyValues, epilog=REPORT_EXAMPLES)(report)
 app.command(cls=ManyValues, epilog=COMPARE_EXAMPLES)(compare)
 app.command(cls=ManyValues, epilog=QUICKSTART_EXAMPLES)(quickstart)
 app.command(cls=ManyValues, epilog=SUITES_EXAMPLES)(suites)
+app.command(cls=ManyValues, epilog=PUBLISHED_EXAMPLES)(published)
 app.command(cls=ManyValues, epilog=FORGET_EXAMPLES)(forget)
 app.command(name="ls", cls=ManyValues, epilog=LS_EXAMPLES)(ls)
 app.command(cls=ManyValues, epilog=REFERENCE_EXAMPLE)(reference)

@@ -29,6 +29,20 @@ def complete_data_set(incomplete: str) -> list[str]:
     return _beginning(data_sets(), incomplete)
 
 
+def complete_published(incomplete: str) -> list[str]:
+    """The models of which there are published results."""
+    from nsbench.published.rows import models
+
+    return _beginning(models(), incomplete)
+
+
+def complete_published_suite(incomplete: str) -> list[str]:
+    """The suites on which there are published results."""
+    from nsbench.published.rows import rows, suites_of
+
+    return _beginning(suites_of(rows()), incomplete)
+
+
 def complete_model(incomplete: str) -> list[str]:
     """Folders, files of models, and timm's models, once their names are kept."""
     from nsbench.models.names import SUFFIXES

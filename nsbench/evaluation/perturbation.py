@@ -30,6 +30,11 @@ class PerturbationPasses(Passes[PerturbationSuite]):
         """Whether clips come from released files."""
         return self._files is not None
 
+    @property
+    def reads_released(self) -> bool:
+        """Whether clips come from files that `nsbench make` did not make."""
+        return self._files is not None and not self._files.are_made
+
     def open_files(self, images: SuiteImages) -> str:
         """Read the suite's `files` from now on."""
         self._files = ReleasedClips(self.suite, images)

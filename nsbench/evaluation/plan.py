@@ -45,6 +45,11 @@ class Passes(ABC, Generic[S]):
         """Whether changed images come from released files."""
         return False
 
+    @property
+    def reads_released(self) -> bool:
+        """Whether they come from files that `nsbench make` did not make."""
+        return False
+
     @abstractmethod
     def run(
         self, plan: "SuitePlan", runs: list[ModelRun], options: Options, advance: Advance

@@ -43,6 +43,11 @@ class ReleasedCorruptions:
         self._all = images.indices
         self._files = CorruptedFiles(files_root(suite.files), source)
 
+    @property
+    def are_made(self) -> bool:
+        """Whether `nsbench make` made the files."""
+        return self._files.manifest is not None
+
     def identity(self) -> str:
         """What identifies the files. Raises NsbenchError if they lack a cell or do not fit."""
         cells = self._suite.corrupted_cells()
@@ -98,6 +103,11 @@ class ReleasedClips:
         self._suite, self._source, self._indices = suite, source, images.own
         self._all = images.indices
         self._files = ClipFiles(files_root(suite.files), source)
+
+    @property
+    def are_made(self) -> bool:
+        """Whether `nsbench make` made the files."""
+        return self._files.manifest is not None
 
     def identity(self) -> str:
         """What identifies the files. Raises NsbenchError if they lack a cell or do not fit."""

@@ -173,6 +173,8 @@ def _write_manifest(
         "unreadable": {k: v for cell in cells for k, v in run.store.unreadable(cell).items()},
         "chosen": _chosen(plan, options),
         "resized": _resized(plan.suite, run.model),
+        # Beside published values only results on the released files themselves may stand.
+        "released_files": plan.passes.reads_released,
         "processes": distributed.size(),
         "environment": environment(options.device),
         # For all models of the suite together, since they share the images.

@@ -1,0 +1,1 @@
+"""Published results as data, and where one of ours stands beside them. Without torch."""
