@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -46,7 +46,7 @@ class Row:
     crop_pct: float | None
     interpolation: str | None
     source: str
-    origin: Source
+    origin: Source = field(compare=False, repr=False)
     unit: str = "%"
 
     @property

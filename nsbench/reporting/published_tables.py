@@ -1,8 +1,9 @@
-"""The tables of `nsbench published`: which results there are, those of a model, those on a suite."""
+"""The tables of `nsbench published`: what results there are, those of a model, those on a suite."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from nsbench.published.metrics import WHOLE
 from nsbench.published.rows import Row, suites_of
 from nsbench.reporting.tables import Table
 from nsbench.util.progress import counted
@@ -70,7 +71,7 @@ def suite_tables(suite: str, rows: Sequence[Row]) -> list[Table]:
     """The models on a suite, the best first: a table for each metric of the whole suite."""
     chosen = [row for row in dict.fromkeys(rows) if row.suite == suite]
     groups: dict[str, list[Row]] = {}
-    for row in chosen:
+    for row in sorted(chosen, key=lambda row: _place(row.metric)):
         if not row.means.part:
             groups.setdefault(row.means.name, []).append(row)
     left = sum(bool(row.means.part) for row in chosen)
@@ -112,9 +113,17 @@ def _metric_table(suite: str, name: str, rows: list[Row]) -> Table:
     return Table(title, columns, body, records(ranked), prose=True, spare=SPARE)
 
 
+def _place(metric: str) -> int:
+    """Where a metric comes among several: a suite's headline first, what only others print last."""
+    known = list(WHOLE)
+    return known.index(metric) if metric in known else len(known)
+
+
 def _cells(row: Row) -> list[str]:
+    # Two decimals at most, and no zeros that the source does not print.
+    value = f"{row.value:.2f}".rstrip("0").rstrip(".")
     size = str(row.resolution or "")
-    return [f"{row.value:.2f}", size, row.protocol or OURS, row.origin.short, row.source]
+    return [value, size, row.protocol or OURS, row.origin.short, row.source]
 
 
 def _models(rows: Sequence[Row]) -> int:
