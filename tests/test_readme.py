@@ -74,7 +74,7 @@ def test_every_file_is_named_and_loads(workplace: Path) -> None:
 def test_every_command_is_one_of_ours_or_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     known = {"train", "eval", "report", "compare", "reference", "suites", "quickstart", "bench",
-             "show", "make", "data", "recipes", "doctor"}  # fmt: skip
+             "show", "make", "data", "recipes", "doctor", "published"}  # fmt: skip
     for program, verb, *_ in commands():
         assert (program == "nsbench" and verb in known) or f"\n{verb}:" in makefile
 
@@ -86,7 +86,8 @@ def test_the_imagenet_section_runs_on_a_small_tree(
     monkeypatch.setattr("timm.create_model", lambda name, pretrained=False, **k: create(name, **k))
     wanted = [command[1:] for command in commands() if "imagenet" in " ".join(command)]
     made = [arguments for arguments in wanted if arguments[0] == "make"]
-    told = [arguments for arguments in wanted if arguments[0] in ("suites", "data")]
+    known = ("suites", "data", "published")
+    told = [arguments for arguments in wanted if arguments[0] in known]
     wanted = [arguments for arguments in wanted if arguments not in [*made, *told]]
     assert [arguments[0] for arguments in wanted] == ["train", "eval", "report", "compare"]
     small = ["workers=0", "generations.0.epochs=1", "defaults.epochs=1", "defaults.batch_size=3",
@@ -124,14 +125,17 @@ def test_the_imagenet_section_runs_on_a_small_tree(
     ]
     generators = [manifest["identity"]["generator"] for manifest in manifests]
     assert [generator[:9] for generator in generators] == ["the files"] * 2
-    assert [arguments[:2] for arguments in told] == [["suites", "imagenet-c"], ["data", "fetch"]]
+    assert [arguments[:2] for arguments in told] == [
+        ["suites", "imagenet-c"], ["data", "fetch"], ["published", "--suite"],
+    ]  # fmt: skip
     assert run(*told[0]) == 0
 
 
 def test_the_lists_of_suites_and_data_sets(workplace: Path) -> None:
-    lists = [command[1:] for command in commands() if command[1] in ("suites", "data")]
+    known = ("suites", "data", "published")
+    lists = [command[1:] for command in commands() if command[1] in known]
     plain = [arguments for arguments in lists if "fetch" not in arguments]
-    assert len(plain) == 3
+    assert len(plain) == 6
     assert all(run(*arguments) == 0 for arguments in plain)
 
 

@@ -72,6 +72,8 @@ def test_files_and_the_fly_give_the_same_predictions(
     assert same_predictions(fly, files, [f"{name}/{s}" for name in NAMES for s in (1, 4)])
     assert score(fly).metrics["error"].value == score(files).metrics["error"].value
     assert score(files).manifest["identity"]["generator"].startswith("the files ")
+    assert not score(files).manifest["released_files"]  # but ours
+    assert not score(fly).manifest["released_files"]
 
 
 @pytest.mark.parametrize("layout", ["folder", "npy"])
@@ -181,6 +183,7 @@ def test_other_files_are_another_result(tiny_run: Path, digits_folder: Path) -> 
     (target / "nsbench.json").unlink()  # as if it was downloaded
     suite = corruption_suite(digits_folder, f'files = "{target}"\n')
     (before,) = evaluate([model], [suite], device="cpu")
+    assert score(before).manifest["released_files"]
     assert evaluate([model], [suite], device="cpu") == [before]
     fog = target / "fog" / "4"
     fog.rename(target / "other")

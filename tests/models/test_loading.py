@@ -103,6 +103,9 @@ def test_a_timm_model_brings_its_own_preprocessing(monkeypatch: pytest.MonkeyPat
     assert model.classes is not None
     assert model.classes[0] == "n01440764"
     assert model.results == Path("results/timm-test_resnet.r160_in1k")
+    # By which published results know timm's own weights.
+    assert model.info["arch"] == "test_resnet.r160_in1k"
+    assert not {"entry", "generation"} & model.info.keys()
     with pytest.raises(NsbenchError, match=r"class '0' of digits \(test\) is not known"):
         class_indices(model, digits())
 

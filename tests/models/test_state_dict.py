@@ -115,6 +115,7 @@ def test_timm_takes_the_weights_of_a_file(trained: nn.Module, tmp_path: Path) ->
     assert (model.name, model.weights_hash) == (other.name, other.weights_hash)
     assert model.results == other.results
     assert model.preprocessing.image_size == 160
+    assert "entry" in model.info  # by which published results know that they are not timm's
 
 
 def test_a_thousand_classes_are_those_of_imagenet(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Published values beside ours: only the same weights, and by what else was measured alike."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def result(
         **manifest,
     }
     found = {key: metric(value) for key, value in metrics.items()}
-    return SuiteScores(own, Path(), "m", info, content, found, tables or {}, None, {})
+    read = json.loads(json.dumps(content))  # as suite.json holds it
+    return SuiteScores(own, Path(), "m", read["model"], read, found, tables or {}, None, {})
 
 
 def same(found: Iterable[Beside]) -> list[tuple[str, float, str]]:
