@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 
+from nsbench.data.catalog import data_set
 from nsbench.names import CORRUPTIONS, EXTRA_CORRUPTIONS, PERTURBATIONS
 from nsbench.published.metrics import meaning_of
 from nsbench.published.rows import Row, models, models_called, rows, rows_on, sources
@@ -162,3 +164,17 @@ def test_no_torch_is_needed() -> None:
 def test_rows_can_be_put_into_sets() -> None:
     assert isinstance(rows()[0], Row)
     assert len(set(rows())) == 2736
+
+
+@pytest.mark.parametrize(
+    "suite",
+    ["imagenet-1k", "imagenet-real", "imagenet-v2-matched-frequency", "imagenet-sketch",
+     "imagenet-a", "imagenet-r"],
+)  # fmt: skip
+def test_accuracies_are_shares_of_the_images_that_the_catalog_counts(suite: str) -> None:
+    # Of another number of images only half of them would be, as three decimals round that finely.
+    count = data_set(suite).images
+    values = [row.value for row in rows_on(suite) if row.origin.short == "timm"]
+    shares = [100 * round(value * count / 100) / count for value in values]
+    fits = [abs(s - v) < 0.00051 for s, v in zip(shares, values, strict=True)]
+    assert np.mean(fits) > 0.9
