@@ -4,8 +4,13 @@ Taori et al. (NeurIPS 2020, arXiv 2007.00644): on logit axes, models without spe
 a line. A model's effective robustness is its distance above that line in points of accuracy.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp, log
+
+from nsbench.metrics.change import Metric
+from nsbench.published.match import unlike_shipped
+from nsbench.suites.base import SuiteScores
 
 LEAST = 55.0
 """Percent of clean accuracy from which the lines hold: they were fitted to models above it."""
@@ -57,6 +62,29 @@ def expected(line: Line, clean_percent: float) -> float:
     """The accuracy in percent that the line gives for a clean accuracy above 0 and below 100."""
     logit = line.slope * log(clean_percent / (100 - clean_percent)) + line.intercept
     return 100 / (1 + exp(-logit))
+
+
+def robustness_of(evaluated: Iterable[SuiteScores]) -> dict[str, float]:
+    """The effective robustness in points, by suite, from the results of one model.
+
+    Only of results on the shipped suites as they are, with all images and the released files: the
+    lines say nothing of others. Those of all classes need the result on imagenet-1k.
+    """
+    whole = {one.suite.name: one for one in evaluated if not any(unlike_shipped(one))}
+    found = {}
+    for name in [name for name in LINES if name in whole]:
+        own = whole[name].metrics
+        of_classes = LINES[name][0].clean == CLASSES
+        clean = own.get("clean_top1") if of_classes else _top1(whole.get("imagenet-1k"))
+        shifted = own["top1"].value if "top1" in own else 100 - own["error"].value
+        points = effective_robustness(name, clean.value, shifted) if clean else None
+        if points is not None:
+            found[name] = points
+    return found
+
+
+def _top1(scores: SuiteScores | None) -> Metric | None:
+    return scores.metrics["top1"] if scores else None
 
 
 def effective_robustness(suite: str, clean_percent: float, shifted_percent: float) -> float | None:

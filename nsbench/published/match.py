@@ -84,7 +84,7 @@ def beside(scores: SuiteScores) -> list[Beside]:
     mine = [row for row in rows() if row.model == name and row.suite == scores.suite.name]
     if not mine:
         return []
-    measured, reasons = _measured(scores), tuple(_of_result(scores))
+    measured, reasons = _measured(scores), tuple(unlike_shipped(scores))
     found = [
         Beside(
             row,
@@ -128,8 +128,8 @@ def _of_source(row: Row) -> Iterator[str]:
         yield row.protocol
 
 
-def _of_result(scores: SuiteScores) -> Iterator[str]:
-    """What is other about our result than the shipped suite on all of its images."""
+def unlike_shipped(scores: SuiteScores) -> Iterator[str]:
+    """What is other about our result than the shipped suite on all of its images, as clauses."""
     manifest, name = scores.manifest, scores.suite.name
     if name not in shipped():
         yield "the suite is not one of nsbench's"

@@ -4,8 +4,16 @@ from math import log
 
 import pytest
 
-from nsbench.published.effective import LINES, effective_robustness, expected, line_of
+from nsbench.data.catalog import data_set
+from nsbench.published.effective import (
+    LINES,
+    effective_robustness,
+    expected,
+    line_of,
+    robustness_of,
+)
 from nsbench.published.rows import rows
+from tests.published.results import result
 
 
 def of_testbed(model: str, suite: str, protocol: str = "own transform") -> float:
@@ -76,3 +84,22 @@ def test_a_line_says_what_it_is_of() -> None:
 )
 def test_where_no_line_holds_nothing_is_said(suite: str, clean: float) -> None:
     assert effective_robustness(suite, clean, 50) is None
+
+
+def test_the_results_of_a_model_give_its_distances() -> None:
+    clean = result("imagenet-1k", {"top1": 80.0}, 50_000)
+    a = result("imagenet-a", {"top1": 10.0, "clean_top1": 92.5}, 7_500)
+    c = result("imagenet-c", {"mce": 60.0, "error": 52.0}, 50_000)
+    sketch = result("imagenet-sketch", {"top1": 30.0}, data_set("imagenet-sketch").images)
+    found = robustness_of([clean, sketch, a, c])
+    assert found == {
+        "imagenet-sketch": effective_robustness("imagenet-sketch", 80.0, 30.0),
+        "imagenet-c": effective_robustness("imagenet-c", 80.0, 48.0),
+        "imagenet-a": effective_robustness("imagenet-a", 92.5, 10.0),
+    }
+    # Without imagenet-1k only those have one that bring their own clean images.
+    assert set(robustness_of([a, c])) == {"imagenet-a"}
+    without = result("imagenet-a", {"top1": 10.0}, 7_500)
+    fly = result("imagenet-c", {"mce": 60.0, "error": 52.0}, 50_000, released_files=False)
+    few = result("imagenet-a", {"top1": 10.0, "clean_top1": 92.5}, 500, chosen="--limit 500")
+    assert robustness_of([clean, without, fly]) == robustness_of([few]) == {}
