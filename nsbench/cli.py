@@ -17,6 +17,7 @@ from nsbench.commands.habits import ALIASES
 from nsbench.util.errors import ExitWith, NsbenchError, first_line
 from nsbench.util.progress import say
 from nsbench.util.repeat import again, begin
+from nsbench.util.text import printable
 
 OTHERS_WAIT = 10.0
 """Seconds that processes of torchrun wait before they complain: where the first one does, it ends
@@ -85,7 +86,6 @@ def _fail(sentence: str) -> None:
         time.sleep(OTHERS_WAIT)
     # One line in a log, to be searched; on a terminal broken between words.
     console = Console(stderr=True, highlight=False, emoji=False)
-    console.print(
-        f"nsbench: {sentence}", style="red", markup=False, soft_wrap=not console.is_terminal
-    )
+    text = f"nsbench: {printable(sentence)}"
+    console.print(text, style="red", markup=False, soft_wrap=not console.is_terminal)
     sys.exit(2)

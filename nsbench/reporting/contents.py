@@ -20,6 +20,7 @@ from nsbench.reporting.lineage import Link, lineage
 from nsbench.reporting.results import Entry, headline_changes, suite_names
 from nsbench.reporting.sections import Section, sections
 from nsbench.reporting.seed_tables import ONE_SEED
+from nsbench.reporting.standing import published_group, standing
 from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
 from nsbench.reporting.trust import choices_table, commands, runs_table
@@ -56,6 +57,7 @@ class Contents:
     commands: list[str]
     notes: list[str]
     terminal: list[Table]
+    standing: list[Table]
     gallery: Gallery | None = None
     made: dict[str, Any] = field(default_factory=lambda: environment("none"))  # needs no device
 
@@ -95,6 +97,8 @@ def contents(
     steps = steps_of(entries, changes, beside)
     logs, runs = _logs(entries), [run_about(path) for path in paths if is_run(path)]
     notes = _notes(entries)
+    metrics = every_metric(entries, beside)
+    metrics.groups.extend(published_group(entries, metrics.columns))
     summary = summary_table(entries, changes)
     summary.notes.extend(notes[: notes.count(ONE_SEED)])
     controlled = [entry for own in beside for entry, _ in own.rows]
@@ -105,7 +109,7 @@ def contents(
         answers=sentences(steps, entries),
         links=lineage(entries, steps),
         changes=changes_grid(steps, entries, RULE),
-        metrics=every_metric(entries, beside),
+        metrics=metrics,
         controls=beside,
         ablations=variants,
         sections=sections(entries),
@@ -117,6 +121,7 @@ def contents(
         runs=runs,
         commands=commands(paths, entries, {run["path"]: run["provenance"] for run in runs}),
         notes=notes,
+        standing=standing(entries),
         gallery=gallery,
         terminal=[summary, *map(controls_table, beside), *map(ablation_table, variants)],
     )

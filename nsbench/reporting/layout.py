@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from nsbench.util.text import printable
+
 GAP = 2
 """Blanks between two columns."""
 
@@ -30,7 +32,8 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def print_sentence(text: str) -> None:
     """Print a sentence on standard output at once, in lines of the terminal's width."""
-    print("\n".join(wrapped(text, shutil.get_terminal_size().columns)), flush=True)
+    lines = wrapped(text, shutil.get_terminal_size().columns)
+    print(printable("\n".join(lines), keep="\n"), flush=True)
 
 
 def natural(cells: Sequence[str]) -> int:

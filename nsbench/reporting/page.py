@@ -9,6 +9,7 @@ from nsbench.reporting.ablations import ablation_table
 from nsbench.reporting.contents import Contents
 from nsbench.reporting.controls import controls_table
 from nsbench.reporting.gallery import RULE
+from nsbench.reporting.standing import NONE
 from nsbench.util.progress import counted
 from nsbench.util.text import printable
 
@@ -25,6 +26,7 @@ def page(report: Contents) -> str:
         "tables": beside,
         "weights": weights,
         "rule": RULE,
+        "no_published": NONE,
     }
     return page_environment(report.prefix).get_template("report.html").render(own)
 
@@ -38,6 +40,7 @@ def _headings(report: Contents) -> list[tuple[str, str]]:
         "gain": ("Controls and ablations", report.controls or report.ablations),
         **{section.key: (section.title, True) for section in report.sections},
         "shift": ("Accuracy under shift", report.shift),
+        "published": ("Published numbers", True),
         "images": ("Images", report.gallery),
         "labels": ("Pseudo-labels", report.labels),
         "training": ("Training", report.training),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nsbench.reporting.layout import GAP, columns_that_fit, shared_prefix, wrapped
 from nsbench.util.files import write_json
+from nsbench.util.text import printable
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def table_lines(table: Table, width: int) -> list[str]:
     Columns that do not fit are left out, and a note says which. Only a single piece of text that is
     wider than the terminal, such as a path, makes a longer line.
     """
-    rows, title = table.rows, table.title
+    # Names of models and files may hold what steers a terminal.
+    rows = [[printable(cell, keep="\n") for cell in row] for row in table.rows]
+    title = printable(table.title, keep="\n")
     if table.models and (prefix := shared_prefix([row[0] for row in rows])):
         rows = [[row[0].removeprefix(prefix), *row[1:]] for row in rows]
         title = f"{title}; models: {prefix}…"
@@ -82,7 +85,7 @@ def table_lines(table: Table, width: int) -> list[str]:
         lines += [""] if tall and number else []
         lines += _row_lines(row, widths, table.prose)
     lost = [" ".join(head.split()) for n, head in enumerate(table.columns) if n not in kept]
-    notes = [*table.notes]
+    notes = [printable(note) for note in table.notes]
     if lost:
         notes.append(f"Not shown here: {', '.join(lost)}; a wider terminal shows all.")
     lines += [line for note in notes for line in wrapped(note, width)]

@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from nsbench.util.text import printable
+
 LINE_SECONDS = 10.0
 """Between two lines in a log: frequent enough to see life, rare enough to read."""
 
@@ -127,6 +129,8 @@ def say(text: str, command: str = "") -> None:
     """
     if _is_silent():
         return
+    # Names of files and models may hold what steers a terminal.
+    text = printable(text, keep="\n\t")
     lines = [f"{text.rstrip()} {command}".rstrip()]
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns

@@ -1,12 +1,14 @@
 """Figures as text."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
 from nsbench.metrics.change import Change, Metric
 from nsbench.metrics.intervals import Interval
 from nsbench.reporting.score_tables import change_text, metric_text
-from nsbench.reporting.tables import Table, print_table
+from nsbench.reporting.tables import Table, print_table, print_tables
 from tests.test_cli import call
 
 
@@ -26,3 +28,12 @@ def test_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.count(":m:") == 3
     assert call("eval", "python:m:", "--suite", "digits", "--device", "cpu") == 2
     assert "the model python:m: must be python:MODULE:FUNCTION" in capsys.readouterr().err
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_tables([Table("\x1b[2Jt", ["model"], [["\x1b[31mred\x07"]], notes=["\x9b1m"])])
+    shown = capsys.readouterr().out
+    assert "[31mred" in shown
+    assert not any(unicodedata.category(letter) == "Cc" for letter in shown if letter != "\n")
