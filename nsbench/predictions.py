@@ -59,17 +59,29 @@ SCHEMA = pa.schema(
 )
 
 
+PROPER = ("nll", "brier")
+"""Columns that cells of images as they are have too: the negative log-likelihood of the label in
+nats, and the Brier score, from 0 to 2 (Brier 1950, the sum over classes of squared differences)."""
+
+
 class Predictions(NamedTuple):
     """Rows of one cell: ids (N,), labels (N,), the five top classes (N, 5), confidence (N,).
 
     A clip has one row a frame, in order, all of one id. Missing ranks (fewer than five classes)
-    are -1.
+    are -1. proper: what the columns `PROPER` hold, (N, 2), None where a cell has none.
     """
 
     ids: Sequence[str]
     labels: NDArray[np.int32]
     top: NDArray[np.int32]
     confidence: NDArray[np.float32]
+    proper: NDArray[np.float32] | None = None
+
+
+def _schema(rows: Predictions) -> pa.Schema:
+    if rows.proper is None:
+        return SCHEMA
+    return pa.schema([*SCHEMA, *((name, pa.float32()) for name in PROPER)])
 
 
 def _table(rows: Predictions, clips: slice, frames: int) -> pa.Table:
@@ -81,7 +93,10 @@ def _table(rows: Predictions, clips: slice, frames: int) -> pa.Table:
     confidence = pa.array(rows.confidence[first : first + count], pa.float32())
     # Five classes a row, without an offset for each, as lists of any length would have.
     ranked = pa.FixedSizeListArray.from_arrays(pa.array(top, pa.int32()), TOP)
-    return pa.table([ids.take(repeated), labels.take(repeated), ranked, confidence], schema=SCHEMA)
+    columns = [ids.take(repeated), labels.take(repeated), ranked, confidence]
+    if rows.proper is not None:
+        columns += [pa.array(part) for part in rows.proper[first : first + count].T]
+    return pa.table(columns, schema=_schema(rows))
 
 
 class Store:
@@ -150,7 +165,7 @@ class Store:
         }
         with (
             written_sealed(self.path(cell)) as file,
-            pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer,
+            pq.ParquetWriter(file, _schema(rows), compression="zstd") as writer,
         ):
             clips = max(1, GROUP // frames)  # whole clips, of which one may be longer than a group
             for start in range(0, len(rows.ids), clips):
@@ -217,16 +232,20 @@ def _read(file: pq.ParquetFile, id_step: int) -> Predictions:
     ids: list[str] = []
     labels, confidence = np.empty(count, np.int32), np.empty(count, np.float32)
     top = np.empty((count, TOP), np.int32)
+    proper = np.empty((count, 2), np.float32) if PROPER[0] in file.schema_arrow.names else None
     columns = ["label", "top", "confidence", *(["id"] if id_step else [])]
+    columns += PROPER if proper is not None else ()
     for batch in file.iter_batches(GROUP, columns=columns):
         rows = slice(start, start + len(batch))
         labels[rows], confidence[rows] = batch["label"].to_numpy(), batch["confidence"].to_numpy()
         top[rows] = batch["top"].flatten().to_numpy().reshape(-1, TOP)
+        if proper is not None:
+            proper[rows] = np.stack([batch[name].to_numpy() for name in PROPER], 1)
         if id_step:
             wanted = np.arange(-start % id_step, len(batch), id_step)  # counted over all groups
             ids += batch["id"].take(pa.array(wanted)).to_pylist()
         start = rows.stop
-    return Predictions(ids, labels, top, confidence)
+    return Predictions(ids, labels, top, confidence, proper)
 
 
 class Result(NamedTuple):

@@ -28,7 +28,16 @@ def test_rows_come_back_and_files_are_the_same_bytes(tmp_path: Path) -> None:
     back = read_cell(stores[0].folder, "fog/3")
     assert list(back.ids) == ROWS.ids
     for found, expected in zip(back[1:], ROWS[1:], strict=True):
-        assert (found == expected).all()
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_proper_scores_come_back_where_a_cell_has_them(tmp_path: Path) -> None:
+    store = Store(tmp_path, "suite", {"a": 1})
+    proper = np.array([[0.5, 1.5], [2.0, 0.25]], np.float32)
+    store.write("images", ROWS._replace(proper=proper))
+    store.write("fog/3", ROWS)
+    np.testing.assert_array_equal(read_cell(store.folder, "images").proper, proper)
+    assert read_cell(store.folder, "fog/3").proper is None
 
 
 def test_ids_may_look_like_digests(tmp_path: Path) -> None:

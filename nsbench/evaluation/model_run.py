@@ -17,6 +17,9 @@ from nsbench.util.errors import NsbenchError
 
 Top = NDArray[np.int32]
 Confidence = NDArray[np.float32]
+Share = tuple[NDArray[np.int64], Top, Confidence, Confidence]
+"""Of a process its rows, their top classes, confidences and proper scores."""
+
 Ranked = tuple[torch.Tensor, torch.Tensor]
 """Of a batch the top classes, int32 (B, 5), and the confidence in the first, float32 (B,)."""
 
@@ -98,6 +101,7 @@ class ModelRun:
     columns: torch.Tensor | None
     missing: list[str]
     rows: dict[str, list[Ranked]] = field(default_factory=dict)
+    proper: dict[str, list[torch.Tensor]] = field(default_factory=dict)
 
     def labels(self, images: SuiteImages) -> NDArray[np.int64]:
         """The labels of all images, as indices of outputs."""
@@ -109,9 +113,14 @@ class ModelRun:
         own = self.store.unreadable(cell) if distributed.is_main() else {}
         return distributed.broadcast(own)
 
-    def add(self, cell: str, logits: torch.Tensor) -> None:
-        """Keep the top classes and the confidence of a batch, on its device."""
+    def add(self, cell: str, logits: torch.Tensor, labels: torch.Tensor | None = None) -> None:
+        """Keep the top classes and the confidence of a batch, on its device.
+
+        labels: int64 (B,), in the numbers of the outputs, where the proper scores are kept too.
+        """
         self.rows.setdefault(cell, []).append(ranked(logits))
+        if labels is not None:
+            self.proper.setdefault(cell, []).append(proper_scores(logits, labels))
 
     def add_clips(self, cell: str, frames: list[Ranked]) -> None:
         """Keep a batch of clips, of which `frames` has one frame of each after the other."""
@@ -131,8 +140,9 @@ class ModelRun:
         # Class -1 is no label, so that an unreadable image counts as an error everywhere.
         unreadable = [row for row in lost if row < len(top)]
         top[unreadable], confidence[unreadable] = -1, 0
+        proper = self._proper(cell, unreadable)
         named = {ids[row]: why for row, why in lost.items()}
-        shares = distributed.gather((images.rows, top, confidence))
+        shares = distributed.gather((images.rows, top, confidence, proper))
         reasons = distributed.gather(named)
         if shares:
             rows = self._merged(images, shares)
@@ -154,21 +164,34 @@ class ModelRun:
             )
         return top, confidence
 
-    def _merged(
-        self, images: SuiteImages, shares: list[tuple[NDArray[np.int64], Top, Confidence]]
-    ) -> Predictions:
+    def _proper(self, cell: str, unreadable: list[int]) -> Confidence:
+        """The proper scores of this process's images, (N, 2), or none, (N, 0)."""
+        batches = self.proper.pop(cell, [])
+        if not batches:
+            return np.empty((0, 0), np.float32)
+        scores = torch.cat(batches).cpu().numpy()
+        # An image that nobody can read is one of any class.
+        count = len(self.columns) if self.columns is not None else self.model.num_classes
+        scores[unreadable] = np.log(count), 1 - 1 / count
+        return scores
+
+    def _merged(self, images: SuiteImages, shares: list[Share]) -> Predictions:
         """All rows in order, a clip's ids and labels once."""
-        rows, top, confidence = shares[0]
+        rows, top, confidence, proper = shares[0]
         if len(shares) > 1:
             # Empty shares have the shape of images also where the others are of clips.
             filled = [share for share in shares if len(share[0])]
-            rows, top, confidence = (np.concatenate(part) for part in zip(*filled, strict=True))
+            rows, top, confidence, proper = (
+                np.concatenate(part) for part in zip(*filled, strict=True)
+            )
             # Processes took batches in turns; the store has the order of the images, so that files
             # are the same for any number of processes.
             order = np.argsort(rows)
             top, confidence = top[order], confidence[order]
+            proper = proper[order] if proper.size else proper
         labels = self._right_labels(images, top).astype(np.int32)  # as wide as the class ids
-        return Predictions(images.ids, labels, top.reshape(-1, TOP), confidence.reshape(-1))
+        known = proper if proper.size else None
+        return Predictions(images.ids, labels, top.reshape(-1, TOP), confidence.reshape(-1), known)
 
     def _right_labels(self, images: SuiteImages, top: Top) -> NDArray[np.int64]:
         """Each image's label; of several correct ones the one ranked highest; -1 for none."""
@@ -182,6 +205,15 @@ class ModelRun:
             correct = set(self.classes[list(sets[index])].tolist())
             labels[row] = next((rank for rank in top[row].tolist() if rank in correct), labels[row])
         return labels
+
+
+def proper_scores(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The negative log-likelihood in nats and the Brier score of each row of logits, (B, 2)."""
+    logs = logits.float().log_softmax(1)
+    own = logs.gather(1, labels[:, None])[:, 0]
+    shares = logs.exp()
+    # The sum of squares with one for the label: (p - 1)^2 is p^2 - 2 p + 1.
+    return torch.stack([-own, shares.square().sum(1) - 2 * own.exp() + 1], 1)
 
 
 def ranked(logits: torch.Tensor) -> Ranked:

@@ -32,7 +32,8 @@ TITLES = {
 CALIBRATION = (
     "Calibration is in percent, without intervals: ECE in 15 bins of equal width (↓), RMS "
     "calibration error in bins of 100 images (↓), by its definition and by the released code, "
-    "which leaves out the last bin, and the area under the response rate accuracy curve, AURRA (↑)."
+    "which leaves out the last bin, and the area under the response rate accuracy curve, AURRA "
+    "(↑). The negative log-likelihood of the label (NLL) and the Brier score, from 0 to 2, are not."
 )
 
 RELATIVE = (
@@ -82,14 +83,28 @@ def _metrics_table(shown: Sequence[Entry], name: str) -> Table:
     metrics = {key: metric for entry in shown for key, metric in entry.scores[name].metrics.items()}
     # The headline of an attack suite is one of its strengths, and is shown once, in its place.
     calibration = shown[0].scores[name].tables.get("calibration", {})
+    # Results of earlier versions have no proper scores.
+    every = (entry.scores[name].tables.get("proper") for entry in shown)
+    proper = next(filter(None, every), {})
     arrows = [f"{m.name} {'↑' if m.higher_is_better else '↓'}" for m in metrics.values()]
     rows = []
     for entry in shown:
         own = entry.scores[name]
         cells = [metric_text(own.metrics[k]) if k in own.metrics else "" for k in metrics]
         cells += [f"{own.tables['calibration'][measure][0]:.1f}" for measure in calibration]
+        if proper:
+            found = own.tables.get("proper", {})
+            cells += [_proper_text(found.get(measure)) for measure in proper]
         rows.append([entry.name, *cells])
-    return Table(f"{name} (%)", ["model", *arrows, *calibration], rows, models=True)
+    heads = ["model", *arrows, *calibration, *(f"{measure} ↓" for measure in proper)]
+    return Table(f"{name} (%)", heads, rows, models=True)
+
+
+def _proper_text(row: Sequence[float] | None) -> str:
+    """A proper score with three digits, as it is not in percent."""
+    if row is None:
+        return "evaluate again"
+    return f"{row[0]:.3f} [{row[1]:.3f}, {row[2]:.3f}]"
 
 
 def _corruption_errors(shown: Sequence[Entry], name: str) -> Table:

@@ -9,9 +9,13 @@ from pydantic import model_validator
 
 from nsbench.data.spec import SourceSpec
 from nsbench.metrics.calibration import calibration_percent, reliability, risk_coverage
+from nsbench.metrics.intervals import column_intervals
 from nsbench.predictions import Predictions, read_cell
 from nsbench.suites.base import Scored, Suite, Tables, accuracy_metric, correct
 from nsbench.suites.constants import ReferenceEntry
+
+PROPER_NAMES = ("NLL (nats)", "Brier score")
+"""What tables call the proper scores, neither of which is in percent."""
 
 COVERAGES = np.linspace(0.05, 1, 20)
 """Shares of images answered at which the risk is told."""
@@ -55,7 +59,7 @@ class AccuracySuite(Suite):
             metrics["clean_top1"] = accuracy_metric("clean top-1", read_cell(folder, "clean"))
         calibration = calibration_percent(rows.confidence.astype(np.float64), correct(rows))
         tables: Tables = {"calibration": {name: [value] for name, value in calibration.items()}}
-        return Scored(metrics, tables | _confidence_tables(rows), {})
+        return Scored(metrics, tables | _confidence_tables(rows) | _proper_tables(rows), {})
 
     @property
     def metric_name(self) -> str:
@@ -146,3 +150,12 @@ def _confidence_tables(rows: Predictions) -> Tables:
             for label, share, count in zip(classes, shares, counts, strict=True)
         },
     }
+
+
+def _proper_tables(rows: Predictions) -> Tables:
+    """The mean proper scores, with intervals; empty for results of versions without them."""
+    if rows.proper is None:
+        return {}
+    scores = rows.proper.astype(np.float64)
+    intervals = zip(PROPER_NAMES, scores.mean(0), column_intervals(scores), strict=True)
+    return {"proper": {name: [float(mean), *interval] for name, mean, interval in intervals}}
