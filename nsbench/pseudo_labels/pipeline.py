@@ -62,7 +62,7 @@ def pseudo_label(job: LabelingJob, teacher: Classifier, folder: Path) -> PseudoL
     store = predict(job, teacher, folder / "labels")
     # One process chooses, since the choice takes seconds, and the others read it.
     if distributed.is_main():
-        select(store, job.settings, job.classes, job.seed, folder)
+        select(store, job.settings, job.classes, job.seed, folder, _withheld(job))
     distributed.barrier()
     return PseudoLabeledSet(job.source, store, _mapped(folder / SELECTION))
 
@@ -79,13 +79,24 @@ def _chosen_by_filter(
     settings = job.settings.model_copy(update={"top_k": 1})
     candidates = predict(replace(job, settings=settings, noise=None), filter_model, filter_folder)
     if distributed.is_main():
-        summary = select(candidates, job.settings, job.classes, job.seed, filter_folder)
+        known = _withheld(job)
+        summary = select(candidates, job.settings, job.classes, job.seed, filter_folder, known)
         _renumber(candidates, filter_folder)
         write_record(folder / SUMMARY, summary)
     distributed.barrier()
     chosen = replace(job, indices=_mapped(filter_folder / "chosen.npy"))
     store = predict(chosen, teacher, folder / "labels")
     return PseudoLabeledSet(job.source, store, _mapped(filter_folder / "rows.npy"))
+
+
+def _withheld(job: LabelingJob) -> NDArray[np.int64] | None:
+    """The classes of the source's images where it has labels, which only a report looks at."""
+    source = job.source
+    if source.labels is None or source.classes is None:
+        return None
+    number = {name: index for index, name in enumerate(job.classes)}
+    of_class = np.array([number.get(name, -1) for name in source.classes], dtype=np.int64)
+    return of_class[source.labels]
 
 
 def _renumber(store: LabelStore, folder: Path) -> None:

@@ -54,21 +54,33 @@ class Plan(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """Images and copies of them taken of each class, int64 (C,), and the most copies of one."""
+    """Images and copies of them taken of each class, int64 (C,), and the most copies of one.
+
+    known: how many of the images have a withheld label, and right: how many labels agree with it.
+    """
 
     unique: Counts
     selected: Counts
     most: int
+    known: int
+    right: int
 
 
 def select(
-    store: LabelStore, settings: PseudoLabels, classes: tuple[str, ...], seed: int, folder: Path
+    store: LabelStore,
+    settings: PseudoLabels,
+    classes: tuple[str, ...],
+    seed: int,
+    folder: Path,
+    withheld: Counts | None = None,
 ) -> dict[str, Any]:
     """Write selection.npy, the positions in the store to train on, and selection.json about them.
 
     A position is repeated as often as its image is taken, in ascending order: uint32, or int64 in
     a store of 2^32 images or more; `np.load(…, mmap_mode="r")` reads it. Draws follow from the
-    seed and the image's index in the source. Returns the content of selection.json; an existing
+    seed and the image's index in the source. withheld: the true class of each image of the source,
+    int64 (N,), -1 where there is none, with which those that are kept are compared; nothing else
+    depends on it. Returns the content of selection.json; an existing
     choice from the same store, settings and seed is kept.
     Raises NsbenchError if no image is confident enough, or none of some class to be balanced.
     """
@@ -80,7 +92,7 @@ def select(
     # By default the student sees as many images as there were before the filter.
     quota = settings.per_class or max(1, round(int(labeled.sum()) / len(classes)))
     plan = _plan(counts, settings, quota)
-    taken = _choose(store, settings, plan, seed, folder)
+    taken = _choose(store, settings, plan, seed, folder, withheld)
     summary = {
         "images": len(store),
         "unreadable": store.unreadable,
@@ -88,6 +100,8 @@ def select(
         "unique": int(taken.unique.sum()),
         "selected": int(taken.selected.sum()),
         "most_copies": taken.most,
+        # Of the images that are kept, and have one: the share of right labels.
+        "agreement": taken.right / taken.known if taken.known else None,
         "target": quota if settings.balance else None,
         **_keys(settings),
         "seed": seed,
@@ -250,14 +264,19 @@ def _rows(store: LabelStore, least: float) -> Iterator[Rows]:
 
 
 def _choose(
-    store: LabelStore, settings: PseudoLabels, plan: Plan, seed: int, folder: Path
+    store: LabelStore,
+    settings: PseudoLabels,
+    plan: Plan,
+    seed: int,
+    folder: Path,
+    withheld: Counts | None,
 ) -> Taken:
     """Write the positions. Raises NsbenchError if the draws left none."""
     # It vouches for selection.npy, which is about to be replaced.
     (folder / SUMMARY).unlink(missing_ok=True)
     draw = _sequential(plan) if settings.quota == "exact" else _bernoulli(plan)
     unique, selected = np.zeros((2, len(plan.base)), np.int64)
-    most = 0
+    most = known = right = 0
     with npy_appender(folder / SELECTION, position_type(len(store))) as append:
         for rows in _rows(store, settings.min_confidence):
             copies = plan.base[rows.labels, rows.bins]
@@ -268,12 +287,16 @@ def _choose(
             unique += np.bincount(rows.labels[copies > 0], minlength=len(unique))
             selected += np.bincount(rows.labels, copies, len(unique)).astype(np.int64)
             most = max(most, int(copies.max(initial=0)))
+            if withheld is not None:
+                true, given = withheld[rows.images[copies > 0]], rows.labels[copies > 0]
+                known += int((true >= 0).sum())
+                right += int((true == given).sum())
         if not most:
             raise NsbenchError(
                 f"pseudo_labels.per_class = {settings.per_class} left no image by chance: raise "
                 'it, or set pseudo_labels.quota = "exact"'
             )
-    return Taken(unique, selected, most)
+    return Taken(unique, selected, most, known, right)
 
 
 def position_type(count: int) -> type[np.integer[Any]]:

@@ -142,6 +142,7 @@ def _logs(entries: Sequence[Entry]) -> dict[str, list[dict[str, float | None]]]:
     logs: dict[str, list[dict[str, float | None]]] = {}
     for entry in entries:
         path = entry.folder / "training.jsonl" if entry.folder else None
+        # A panel each, of which a page has room for some.
         if path and path.is_file() and len(logs) < MOST:
             rows, damaged = sealed_lines(path, {"generation": entry.info["generation"]})
             if damaged:

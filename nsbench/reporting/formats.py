@@ -77,6 +77,7 @@ def _latex(report: Contents) -> str:
 def _tables(report: Contents) -> list[Table]:
     """The changes, and every metric with the models side by side where they fit."""
     changes, metrics = (_by_rows(grid, report.prefix) for grid in (report.changes, report.metrics))
+    # On paper a few models fit beside each other, and all metrics below.
     if len(metrics.rows) <= SIDE_BY_SIDE:
         metrics = _turned(metrics)
     return [changes, metrics] if report.steps else [metrics]

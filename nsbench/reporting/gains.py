@@ -42,6 +42,7 @@ class Gain:
         verb = ("cuts" if self.verdict == "better" else "raises",) * 2
         if self.metric.higher_is_better:
             verb = ("raises" if self.verdict == "better" else "lowers",) * 2
+        # Without signs, as the verb says the direction; it is used only where both ends have one.
         ends = sorted(map(abs, self.interval)) if self.interval else None
         between = f" ({ends[0]:.1f} to {ends[1]:.1f})" if ends else ""
         return f"{verb[0]} {self.what} by {abs(self.value):.1f} points{between}"
@@ -107,6 +108,7 @@ def steps_of(
             if kind == "labeled-only":
                 role = "the same model trained on labeled images only"
                 steps.append(Step(beside.student, entry, role, own))
+    # By identity: entries hold dicts, and have no hash.
     order = {id(entry): number for number, entry in enumerate(entries)}
     return sorted(steps, key=lambda step: order[id(step.entry)])  # stable: all of one together
 

@@ -157,7 +157,7 @@ def _of_cell(teacher: Entry, student: Entry, suite: str, cell: str, count: int) 
     pair = (teacher, student)
     rows = [read_cell(e.scores[suite].folder, cell, id_step=frames) for e in pair]
     ids = [*rows[0].ids]
-    if ids != [*rows[1].ids]:
+    if ids != [*rows[1].ids]:  # `across` allows other images, which cannot be paired
         return []
     # Whether a model is wrong, or flips, at each frame: (N, F).
     wrong = [_flips(r, frames, is_noise(cell)) if frames > 1 else _errors(r) for r in rows]

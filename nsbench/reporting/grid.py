@@ -58,6 +58,7 @@ class Grid:
 
 def every_metric(entries: Sequence[Entry], controlled: Sequence[Controls]) -> Grid:
     """All models by all metrics; then the controls, and the references' own rows."""
+    # A control may be of several students, and is one row.
     beside = list({id(e): e for own in controlled for e, _ in own.rows}.values())
     columns = _columns([*entries, *beside])
     groups = [Group("", [(entry.name, _cells(entry, columns)) for entry in entries])]

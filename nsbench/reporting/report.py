@@ -56,7 +56,7 @@ def write_report(
     Raises NsbenchError where nothing was evaluated or a prediction file is broken, and for seeds of
     two recipes.
     """
-    check_formats(formats)
+    check_formats(formats)  # before anything is read, which may take long
     named = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     paths = model_places(named)
     if homes := [path for path in paths if is_seeds(path)]:

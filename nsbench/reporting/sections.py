@@ -26,8 +26,9 @@ TITLES = {
     "detection": "telling images of unknown classes",
     "corruption": "error under corruption",
     "perturbation": "flips under perturbation",
-    "attack": "accuracy under attack",
+    "attack": "accuracy under {attack}",
 }
+"""What the section of a suite is about; of attacks which one."""
 
 CALIBRATION = (
     "Calibration is in percent, without intervals: ECE in 15 bins of equal width (↓), RMS "
@@ -73,7 +74,9 @@ def _section(entries: Sequence[Entry], name: str) -> Section:
     tables = [_metrics_table(shown, name)]
     if "ce" in first.tables:
         tables.append(_corruption_errors(shown, name))
-    title = f"{name}: {TITLES[kind]}" if kind in TITLES else name
+    attack = str(first.suite.model_dump().get("attack")).upper()
+    what = TITLES.get(kind, "").format(attack=attack)
+    title = f"{name}: {what}" if what else name
     figures = draw(shown, name) if draw else []
     return Section(name, title, _notes(shown, name), tables, figures)
 

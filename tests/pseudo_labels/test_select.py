@@ -184,3 +184,23 @@ def test_nothing_left_names_the_key(tmp_path: Path) -> None:
 def test_positions_are_as_small_as_they_can_be() -> None:
     assert position_type(2**32 - 1) == np.uint32
     assert position_type(2**32) == np.int64
+
+
+def test_kept_labels_are_compared_with_withheld_ones(tmp_path: Path) -> None:
+    probabilities = distributions(300, 5)
+    store = written_store(tmp_path / "labels", probabilities)
+    settings = PseudoLabels(balance=False, min_confidence=0.4)
+    classes = tuple("abcde")
+    plain = select(store, settings, classes, 0, tmp_path)
+    assert plain["agreement"] is None
+    withheld = np.random.default_rng(1).integers(-1, 5, 300)
+    told = select(store, settings, classes, 0, tmp_path / "told", withheld)
+    confident = probabilities.max(1) >= 0.4
+    known = confident & (withheld >= 0)
+    right = known & (probabilities.argmax(1) == withheld)
+    assert told["agreement"] == pytest.approx(right.sum() / known.sum())
+    # It decides nothing.
+    same = {"agreement", "digest"}
+    assert {k: v for k, v in told.items() if k not in same} == {
+        k: v for k, v in plain.items() if k not in same
+    }

@@ -28,6 +28,7 @@ def accuracy_figures(entries: Sequence[Entry], suite: str) -> list[Drawn]:
 
 def _reliability(lines: Sequence[Line], suite: str) -> Drawn:
     figure, (axes,) = empty_axes(5.4, 4.0)
+    # Where a model is as sure as it is right.
     axes.plot([0, 100], [0, 100], color=LINE, linewidth=2)
     for line in lines:
         bins = [row for row in line.table(suite, "reliability").values() if row[2]]
@@ -88,6 +89,7 @@ def _classes(lines: Sequence[Line], suite: str) -> list[Drawn]:
         return []
     first, last = lines[0], lines[-1]
     before, after = first.table(suite, "classes"), last.table(suite, "classes")
+    # Of other images, a class's accuracy would not compare.
     both = [label for label in before if label in after and before[label][1] == after[label][1]]
     if len(both) < 2:
         return []
@@ -103,7 +105,7 @@ def _classes(lines: Sequence[Line], suite: str) -> list[Drawn]:
         tip(bar, f"{named[label]}: {before[label][0]:.1f} to {after[label][0]:.1f} %")
     axes.set_yticks(range(len(shown)), [named[label] for label in shown])
     axes.set(xlabel=f"accuracy of {last.name} minus {first.name} (points)")
-    axes.invert_yaxis()
+    axes.invert_yaxis()  # the class that gained most on top
     axes.axvline(0, color=SERIES[0], linewidth=1)
     axes.grid(axis="y", visible=False)
     rows = []

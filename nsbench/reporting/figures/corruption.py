@@ -78,6 +78,7 @@ def _by_family(lines: Sequence[Line], suite: str) -> Drawn:
     families = list(lines[0].table(suite, "family"))
     width = 0.7 / len(lines)
     for number, line in enumerate(lines):
+        # Side by side within a family, so that no interval covers another.
         places = np.arange(len(families)) + (number - (len(lines) - 1) / 2) * width
         for place, family in zip(places, families, strict=True):
             row = line.table(suite, "family")[family]
@@ -126,6 +127,7 @@ def _heat(lines: Sequence[Line], suite: str) -> Drawn:
             f" The last map is the difference of {last.name} and {first.name} in points: blue is "
             "less error, orange more."
         )
+    # Of few models all, each beside the others on one scale.
     return Drawn(f"{suite}-heat", title, caption, figure, _heat_table(shown, tables, rows, columns))
 
 
