@@ -48,7 +48,7 @@ def bench_report(
         total = models * sum(len(suite.cells()) for suite in chosen)
         with stage("predictions", total, "cells") as advance:
             for number, home in enumerate(homes):
-                _write_model(home, number)
+                write_model(home, number)
                 for suite in chosen:
                     for _ in _write_predictions(home, number, suite, images):
                         advance()
@@ -73,7 +73,8 @@ def bench_report(
         }
 
 
-def _write_model(home: Path, number: int) -> None:
+def write_model(home: Path, number: int) -> None:
+    """The model.json of a generation without weights."""
     about = {"generation": number, "arch": "random", "parameters": 1, "seconds": 1.0}
     write_record(home / "model.json", {**about, "weights": _weights(number)})
 
