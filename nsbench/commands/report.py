@@ -72,14 +72,14 @@ def report(
         base=base,
         sort=sort,
         formats=forms,
-        pictures=_pictures(images) if images else None,
+        pictures=pictures_of(images) if images else None,
     )
     print_report(tables, json)
     for form in dict.fromkeys(forms):
         say(f"the report is {place(form, out)}")
 
 
-def _pictures(count: int) -> "Callable[[Sequence[Entry]], Gallery | None]":
+def pictures_of(count: int) -> "Callable[[Sequence[Entry]], Gallery | None]":
     """What makes the pictures of a report. They need the sources of the suites, and torch."""
     from nsbench.evaluation.gallery import make_gallery
 

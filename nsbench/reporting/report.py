@@ -60,9 +60,10 @@ def write_report(
     named = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     paths = model_places(named)
     if homes := [path for path in paths if is_seeds(path)]:
-        if title or names or base or sort:
+        if title or names or base or sort or pictures:
             raise NsbenchError(
-                f"{homes[0]} holds several seeds, whose report takes no title, names, base or sort"
+                f"{homes[0]} holds several seeds, whose report takes no title, names, base, sort "
+                "or pictures: report one seed"
             )
         if [*formats] != [HTML]:
             raise NsbenchError(
