@@ -1,7 +1,7 @@
 """Tables over seeds: mean, spread, and intervals over seeds and images."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +81,23 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
 
 
 def seeds_answers(runs: SeedRuns) -> list[str]:
-    """A sentence for each student against the first model and against its `labeled-only`."""
-    base, said = runs.models[0], []
-    for student in (model for model in runs.models if model.is_student):
-        said.append(_answer(runs, student, base, base.name.rsplit("/", 1)[-1].replace("-", " ")))
+    """A sentence for each student against its teacher, the first model and its `labeled-only`."""
+    own, said = [model for model in runs.models if model.place.startswith("generation-")], []
+    # A generation is taught by the one before it, in every seed.
+    for teacher, student in pairwise(own):
+        said.append(_answer(runs, student, teacher, f"its teacher, {_short(teacher)}"))
+        if teacher is not own[0]:
+            said.append(_answer(runs, student, own[0], _short(own[0])))
         for control in _alone(runs):
             if _student(runs, control) == student.name:
                 role = "the same model trained on labeled images only"
                 said.append(_answer(runs, student, control, role))
     return said
+
+
+def _short(model: Pooled) -> str:
+    """`generation 1` for quickstart/generation-1."""
+    return model.name.rsplit("/", 1)[-1].replace("-", " ")
 
 
 def _answer(runs: SeedRuns, student: Pooled, base: Pooled, role: str) -> str:
@@ -99,8 +107,7 @@ def _answer(runs: SeedRuns, student: Pooled, base: Pooled, role: str) -> str:
             metric = student.headlines()[suite]
             verdict = verdict_over_seeds(change)
             gains.append(Gain(suite, metric, change.mean, change.interval, verdict))
-    name = student.name.rsplit("/", 1)[-1].replace("-", " ")
-    return sentence(name, f"{role}, over {counted(len(runs.seeds), 'seed')}", gains)
+    return sentence(_short(student), f"{role}, over {counted(len(runs.seeds), 'seed')}", gains)
 
 
 def _student(runs: SeedRuns, control: Pooled) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import statistics
 from pathlib import Path
@@ -322,3 +323,14 @@ def test_compare_tells_what_cannot_be_compared(copy: Path, home: Path) -> None:
     shutil.rmtree(copy / "seed-2" / "generation-0")
     with pytest.raises(NsbenchError, match="have no seed in common"):
         compare_seeds(copy / "generation-0", copy / "generation-1")
+
+
+def test_a_report_over_seeds_begins_with_each_student_against_its_teacher(
+    home: Path, tmp_path: Path
+) -> None:
+    write_report(home, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    answers = re.findall(r"<li>(Generation [^<]+)</li>", text)
+    assert answers[0].startswith("Generation 1 ")
+    assert "against its teacher, generation 0, over 2 seeds" in answers[0]
+    assert any("the same model trained on labeled images only" in answer for answer in answers)
