@@ -332,5 +332,5 @@ def test_a_report_over_seeds_begins_with_each_student_against_its_teacher(
     text = (tmp_path / "report.html").read_text()
     answers = re.findall(r"<li>(Generation [^<]+)</li>", text)
     assert answers[0].startswith("Generation 1 ")
-    assert "against its teacher, generation 0, over 2 seeds" in answers[0]
+    assert "against its teacher, generation 0, over 3 seeds" in answers[0]
     assert any("the same model trained on labeled images only" in answer for answer in answers)
