@@ -140,8 +140,11 @@ def changes_grid(steps: Sequence[Step], entries: Sequence[Entry], rule: str) -> 
                 cells.append(Cell("not comparable", style="soft"))
                 continue
             key = "\t".join((step.entry.name, suite, step.base.name))
-            text = f"{change_text(judged.change)} {judged.verdict}"
+            said = "" if judged.verdict == "undecided" else f" {judged.verdict}"
+            text = f"{change_text(judged.change)}{said}"
             cells.append(Cell(text, judged.change.value, key, judged.verdict))
         rows.append((f"{step.entry.name} against {step.base.name}", cells))
     title = f"Changes of {counted(len(suites), 'headline')}, in points, paired 95% intervals"
-    return Grid(title, columns, [Group("", rows)], [rule])
+    return Grid(
+        title, columns, [Group("", rows)], [f"{rule} Changes without a word are undecided."]
+    )

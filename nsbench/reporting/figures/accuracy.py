@@ -16,6 +16,9 @@ from nsbench.reporting.figures.drawn import (
 from nsbench.reporting.results import Entry
 from nsbench.reporting.tables import Table
 
+FEW = 10
+"""Images that a bin of confidence must have to be drawn."""
+
 ENDS = 8
 """Classes shown at either end: those that gained most, and those that lost most."""
 
@@ -31,7 +34,8 @@ def _reliability(lines: Sequence[Line], suite: str) -> Drawn:
     # Where a model is as sure as it is right.
     axes.plot([0, 100], [0, 100], color=LINE, linewidth=2)
     for line in lines:
-        bins = [row for row in line.table(suite, "reliability").values() if row[2]]
+        # The accuracy of a few images says little of a confidence, and looks as if it did.
+        bins = [row for row in line.table(suite, "reliability").values() if row[2] >= FEW]
         at = [f"{int(count):,} images of mean confidence {mean:.1f}%" for mean, _, count in bins]
         line.draw(axes, [row[0] for row in bins], [[row[1]] for row in bins], at)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 101), ylim=(0, 101))
@@ -51,8 +55,8 @@ def _reliability(lines: Sequence[Line], suite: str) -> Drawn:
     return Drawn(
         f"{suite}-reliability",
         title,
-        "Accuracy by confidence in 15 bins of equal width. Below the line a model is surer than "
-        "it is right.",
+        "Accuracy by confidence in 15 bins of equal width, without those of fewer than "
+        f"{FEW} images, which the table has. Below the line a model is surer than it is right.",
         figure,
         numbers_table("confidence → accuracy (images) by bin, in %", "bin", lines, rows),
     )
@@ -72,10 +76,11 @@ def _risk(lines: Sequence[Line], suite: str) -> Drawn:
         for share in shares
     ]
     half = {line.name: line.table(suite, "risk_coverage")["50"][0] for line in lines}
-    best = min(half, key=half.__getitem__)
+    best, worst = min(half, key=half.__getitem__), max(half, key=half.__getitem__)
+    who = f"{best} errs" if half[best] < half[worst] or len(half) == 1 else "every model errs"
     return Drawn(
         f"{suite}-risk",
-        f"On the half of the images that it is surest of, {best} errs on {half[best]:.1f}%",
+        f"On the half of the images that it is surest of, {who} on {half[best]:.1f}%",
         "Risk and coverage: the error among the images of highest confidence, by how many are "
         "answered.",
         figure,

@@ -162,12 +162,12 @@ def empty_axes(
         return figure, list(figure.subplots(1, panels, squeeze=False, **options)[0])
 
 
-def legend_above(axes: Axes, columns: int = 4) -> None:
-    """A legend that cannot cover the data."""
+def legend_above(axes: Axes, columns: int = 4, gap: float = 0.0) -> None:
+    """A legend that cannot cover the data. gap: room for a title, as a share of the height."""
     axes.legend(
         ncols=columns,
         loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
+        bbox_to_anchor=(0.5, 1.0 + gap),
         frameon=False,
         labelcolor=INK,
     )

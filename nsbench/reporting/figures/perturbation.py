@@ -18,6 +18,9 @@ from nsbench.reporting.figures.drawn import (
 )
 from nsbench.reporting.results import Entry
 
+WHERE = {False: "that move or change slowly", True: "under noise"}
+"""Of sequences of either kind, in a sentence."""
+
 KINDS = {False: "compared with the frame before", True: "noise, compared with the first frame"}
 
 
@@ -51,8 +54,7 @@ def _by_sequence(lines: Sequence[Line], suite: str) -> Drawn:
     hardest = max(last, key=last.__getitem__)
     return Drawn(
         f"{suite}-flips",
-        f"{lines[-1].name} flips most under {plain(hardest)}, between {last[hardest]:.1f}% of "
-        "frames",
+        f"{lines[-1].name} flips most under {plain(hardest)}, in {last[hardest]:.1f}% of frames",
         "Share of frames whose class differs from the one they are compared with, with 95% "
         "intervals over clips.",
         figure,
@@ -77,12 +79,12 @@ def _by_frame(lines: Sequence[Line], suite: str) -> Drawn:
         for frame in range(len(means[0])):
             cells = [f"{own[frame]:.1f}" for own in means]
             rows.append((f"{frame + 2}, {KINDS[kind]}", cells))
-        ends.append(f"{means[-1][0]:.1f}% at frame 2 and {means[-1][-1]:.1f}% at the last")
+        ends.append(f"{means[-1][-1]:.1f}% of clips {WHERE[kind]}")
     panels[0].set_ylabel("clips that flip (%)")
-    legend_above(panels[0], 2)
+    legend_above(panels[0], 2, gap=0.08)
     return Drawn(
         f"{suite}-frames",
-        f"{lines[-1].name} flips in {'; under noise in '.join(ends) if len(ends) > 1 else ends[0]}",
+        f"At the last frame {lines[-1].name} flips in {' and in '.join(ends)}",
         "Share of clips whose class differs at each frame, mean over the sequences that have it.",
         figure,
         numbers_table("clips that flip (%) by frame", "frame", lines, rows),
