@@ -131,7 +131,9 @@ def _small(picture: Picture) -> torch.Tensor:
     """A picture in the size of a sheet, uint8 (3, S, S)."""
     pixels = torch.from_numpy(picture).permute(2, 0, 1)
     if pixels.shape[-1] <= SHEET:
-        return pixels
+        # Small ones by whole factors, so that each of their pixels is a square.
+        factor = SHEET // pixels.shape[-1]
+        return pixels.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
     sized = torch.nn.functional.interpolate(
         pixels[None].float(), (SHEET, SHEET), mode="bilinear", antialias=True
     )

@@ -10,6 +10,8 @@ from nsbench.reporting.results import Entry, headline, suite_names
 from nsbench.reporting.score_tables import change_text, metric_text
 from nsbench.util.progress import counted
 
+SILENT = "Changes without a word are undecided."
+
 REFERENCES = "What normalises the metrics, by its published or measured constants"
 
 Row = tuple[str, list["Cell"]]
@@ -145,6 +147,4 @@ def changes_grid(steps: Sequence[Step], entries: Sequence[Entry], rule: str) -> 
             cells.append(Cell(text, judged.change.value, key, judged.verdict))
         rows.append((f"{step.entry.name} against {step.base.name}", cells))
     title = f"Changes of {counted(len(suites), 'headline')}, in points, paired 95% intervals"
-    return Grid(
-        title, columns, [Group("", rows)], [f"{rule} Changes without a word are undecided."]
-    )
+    return Grid(title, columns, [Group("", rows)], [f"{rule} {SILENT}"])
