@@ -1,7 +1,8 @@
 """Train Noisy Student generations and measure what each gained in accuracy and robustness.
 
-The Python API does what the commands do: `train`, `evaluate`, `load_model`, `write_report`; and
-gives numbers to compute with: `Results`, `load_results`, `metrics`, `corruptions`, `perturbations`.
+The Python API does what the commands do: `train`, `evaluate`, `load_model`, `write_report`,
+`write_leaderboard`; and gives numbers to compute with: `Results`, `load_results`, `metrics`,
+`corruptions`, `perturbations`.
 Every name is imported when it is first used, so that `import nsbench` takes no time.
 """
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from nsbench import corruptions, metrics, perturbations
     from nsbench.evaluation.evaluate import evaluate
     from nsbench.models import Classifier, ModelOptions, load_model
+    from nsbench.reporting.leaderboard import write_leaderboard
     from nsbench.reporting.report import write_report
     from nsbench.results import Results, load_results
     from nsbench.suites.given import suite_of
@@ -35,6 +37,7 @@ _HOME = {
     "load_suite": "nsbench.suites.load",
     "suite_of": "nsbench.suites.given",
     "train": "nsbench.training.generations",
+    "write_leaderboard": "nsbench.reporting.leaderboard",
     "write_report": "nsbench.reporting.report",
 }
 _MODULES = ("corruptions", "metrics", "perturbations")
@@ -56,6 +59,7 @@ __all__ = [
     "perturbations",
     "suite_of",
     "train",
+    "write_leaderboard",
     "write_report",
 ]
 

@@ -189,7 +189,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["train"], ["eval"], ["report"], ["compare"], ["quickstart"], ["suites"],
+    [[], ["train"], ["eval"], ["report"], ["compare"], ["leaderboard"], ["quickstart"], ["suites"],
      ["reference"], ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"],
      ["bench", "corruptions"], ["bench", "eval"], ["show", "corruptions"],
      ["show", "perturbations"],

@@ -115,6 +115,7 @@ def test_models_on_suites(home: Path, shown: Shown, tmp_path: Path) -> None:
         (first, *_) = shown("report", across, "--out", tmp_path / "r.html")
         assert first.columns[0] == "model"
         assert not any("top-1" in cell for row in first.rows for cell in row)
+    shown("leaderboard", home, "--out", tmp_path / "l.html")
     shown("show", "labels", run)
     shown("train", "--resume", run, "--device", "cpu")
     recipe = home.parent / "tiny.toml"

@@ -12,6 +12,7 @@ from nsbench.commands.doctor import DOCTOR_EXAMPLES, doctor
 from nsbench.commands.evaluate import EVAL_EXAMPLES, REFERENCE_EXAMPLE, evaluate, reference
 from nsbench.commands.forget import FORGET_EXAMPLES, forget
 from nsbench.commands.habits import Group
+from nsbench.commands.leaderboard import LEADERBOARD_EXAMPLES, leaderboard
 from nsbench.commands.ls import LS_EXAMPLES, ls
 from nsbench.commands.make import make_app
 from nsbench.commands.options import ManyValues, WithVariants
@@ -38,6 +39,7 @@ app.command(cls=ManyValues, epilog=RECIPES_EXAMPLES)(recipes)
 app.command(name="eval", cls=ManyValues, epilog=EVAL_EXAMPLES)(evaluate)
 app.command(cls=ManyValues, epilog=REPORT_EXAMPLES)(report)
 app.command(cls=ManyValues, epilog=COMPARE_EXAMPLES)(compare)
+app.command(cls=ManyValues, epilog=LEADERBOARD_EXAMPLES)(leaderboard)
 app.command(cls=ManyValues, epilog=QUICKSTART_EXAMPLES)(quickstart)
 app.command(cls=ManyValues, epilog=SUITES_EXAMPLES)(suites)
 app.command(cls=ManyValues, epilog=PUBLISHED_EXAMPLES)(published)

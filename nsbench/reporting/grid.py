@@ -86,10 +86,11 @@ def _columns(entries: Sequence[Entry]) -> list[Column]:
 
 
 def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
-    return [_cell(entry, column) for column in columns]
+    return [metric_cell(entry, column) for column in columns]
 
 
-def _cell(entry: Entry, column: Column) -> Cell:
+def metric_cell(entry: Entry, column: Column) -> Cell:
+    """A model's metric with its interval, or why there is none."""
     scores = entry.scores.get(column.suite)
     if scores is None:
         why = "evaluated differently" if column.suite in entry.outdated else "not evaluated"

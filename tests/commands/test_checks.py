@@ -58,6 +58,8 @@ MISTAKES = {
     "eval resnet50 --sute digits": "eval has no option --sute; did you mean --suite?",
     "report nowhere": "nowhere is neither a run folder nor a folder of results",
     "report here --across precison": "did you mean 'precision'?",
+    "leaderboard nowhere": "nowhere is neither a run folder nor a folder of results",
+    "leaderboard here --across precison": "did you mean 'precision'?",
     "compare nowhere x": "nowhere is neither",
     "compare here x --across precison": "did you mean 'precision'?",
     "suites imagenetc": "did you mean 'imagenet-c'?",
