@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from nsbench.metrics.robustness import in_top_k
 from nsbench.names import is_noise
 from nsbench.predictions import Predictions, read_cell
-from nsbench.reporting.figures.corruption import plain
 from nsbench.reporting.gains import teacher_of
 from nsbench.reporting.results import Entry, suite_names
 from nsbench.suites.base import SuiteScores
@@ -103,7 +102,7 @@ class Gallery:
 
 def _title(choice: Choice) -> str:
     what = "right, its teacher wrong" if choice.gained else "wrong, its teacher right"
-    where = plain(choice.cell).replace("/", ", severity ").replace("eps=", "ε = ")
+    where = choice.cell.replace("_", " ").replace("/", ", severity ").replace("eps=", "ε = ")
     cell = "" if choice.cell == "images" else f", {where}"
     return f"{choice.suite}{cell}: the student is {what}"
 
@@ -126,23 +125,22 @@ def choices(teacher: Entry, student: Entry, count: int) -> list[Choice]:
     found = []
     for suite in suite_names([teacher, student]):
         if suite in teacher.scores and suite in student.scores:
-            for cell in _cells(teacher.scores[suite], student.scores[suite]):
-                found += _of_cell(teacher, student, suite, cell, count)
+            for cell in cells_shown(teacher.scores[suite], student.scores[suite]):
+                found += cell_choices(teacher, student, suite, cell, count)
     return found
 
 
-def _cells(teacher: SuiteScores, student: SuiteScores) -> list[str]:
+def cells_shown(teacher: SuiteScores, student: SuiteScores) -> list[str]:
     """The cells of a suite whose images are shown."""
     suite = student.suite
     cells = suite.cells()
     if "error" in student.tables:
         before, after = teacher.tables["error"], student.tables["error"]
         change = {name: np.mean(after[name]) - np.mean(before[name]) for name in after}
-        levels = list(dict.fromkeys(c.split("/")[1] for c in cells if "/" in c))
         ends = dict.fromkeys(
             [min(change, key=change.__getitem__), max(change, key=change.__getitem__)]
         )
-        return [f"{name}/{levels[len(levels) // 2]}" for name in ends]
+        return [at_middle(name, cells) for name in ends]
     if "flip_probability" in student.tables:
         before, after = (s.tables["flip_probability"] for s in (teacher, student))
         return [min(after, key=lambda name: after[name][0] - before[name][0])]
@@ -152,15 +150,23 @@ def _cells(teacher: SuiteScores, student: SuiteScores) -> list[str]:
     return [cell for cell in cells if cell == "images"]
 
 
-def _of_cell(teacher: Entry, student: Entry, suite: str, cell: str, count: int) -> list[Choice]:
+def at_middle(corruption: str, cells: Sequence[str]) -> str:
+    """The cell of a corruption at the middle severity of a suite."""
+    levels = list(dict.fromkeys(cell.split("/")[1] for cell in cells if "/" in cell))
+    return f"{corruption}/{levels[len(levels) // 2]}"
+
+
+def cell_choices(
+    teacher: Entry, student: Entry, suite: str, cell: str, count: int | None = None
+) -> list[Choice]:
+    """Up to `count` images of a cell in each direction, by the hash of `RULE`; else all."""
     frames = student.scores[suite].suite.frame_count(cell)
     pair = (teacher, student)
     rows = [read_cell(e.scores[suite].folder, cell, id_step=frames) for e in pair]
     ids = [*rows[0].ids]
     if ids != [*rows[1].ids]:  # `across` allows other images, which cannot be paired
         return []
-    # Whether a model is wrong, or flips, at each frame: (N, F).
-    wrong = [_flips(r, frames, is_noise(cell)) if frames > 1 else _errors(r) for r in rows]
+    wrong = [wrong_at(one, frames, cell) for one in rows]
     found = []
     for gained, where in ((True, wrong[0] & ~wrong[1]), (False, wrong[1] & ~wrong[0])):
         numbers = np.flatnonzero(where.any(1)).tolist()
@@ -168,10 +174,15 @@ def _of_cell(teacher: Entry, student: Entry, suite: str, cell: str, count: int) 
         for number in ranked[:count]:
             frame = int(where[number].argmax())
             row = number * frames + frame
-            label = _class_name(student, int(rows[1].labels[row]))
-            answers = [_answer(*one, row) for one in zip(pair, rows, strict=True)]
+            label = class_name(student, int(rows[1].labels[row]))
+            answers = [answer_at(*one, row) for one in zip(pair, rows, strict=True)]
             found.append(Choice(suite, cell, frame, ids[number], gained, label, *answers))
     return found
+
+
+def wrong_at(rows: Predictions, frames: int, cell: str) -> NDArray[np.bool_]:
+    """Whether a model is wrong, or flips, at each frame: (N, F). frames: those of a clip."""
+    return _flips(rows, frames, is_noise(cell)) if frames > 1 else _errors(rows)
 
 
 def _errors(rows: Predictions) -> NDArray[np.bool_]:
@@ -187,10 +198,12 @@ def _flips(rows: Predictions, frames: int, noise: bool) -> NDArray[np.bool_]:
     return flips
 
 
-def _answer(entry: Entry, rows: Predictions, row: int) -> Answer:
-    return Answer(_class_name(entry, int(rows.top[row, 0])), float(rows.confidence[row]))
+def answer_at(entry: Entry, rows: Predictions, row: int) -> Answer:
+    """What a model says of the image in a row."""
+    return Answer(class_name(entry, int(rows.top[row, 0])), float(rows.confidence[row]))
 
 
-def _class_name(entry: Entry, number: int) -> str:
+def class_name(entry: Entry, number: int) -> str:
+    """What a class is called, by its number where the model does not know names."""
     names = entry.info.get("classes") or []
     return str(names[number]) if 0 <= number < len(names) else f"class {number}"
