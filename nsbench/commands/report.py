@@ -42,7 +42,8 @@ def report(
         list[str] | None,
         typer.Option(
             "--format",
-            help="html, md, csv, json, latex or pdf-figures; several beside each other.",
+            help="html, md, csv, json, latex or pdf-figures; several beside each other. Of seeds "
+            "html, csv or json.",
         ),
     ] = None,
     images: Annotated[

@@ -6,7 +6,7 @@ from pathlib import Path
 from nsbench.reporting.ablations import ablation_table, ablations
 from nsbench.reporting.contents import contents, run_about
 from nsbench.reporting.controls import controls, controls_table
-from nsbench.reporting.formats import HTML, check_formats, write_formats
+from nsbench.reporting.formats import HTML, check_formats, place, write_formats
 from nsbench.reporting.gallery import Gallery
 from nsbench.reporting.order import arranged
 from nsbench.reporting.page import page_environment
@@ -14,6 +14,7 @@ from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline_changes
 from nsbench.reporting.seed_tables import seeds_answers, seeds_tables
 from nsbench.reporting.seeds import collect_seeds
+from nsbench.reporting.seeds_formats import SEEDS_TEXTS, check_seeds_formats
 from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import is_seeds, read_seeds, seed_folder, seed_runs
@@ -48,7 +49,8 @@ def write_report(
     that others are compared with, by default the first. sort: a suite or a metric by which the
     others are ordered, the best first.
     formats: of `html`, `md`, `csv`, `json`, `latex` (for the package booktabs) and `pdf-figures`
-    (each figure as PDF and PNG); the files stand beside `out`, with other endings.
+    (each figure as PDF and PNG); the files stand beside `out`, with other endings. Of seeds html,
+    csv and json.
     pictures: makes those of the page from its models; see `nsbench.evaluation.gallery`.
     Returns its summary, a table for each generation that has controls, and one for each that
     variants of a run have too; of seeds the tables over seeds.
@@ -65,12 +67,8 @@ def write_report(
                 f"{homes[0]} holds several seeds, whose report takes no title, names, base, sort "
                 "or pictures: report one seed"
             )
-        if [*formats] != [HTML]:
-            raise NsbenchError(
-                f"{homes[0]} holds several seeds, whose report is a page: leave out the format, or "
-                "report one seed"
-            )
-        return _write_seeds(_only(homes, paths), Path(out), across)
+        check_seeds_formats(homes[0], formats)
+        return _write_seeds(_only(homes, paths), Path(out), across, formats)
     entries = arranged(collect(paths, across), names or {}, base, sort)
     name = title or " and ".join(path.resolve().name for path in named)
     gallery = pictures(entries) if pictures else None
@@ -95,10 +93,17 @@ def _only(homes: Sequence[Path], paths: Sequence[Path]) -> Path:
     return homes[0]
 
 
-def _write_seeds(home: Path, out: Path, across: Sequence[str]) -> list[Table]:
+def _write_seeds(
+    home: Path, out: Path, across: Sequence[str], formats: Sequence[str]
+) -> list[Table]:
     """Write the report of a folder of seeds, and return its tables over seeds."""
     runs = collect_seeds(home, across)
     tables = seeds_tables(runs)
+    for form in formats:
+        if form in SEEDS_TEXTS:
+            write_text(place(form, out), SEEDS_TEXTS[form](runs))
+    if HTML not in formats:
+        return tables
     each = [
         (f"seed {seed}", _tables_of(seed_folder(home, seed), runs.entries(seed), across))
         for seed in runs.seeds

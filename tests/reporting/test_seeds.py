@@ -334,3 +334,25 @@ def test_a_report_over_seeds_begins_with_each_student_against_its_teacher(
     assert answers[0].startswith("Generation 1 ")
     assert "against its teacher, generation 0, over 3 seeds" in answers[0]
     assert any("the same model trained on labeled images only" in answer for answer in answers)
+def test_a_report_over_seeds_is_written_for_programs_too(home: Path, tmp_path: Path) -> None:
+    write_report(home, tmp_path / "r.html", formats=["json", "csv"])
+    assert not (tmp_path / "r.html").exists()
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["title"] == "many"
+    assert len(content["answers"]) == 2
+    with (tmp_path / "r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(content["records"])
+    wanted = over_seeds(metrics(home, "generation-1"))
+    assert wanted.interval
+    (level,) = (
+        record
+        for record in content["records"]
+        if (record["model"], record["suite"], record["metric"], record.get("against"))
+        == ("many/generation-1", "plain", "top-1", None)
+    )
+    assert (level["value"], level["low"], level["high"]) == (wanted.mean, *wanted.interval)
+    against = {record["against"] for record in content["records"]}
+    assert against == {None, "many/generation-0", "many/labeled-only/generation-0"}
+    with pytest.raises(NsbenchError, match="html, csv or json: leave out the format latex"):
+        write_report(home, tmp_path / "r.html", formats=["html", "latex"])
