@@ -13,7 +13,7 @@ from nsbench.reporting.results import (
     headline_changes,
     headlines,
 )
-from nsbench.reporting.summary import model_row, suite_columns
+from nsbench.reporting.summary import model_row, notes_on_images, suite_columns
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import generation_folders, is_run, read_variant, variant_folders
 
@@ -91,5 +91,6 @@ def ablation_table(ablation: Ablation) -> Table:
         about = {"model": entry.name, "variant": variant}
         data.append({**record, **about, "set": changed, "against": base.name})
     columns = ["variant", *suite_columns(ablation.models, names)]
+    notes += notes_on_images(ablation.models)
     title = f"Variants of {base.name}, paired 95% intervals"
     return Table(title, columns, rows, data, notes, models=True)

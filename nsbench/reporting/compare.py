@@ -11,6 +11,7 @@ from nsbench.metrics.verdict import RULE, Judged, judge
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.score_tables import change_text
+from nsbench.reporting.subsets import chosen_of_both, compared_notes
 from nsbench.reporting.tables import Table, plain_text
 from nsbench.reporting.versions import SUBSET
 from nsbench.run_folder import generation_folders, is_run
@@ -32,7 +33,8 @@ class Row:
     """One metric of model A and model B, and its change from A to B.
 
     part: the corruption or perturbation, empty for a suite's headline. judged: the change, with all
-    rows of the table in mind. kappa: the error consistency on accuracy suites.
+    rows of the table in mind. kappa: the error consistency on accuracy suites. chosen: what chose
+    the images, such as `--limit 10`; None of all.
     """
 
     suite: str
@@ -41,6 +43,7 @@ class Row:
     b: Metric
     judged: Judged
     kappa: Estimate | None = None
+    chosen: str | None = None
 
     def record(self) -> dict[str, Any]:
         """The row as one flat record; values in percent, without a kappa None."""
@@ -62,6 +65,7 @@ class Row:
             "kappa": kappa.value if kappa else None,
             "kappa_low": kappa.interval.low if kappa else None,
             "kappa_high": kappa.interval.high if kappa else None,
+            "chosen": self.chosen,
         }
 
 
@@ -128,6 +132,11 @@ def compare(
     names = (first.name, second.name) if first.name != second.name else (str(a), str(b))
     chosen, notes = _choose(list(zip(names, (first, second), strict=True)), suites)
     pairs = [(first.scores[suite], second.scores[suite]) for suite in chosen]
+    if not chosen:
+        raise NsbenchError(
+            f"there is nothing to compare: {' '.join(notes).rstrip('.')}; evaluate both alike, or "
+            "name the difference by --across"
+        )
     notes += [*first.other, *second.other]
     if SUBSET in across:
         pairs = [on_images_of_both(*pair) for pair in pairs]
@@ -142,7 +151,7 @@ def compare_scores(
     Raises NsbenchError if they were not measured on the same images.
     """
     parts = {pair[0].suite.name: _parts(*pair) for pair in pairs if pair[0].parts}
-    return Comparison(a, b, _headlines(pairs), parts, list(notes))
+    return Comparison(a, b, _headlines(pairs), parts, [*compared_notes((a, b), pairs), *notes])
 
 
 def on_images_of_both(a: SuiteScores, b: SuiteScores) -> tuple[SuiteScores, SuiteScores]:
@@ -207,7 +216,7 @@ def _headlines(pairs: Sequence[tuple[SuiteScores, SuiteScores]]) -> list[Row]:
     """A row for each suite, of the two models' scores on it."""
     judged = judge([change(headline(b), headline(a)) for a, b in pairs])
     return [
-        Row(a.suite.name, "", headline(a), headline(b), change, _kappa(a, b))
+        Row(a.suite.name, "", headline(a), headline(b), change, _kappa(a, b), chosen_of_both(a, b))
         for (a, b), change in zip(pairs, judged, strict=True)
     ]
 
@@ -221,8 +230,10 @@ def _kappa(a: SuiteScores, b: SuiteScores) -> Estimate | None:
 def _parts(a: SuiteScores, b: SuiteScores) -> list[Row]:
     # One family of tests a table: p-values are adjusted for the rows that are read together.
     judged = judge(changes(list(b.parts.values()), list(a.parts.values())))
-    rows = zip(a.parts, judged, strict=True)
-    return [Row(a.suite.name, name, a.parts[name], b.parts[name], j) for name, j in rows]
+    rows, chosen = zip(a.parts, judged, strict=True), chosen_of_both(a, b)
+    return [
+        Row(a.suite.name, name, a.parts[name], b.parts[name], j, chosen=chosen) for name, j in rows
+    ]
 
 
 def _metric_text(row: Row) -> str:

@@ -12,6 +12,7 @@ from nsbench.reporting.compare import check_one_model, on_images_of_both
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.seed_tables import ONE_SEED, change_parts, level_parts, over_seeds_data
 from nsbench.reporting.seeds import check_one_recipe
+from nsbench.reporting.subsets import chosen_of_both, compared_notes
 from nsbench.reporting.tables import Table, plain_text
 from nsbench.reporting.versions import SUBSET
 from nsbench.run_folder import (
@@ -46,6 +47,7 @@ class SeedRow:
     a: OverSeeds
     b: OverSeeds
     change: SeedChange
+    chosen: str | None = None
 
     def record(self) -> dict[str, Any]:
         """The row as one flat record; values in percent, `low` and `high` None for one seed."""
@@ -68,6 +70,7 @@ class SeedRow:
             "high": high,
             "interval_over": data["interval_over"],
             "verdict": verdict_over_seeds(self.change),
+            "chosen": self.chosen,
         }
 
     def cells(self) -> list[str]:
@@ -174,8 +177,9 @@ def compare_seeds(
         scores = [(one.scores[suite], other.scores[suite]) for one, other in pairs.values()]
         if SUBSET in across:
             scores = [on_images_of_both(*pair) for pair in scores]
+        notes += compared_notes(called, scores[:1])
         pairs_of_it = [(headline(one), headline(other)) for one, other in scores]
-        headlines.append(_row(suite, "", pairs_of_it, alone))
+        headlines.append(_row(suite, "", pairs_of_it, alone, chosen_of_both(*scores[0])))
         if scores[0][0].parts:
             parts[suite] = _part_rows(suite, scores, alone)
     return SeedComparison(*called, seeds, headlines, parts, notes)
@@ -228,17 +232,27 @@ def _choose(
 
 def _part_rows(suite: str, scores: Scores, alone: Sequence[bool]) -> list[SeedRow]:
     return [
-        _row(suite, name, [(a.parts[name], b.parts[name]) for a, b in scores], alone)
+        _row(
+            suite,
+            name,
+            [(a.parts[name], b.parts[name]) for a, b in scores],
+            alone,
+            chosen_of_both(*scores[0]),
+        )
         for name in scores[0][0].parts
         if all(name in side.parts for pair in scores for side in pair)
     ]
 
 
 def _row(
-    suite: str, part: str, pairs: Sequence[tuple[Metric, Metric]], alone: Sequence[bool]
+    suite: str,
+    part: str,
+    pairs: Sequence[tuple[Metric, Metric]],
+    alone: Sequence[bool],
+    chosen: str | None,
 ) -> SeedRow:
     """alone: for each side, whether it is one model, which stands in the pair of every seed."""
     before, after = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     change = change_over_seeds(after, before)
     levels = [over_seeds(m[:1] if a else m) for m, a in zip((before, after), alone, strict=True)]
-    return SeedRow(suite, part, before[0], levels[0], levels[1], change)
+    return SeedRow(suite, part, before[0], levels[0], levels[1], change, chosen)

@@ -21,7 +21,7 @@ from nsbench.reporting.results import Entry, headline_changes, suite_names
 from nsbench.reporting.sections import Section, sections
 from nsbench.reporting.seed_tables import ONE_SEED
 from nsbench.reporting.standing import published_group, standing
-from nsbench.reporting.summary import summary_table
+from nsbench.reporting.summary import notes_on_images, summary_table
 from nsbench.reporting.tables import Table
 from nsbench.reporting.trust import choices_table, commands, runs_table
 from nsbench.run_folder import is_run, recipe_text
@@ -135,6 +135,7 @@ def _notes(entries: Sequence[Entry]) -> list[str]:
             f"Figures show {MOST} of {counted(len(entries), 'model')}, the first ones and the "
             "last; tables show all."
         )
+    notes += notes_on_images(entries)
     return [*notes, *(sentence for entry in entries for sentence in entry.notes)]
 
 

@@ -15,7 +15,7 @@ from nsbench.reporting.results import (
     headlines,
     suite_names,
 )
-from nsbench.reporting.summary import model_row, suite_columns
+from nsbench.reporting.summary import model_row, notes_on_images, suite_columns
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import control_folders, generation_folders, is_run, read_variant
 
@@ -107,6 +107,7 @@ def controls_table(beside: Controls) -> Table:
             # The student's record, with its changes against the control.
             record = model_row(student, entry, names, changes)[1]
             data.append({**record, "control": control, "kind": kind})
+    notes += notes_on_images(beside.models)
     title = f"What {student.name} has above its controls, paired 95% intervals"
     columns = ["control", *suite_columns(beside.models, names)]
     return Table(title, columns, rows, data, notes, models=True)

@@ -6,14 +6,15 @@ from typing import Any
 from nsbench.reporting.controls import Controls
 from nsbench.reporting.gains import Step
 from nsbench.reporting.results import Entry, headline
+from nsbench.reporting.subsets import chosen_of_both
 
 COLUMNS = (
     "kind", "model", "control", "suite", "metric", "name", "cell", "against", "value", "low",
-    "high", "p_adjusted", "verdict", "images", "higher_is_better",
+    "high", "p_adjusted", "verdict", "images", "higher_is_better", "chosen",
 )  # fmt: skip
 """Of the CSV. kind: `metric`, of a whole suite; `cell`, such as `fog/3`; or `change`, in points.
 metric: a key that stays as it is from version to version; name: what tables call it. value, low,
-high: in percent, with the 95% interval over images."""
+high: in percent, with the 95% interval over images. chosen: what chose these, as `--limit 10`."""
 
 
 def report_records(
@@ -32,7 +33,7 @@ def report_records(
 
 def _metrics(entry: Entry) -> Iterator[dict[str, Any]]:
     for suite, scores in entry.scores.items():
-        images = scores.manifest["images"]
+        images, chosen = scores.manifest["images"], scores.manifest.get("chosen")
         for key, metric in scores.metrics.items():
             yield {
                 "kind": "metric",
@@ -44,11 +45,14 @@ def _metrics(entry: Entry) -> Iterator[dict[str, Any]]:
                 "high": metric.interval.high,
                 "images": len(metric.scores),
                 "higher_is_better": metric.higher_is_better,
+                "chosen": chosen,
             }
         measured = scores.suite.cell_metric
         for cell, (value, low, high) in scores.suite.cell_values(scores).items():
             about = {"kind": "cell", "suite": suite, "metric": measured, "cell": cell}
-            yield about | {"value": value, "low": low, "high": high, "images": images}
+            yield about | {
+                "value": value, "low": low, "high": high, "images": images, "chosen": chosen,
+            }  # fmt: skip
 
 
 def _changes(step: Step) -> Iterator[dict[str, Any]]:
@@ -69,4 +73,5 @@ def _changes(step: Step) -> Iterator[dict[str, Any]]:
             "verdict": judged.verdict,
             "images": change.images,
             "higher_is_better": metric.higher_is_better,
+            "chosen": chosen_of_both(step.base.scores[suite], scores),
         }

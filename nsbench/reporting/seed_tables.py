@@ -12,6 +12,7 @@ from nsbench.reporting.controls import WHAT
 from nsbench.reporting.gains import Gain, sentence
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.seeds import Pooled, SeedRuns, change_of
+from nsbench.reporting.subsets import subset_notes
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import name_over_seeds
 from nsbench.util.progress import counted
@@ -128,10 +129,15 @@ def _levels(runs: SeedRuns) -> Table:
     for model in runs.models:
         cells = [_level(model, suite) for suite in _suites(runs)]
         rows.append([model.name, f"{len(model.entries)}", *cells])
-    notes = [*runs.notes, *([] if several else [ONE_SEED])]
+    notes = [*_notes_on_images(runs.models), *runs.notes, *([] if several else [ONE_SEED])]
     columns = ["model", "seeds", *_columns(runs)]
     records = [_record(runs, model) for model in runs.models]
     return Table(title, columns, rows, records, notes, models=True)
+
+
+def _notes_on_images(models: Sequence[Pooled]) -> list[str]:
+    entries = [entry for model in models for entry in model.entries.values()]
+    return subset_notes(scores for entry in entries for scores in entry.scores.values())
 
 
 def _level(model: Pooled, suite: str) -> str:
@@ -156,6 +162,7 @@ def _changes(
     title = f"{title}, paired, mean ± standard deviation over seeds, [95% interval over {OVER}]"
     several = len(runs.seeds) > 1
     notes = [*notes, SEEDS_RULE if several else ONE_SEED]
+    notes += _notes_on_images([base, *models])
     return [Table(title, ["model", *_columns(runs)], rows, [], notes, models=True)]
 
 

@@ -12,6 +12,7 @@ from nsbench.reporting.results import (
     suite_names,
 )
 from nsbench.reporting.score_tables import change_text, metric_data, metric_text
+from nsbench.reporting.subsets import subset_notes
 from nsbench.reporting.tables import Table
 from nsbench.suites.base import SuiteScores
 
@@ -25,9 +26,15 @@ def summary_table(entries: Sequence[Entry], changes: Sequence[Mapping[str, Judge
     made = [model_row(e, base, names, row) for e, row in zip(entries, changes, strict=True)]
     columns = ["model", *suite_columns(entries, names)]
     title = f"Change against {base.name}, paired 95% intervals"
-    notes = [sentence for entry in entries for sentence in entry.notes]
+    notes = notes_on_images(entries)
+    notes += [sentence for entry in entries for sentence in entry.notes]
     rows, records = [cells for cells, _ in made], [record for _, record in made]
     return Table(title, columns, rows, records, notes, models=True)
+
+
+def notes_on_images(entries: Sequence[Entry]) -> list[str]:
+    """A sentence for each suite of which the models were evaluated on some images only."""
+    return subset_notes(scores for entry in entries for scores in entry.scores.values())
 
 
 def suite_columns(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:

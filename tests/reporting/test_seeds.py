@@ -267,6 +267,24 @@ def test_compare_pairs_the_same_model_of_every_seed(home: Path, tmp_path: Path) 
     assert "95% interval over seeds and images" in " ".join(done.output.split())
 
 
+def test_a_part_of_the_images_is_told_over_seeds_too(
+    copy: Path, files: Path, tmp_path: Path
+) -> None:
+    for results in copy.rglob("results"):
+        shutil.rmtree(results)
+    evaluate([str(copy)], [str(files / "plain.toml")], device="cpu", limit=10)
+    told = "plain: 10 images, chosen by --limit 10."
+    tables = write_report(copy, tmp_path / "report.html")
+    assert all(told in table.notes for table in tables)
+    assert told in (tmp_path / "report.html").read_text()
+    found = compare_seeds(copy / "generation-0", copy / "generation-1")
+    assert told in found.notes
+    assert {record["chosen"] for record in found.records()} == {"--limit 10"}
+    one = copy / "seed-0"
+    for table in write_report(one, tmp_path / "one.html"):  # with its control
+        assert told in table.notes
+
+
 def test_compare_takes_one_model_on_one_side(home: Path) -> None:
     one = home / "seed-0" / "generation-0"
     for a, b, sign in ((one, home / "generation-1", 1), (home / "generation-1", one, -1)):

@@ -1,5 +1,6 @@
 """Only results that were computed alike stand beside each other."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,14 +77,13 @@ def test_unlike_results_are_not_paired_unless_the_user_names_the_difference(
     assert shown(run, tmp_path)[0].count(True) == 1
     assert "evaluated differently" in (tmp_path / "report.html").read_text()
     two = run / "generation-0", run / "generation-1"
-    apart = compare(*two)
-    assert not apart.headlines
-    (note,) = apart.notes
-    assert note.startswith("plain is left out, as the two were evaluated differently (run/gen")
-    assert "precision" in note
+    unlike = r"plain is left out, as the two were evaluated differently \(run/gen.*precision"
+    with pytest.raises(NsbenchError, match=f"^there is nothing to compare: {unlike}"):
+        compare(*two)
     assert shown(run, tmp_path, across=["precision"])[0] == [True, True]
     assert len(compare(*two, across=["precision"]).headlines) == 1
-    assert not compare(*two, across=["device", "subset"]).headlines
+    with pytest.raises(NsbenchError, match="there is nothing to compare"):
+        compare(*two, across=["device", "subset"])
     with pytest.raises(NsbenchError, match="across 'precisoin'; did you mean 'precision'"):
         compare(*two, across=["precisoin"])
 
@@ -104,3 +104,25 @@ def test_the_full_run_is_preferred_to_a_later_part(
     found = compare(run / "generation-0", run / "generation-1", across=["subset"])
     (row,) = found.headlines
     assert row.judged.change.images == len(row.a.ids) == len(row.b.ids) == 4
+    assert row.record()["chosen"] == "--limit 4"
+    assert found.notes[0] == (
+        "plain: 4 images that both have (run/generation-0: all images, run/generation-1: 4 images, "
+        "chosen by --limit 4)."
+    )
+
+
+def test_every_form_says_that_results_are_of_a_part(
+    run: Path, tmp_path: Path, evaluated: Evaluate
+) -> None:
+    evaluated(0, 1, limit=4)
+    told = "plain: 4 images, chosen by --limit 4."
+    forms = ["html", "md", "csv", "json"]
+    summary, *_ = write_report(run, tmp_path / "report.html", formats=forms)
+    assert summary.notes[0] == told
+    for form in ("html", "md", "json"):
+        assert told in (tmp_path / f"report.{form}").read_text()
+    found = compare(run / "generation-0", run / "generation-1")
+    assert found.notes == found.data()["notes"] == [told]
+    assert told in str(found)
+    lines = list(csv.DictReader((tmp_path / "report.csv").open()))
+    assert {line["chosen"] for line in [*lines, *found.records()]} == {"--limit 4"}
