@@ -352,6 +352,8 @@ def test_a_report_over_seeds_begins_with_each_student_against_its_teacher(
     assert answers[0].startswith("Generation 1 ")
     assert "against its teacher, generation 0, over 3 seeds" in answers[0]
     assert any("the same model trained on labeled images only" in answer for answer in answers)
+
+
 def test_a_report_over_seeds_is_written_for_programs_too(home: Path, tmp_path: Path) -> None:
     write_report(home, tmp_path / "r.html", formats=["json", "csv"])
     assert not (tmp_path / "r.html").exists()

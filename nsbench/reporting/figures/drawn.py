@@ -201,7 +201,8 @@ class Line:
         """
         values = [row[0] for row in rows]
         axes.plot(xs, values, self.dashes, color=self.color, label=self.name)
-        if len(rows[0]) == 3:
+        # All bins of confidence may have too few images to be drawn.
+        if rows and len(rows[0]) == 3:
             low, high = ([row[side] for row in rows] for side in (1, 2))
             axes.fill_between(xs, low, high, color=self.color, alpha=0.15, linewidth=0)
         for x, row, place in zip(xs, rows, at, strict=True):
