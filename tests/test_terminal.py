@@ -117,6 +117,9 @@ def test_models_on_suites(home: Path, shown: Shown, tmp_path: Path) -> None:
         assert not any("top-1" in cell for row in first.rows for cell in row)
     shown("leaderboard", home, "--out", tmp_path / "l.html")
     shown("show", "labels", run)
+    for name, made in (("a-report-of-a-long-name", home), ("one", run)):
+        assert call("reports", "add", made, "--name", name, "--home", tmp_path) == 0
+    shown("reports", "verify", "--home", tmp_path)
     for suite in SUITES:
         shown("show", "mistakes", run / "generation-1", "--suite", suite, "--count", 3)
         shown("show", "mistakes", *(run / f"generation-{n}" for n in (0, 1)), "--suite", suite)

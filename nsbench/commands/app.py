@@ -20,6 +20,7 @@ from nsbench.commands.published import PUBLISHED_EXAMPLES, published
 from nsbench.commands.quickstart import QUICKSTART_EXAMPLES, quickstart
 from nsbench.commands.recipes import RECIPES_EXAMPLES, recipes
 from nsbench.commands.report import REPORT_EXAMPLES, report
+from nsbench.commands.reports import reports_app
 from nsbench.commands.show import show_app
 from nsbench.commands.suites import SUITES_EXAMPLES, suites
 from nsbench.commands.train import TRAIN_EXAMPLES, train
@@ -31,7 +32,8 @@ app = typer.Typer(
     cls=Group,
 )
 for name, group in [
-    ("bench", bench_app), ("show", show_app), ("make", make_app), ("data", data_app)
+    ("bench", bench_app), ("show", show_app), ("make", make_app), ("data", data_app),
+    ("reports", reports_app),
 ]:  # fmt: skip
     app.add_typer(group, name=name)
 app.command(cls=WithVariants, epilog=TRAIN_EXAMPLES)(train)

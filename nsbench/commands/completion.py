@@ -43,6 +43,12 @@ def complete_published_suite(incomplete: str) -> list[str]:
     return _beginning(suites_of(rows()), incomplete)
 
 
+def complete_report(incomplete: str) -> list[str]:
+    """The reports that are kept in the usual place."""
+    found = sorted(path.parent.name for path in Path("reports").glob("*/about.json"))
+    return _beginning(found, incomplete)
+
+
 def complete_model(incomplete: str) -> list[str]:
     """Folders, files of models, and timm's models, once their names are kept."""
     from nsbench.models.names import SUFFIXES

@@ -75,6 +75,10 @@ COMMANDS = {
 """What other tools call a command."""
 
 
+WHOLE = {"--set", "--command"}
+"""Options whose values may have commas in them: settings, and commands as they were typed."""
+
+
 class _Examples:
     """Help whose last part is examples."""
 
@@ -165,7 +169,7 @@ def translated(args: list[str], command: str, params: list[Any]) -> list[str]:
         elif current == FIRST:
             first += _split(arg)
         else:
-            rest += _split(arg) if current in many - {"--set"} else [arg]
+            rest += _split(arg) if current in many - WHOLE else [arg]
     return first + rest
 
 

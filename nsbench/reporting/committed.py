@@ -1,0 +1,212 @@
+"""Reports that are kept with a repository, with the predictions that their numbers come from.
+
+Each is a folder: the report as a page, CSV and JSON, `about.json`, a picture, and below
+`predictions/` what the report was made of, without weights. So anybody can make its numbers again.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nsbench.reporting.committed_index import (
+    ABOUT,
+    PICTURE,
+    PREDICTIONS,
+    REPORT,
+    check_name,
+    write_index,
+)
+from nsbench.reporting.figures.drawn import Drawn, picture
+from nsbench.reporting.gallery import Gallery
+from nsbench.reporting.places import model_places
+from nsbench.reporting.report import write_report
+from nsbench.reporting.results import Entry, collect
+from nsbench.reporting.sections import sections
+from nsbench.reporting.seeds import collect_seeds
+from nsbench.run_folder import (
+    DIVERGED,
+    SEEDS,
+    VARIANT,
+    is_run,
+    is_seeds,
+    seed_runs,
+)
+from nsbench.util.files import TEMPORARY, is_temporary, read_json, write_bytes, write_json
+from nsbench.util.provenance import git_commit
+
+FORMATS = ("html", "csv", "json")
+
+KEPT = (
+    "model.json", "recipe.toml", "provenance.json", VARIANT, SEEDS, DIVERGED, "selection.json",
+    "training.jsonl",
+)  # fmt: skip
+"""What a report reads of a run beside its results. Weights and labels are not in its numbers."""
+
+MOST_MEGABYTES = 5.0
+"""Of predictions with a report: a repository keeps what it once had, in every copy."""
+
+MEGABYTE = 10**6
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report is of. title, base, across: as for `write_report`; commands: what made the run.
+
+    hardware: in words; by default what the run says of itself.
+    """
+
+    commands: Sequence[str] = ()
+    hardware: str | None = None
+    title: str | None = None
+    base: str | None = None
+    across: Sequence[str] = ()
+
+
+def add_report(
+    run: Path,
+    name: str,
+    about: About,
+    *,
+    home: Path = Path("reports"),
+    most_megabytes: float = MOST_MEGABYTES,
+    pictures: Callable[[Sequence[Entry]], Gallery | None] | None = None,
+) -> Path:
+    """Make the folder of a report, or make it anew, and the index of all; the folder.
+
+    run: a run folder, a folder of seeds or of results. most_megabytes: of its predictions, which
+    are left out where they are more. pictures: as for `write_report`.
+    Raises NsbenchError as `write_report` and `check_name` do.
+    """
+    check_name(home, name)
+    root = _root(run)
+    place = run.resolve().relative_to(root.parent).as_posix()
+    files = dict(_files(run, root))
+    size = sum(path.stat().st_size for path in files) / MEGABYTE
+    with _made_whole(home / name) as folder:
+        # Seeds have the name of their folder.
+        named = None if is_seeds(run) else about.title
+        report = folder / f"{REPORT}.html"
+        write_report(
+            [run],
+            report,
+            across=about.across,
+            title=named,
+            base=about.base,
+            formats=FORMATS,
+            pictures=pictures,
+        )
+        shown = _write_picture(run, about.across, folder / PICTURE)
+        if size < most_megabytes:
+            kept = f"{len(files):,} files, {size:.1f} MB"
+            for path, below in files.items():
+                write_bytes(folder / PREDICTIONS / below, path.read_bytes(), sync=False)
+        else:
+            kept = f"left out: {size:.1f} MB are {most_megabytes:g} MB or more"
+        content = read_json(report.with_suffix(".json"))
+        provenance = _provenance(run)
+        write_json(
+            folder / ABOUT,
+            {
+                "name": name,
+                "title": about.title or content["title"],
+                # Of a report that names none, what it says itself.
+                "commands": list(about.commands) or content.get("commands", []),
+                "commit": git_commit(),
+                "trained_at_commit": provenance.get("git_commit"),
+                "date": datetime.now(UTC).date().isoformat(),
+                "hardware": about.hardware or _hardware(provenance),
+                "report": {
+                    "places": [place],
+                    "title": named,
+                    "base": about.base,
+                    "across": list(about.across),
+                },
+                "picture": shown,
+                "predictions": kept,
+            },
+        )
+    write_index(home)
+    return home / name
+
+
+def _root(run: Path) -> Path:
+    """The outermost folder that the names of a run's models are made of."""
+    whole = run.resolve()
+    if (whole / "model.json").is_file():
+        whole = whole.parent
+    if (whole / VARIANT).is_file():  # in RUN/controls or RUN/variants
+        whole = whole.parents[1]
+    return whole.parent if is_seeds(whole.parent) else whole
+
+
+def _files(run: Path, root: Path) -> Iterator[tuple[Path, Path]]:
+    """What a report reads of a run, each file with its place below `predictions/`."""
+    whole = run.resolve()
+    beside = [root / SEEDS] if (root / SEEDS).is_file() and whole != root else []
+    for path in [*beside, *sorted(whole.rglob("*"))]:
+        inside = path.relative_to(root.parent)
+        # Of a folder of results the suites lie at its top.
+        of_results = "results" in inside.parts[1:] or not _is_trained(whole)
+        is_result = of_results and (path.suffix == ".parquet" or path.name == "suite.json")
+        if path.is_file() and not is_temporary(path.name) and (path.name in KEPT or is_result):
+            yield path, inside
+
+
+def _is_trained(path: Path) -> bool:
+    return is_run(path) or is_seeds(path) or (path / "model.json").is_file()
+
+
+def _provenance(run: Path) -> dict[str, Any]:
+    """What a run, or the first of several seeds, was trained with."""
+    first = seed_runs(run)[0] if is_seeds(run) else run
+    path = first / "provenance.json"
+    content: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return content
+
+
+def _hardware(provenance: dict[str, Any]) -> str:
+    device, cores = provenance.get("device"), provenance.get("cores")
+    if device == "cpu" and cores:
+        return f"{cores} CPU cores"
+    return str(device or "not said")
+
+
+def _write_picture(run: Path, across: Sequence[str], path: Path) -> str | None:
+    """Write one of the report's figures, of seeds that of the first; its title, None without any.
+
+    It is the heat map of the first suite of corruptions, which shows most at once, or the first.
+    """
+    of = ""
+    if is_seeds(run):
+        runs = collect_seeds(run, across)
+        seed = next(seed for seed in runs.seeds if runs.entries(seed))
+        entries, of = runs.entries(seed), f"seed {seed}: "
+    else:
+        entries = collect(model_places([run]), across)
+    figures = [figure for section in sections(entries) for figure in section.figures]
+    heat = [figure for figure in figures if figure.key.endswith("-heat")]
+    chosen: Drawn | None = next(iter([*heat, *figures]), None)
+    if chosen is None:
+        return None
+    write_bytes(path, picture(chosen.figure, path))
+    return f"{of}{chosen.title}"
+
+
+@contextmanager
+def _made_whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill that appears in place of `folder` once all of it is there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{folder.name}.", dir=folder.parent))
+    try:
+        made.chmod(0o755)  # mkdtemp makes folders for their owner alone
+        yield made
+        if folder.exists():
+            shutil.rmtree(folder)
+        made.replace(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

@@ -1,0 +1,121 @@
+"""The list of the reports that are kept with a repository: what each is, and what it found."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nsbench.util.config import nearest
+from nsbench.util.errors import NsbenchError
+from nsbench.util.files import read_json, write_text
+
+ABOUT, PREDICTIONS, PICTURE, REPORT = "about.json", "predictions", "picture.png", "report"
+"""What lies where in the folder of a report."""
+
+INDEX = "README.md"
+"""The name that code hosts show below the list of a folder's files."""
+
+BEGIN, END = "<!-- made by nsbench reports index -->", "<!-- end of what nsbench reports made -->"
+"""Around what is made anew; what people write outside of these lines stays."""
+
+HEAD = "# Reports of real runs\n"
+
+HOW = (
+    "Each folder holds a report as a page, CSV and JSON, and where it is small enough what its "
+    "numbers come from: `nsbench reports verify` makes them again from the stored predictions, and "
+    "compares."
+)
+
+KEYS = ("name", "title", "commands", "commit", "date", "hardware", "report", "predictions")
+"""Without which about.json is of no use."""
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""The name of a folder on any system, as of suites."""
+
+SPEED = "speed"
+"""Beside the reports: the checks of machines, which nsbench doctor makes."""
+
+
+def check_name(home: Path, name: str) -> None:
+    """Raise NsbenchError for a name that no report can have, or that something else has."""
+    if not NAME.fullmatch(name) or name == SPEED:
+        raise NsbenchError(
+            f"a report cannot be called '{name}': choose letters, digits, dots and dashes"
+            + (f", other than {SPEED}" if name == SPEED else "")
+        )
+    folder = home / name
+    if folder.exists() and not (folder / ABOUT).is_file():
+        raise NsbenchError(f"{folder} is there and no report: choose another name, or remove it")
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The about.json of a report. Raises NsbenchError if it is missing or broken."""
+    about = read_json(folder / ABOUT)
+    lacking = [key for key in KEYS if not isinstance(about, dict) or key not in about]
+    if lacking:
+        raise NsbenchError(f"{folder / ABOUT} lacks {lacking[0]}: make the report anew")
+    return dict(about)
+
+
+def entries_in(home: Path, names: Sequence[str] = ()) -> list[Path]:
+    """The folders of all reports in a folder, or of those that are named.
+
+    Others, as that of the speeds of machines, hold no about.json, and are none.
+    Raises NsbenchError for a name that there is none of, or without any report.
+    """
+    found = {path.parent.name: path.parent for path in sorted(home.glob(f"*/{ABOUT}"))}
+    # Half of one is left where adding it was killed.
+    found = {name: folder for name, folder in found.items() if not name.startswith(".")}
+    if not found:
+        raise NsbenchError(f"{home} holds no report: make one by nsbench reports add RUN --name …")
+    for name in names:
+        if name not in found:
+            raise NsbenchError(f"there is no report '{name}' in {home}{nearest(name, found)}")
+    return [found[name] for name in names or found]
+
+
+def write_index(home: Path) -> Path:
+    """Write the list of the reports in a folder, and return its path.
+
+    Raises NsbenchError without a report, or where one is broken.
+    """
+    parts = [HOW, *(_entry(folder) for folder in entries_in(home))]
+    block = "\n\n".join([BEGIN, *parts, END])
+    path = home / INDEX
+    text = path.read_text(encoding="utf-8") if path.is_file() else f"{HEAD}\n{BEGIN}\n{END}\n"
+    before, begun, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not (begun and ended):
+        # Nobody has made room for the list: what is there was written by hand, and stays.
+        before, after = f"{text.rstrip()}\n\n", "\n"
+    write_text(path, before + block + after)
+    return path
+
+
+def _entry(folder: Path) -> str:
+    """A report as Markdown: picture, title, what it found, commands, hardware."""
+    about, name = read_about(folder), folder.name
+    content = read_json(folder / f"{REPORT}.json")
+    title = _plain(about["title"])
+    lines = [f"## [{title}]({name}/{REPORT}.html)"]
+    if (folder / PICTURE).is_file():
+        lines.append(f"![{_plain(about.get('picture') or title)}]({name}/{PICTURE})")
+    if about["commands"]:
+        # Indented, not fenced, so that no command can end the block; and before the answers, as it
+        # would else be a part of the last of them.
+        lines.append("\n".join(f"    {' '.join(one.split())}" for one in about["commands"]))
+    if answers := [f"- {_plain(answer)}" for answer in content.get("answers", [])]:
+        lines.append("\n".join(answers))
+    made = f"{about['date']}, {about['hardware']}"
+    commit = f", commit {str(about['commit'])[:12]}" if about["commit"] else ""
+    csv, json = (f"[{ending.upper()}]({name}/{REPORT}.{ending})" for ending in ("csv", "json"))
+    kept = f"predictions {about['predictions']}"
+    lines.append(f"{_plain(made + commit)}; {csv}, {json}; {_plain(kept)}.")
+    return "\n\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """A text on one line in which nothing is Markdown or HTML."""
+    marked = "".join(f"\\{letter}" if letter in "\\`*_[]<>#|" else letter for letter in text)
+    return " ".join(marked.split())
