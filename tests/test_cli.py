@@ -192,8 +192,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     [[], ["train"], ["eval"], ["report"], ["compare"], ["leaderboard"], ["quickstart"], ["suites"],
      ["reference"], ["bench", "attack"], ["make", "imagenet-c"], ["make", "imagenet-p"],
      ["bench", "corruptions"], ["bench", "eval"], ["show", "corruptions"],
-     ["show", "perturbations"], ["show", "mistakes"], ["reports"], ["reports", "add"], ["reports", "verify"],
-     ["reports", "index"],
+     ["show", "perturbations"], ["show", "mistakes"], ["reports"], ["reports", "add"],
+     ["reports", "verify"], ["reports", "index"],
      ["data"], ["data", "fetch"], ["doctor"]],
 )  # fmt: skip
 def test_help_has_an_example(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,8 @@ reports_app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Keep reports with the predictions that their numbers come from, and verify them.",
+    epilog="Examples:\n\n`nsbench reports add runs/quickstart --name quickstart`\n\n"
+    "`nsbench reports verify`",
 )
 
 Home = Annotated[Path, typer.Option(help="The folder of all reports.")]

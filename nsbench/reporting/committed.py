@@ -83,10 +83,6 @@ def add_report(
     Raises NsbenchError as `write_report` and `check_name` do.
     """
     check_name(home, name)
-    root = _root(run)
-    place = run.resolve().relative_to(root.parent).as_posix()
-    files = dict(_files(run, root))
-    size = sum(path.stat().st_size for path in files) / MEGABYTE
     with _made_whole(home / name) as folder:
         # Seeds have the name of their folder.
         named = None if is_seeds(run) else about.title
@@ -101,37 +97,49 @@ def add_report(
             pictures=pictures,
         )
         shown = _write_picture(run, about.across, folder / PICTURE)
-        if size < most_megabytes:
-            kept = f"{len(files):,} files, {size:.1f} MB"
-            for path, below in files.items():
-                write_bytes(folder / PREDICTIONS / below, path.read_bytes(), sync=False)
-        else:
-            kept = f"left out: {size:.1f} MB are {most_megabytes:g} MB or more"
+        kept = _write_predictions(run, folder / PREDICTIONS, most_megabytes)
+        called = {
+            # By this place, and no other, as names of models are made of their folders.
+            "places": [_place(run).as_posix()],
+            "title": named,
+            "base": about.base,
+            "across": list(about.across),
+        }
         content = read_json(report.with_suffix(".json"))
-        provenance = _provenance(run)
-        write_json(
-            folder / ABOUT,
-            {
-                "name": name,
-                "title": about.title or content["title"],
-                # Of a report that names none, what it says itself.
-                "commands": list(about.commands) or content.get("commands", []),
-                "commit": git_commit(),
-                "trained_at_commit": provenance.get("git_commit"),
-                "date": datetime.now(UTC).date().isoformat(),
-                "hardware": about.hardware or _hardware(provenance),
-                "report": {
-                    "places": [place],
-                    "title": named,
-                    "base": about.base,
-                    "across": list(about.across),
-                },
-                "picture": shown,
-                "predictions": kept,
-            },
-        )
+        made = {"report": called, "picture": shown, "predictions": kept}
+        write_json(folder / ABOUT, {"name": name, **_said(run, about, content), **made})
     write_index(home)
     return home / name
+
+
+def _said(run: Path, about: About, content: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a report. content: of its JSON, for what nobody says."""
+    provenance = _provenance(run)
+    return {
+        "title": about.title or content["title"],
+        "commands": list(about.commands) or content.get("commands", []),
+        # Two of them: numbers of one training may be reported by a later version.
+        "commit": git_commit(),
+        "trained_at_commit": provenance.get("git_commit"),
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": about.hardware or _hardware(provenance),
+    }
+
+
+def _write_predictions(run: Path, home: Path, most_megabytes: float) -> str:
+    """Copy what a report is made of, unless it is too large; how much it is, or would be."""
+    files = dict(_files(run, _root(run)))
+    size = sum(path.stat().st_size for path in files) / MEGABYTE
+    if size >= most_megabytes:
+        return f"left out: {size:.1f} MB are {most_megabytes:g} MB or more"
+    for path, below in files.items():
+        # Byte by byte as they are: each holds its digest, by which any change is noticed.
+        write_bytes(home / below, path.read_bytes(), sync=False)
+    return f"{len(files):,} files, {size:.1f} MB"
+
+
+def _place(run: Path) -> Path:
+    return run.resolve().relative_to(_root(run).parent)
 
 
 def _root(run: Path) -> Path:
