@@ -72,6 +72,7 @@ def add(
     from nsbench.run_folder import is_seeds
     from nsbench.util.errors import NsbenchError
 
+    # Before the imports, which take longer than the check.
     check_name(home, name)
     if images and is_seeds(run):
         raise NsbenchError(f"--images: {run} holds several seeds, whose report has no pictures")
@@ -98,6 +99,7 @@ def verify(names: Names = None, home: Home = HOME, json: JsonFile = None) -> Non
     """
     from nsbench.reporting.committed_index import entries_in
 
+    # A wrong name is told before what scores is imported.
     entries_in(home, names or ())
     from nsbench.reporting.committed_check import verified_table, verify_reports
     from nsbench.reporting.tables import print_table

@@ -40,6 +40,7 @@ from nsbench.util.files import TEMPORARY, is_temporary, read_json, write_bytes, 
 from nsbench.util.provenance import git_commit
 
 FORMATS = ("html", "csv", "json")
+"""For people, for tables, and for verification; a report over seeds has the same."""
 
 KEPT = (
     "model.json", "recipe.toml", "provenance.json", VARIANT, SEEDS, DIVERGED, "selection.json",
@@ -51,6 +52,7 @@ MOST_MEGABYTES = 5.0
 """Of predictions with a report: a repository keeps what it once had, in every copy."""
 
 MEGABYTE = 10**6
+"""As disks and code hosts count."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def add_report(
     are left out where they are more. pictures: as for `write_report`.
     Raises NsbenchError as `write_report` and `check_name` do.
     """
+    # Before anything is read: a report takes seconds.
     check_name(home, name)
     with _made_whole(home / name) as folder:
         # Seeds have the name of their folder.
@@ -144,6 +147,7 @@ def _place(run: Path) -> Path:
 
 def _root(run: Path) -> Path:
     """The outermost folder that the names of a run's models are made of."""
+    # Models are called by the names of folders, up to the run, or to the folder of its seeds.
     whole = run.resolve()
     if (whole / "model.json").is_file():
         whole = whole.parent
@@ -155,6 +159,7 @@ def _root(run: Path) -> Path:
 def _files(run: Path, root: Path) -> Iterator[tuple[Path, Path]]:
     """What a report reads of a run, each file with its place below `predictions/`."""
     whole = run.resolve()
+    # By it a run is known as one of several seeds, which its models' names say.
     beside = [root / SEEDS] if (root / SEEDS).is_file() and whole != root else []
     for path in [*beside, *sorted(whole.rglob("*"))]:
         inside = path.relative_to(root.parent)
@@ -171,6 +176,7 @@ def _is_trained(path: Path) -> bool:
 
 def _provenance(run: Path) -> dict[str, Any]:
     """What a run, or the first of several seeds, was trained with."""
+    # All seeds of a run are trained by one recipe, and usually on one machine.
     first = seed_runs(run)[0] if is_seeds(run) else run
     path = first / "provenance.json"
     content: dict[str, Any] = read_json(path) if path.is_file() else {}
@@ -178,6 +184,7 @@ def _provenance(run: Path) -> dict[str, Any]:
 
 
 def _hardware(provenance: dict[str, Any]) -> str:
+    # A GPU's name says enough; of CPUs the number of cores is what time depends on.
     device, cores = provenance.get("device"), provenance.get("cores")
     if device == "cpu" and cores:
         return f"{cores} CPU cores"
@@ -196,6 +203,7 @@ def _write_picture(run: Path, across: Sequence[str], path: Path) -> str | None:
         entries, of = runs.entries(seed), f"seed {seed}: "
     else:
         entries = collect(model_places([run]), across)
+    # Without models that lie beside the generations, as in the figures of the report.
     figures = [figure for section in sections(entries) for figure in section.figures]
     heat = [figure for figure in figures if figure.key.endswith("-heat")]
     chosen: Drawn | None = next(iter([*heat, *figures]), None)
@@ -213,6 +221,7 @@ def _made_whole(folder: Path) -> Iterator[Path]:
     try:
         made.chmod(0o755)  # mkdtemp makes folders for their owner alone
         yield made
+        # Only now: until here the old report is whole, whatever fails.
         if folder.exists():
             shutil.rmtree(folder)
         made.replace(folder)

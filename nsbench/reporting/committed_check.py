@@ -18,6 +18,7 @@ TOLERANCE = 1e-6
 printed has one decimal."""
 
 NUMBERS = ("value", "low", "high")
+"""Of a record; what else it holds follows from these, or says what it is of."""
 
 IDENTITY = ("kind", "model", "control", "suite", "metric", "cell", "against")
 """What a record is of; no two records of a report agree in all of them."""
@@ -82,6 +83,7 @@ def verified_table(found: Sequence[Verified]) -> Table:
 
 def _verified(folder: Path) -> Verified:
     about = read_about(folder)
+    # No failure: a repository cannot keep the predictions of everything.
     if not (folder / PREDICTIONS).is_dir():
         return Verified(folder.name, None)
     stated = _records(folder / f"{REPORT}.json")
@@ -89,6 +91,7 @@ def _verified(folder: Path) -> Verified:
         again = _made_again(folder, about["report"])
     except NsbenchError as error:
         return Verified(folder.name, 0, [f"it cannot be made again ({error})"])
+    # Numbers, not records, as each of them is compared.
     values = sum(record.get(key) is not None for record in stated for key in NUMBERS)
     differences = compare_records(stated, again)
     # The same records, but somebody may read the one file and not the other.
@@ -102,8 +105,10 @@ def _made_again(folder: Path, called: Record) -> list[Record]:
     """The records of the same report, of the predictions. called: what it was made with."""
     home = folder / PREDICTIONS
     places = [home / place for place in called["places"]]
+    # about.json may be of anybody, and only what lies beside it is to be read.
     if any(home.resolve() not in place.resolve().parents for place in places):
         raise NsbenchError(f"{folder} names places outside of its predictions")
+    # By the same function that wrote the report, so that nothing is computed in a second way.
     with tempfile.TemporaryDirectory() as made:
         out = Path(made) / f"{REPORT}.html"
         write_report(
@@ -127,6 +132,7 @@ def _records(path: Path) -> list[Record]:
 
 def compare_records(stated: Sequence[Record], again: Sequence[Record]) -> list[str]:
     """A clause for each record whose numbers or verdict differ, or that only one side has."""
+    # By what they are of, and not by their order, which a later version may change.
     found = {_identity(record): record for record in again}
     differences = []
     for record in stated:
@@ -149,7 +155,9 @@ def _identity(record: Record) -> tuple[Any, ...]:
 
 def _differ(one: Record, other: Record, key: str) -> bool:
     a, b = one.get(key), other.get(key)
+    # A number and no number differ, as two verdicts do.
     if isinstance(a, int | float) and isinstance(b, int | float):
+        # Written so that a NaN differs from everything.
         return not abs(a - b) <= TOLERANCE
     return bool(a != b)
 

@@ -25,6 +25,7 @@ HOW = (
     "numbers come from: `nsbench reports verify` makes them again from the stored predictions, and "
     "compares."
 )
+"""The first paragraph of the list."""
 
 KEYS = ("name", "title", "commands", "commit", "date", "hardware", "report", "predictions")
 """Without which about.json is of no use."""
@@ -64,6 +65,7 @@ def entries_in(home: Path, names: Sequence[str] = ()) -> list[Path]:
     Others, as that of the speeds of machines, hold no about.json, and are none.
     Raises NsbenchError for a name that there is none of, or without any report.
     """
+    # By about.json, so that a folder of anything else is left alone.
     found = {path.parent.name: path.parent for path in sorted(home.glob(f"*/{ABOUT}"))}
     # Half of one is left where adding it was killed.
     found = {name: folder for name, folder in found.items() if not name.startswith(".")}
@@ -96,6 +98,7 @@ def write_index(home: Path) -> Path:
 def _entry(folder: Path) -> str:
     """A report as Markdown: picture, title, what it found, commands, hardware."""
     about, name = read_about(folder), folder.name
+    # The answers are those of the report itself, word for word, and so never out of date.
     content = read_json(folder / f"{REPORT}.json")
     title = _plain(about["title"])
     lines = [f"## [{title}]({name}/{REPORT}.html)"]
@@ -108,6 +111,7 @@ def _entry(folder: Path) -> str:
     if answers := [f"- {_plain(answer)}" for answer in content.get("answers", [])]:
         lines.append("\n".join(answers))
     made = f"{about['date']}, {about['hardware']}"
+    # Twelve digits tell commits apart, as git itself shortens them.
     commit = f", commit {str(about['commit'])[:12]}" if about["commit"] else ""
     csv, json = (f"[{ending.upper()}]({name}/{REPORT}.{ending})" for ending in ("csv", "json"))
     kept = f"predictions {about['predictions']}"
@@ -117,5 +121,6 @@ def _entry(folder: Path) -> str:
 
 def _plain(text: str) -> str:
     """A text on one line in which nothing is Markdown or HTML."""
+    # Names of models and titles are anybody's text.
     marked = "".join(f"\\{letter}" if letter in "\\`*_[]<>#|" else letter for letter in text)
     return " ".join(marked.split())

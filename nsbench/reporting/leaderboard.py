@@ -29,11 +29,13 @@ RANKS = (
     "(Benjamini-Hochberg), as nsbench compare decides. Models that cannot be told apart share a "
     "rank."
 )
+"""What the page and the table say of ranks; `ranks_on` does it."""
 
 OVER_IMAGES = (
     "Intervals and ranks are over images alone: they leave out how much trainings vary with their "
     "seed."
 )
+"""Of any model that was trained once, ours or others'."""
 
 NAMED = 3
 """Models of one rank that a sentence names; of more it says how many there are."""
@@ -87,6 +89,8 @@ def write_leaderboard(
     or metric that there is none of.
     """
     named = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    # Results unlike those of most models are left out before anything is ranked, so that no rank
+    # compares two kinds of images or settings; the notes tell which.
     board = leaderboard(collect(_places(named), across), sort)
     content = {
         "title": title or "Leaderboard",
@@ -107,6 +111,7 @@ def _places(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in model_places(paths):
         if is_seeds(path):
+            # Not pooled: a rank needs one score an image, and each seed is a model of its own.
             found += seed_runs(path)
         elif inside := place_in_seeds(path):
             found += folders_at(*inside).values()
@@ -118,19 +123,23 @@ def _places(paths: Sequence[Path]) -> list[Path]:
 def leaderboard(entries: Sequence[Entry], sort: str | None = None) -> Leaderboard:
     """The models ranked, in the order of `sort` or of their mean ranks; see `write_leaderboard`."""
     firsts = headlines(entries)
+    # From the plainest suite to the strongest attack, as in reports.
     suites = {
         suite: Column(suite, f"{metric.name} {'↑' if metric.higher_is_better else '↓'}", key)
         for suite, metric in firsts.items()
         if (key := _key(entries, suite))
     }
     ranks = {suite: ranks_on(entries, suite) for suite in suites}
+    # A mean over suites that some models lack would reward those that were spared a hard one.
     of_all = [suite for suite in suites if len(ranks[suite]) == len(entries)]
     standings = []
     for number, entry in enumerate(entries):
         own = {suite: on[number] for suite, on in ranks.items() if number in on}
+        # Of ranks, not of values: percents of different metrics have no common scale.
         mean = fmean(own[suite] for suite in of_all) if of_all else None
         standings.append(Standing(entry, own, mean))
     if sort is not None:
+        # Python's sort keeps the order of equal ones.
         order = best_first({entry.name: entry.scores for entry in entries}, sort)
         standings.sort(key=lambda one: order.index(one.entry.name))
     elif of_all:
@@ -154,9 +163,12 @@ def ranks_on(entries: Sequence[Entry], suite: str) -> dict[int, int]:
             groups.setdefault(headline(entry.scores[suite]).ids, []).append(number)
     # Others could not be paired, and a rank among two kinds of images would mean nothing.
     numbers = max(groups.values(), key=len)
+    # One family of tests a suite, as a reader compares any two of its rows.
     found = changes_of_all([headline(entries[number].scores[suite]) for number in numbers])
     ranks = dict.fromkeys(numbers, 1)
     for (one, other), judged in zip(found, judge(list(found.values())), strict=True):
+        # A change is of the one model against the other, and better in the direction of the
+        # metric.
         if judged.verdict == "better":
             ranks[numbers[other]] += 1
         elif judged.verdict == "worse":
@@ -172,6 +184,7 @@ def answers(board: Leaderboard) -> list[str]:
         best = [one.entry for one in ranked if one.ranks[suite] == 1]
         # By value, whatever orders the page: the first of them is the one whose value is told.
         best.sort(key=lambda entry: headline(entry.scores[suite]).rank)
+        # Of models that cannot be told apart a name alone would say that one has won.
         names = ", ".join(entry.name for entry in best[:NAMED])
         more = f" and {counted(len(best) - NAMED, 'other')}" if len(best) > NAMED else ""
         value = metric_text(headline(best[0].scores[suite]))
@@ -238,6 +251,7 @@ def _published_rows(board: Leaderboard) -> list[Row]:
     """A row for each model, source and input; without ranks."""
     rows = []
     for name, values in board.published.by_model().items():
+        # Empty, as a rank needs the images, of which nothing is published.
         cells = [Cell("")] if board.of_all else []
         for suite in board.suites:
             text = board.published.text(values, suite)
@@ -253,6 +267,8 @@ def _table(board: Leaderboard) -> Table:
     for one in board.standings:
         cells = [] if one.mean is None else [f"{one.mean:.1f}"]
         for suite, column in board.suites.items():
+            # The rank first, so that it stays beside its value where a narrow terminal breaks the
+            # cell.
             text = metric_cell(one.entry, column).text
             cells.append(f"#{one.ranks[suite]} {text}" if suite in one.ranks else text)
         rows.append([one.entry.name, *cells])
@@ -269,6 +285,7 @@ def _record(board: Leaderboard, one: Standing) -> dict[str, Any]:
             metric = headline(one.entry.scores[suite])
             about = {"metric": column.key, **metric_data(metric)}
             suites[suite] = {**about, "rank": one.ranks.get(suite)}
+    # Programs should not have to guess why a suite is not there.
     missing = {
         suite: metric_cell(one.entry, column).text
         for suite, column in board.suites.items()

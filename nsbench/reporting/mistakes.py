@@ -34,6 +34,7 @@ HASHED = (
     f"Of all such images those whose names have the lowest hash (SHA-256, seed {SEED}), as in the "
     "pictures of a report."
 )
+"""How the images of two models are chosen: not by hand."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,10 @@ def mistakes(
     Raises NsbenchError for a path of several models, and a suite or cell that there is none of.
     """
     paths = [a] if b is None else [a, b]
+    # All of it first: scoring a suite of 75 cells takes seconds.
     for path in paths:
         _check(path, suite, cell)
+    # Only this suite, as a run may have results on many.
     entries = collect(paths, (), [suite])
     for entry in entries:
         if suite in entry.outdated:
@@ -181,6 +184,7 @@ def mistakes(
         scores = entries[0].scores[suite]
         return [_sure(entries[0], suite, cell or _worst(scores), count)]
     first, second = entries
+    # The cells of the pictures in a report, so that both show the same images.
     shown = cells_shown(first.scores[suite], second.scores[suite])
     cells = [cell] if cell else shown or first.scores[suite].suite.cells()[:1]
     # The same rule for both models, whichever is called A: it only tells which cells are shown.
@@ -196,6 +200,7 @@ def _check(path: Path, suite: str, cell: str | None) -> None:
     if place_in_seeds(path):
         raise NsbenchError(f"{path} stands for a model of every seed: name that of one seed")
     manifests = list(_manifests(path))
+    # By the names of folders alone, which takes no time.
     known = sorted({manifest.parents[1].name for manifest in manifests})
     if suite not in known:
         if not known:
@@ -217,6 +222,7 @@ def _manifests(path: Path) -> Iterator[Path]:
 def _worst(scores: SuiteScores) -> str:
     """The cell of a suite that is shown of one model."""
     if "error" in scores.tables:
+        # Over severities, as the mean error is; the middle one is neither trivial nor hopeless.
         errors = {name: np.mean(values) for name, values in scores.tables["error"].items()}
         return at_middle(max(errors, key=errors.__getitem__), scores.suite.cells())
     if "flip_probability" in scores.tables:
@@ -239,10 +245,13 @@ def _sure(entry: Entry, suite: str, cell: str, count: int) -> Sure:
     numbers.sort(key=lambda n: (-best[n], fingerprint([SEED, suite, cell, rows.ids[n]])))
     shown = []
     for number in numbers[:count]:
+        # The first of equally sure frames.
         frame = int(sure[number].argmax())
         row = number * frames + frame
+        # Noise is compared with the first frame, all else with the one before: see is_noise.
         base = row - frame if frames > 1 and is_noise(cell) else row - 1
         before = class_name(entry, int(rows.top[base, 0])) if frames > 1 else None
+        # Their folders are named by what they are mistaken for, which is no label.
         unknown = scores.suite.has_unknown_classes and cell == "images"
         label = "unknown class" if unknown else class_name(entry, int(rows.labels[row]))
         answer = answer_at(entry, rows, row)
@@ -251,6 +260,7 @@ def _sure(entry: Entry, suite: str, cell: str, count: int) -> Sure:
 
 
 def _apart(a: Entry, b: Entry, suite: str, cell: str, count: int) -> Apart:
+    # All of them, as the title tells how many there are.
     found = cell_choices(a, b, suite, cell)
     gained = [choice for choice in found if choice.gained]
     lost = [choice for choice in found if not choice.gained]

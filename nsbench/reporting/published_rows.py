@@ -26,6 +26,8 @@ class Published:
         found: dict[str, dict[str, float]] = {}
         for suite, some in self.rows.items():
             for row in some:
+                # By source and input too: two sources may have measured the same weights, and
+                # nobody should take their values for one.
                 found.setdefault(_name(row), {})[suite] = row.comparable
         return found
 
@@ -69,6 +71,7 @@ def published_beside(entries: Sequence[Entry], suites: Mapping[str, Column]) -> 
         own = [row for row in own if row.means.key == suites[suite].key and not row.means.part]
         if not own:
             continue
+        # By the direction of our metric, as an error may be published as an accuracy.
         sign = -1 if suites[suite].metric.endswith("↑") else 1
         own.sort(key=lambda row: sign * row.comparable)
         found[suite] = own[:MOST]
@@ -77,6 +80,7 @@ def published_beside(entries: Sequence[Entry], suites: Mapping[str, Column]) -> 
                 f"Of {len(own)} published results on {suite} the best {MOST} are shown: nsbench "
                 f"published --suite {suite} lists all."
             )
+        # All that are shown are alike, so that any of them stands for the others.
         scores = next(entry.scores[suite] for entry in entries if suite in entry.scores)
         if reasons := list(unlike_shipped(scores)):
             notes.append(f"Ours on {suite} were measured unlike them: {'; '.join(reasons)}.")
@@ -84,5 +88,6 @@ def published_beside(entries: Sequence[Entry], suites: Mapping[str, Column]) -> 
 
 
 def _name(row: Row) -> str:
+    # The same weights have other values at another input size.
     size = f" at {row.resolution} px" if row.resolution else ""
     return f"{row.model}{size}, {row.origin.short}"

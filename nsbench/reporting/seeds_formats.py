@@ -32,6 +32,7 @@ def seeds_json(runs: SeedRuns) -> str:
         "title": runs.home.resolve().name,
         "answers": seeds_answers(runs),
         "notes": runs.notes,
+        # The same as of nsbench eval, without the records of each seed.
         "records": with_seeds([], [runs]),
         "made": environment("none"),
     }
