@@ -57,7 +57,7 @@ class Classifier:
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of images, as `logits` has them, without gradients unless the images want some.
 
-        Raises TypeError for what is no tensor.
+        Raises TypeError for what is no tensor of floats.
         """
         if not isinstance(images, torch.Tensor):
             raise TypeError(f"images is a {type(images).__name__}, but must be a tensor")
@@ -70,8 +70,12 @@ class Classifier:
         A row with a value that is not finite is nan as a whole, so that whatever is made of it
         shows, without a look at the values, for which every batch would have to wait. The tensor is
         never one that the module keeps. Raises NsbenchError if the module fails or returns anything
-        but one row of num_classes floats for each image, on the images' device.
+        but one row of num_classes floats for each image, on the images' device, and TypeError for
+        images of another type.
         """
+        if not images.is_floating_point():
+            kind = str(images.dtype).removeprefix("torch.")
+            raise TypeError(f"images are {kind}, but must be float in [0, 1]")
         ready = normalize(images, self.preprocessing.mean, self.preprocessing.std)
         # The memory order that convolutions are fastest in; it does not change the shape.
         if self.channels_last:
@@ -142,7 +146,8 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
     # Names that are the numbers themselves; or images of the program that the model comes from, in
     # which labels are what it was trained with.
     count = len(source.classes)
-    numbered = source.classes == tuple(map(str, range(count))) or isinstance(source, GivenSource)
+    of_program = isinstance(source, GivenSource) and source.of_program
+    numbered = source.classes == tuple(map(str, range(count))) or of_program
     if model.classes is None and numbered and count == model.num_classes:
         return np.arange(count)
     if model.classes is None:

@@ -16,6 +16,13 @@ from nsbench.suites.base import Suite
 from nsbench.util.arguments import checked
 from nsbench.util.config import nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import is_there
+from nsbench.util.likeness import most_alike
+from nsbench.util.nearby import beside
+from nsbench.util.text import LONG, shortened
+
+DATA = (".parquet", ".tar", ".tgz", ".npy", ".mat")
+"""Endings of files that hold images and labels."""
 
 _added: dict[str, type[Suite]] = {}
 
@@ -65,37 +72,62 @@ def shipped() -> dict[str, Path]:
 def load_suite(name: str | Path) -> Suite:
     """A suite from a TOML file, or by the name of a shipped one; or of the images in a folder.
 
-    A folder of class folders is an accuracy suite of its name; `NAME/` is a folder where a shipped
-    suite has the name too. A reference named in a file is looked up beside it, then among the
+    A folder of class folders, or a file of data such as `x.parquet`, is an accuracy suite of its
+    name, and `PATH:SPLIT` is one of a split of it; `NAME/` is a folder where a shipped suite has
+    the name too. A reference named in a file is looked up beside it, then among the
     shipped ones. Raises NsbenchError naming the file and the first key that is unknown or wrong.
     """
+    if not str(name).strip():
+        raise NsbenchError("no suite was named: name a shipped one, a TOML file or a folder")
     name, path = str(name), Path(name).expanduser()
-    if name not in shipped() and path.is_dir():
-        return _of_folder(path)
-    if path.suffix != ".toml":
+    if name not in shipped():
+        whole, _, split = name.rpartition(":")
+        if is_images(path):
+            return _of_images(path)
+        if whole and split and not is_there(path) and is_images(Path(whole).expanduser()):
+            return _of_images(Path(whole).expanduser(), split)
+    if path.suffix != ".toml" or not is_there(path):
         if name not in shipped():
-            hint = "; models are named before --suite" if path.exists() else _beside(path)
-            raise NsbenchError(f"there is no suite {name}{hint or nearest(name, shipped())}")
+            raise NsbenchError(f"there is no suite {shortened(name)}{_meant(name)}")
         path = shipped()[name]
     # The file's name, unless the file says otherwise.
     suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))
     return with_reference(suite, path.parent, str(path))
 
 
-def _of_folder(path: Path) -> Suite:
-    """The accuracy on the images in a folder, by the names of the folders in it."""
+def is_images(path: Path) -> bool:
+    """Whether a path is a folder, or a file that a source can be of."""
+    return is_there(path) and (path.is_dir() or path.suffix in DATA)
+
+
+def _of_images(path: Path, split: str | None = None) -> Suite:
+    """The accuracy on the images in a folder or a file of data."""
     if holds_models(path):
         raise NsbenchError(f"{path} is a model and no suite: models are named before --suite")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name).strip("-._") or "images"
+    whole = path.resolve()
+    name = whole.name if whole.is_dir() else whole.name.split(".")[0]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-{split or ''}").strip("-._") or "images"
     # With its dot, so that a folder `digits` is not the source of that name.
-    source = str(path) if path.is_absolute() else os.path.join(".", path)
+    source: dict[str, str] = {"source": str(path if path.is_absolute() else f".{os.sep}{path}")}
+    source |= {"split": split} if split else {}
     return parse_suite({"kind": "accuracy", "name": name, "source": source}, str(path))
 
 
-def _beside(path: Path) -> str:
-    """A clause that offers the TOML file of that name."""
-    file = path.with_name(f"{path.name}.toml")
-    return f"; did you mean '{file}'?" if file.is_file() else ""
+def _meant(name: str) -> str:
+    """A clause that says what a name is, or offers what was meant: a shipped suite, a path."""
+    path = Path(name).expanduser()
+    if is_there(path):
+        return ", which is a file: name a TOML file or a folder, and models before --suite"
+    here = beside(Path(name), lambda one: one.suffix == ".toml" or is_images(one))
+    own = {Path(one).name: one for one in here}
+    # The TOML file of that name is what was meant, whatever else is alike.
+    if meant := own.get(f"{Path(name).name}.toml"):
+        return f"; did you mean '{meant}'?"
+    known = {**own, **({} if os.sep in name else dict.fromkeys(shipped(), ""))}
+    meant = most_alike(Path(name).name, known)
+    if meant:
+        return f"; did you mean '{known[meant] or meant}'?"
+    return "" if os.sep in name or len(name) > LONG else nearest(name, shipped())
 
 
 def with_reference(suite: Suite, beside: Path, where: str) -> Suite:

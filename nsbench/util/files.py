@@ -52,6 +52,14 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
             os.unlink(temporary)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path leads anywhere; not if it cannot be one, as it is too long."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def is_temporary(name: str) -> bool:
     """Whether a file of this name is what a killed process left of `written_whole`."""
     return re.fullmatch(re.escape(TEMPORARY) + r".+\.[a-z0-9_]{8}", name) is not None

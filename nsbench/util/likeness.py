@@ -44,6 +44,8 @@ def most_alike(name: str, names: Iterable[str]) -> str | None:
     for alike in (
         _same,
         _begun,
+        # Before abbreviations: imagenet-d is nearer to imagenet-a than to imagenet-3dcc.
+        partial(_mistyped, limit=1),
         _abbreviated,
         partial(_mistyped, limit=max(1, round(len(_folded(name)) / 4))),
     ):

@@ -10,3 +10,12 @@ def printable(text: str, keep: str = "") -> str:
     loses its first character, and so its effect.
     """
     return "".join(c for c in text if c in keep or unicodedata.category(c) not in ("Cc", "Cs"))
+
+
+LONG = 200
+"""Letters of a name that a sentence can hold: more are no name, and would bury it."""
+
+
+def shortened(name: str) -> str:
+    """The name, of one that is too long its beginning."""
+    return name if len(name) <= LONG else f"{name[:40]}…"

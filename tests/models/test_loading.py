@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import torch
 from timm.layers import DropPath
 
 from nsbench.data.open import SourceSpec, open_source
+from nsbench.data.readers.given import GivenSource
 from nsbench.models import build, class_indices, count_parameters, load_model, load_models
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import read_record, write_record
+from tests.data.readers.test_given import of_hub
 
 
 def digits():  # type: ignore[no-untyped-def]
@@ -118,6 +121,25 @@ def test_classes_are_matched_by_name(tiny_run: Path, image_folder: Path) -> None
     folder = open_source(SourceSpec(source=str(image_folder)))
     with pytest.raises(NsbenchError, match=r"class 'cat' of .*images is not known to run"):
         class_indices(model, folder)
+
+
+def test_data_on_a_disk_are_matched_by_one_rule(tiny_run: Path, tmp_path: Path) -> None:
+    """Names that a model without names does not have are refused in whatever form they lie."""
+    model = replace(load_model(str(tiny_run), "cpu"), classes=None, num_classes=3)
+    data = of_hub()
+    data.save_to_disk(tmp_path / "saved")
+    data.to_parquet(tmp_path / "data.parquet")
+    for path in (tmp_path / "saved", tmp_path / "data.parquet"):
+        with pytest.raises(NsbenchError, match="the names of .* 3 classes are not known"):
+            class_indices(model, open_source(SourceSpec(source=str(path))))
+    assert class_indices(model, GivenSource(data)).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64, torch.bool])
+def test_images_that_are_no_floats_are_refused(tiny_run: Path, kind: torch.dtype) -> None:
+    model = load_model(str(tiny_run), "cpu")
+    with pytest.raises(TypeError, match=r"^images are \w+, but must be float in \[0, 1\]$"):
+        model(torch.ones(2, 3, 32, 32, dtype=kind))
 
 
 def test_bare_labels_are_the_models_indices(tiny_run: Path) -> None:

@@ -105,6 +105,46 @@ def test_an_unknown_suite_offers_the_nearest_and_a_run_a_hint(tmp_path: Path) ->
         load_suite(str(tmp_path))
 
 
+def test_data_that_lie_there_are_an_accuracy_suite(tmp_path: Path) -> None:
+    folder, file = tmp_path / "few", tmp_path / "cif.parquet"
+    folder.mkdir()
+    file.touch()
+    suite = load_suite(file)
+    assert (suite.kind, suite.name, suite.source.source) == ("accuracy", "cif", str(file))
+    split = load_suite(f"{folder}:test")
+    assert (split.name, split.source.split, split.source.source) == (
+        "few-test",
+        "test",
+        str(folder),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("fewd", "did you mean 'few'?"),
+        ("fewc.tom", "did you mean 'fewc.toml'?"),
+        ("./fewc.toml.", "did you mean 'fewc.toml'?"),
+        ("fewc", "did you mean 'fewc.toml'?"),
+        ("imagenet-e", "did you mean 'imagenet-a'?"),
+        ("notes.txt", "notes.txt, which is a file: name a TOML file or a folder"),
+        ("", "no suite was named"),
+        ("x" * 5000, "there is no suite xxx"),
+    ],
+)
+def test_a_wrong_name_offers_what_lies_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few").mkdir()
+    (tmp_path / "notes.txt").touch()
+    write_suite(tmp_path / "fewc.toml", CORRUPTION)
+    with pytest.raises(NsbenchError) as caught:
+        load_suite(name)
+    assert sentence in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
 def test_a_reference_of_another_definition_is_refused(tmp_path: Path) -> None:
     text = CORRUPTION + 'corruptions = ["fog"]\nreference = "ref.json"\n'
     suite = load_suite(write_suite(tmp_path / "mine.toml", text))

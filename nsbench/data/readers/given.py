@@ -27,6 +27,9 @@ class GivenSource(StoredSource):
     Raises TypeError for other objects, and NsbenchError for images or labels that cannot be.
     """
 
+    of_program = True
+    """Whether the images come from the program that the model comes from, and not from a disk."""
+
     def __init__(
         self, data: Any, image_column: str | None = None, label_column: str | None = None
     ) -> None:

@@ -70,6 +70,8 @@ def _stream_once(spec: SourceSpec, path: Path) -> None:
 def _stream(spec: SourceSpec, path: Path) -> None:
     import pyarrow.parquet as pq  # slow to import, and needed by few commands
 
+    if spec.split is None:
+        say(f"{spec}: no split is named, so the split train is streamed")
     stream, features = _opened(spec)
     count = 0
     with (

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from nsbench.data.found import shown
 from nsbench.data.spec import SourceSpec
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.progress import say
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,6 +32,8 @@ class TableSource(StoredSource):
     def __init__(self, spec: SourceSpec, path: str) -> None:
         self.name = str(spec)
         self._column = spec.image_column
+        if spec.split is None and (split := _only_split(spec, path)):
+            spec = spec.model_copy(update={"split": split})
         self._table = _load_table(spec, path)
         self.passed_over = _of_no_split(Path(path))
         self.named_files, self._rows_of_files = _named_files(self._table, self._column)
@@ -75,6 +78,34 @@ class TableSource(StoredSource):
         return f"{index} of {self.name}"
 
 
+def _only_split(spec: SourceSpec, path: str) -> str | None:
+    """The split of a folder that has one; None of a file, and of the hub, whose train is read.
+
+    Raises NsbenchError where there are several: training images are no test images.
+    """
+    if not Path(path).is_dir():
+        if not path.endswith(".parquet"):
+            say(f"{spec}: no split is named, so the split train is read")
+        return None
+    splits = [str(split) for split in _files_by_split(path)]
+    if len(splits) > 1:
+        raise NsbenchError(
+            f"{path} has the splits {', '.join(splits)}: name one as split, as --suite "
+            f"{path}:{splits[-1]} does"
+        )
+    return splits[0] if splits else None
+
+
+def _files_by_split(folder: str) -> Mapping[str, Sequence[str]]:
+    """What `datasets` makes of a folder; nothing where it cannot, which loading then says."""
+    import datasets  # slow to import, and not needed for other sources
+
+    try:
+        return datasets.load_dataset_builder(folder).config.data_files or {}
+    except Exception:  # every library under it raises errors of its own
+        return {}
+
+
 def _load_table(spec: SourceSpec, path: str) -> "Dataset":
     import datasets  # slow to import, and not needed for other sources
     import huggingface_hub
@@ -106,13 +137,11 @@ def _of_no_split(folder: Path) -> dict[str, int]:
 
     Once one file is named by a split, as train-0.parquet is, files that are not belong to none.
     """
-    import datasets  # slow to import, and not needed for other sources
-
     if not folder.is_dir():
         return {}
     present = {str(file.resolve()): file.name for file in sorted(folder.glob("*.parquet"))}
-    named = datasets.load_dataset_builder(str(folder)).config.data_files or {}
-    used = {str(Path(file).resolve()) for files in named.values() for file in files}
+    named = _files_by_split(str(folder)).values()
+    used = {str(Path(file).resolve()) for files in named for file in files}
     left = [name for file, name in present.items() if file not in used]
     reason = f"of the Parquet files, whose names are of no split ({shown(left)})"
     return {reason: len(left)} if left else {}

@@ -18,6 +18,8 @@ class SavedSource(GivenSource):
     Raises NsbenchError for a split that it lacks, and a folder that cannot be read.
     """
 
+    of_program = False
+
     def __init__(self, path: Path, spec: SourceSpec) -> None:
         # Columns that are not named may be called otherwise, as in data sets in memory.
         named = spec.model_fields_set
@@ -42,7 +44,10 @@ def _loaded(path: Path, split: str | None) -> Any:
         return loaded
     splits = list(loaded)
     if split is None and len(splits) > 1:
-        raise NsbenchError(f"{path} has the splits {', '.join(splits)}: name one as split")
+        raise NsbenchError(
+            f"{path} has the splits {', '.join(splits)}: name one as split, as --suite "
+            f"{path}:{splits[-1]} does"
+        )
     chosen = split or splits[0]
     if chosen not in splits:
         raise NsbenchError(f"{path} has no split '{chosen}'{nearest(chosen, splits)}")

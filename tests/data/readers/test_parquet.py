@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nsbench.data.open import open_source
+from nsbench.suites.load import load_suite
 from nsbench.util.errors import NsbenchError
 from tests.data.readers.kinds import png, spec, write_parquet
 
@@ -52,6 +53,18 @@ def test_real_parquet_with_splits(shared: Path) -> None:
     assert source.image(0).size == (32, 32)
     with pytest.raises(NsbenchError, match="cannot open"):
         open_source(spec(str(shared / "data" / "cifar10"), split="tst"))
+
+
+def test_of_several_splits_one_is_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", [0, 1, 0], [png(1)] * 3)
+    test = write_parquet(tmp_path / "test-0.parquet", [0, 1], [png(1)] * 2)
+    with pytest.raises(NsbenchError, match=r"has the splits train, test: name one as split"):
+        open_source(spec(str(tmp_path)))
+    assert len(open_source(load_suite(f"{tmp_path}:test").source)) == 2
+    (tmp_path / "train-0.parquet").unlink()
+    source = open_source(spec(str(tmp_path)))  # the only one
+    assert source.ids[0] == "test-00000000"
+    assert len(open_source(load_suite(str(test)).source)) == 2
 
 
 @pytest.mark.parametrize("labels", [[1.5, 2.0], ["a", None], [[1], [2]]])
