@@ -210,10 +210,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
+def read_cell(
+    folder: Path, cell: str, *, id_step: int = 1, columns: Sequence[str] = ("label", "confidence")
+) -> Predictions:
     """The rows of a cell, with the ids of every `id_step`-th row only, or without ids (0).
 
     Strings take far more memory and time than numbers, and a clip's are the same in all frames.
+    columns: beside the top classes; those that are not named stay empty.
     Raises NsbenchError if the file is missing, not as it was written, or of something else.
     """
     path = folder / f"{cell}.parquet"
@@ -223,27 +226,30 @@ def read_cell(folder: Path, cell: str, *, id_step: int = 1) -> Predictions:
     if problem:
         raise NsbenchError(f"{path} {problem}: {_AGAIN}")
     with pq.ParquetFile(path) as file:
-        return _read(file, id_step)
+        return _read(file, id_step, columns)
 
 
-def _read(file: pq.ParquetFile, id_step: int) -> Predictions:
+def _read(file: pq.ParquetFile, id_step: int, wanted: Sequence[str]) -> Predictions:
     """The rows group by group, so that only the arrays take memory."""
     count, start = file.metadata.num_rows, 0
     ids: list[str] = []
-    labels, confidence = np.empty(count, np.int32), np.empty(count, np.float32)
+    labels = np.empty(count if "label" in wanted else 0, np.int32)
+    confidence = np.empty(count if "confidence" in wanted else 0, np.float32)
     top = np.empty((count, TOP), np.int32)
     proper = np.empty((count, 2), np.float32) if PROPER[0] in file.schema_arrow.names else None
-    columns = ["label", "top", "confidence", *(["id"] if id_step else [])]
+    columns = ["top", *wanted, *(["id"] if id_step else [])]
     columns += PROPER if proper is not None else ()
     for batch in file.iter_batches(GROUP, columns=columns):
         rows = slice(start, start + len(batch))
-        labels[rows], confidence[rows] = batch["label"].to_numpy(), batch["confidence"].to_numpy()
+        for name, array in (("label", labels), ("confidence", confidence)):
+            if name in wanted:
+                array[rows] = batch[name].to_numpy()
         top[rows] = batch["top"].flatten().to_numpy().reshape(-1, TOP)
         if proper is not None:
             proper[rows] = np.stack([batch[name].to_numpy() for name in PROPER], 1)
         if id_step:
-            wanted = np.arange(-start % id_step, len(batch), id_step)  # counted over all groups
-            ids += batch["id"].take(pa.array(wanted)).to_pylist()
+            firsts = np.arange(-start % id_step, len(batch), id_step)  # counted over all groups
+            ids += batch["id"].take(pa.array(firsts)).to_pylist()
         start = rows.stop
     return Predictions(ids, labels, top, confidence, proper)
 

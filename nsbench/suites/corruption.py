@@ -120,7 +120,10 @@ class CorruptionSuite(SizedSuite):
     def _errors(self, folder: Path, name: str) -> NDArray[np.bool_]:
         """Whether each image is wrong at each severity, (S, N); a cell's rows are not kept."""
         # Without ids, which are those of the cell `clean`.
-        cells = (read_cell(folder, f"{name}/{severity}", id_step=0) for severity in self.severities)
+        cells = (
+            read_cell(folder, f"{name}/{severity}", id_step=0, columns=["label"])
+            for severity in self.severities
+        )
         return np.stack([~correct(rows) for rows in cells])
 
     @property

@@ -78,7 +78,7 @@ class PerturbationSuite(SizedSuite):
             frames = self.frame_count(name)
             # Ids of each clip's first frame only, as those of the others are equal, and of the
             # first sequence only, as all are of the same clips.
-            rows = read_cell(folder, name, id_step=0 if flips else frames)
+            rows = read_cell(folder, name, id_step=0 if flips else frames, columns=())
             # A clip's frames are stored one after the other.
             top, noise = rows.top.reshape(-1, frames, rows.top.shape[1]), is_noise(name)
             unreadable = (top[..., 0] < 0).all(1)  # such a clip counts as the worst there can be

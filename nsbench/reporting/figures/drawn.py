@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from nsbench.reporting.layout import shared_prefix
 from nsbench.reporting.results import Entry
@@ -70,6 +71,9 @@ STYLE: Any = {
 
 TIP = "tip:"
 
+PADDING = 0.1
+"""Inches around a figure, as matplotlib's own."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -105,7 +109,11 @@ def svg(figure: Figure, name: str, label: str) -> Markup:
     # A fixed salt and no date: the same report has the same bytes.
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(
-            buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None}
+            buffer,
+            format="svg",
+            bbox_inches=_outline(figure),
+            transparent=True,
+            metadata={"Date": None},
         )
     # Of names of models: XML has no place for control characters.
     text = printable(buffer.getvalue(), keep="\n\t")
@@ -120,6 +128,11 @@ def svg(figure: Figure, name: str, label: str) -> Markup:
         text = text.replace(color, f"var(--{variable})")
     head = f'<svg role="img" aria-label="{escape(printable(label))}"'
     return Markup(text.replace("<svg", head, 1))
+
+
+def _outline(figure: Figure) -> Bbox:
+    """What `bbox_inches="tight"` finds, without drawing the figure once more for it."""
+    return figure.get_tightbbox().padded(PADDING)
 
 
 def picture(figure: Figure, path: Path) -> bytes:
