@@ -65,7 +65,7 @@ def frame_count(name: str, size: int) -> int:
     """
     names = PERTURBATIONS + EXTRA_PERTURBATIONS
     if name not in names:
-        raise ArgumentError(f"there is no perturbation '{name}'{nearest(name, names)}")
+        raise ArgumentError(f"there is no perturbation '{name}'{nearest(str(name), names)}")
     if size not in _FRAMES:
         sizes = ", ".join(map(str, PERTURBATION_SIZES))
         raise ArgumentError(f"there are no perturbations of {size} px; valid sizes are {sizes}")

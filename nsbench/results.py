@@ -3,6 +3,8 @@
 Torch-free: `load_results` needs neither a model nor a device.
 """
 
+import operator
+import warnings
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -28,6 +30,7 @@ from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import write_json, write_text
 from nsbench.util.progress import counted
+from nsbench.util.text import a_type
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +46,10 @@ class Results(Sequence[SuiteScores]):
     """
 
     def __init__(self, scores: Iterable[SuiteScores]) -> None:
-        self._scores = tuple(scores)
+        self._scores = tuple(scores) if isinstance(scores, Iterable) else (scores,)
+        for one in self._scores:
+            if not isinstance(one, SuiteScores):
+                raise TypeError(f"Results are of scores of suites, not of {a_type(one)}")
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -65,13 +71,22 @@ class Results(Sequence[SuiteScores]):
         if isinstance(key, slice):
             return Results(self._scores[key])
         if not isinstance(key, str):
-            return self._scores[key]
+            return self._at(key)
         named = [s for s in self._scores if s.suite.name == key] or self._by_model(key)
         if named:
             return Results(named)
         if len(self._scores) == 1 and key in self._scores[0].metrics:
             return self._scores[0].metrics[key]
         raise NsbenchError(self._unknown(key))
+
+    def _at(self, key: Any) -> SuiteScores:
+        try:
+            # NumPy's whole numbers are positions too.
+            return self._scores[operator.index(key)]
+        except TypeError:
+            raise TypeError(
+                f"results are found by a number, a slice or a name, not by {a_type(key)}"
+            ) from None
 
     def _unknown(self, key: str) -> str:
         metrics = list(dict.fromkeys(key for s in self._scores for key in s.metrics))
@@ -124,19 +139,19 @@ class Results(Sequence[SuiteScores]):
 
     def save_csv(self, path: str | Path) -> None:
         """Write `to_records` as CSV."""
-        write_text(Path(path), csv_text(self.to_records()))
+        write_text(_file(path), csv_text(self.to_records()))
 
     def save_json(self, path: str | Path) -> None:
         """Write what `nsbench eval --json` writes: for each suite metrics and tables of models."""
-        write_json(Path(path), [table.data for table in evaluation_tables(self._scores)])
+        write_json(_file(path), [table.data for table in evaluation_tables(self._scores)])
 
     def save_markdown(self, path: str | Path) -> None:
         """Write a table for each suite as Markdown."""
-        write_text(Path(path), markdown_text(evaluation_tables(self._scores)))
+        write_text(_file(path), markdown_text(evaluation_tables(self._scores)))
 
     def save_latex(self, path: str | Path) -> None:
         """Write a table for each suite as LaTeX (package booktabs)."""
-        write_text(Path(path), latex_text(evaluation_tables(self._scores)))
+        write_text(_file(path), latex_text(evaluation_tables(self._scores)))
 
     def compare(self, a: str, b: str) -> Comparison:
         """Where model `b` is better than model `a`, on all suites that both have.
@@ -198,6 +213,12 @@ class Results(Sequence[SuiteScores]):
         return f"<table>{head}<tbody>{''.join(rows)}</tbody></table>"
 
 
+def _file(path: str | Path) -> Path:
+    if not isinstance(path, str | Path):
+        raise TypeError(f"path is {a_type(path)}, but must be the name of a file")
+    return Path(path)
+
+
 _SCHEMA = pa.schema(
     [
         ("suite", pa.string()),
@@ -226,10 +247,14 @@ def load_results(*folders: str | Path, across: Sequence[str] = ()) -> Results:
     """The scores of stored predictions, without torch.
 
     folders: run folders (all their generations), generations, or folders of results. across:
-    settings in which results that are compared may differ; see `nsbench report --help`.
+    settings in which results that are compared may differ; see `nsbench report --help`. Results
+    that are left out, as they are unlike those of the other models, are told by a `UserWarning`.
     Raises NsbenchError where nothing was evaluated or a file is broken.
     """
     entries = collect([Path(folder) for folder in folders], across)
+    for note in (note for entry in entries for note in entry.notes):
+        # Past the decorator, to the line of the caller.
+        warnings.warn(note, stacklevel=3)
     scores = [score for entry in entries for score in entry.scores.values()]
     suites = dict.fromkeys(score.suite.name for score in scores)
     return Results(s for name in suites for s in scores if s.suite.name == name)

@@ -23,7 +23,7 @@ from nsbench.reporting.places import model_places
 from nsbench.run_folder import is_seeds
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
-from nsbench.training.resolve import resolve
+from nsbench.training.resolve import refuse_beside_resume, resolve
 from nsbench.util.config import nearest, refuse_unknown
 from nsbench.util.errors import NsbenchError
 
@@ -92,6 +92,7 @@ def check_training(recipe: str | None, settings: list[str], **options: Any) -> N
 
     options: `out`, `resume`, `variants` and `controls`, as for `nsbench.train`.
     """
+    refuse_beside_resume(options["resume"], recipe=recipe, out=options["out"], settings=settings)
     if options["resume"] and is_seeds(Path(options["resume"])):
         return  # each of them has its recipe, which was checked when it was begun
     resolved = resolve(recipe, settings=settings, **options)

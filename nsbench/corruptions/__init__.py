@@ -16,7 +16,7 @@ from nsbench.corruptions.transform import RandomCorruption
 from nsbench.names import CORRUPTIONS as NAMES
 from nsbench.names import EXTRA_CORRUPTIONS as EXTRA_NAMES
 from nsbench.pixels.checks import check_seed, checked_ids
-from nsbench.pixels.draws import Draws, Key
+from nsbench.pixels.draws import Draws, Key, is_whole
 from nsbench.pixels.kinds import as_batch
 from nsbench.pixels.places import maker_of
 from nsbench.pixels.threads import run_in_threads, slices
@@ -167,8 +167,13 @@ def _corrupted(
 def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
     """Encode as JPEG and decode, as the released ImageNet-C was stored (quality 85).
 
-    Takes and returns uint8 (B, 3, H, W); quality is 1 to 100.
+    Takes and returns uint8 (B, 3, H, W); quality is 1 to 100. Raises ValueError for others.
     """
+    if not is_whole(quality) or not 1 <= quality <= 100:
+        raise ArgumentError(f"quality is {quality!r}, but must be a whole number from 1 to 100")
+    checked_ids(
+        images, range(len(images)) if isinstance(images, torch.Tensor) else [], "JPEG files"
+    )
     target, images = images.device, images.to(maker_of(images.device))
     return _in_chunks(
         images, lambda rows: digital.jpeg_compression(images[rows], quality), CODEC_CHUNK

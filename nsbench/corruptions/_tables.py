@@ -11,6 +11,7 @@ from nsbench.names import SEVERITIES
 from nsbench.pixels.draws import is_whole
 from nsbench.util.config import nearest
 from nsbench.util.errors import ArgumentError
+from nsbench.util.text import a_type
 
 SIZES = (32, 64, 224, 299)
 """Those of CIFAR-10-C, Tiny-ImageNet-C, ImageNet-C and the latter's version for Inception."""
@@ -253,9 +254,9 @@ def nearest_size(height: int, width: int) -> int:
 def check_cell(name: str, severity: int) -> None:
     """Raise ValueError for an unknown corruption or severity."""
     if not isinstance(name, str):
-        raise ArgumentError(f"name is a {type(name).__name__}, but must be that of a corruption")
+        raise ArgumentError(f"name is {a_type(name)}, but must be that of a corruption")
     if name not in TABLES:
         raise ArgumentError(f"there is no corruption '{name}'{nearest(str(name), TABLES)}")
     # True and 2.0 are equal to severities too, but are more likely mistakes than meant as such.
     if not is_whole(severity) or severity not in SEVERITIES:
-        raise ArgumentError(f"severity is {severity}, but must be a whole number from 1 to 5")
+        raise ArgumentError(f"severity is {severity!r}, but must be a whole number from 1 to 5")

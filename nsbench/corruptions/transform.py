@@ -9,6 +9,7 @@ import nsbench.corruptions as corruptions  # for later: it imports this file
 from nsbench.corruptions._tables import check_cell
 from nsbench.names import CORRUPTIONS, SEVERITIES
 from nsbench.util.errors import ArgumentError
+from nsbench.util.text import a_type
 
 I = TypeVar("I")  # noqa: E741 - an image of any kind
 
@@ -39,9 +40,9 @@ class RandomCorruption:
     ) -> None:
         for argument, value in (("names", names), ("severities", severities)):
             if not isinstance(value, Sequence):
-                raise ArgumentError(f"{argument} is a {type(value).__name__}, but must be a list")
+                raise ArgumentError(f"{argument} is {a_type(value)}, but must be a list")
         if not isinstance(p, int | float):
-            raise ArgumentError(f"p is a {type(p).__name__}, but must be a number from 0 to 1")
+            raise ArgumentError(f"p is {a_type(p)}, but must be a number from 0 to 1")
         self.names = [names] if isinstance(names, str) else list(names)
         self.severities, self.p = list(severities), p
         if not self.names or not self.severities:

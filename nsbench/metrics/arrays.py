@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nsbench.metrics.change import Change, Metric, change
-from nsbench.metrics.given import SCORES, given
+from nsbench.metrics.given import FLAG, SCORES, given
 from nsbench.metrics.robustness import corruption_errors as ce
 from nsbench.metrics.robustness import mce, normalised_mean, relative_mce
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
+from nsbench.util.text import a_type
 
 Numbers = Mapping[str, ArrayLike]
 
@@ -27,7 +28,7 @@ def corruption_errors(errors: Numbers, reference: Any) -> dict[str, Any]:
 
 
 def mean_corruption_error(errors: Numbers, reference: Any) -> Any:
-    """MCE in percent (Hendrycks and Dietterich, ICLR 2019).
+    """The mCE in percent (Hendrycks and Dietterich, ICLR 2019).
 
     errors: for each corruption its errors by severity as fractions, (S,), or by severity and image,
     (S, N). reference: the same of the model that normalises, or what `nsbench.load_reference` gave,
@@ -52,11 +53,20 @@ def relative_mean_corruption_error(
     if known is None:
         raise NsbenchError("the reference has no error on clean images: give reference_clean")
     clean = _numbers("clean_error", clean_error, 1)
-    return _plain(relative_mce(rows, clean, base, _numbers("reference_clean", known, 1).item()))
+    for name, row in rows.items():
+        if clean.ndim and clean.shape != row.shape[1:]:
+            raise NsbenchError(
+                f"clean_error has the shape {clean.shape}, and errors['{name}'] {row.shape}: give "
+                "a number, or one for each image"
+            )
+    below = _numbers("reference_clean", known, 1)
+    if below.size != 1:
+        raise NsbenchError(f"reference_clean has the shape {below.shape}: give one number")
+    return _plain(relative_mce(rows, clean, base, below.item()))
 
 
 def mean_flip_rate(flip_probability: Numbers, reference: Any) -> Any:
-    """MFR in percent: the mean of flip probabilities over those of the reference.
+    """The mFR in percent: the mean of flip probabilities over those of the reference.
 
     flip_probability: for each perturbation a fraction, or (N,) by clip, as `flip_probability`
     gives it. reference: as for `mean_corruption_error`. Returns and raises as that.
@@ -75,7 +85,7 @@ def mean_top5_distance(top5_distance: Numbers, reference: Any) -> Any:
     return _plain(normalised_mean(rows, base))
 
 
-@given(scores=SCORES, base=SCORES)
+@given(scores=SCORES, base=SCORES, higher_is_better=FLAG)
 def paired_change(scores: ArrayLike, base: ArrayLike, *, higher_is_better: bool = True) -> Change:
     """The change of a mean score against that of another model on the same images.
 
@@ -111,7 +121,7 @@ def _both(
     base = getattr(reference, key, reference)
     for name, table in ((key, values), ("reference", base)):
         if not isinstance(table, Mapping):
-            raise TypeError(f"{name} is a {type(table).__name__}, but must be a mapping of names")
+            raise TypeError(f"{name} is {a_type(table)}, but must be a mapping of names")
     if not values:
         raise NsbenchError(f"{key} is empty: give at least one row")
     _check_known(values, base)
@@ -119,9 +129,10 @@ def _both(
     chosen = {name: _numbers(f"reference['{name}']", base[name], most) for name in values}
     for name, row in rows.items():
         if chosen[name].ndim and row.shape[:1] != chosen[name].shape[:1]:
+            count = row.shape[0] if row.ndim else 1
+            severities = f"{count} severit{'y' if count == 1 else 'ies'}"
             raise NsbenchError(
-                f"{key}['{name}'] has {row.shape[0] if row.ndim else 1} severities, but the "
-                f"reference has {len(chosen[name])}"
+                f"{key}['{name}'] has {severities}, but the reference has {len(chosen[name])}"
             )
         if not chosen[name].sum() > 0:
             raise NsbenchError(f"reference['{name}'] is 0, which cannot be divided by")
@@ -138,14 +149,22 @@ def _numbers(what: str, values: ArrayLike, most: float) -> NDArray[np.float64]:
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise NsbenchError(f"{what} are no numbers ({error})") from error
+        raise NsbenchError(f"{what} is {_shown(values)}, but must be numbers") from error
     # `not`, so that nan is refused too.
     if array.size and not (array.min() >= 0 and array.max() <= most):
-        unit = "fractions from 0 to 1, not percent" if most == 1 else f"from 0 to {most:g}"
+        if np.isnan(array).any():
+            raise NsbenchError(f"{what} has a value that is not a number (nan)")
+        percent = ", not percent" if array.min() >= 0 else ""
+        unit = f"fractions from 0 to 1{percent}" if most == 1 else f"from 0 to {most:g}"
         raise NsbenchError(
             f"{what} reaches from {array.min():.3g} to {array.max():.3g}, but must be {unit}"
         )
     return array
+
+
+def _shown(values: Any) -> str:
+    text = repr(values)
+    return text if len(text) <= 60 else a_type(values)
 
 
 def _plain(value: Any) -> Any:

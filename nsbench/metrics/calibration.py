@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from nsbench.metrics.given import FLAGS, NUMBERS, given
 from nsbench.metrics.robustness import Floats
+from nsbench.util.errors import ArgumentError
+from nsbench.util.progress import counted
 
 ECE_BINS = 15
 """As Guo et al. (ICML 2017). More bins hold fewer images each, whose chance gaps raise the ECE."""
@@ -147,7 +149,12 @@ def aupr(scores: Floats, positive: NDArray[np.bool_]) -> float:
 
 def _ascending(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Confidences in ascending order, and for each the share correct among its equals."""
-    if confidence.shape != correct.shape or not len(confidence):
+    if len(confidence) != len(correct):
+        raise ArgumentError(
+            f"confidence is of {counted(len(confidence), 'image')} and correct of "
+            f"{len(correct):,}: give both of the same images"
+        )
+    if not len(confidence):
         raise ValueError("calibration needs confidence and correctness of at least one image")
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError("a confidence lies between 0 and 1")

@@ -21,7 +21,9 @@ from nsbench.metrics.intervals import (
     wilson,
 )
 from nsbench.metrics.robustness import Floats
-from nsbench.util.errors import NsbenchError
+from nsbench.util.errors import ArgumentError, NsbenchError
+from nsbench.util.progress import counted
+from nsbench.util.text import a_type
 
 MIN_IMAGES = 20
 """A change on fewer images than this is never called significant: percentile intervals of few are
@@ -45,6 +47,22 @@ class Metric:
     higher_is_better: bool
     proportion: bool = False
     bounds: tuple[float, float] = (0.0, 100.0)
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for fields of another type, and for scores of other images."""
+        # By hand, as a check of each of 50,000 ids would take longer than the metric.
+        scores = self.scores
+        if not isinstance(self.name, str):
+            raise TypeError(f"Metric: name is {a_type(self.name)}, but must be a text")
+        if not isinstance(self.ids, tuple):
+            raise TypeError(f"Metric: ids is {a_type(self.ids)}, but must be a tuple of texts")
+        if not isinstance(scores, np.ndarray) or scores.ndim != 1 or scores.dtype.kind not in "fiu":
+            raise TypeError(f"Metric: scores is {a_type(scores)}, but must be an array (N,)")
+        if len(self.ids) != len(scores):
+            raise ArgumentError(
+                f"Metric: there are {counted(len(self.ids), 'id')} and "
+                f"{counted(len(scores), 'score')}: give one id for each score"
+            )
 
     def __repr__(self) -> str:
         """`<top-1: 96.1 [94.7, 97.1] of 1,000 images>`."""

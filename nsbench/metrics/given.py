@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 
 from nsbench.util.errors import ArgumentError
+from nsbench.util.text import a_type
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,4 +67,4 @@ def _shown(value: Any) -> str:
     if shape is not None and kind is not None:
         return f"{kind} {tuple(shape)}"
     text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"a {type(value).__name__}"
+    return text if len(text) <= 60 else a_type(value)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.metrics.given import COUNT, FLAGS, NUMBERS, given
+from nsbench.util.errors import ArgumentError
 
 RESAMPLES = 2000
 """Of every bootstrap. More would steady the ends of intervals and take longer in proportion; with
@@ -60,6 +61,9 @@ def wilson(successes: int, trials: int) -> Interval:
     """
     if trials < 1:
         raise ValueError("an interval needs at least one trial")
+    # Beyond, the root would be of a negative number.
+    if not 0 <= successes <= trials:
+        raise ArgumentError(f"successes is {successes}, but must be from 0 to trials, {trials}")
     share, z = successes / trials, Z_95
     centre = share + z * z / (2 * trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
@@ -77,6 +81,8 @@ def bootstrap(scores: NDArray[np.float64], seed: int = 0) -> Interval:
     their difference; all metrics here are means over images, so this one function serves them all.
     Raises ValueError without scores.
     """
+    if seed < 0:
+        raise ArgumentError(f"seed is {seed}, but must be at least 0")
     return percentile_interval(resampled_means(scores[:, None], seed)[:, 0])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.metrics.given import CLASSES, FLAG, RANKED, given
+from nsbench.util.errors import ArgumentError
 
 Floats = NDArray[np.float64]
 Errors = Mapping[str, Any]
@@ -47,6 +48,12 @@ def relative_mce(errors: Errors, clean: Any, reference: Errors, reference_clean:
     return mce(above, base)
 
 
+def _check_frames(what: str, frames: NDArray[Any]) -> None:
+    # A single frame is compared with none, and the mean over none is nan.
+    if frames.shape[1] < 2:
+        raise ArgumentError(f"{what} must have two frames a clip at least, not {frames.shape[1]}")
+
+
 @given(predictions=CLASSES, noise=FLAG)
 def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
     """Share of frames of each clip whose class differs from the one they are compared with.
@@ -55,6 +62,7 @@ def flip_probability(predictions: NDArray[np.integer], noise: bool) -> Floats:
     frame before. Returns float64 (N,).
     """
     # Frames of noise are all made from the clean first one; the others follow from each other.
+    _check_frames("predictions", predictions)
     before = predictions[:, :1] if noise else predictions[:, :-1]
     flips: Floats = (predictions[:, 1:] != before).mean(1, dtype=np.float64)
     return flips
@@ -84,6 +92,9 @@ def top5_distance(top: NDArray[np.integer], noise: bool) -> Floats:
     over the first's top five of |i - min(q, 5)|, i and q being the ranks (from 0) in the first and
     the second. Returns (N,).
     """
+    _check_frames("top", top)
+    if top.shape[2] != 5:
+        raise ArgumentError(f"top must have five classes a frame, (N, F, 5), not {top.shape}")
     chunks = [top[start : start + CLIPS] for start in range(0, len(top), CLIPS)]
     return np.concatenate([_top5_distance(clips, noise) for clips in chunks or [top]])
 

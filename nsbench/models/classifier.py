@@ -21,6 +21,7 @@ from nsbench.util.config import nearest
 from nsbench.util.device import AdaptiveBatchSize
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import counted
+from nsbench.util.text import a_type
 
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 """The types of logits: with floats of 8 bits torch cannot compute."""
@@ -60,7 +61,7 @@ class Classifier:
         Raises TypeError for what is no tensor of floats.
         """
         if not isinstance(images, torch.Tensor):
-            raise TypeError(f"images is a {type(images).__name__}, but must be a tensor")
+            raise TypeError(f"images is {a_type(images)}, but must be a tensor")
         with torch.set_grad_enabled(images.requires_grad):
             return self.logits(images)
 
@@ -73,6 +74,7 @@ class Classifier:
         but one row of num_classes floats for each image, on the images' device, and TypeError for
         images of another type.
         """
+        # Their mean and deviation would be rounded to whole numbers, and the logits nan.
         if not images.is_floating_point():
             kind = str(images.dtype).removeprefix("torch.")
             raise TypeError(f"images are {kind}, but must be float in [0, 1]")
@@ -92,7 +94,7 @@ class Classifier:
     def _check(self, output: Any, images: torch.Tensor) -> None:
         if not isinstance(output, torch.Tensor):
             raise NsbenchError(
-                f"{self.name} returns a {type(output).__name__}: wrap it in a module that returns "
+                f"{self.name} returns {a_type(output)}: wrap it in a module that returns "
                 "a tensor of logits"
             )
         # Of these torch cannot tell the shape, or the values.

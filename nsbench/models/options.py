@@ -36,8 +36,10 @@ class ModelOptions:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises TypeError for an option of another type."""
+        """Raises TypeError for an option of another type, NsbenchError for a wrong value."""
         check_fields(self)
+        # Whatever model they are for, values that none could have are wrong.
+        self.preprocessing(USUAL)
 
     @property
     def replaced(self) -> dict[str, Any]:

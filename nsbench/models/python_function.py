@@ -22,6 +22,7 @@ from nsbench.models.wrap import adjusted
 from nsbench.util.config import nearest
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError
+from nsbench.util.text import a_type
 
 
 def load_function(name: str, device: torch.device, options: ModelOptions) -> Classifier:
@@ -42,7 +43,7 @@ def load_function(name: str, device: torch.device, options: ModelOptions) -> Cla
             ready = replace(made, module=made.module.to(device).eval(), classes=classes)
         return adjusted(ready, options, device)
     if not isinstance(made, nn.Module):
-        raise NsbenchError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
+        raise NsbenchError(f"{name} returns {a_type(made)}, not a torch.nn.Module")
     of_timm = is_of_timm(made)
     # to_device may change the memory order too, which only timm's models are known to take.
     with foreign_code(f"the module of {name} cannot be used"):

@@ -6,6 +6,8 @@ import torch
 
 from nsbench.pixels.draws import Key, as_keys, is_whole
 from nsbench.util.errors import ArgumentError
+from nsbench.util.progress import counted
+from nsbench.util.text import a_type
 
 
 def check_seed(seed: object) -> None:
@@ -21,11 +23,13 @@ def checked_ids(images: torch.Tensor, ids: Sequence[Key] | torch.Tensor, what: s
     """
     keys = as_keys(ids)
     if not isinstance(images, torch.Tensor):
-        raise ArgumentError(f"{what} need a torch tensor, not a {type(images).__name__}")
+        raise ArgumentError(f"{what} need a torch tensor, not {a_type(images)}")
     if images.dtype != torch.uint8:
         raise ArgumentError(f"{what} need uint8 images, not {images.dtype}")
     if images.ndim != 4 or images.shape[1] != 3:
         raise ArgumentError(f"{what} need images of shape (B, 3, H, W), not {tuple(images.shape)}")
     if len(keys) != len(images):
-        raise ArgumentError(f"there are {len(keys)} ids for {len(images)} images")
+        are = "is" if len(keys) == 1 else "are"
+        images_text = counted(len(images), "image")
+        raise ArgumentError(f"there {are} {counted(len(keys), 'id')} for {images_text}")
     return keys

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nsbench.pixels import splitmix
 from nsbench.util.errors import ArgumentError
 from nsbench.util.randomness import stable_hash
+from nsbench.util.text import a_type
 
 Key = int | str
 
@@ -25,7 +26,7 @@ def as_keys(ids: Sequence[Key] | torch.Tensor) -> list[Key]:
         raise ArgumentError("ids are one for each image: give a list, not one string")
     given = ids.tolist() if isinstance(ids, torch.Tensor | np.ndarray) else ids
     if not isinstance(given, Iterable):
-        raise ArgumentError(f"ids is a {type(ids).__name__}, but must be a list")
+        raise ArgumentError(f"ids is {a_type(ids)}, but must be a list")
     chosen = list(given)
     wrong = [key for key in chosen if not isinstance(key, str) and not is_whole(key)]
     if wrong:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from nsbench.util.errors import ArgumentError
+from nsbench.util.text import a_type
 
 Back = Callable[[torch.Tensor], Any]
 
@@ -28,9 +29,12 @@ def as_batch(images: Any, what: str) -> tuple[torch.Tensor, Back]:
         return _of_array(images, what)
     if not isinstance(images, torch.Tensor):
         raise ArgumentError(
-            f"images is a {type(images).__name__}, but {what} need a torch tensor, a NumPy array "
+            f"images is {a_type(images)}, but {what} need a torch tensor, a NumPy array "
             "or a PIL image"
         )
+    # Of these torch cannot tell the least and greatest value.
+    if images.layout != torch.strided or images.is_nested:
+        raise ArgumentError(f"{what} need dense tensors: give images.to_dense()")
     single = images.ndim == 3
     batch = images[None] if single else images
     if batch.ndim != 4 or batch.shape[1] != 3:

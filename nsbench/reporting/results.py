@@ -69,6 +69,8 @@ def collect(
     Raises NsbenchError for a folder that holds neither, or an unknown setting.
     """
     check_across(across)
+    if not paths:
+        raise NsbenchError("no folder was named: name run folders or folders of results")
     paths = model_places(paths)
     models = _one_each([model for path in paths for model in _models(path)])
     # Two runs may have one name, as p/run and q/run do.

@@ -45,6 +45,7 @@ def compared_notes(
     alike: list[SuiteScores] = []
     notes = []
     for pair in pairs:
+        # The scores are those of common images by now, and the manifests still of each model's.
         texts = [chosen_text(scores) or "all images" for scores in pair]
         if texts[0] == texts[1]:
             alike += pair

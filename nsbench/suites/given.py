@@ -10,6 +10,7 @@ from nsbench.suites.load import kinds, load_suite, parse_suite, with_reference
 from nsbench.util.arguments import checked
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
+from nsbench.util.text import a_type
 
 
 @checked
@@ -40,6 +41,8 @@ def suite_of(
     """
     if kind not in kinds():
         raise NsbenchError(f"there is no kind of suite '{kind}'{nearest(str(kind), kinds())}")
+    if "source" in keys:
+        raise TypeError("suite_of has no argument source: the images are its data")
     columns = {"image_column": image_column, "label_column": label_column}
     if isinstance(data, str | Path):
         named = {"source": str(data), "label_space": label_space, **columns}
@@ -68,6 +71,8 @@ def suites_of(given: Any) -> list[Suite]:
         isinstance(given, tuple) and isinstance(next(iter(given), ""), str | Path | Suite)
     )
     suites = [_suite(one) for one in given] if several else [_suite(given)]
+    if not suites:
+        raise NsbenchError("no suite was named: name a shipped one, a TOML file or a folder")
     # Two data sets of one class are no two definitions of one suite.
     for number, suite in enumerate(suites):
         earlier = [other.name for other in suites[:number]]
@@ -86,7 +91,7 @@ def _suite(given: Any) -> Suite:
         return suite_of("accuracy", given, name=_name_of(given))
     except TypeError as error:
         raise TypeError(
-            f"suites has a {type(given).__name__}, but must be names, paths, Suite objects, data "
+            f"suites has {a_type(given)}, but must be names, paths, Suite objects, data "
             f"sets, or tuples of images and labels ({error})"
         ) from error
 

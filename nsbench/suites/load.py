@@ -84,6 +84,7 @@ def load_suite(name: str | Path) -> Suite:
         whole, _, split = name.rpartition(":")
         if is_images(path):
             return _of_images(path)
+        # What is there goes first: the name of a folder may hold a colon.
         if whole and split and not is_there(path) and is_images(Path(whole).expanduser()):
             return _of_images(Path(whole).expanduser(), split)
     if path.suffix != ".toml" or not is_there(path):
@@ -123,6 +124,7 @@ def _meant(name: str) -> str:
     # The TOML file of that name is what was meant, whatever else is alike.
     if meant := own.get(f"{Path(name).name}.toml"):
         return f"; did you mean '{meant}'?"
+    # A name with a slash is a path, and never a shipped suite.
     known = {**own, **({} if os.sep in name else dict.fromkeys(shipped(), ""))}
     meant = most_alike(Path(name).name, known)
     if meant:

@@ -62,6 +62,7 @@ def resolve(
     selected: list[Beside] = []
     requested = [("controls", controls), ("variants", variants)]
     wanted = [(home, names) for home, names in requested if names is not None]
+    refuse_beside_resume(resume, recipe=recipe, out=out, settings=settings)
     if resume:
         out = Path(resume)
         if not is_run(out):
@@ -85,6 +86,17 @@ def resolve(
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, settings)
     return Resolved(recipe, Path(out) if out else Path("runs") / recipe.name, selected)
+
+
+def refuse_beside_resume(resume: object, **others: object) -> None:
+    """Raise NsbenchError for what a resumed run has of its own: a recipe, a folder, settings."""
+    # An empty list of settings changes nothing.
+    named = [name for name, value in others.items() if value]
+    if resume and named:
+        raise NsbenchError(
+            f"resume goes on with the recipe and in the folder of {resume}: leave out {named[0]}, "
+            "or leave out resume"
+        )
 
 
 def run_recipe(run: Path) -> Recipe:

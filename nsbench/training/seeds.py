@@ -68,8 +68,12 @@ def resolve_runs(
     if seeds is None:
         return Plan(None, [first])
     if resume or seeds < 1:
-        problem = f"{resume} is the run of one seed" if resume else f"{seeds} seeds are none"
-        raise NsbenchError(f"{problem}: name a recipe, and --seeds with the number of its seeds")
+        problem = (
+            f"{resume} is the run of one seed"
+            if resume
+            else f"seeds is {seeds}, but must be at least 1"
+        )
+        raise NsbenchError(f"{problem}: name a recipe, and how many seeds to train")
     numbers = range(first.recipe.seed, first.recipe.seed + seeds)
     return Plan(first.folder, [_of_seed(recipe, n, first.folder, options) for n in numbers])
 

@@ -1,6 +1,7 @@
 """Arguments of the Python API: a wrong type is told by the name of the argument, at once."""
 
 import inspect
+import numbers
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,8 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from nsbench.util.text import a_type
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -16,7 +19,8 @@ R = TypeVar("R")
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """A function whose arguments are checked against their annotations when it is called.
 
-    They are handed over as they are. A TypeError names the argument that is of another type.
+    They are handed over as they are, but whole numbers of NumPy as Python's. A TypeError names the
+    argument that is of another type.
     """
 
     @wraps(function)
@@ -27,19 +31,29 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             raise TypeError(f"{function.__name__}: {error}") from None
         for name, value in bound.arguments.items():
             if name in _adapters(function):
+                bound.arguments[name] = value = plain_integer(value)
                 several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
                 for one in value if several else [value]:
                     _check(function, name, one)
-        return function(*args, **kwargs)
+        return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def plain_integer(value: Any) -> Any:
+    """A whole number of NumPy or another library as Python's; anything else as it is."""
+    # Booleans of Python are whole numbers too, and stay what they are.
+    is_other = isinstance(value, numbers.Integral) and not isinstance(value, int)
+    return int(value) if is_other else value
 
 
 def check_fields(made: Any) -> None:
     """Raise TypeError for a field of a dataclass that is of another type than its annotation."""
     kind: Any = type(made)
     for name in _adapters(kind):
-        _check(kind, name, getattr(made, name))
+        value = plain_integer(getattr(made, name))
+        _check(kind, name, value)
+        object.__setattr__(made, name, value)  # also of a frozen one, which is only being made
 
 
 def _check(function: Callable[..., Any], name: str, value: Any) -> None:
@@ -47,7 +61,7 @@ def _check(function: Callable[..., Any], name: str, value: Any) -> None:
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"
+        shown = repr(value) if len(repr(value)) <= 60 else a_type(value)
         raise TypeError(
             f"{function.__name__}: the argument {name} is {shown}, but must be {wanted}"
         ) from error

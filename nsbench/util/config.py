@@ -9,11 +9,26 @@ from typing import Any, TypeVar, get_args
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nsbench.util.errors import NsbenchError
+# Its only name: __init__ would be called for nested tables too, whose errors belong to the whole.
+from pydantic._internal._model_construction import ModelMetaclass
+
+from nsbench.util.errors import ArgumentError, NsbenchError
 from nsbench.util.likeness import most_alike
 
 
-class Config(BaseModel):
+class _OneSentence(ModelMetaclass):
+    """Of settings that Python code makes: what is wrong is one sentence too."""
+
+    def __call__(cls, *args: Any, **keys: Any) -> Any:
+        try:
+            return super().__call__(*args, **keys)
+        except ValidationError as error:
+            # ValueError too, as pydantic's own: a validator may make settings inside others.
+            kind: Any = cls
+            raise ArgumentError(f"{cls.__name__}: {_explain(kind, error, {})}") from error
+
+
+class Config(BaseModel, metaclass=_OneSentence):
     """Base of every settings class: unknown keys and wrong types are refused."""
 
     # strict: TOML has types, and "3" for 3 is a mistake that would otherwise go unseen
@@ -70,6 +85,13 @@ def _explain(kind: type[BaseModel], error: ValidationError, elsewhere: Mapping[s
     # pydantic's prefix for errors that a validator of ours raised
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
+    if first["type"] in ("too_short", "too_long"):
+        about = first["ctx"]
+        bound = next(about[key] for key in ("min_length", "max_length") if key in about)
+        limit = "at least" if first["type"] == "too_short" else "at most"
+        message = f"must have {limit} {bound} values, and has {about['actual_length']}"
+    # How pydantic puts it, for programmers.
+    message = re.sub("^input should ", "must ", message).partition(", unable to parse")[0]
     if not key:
         return message
     return f"the key '{key}' is {first['input']!r}, but {message}"
@@ -147,7 +169,9 @@ def as_settings(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]
             found += as_settings({f"{key}.{inner}": item for inner, item in value.items()})
             continue
         try:
-            written = tomli_w.dumps({"value": value})
+            # NumPy's numbers are none of TOML's, and say the same.
+            plain = value.item() if hasattr(value, "item") and hasattr(value, "dtype") else value
+            written = tomli_w.dumps({"value": plain})
         except TypeError as error:
             raise NsbenchError(
                 f"the setting {key} is {value!r}, which a recipe cannot hold: give a number, a "

@@ -16,6 +16,7 @@ def beside(path: Path, fits: Callable[[Path], bool] = Path.exists) -> list[str]:
         found = sorted(parent.iterdir()) if parent.is_dir() else []
     except OSError:  # a folder that may not be read
         return []
+    # As the user wrote it: ~ and relative folders stay what they are.
     written = (path.parent / one.name for one in found if one.name[0] != "." and fits(one))
     return [str(one) for one in written if one != path]
 

@@ -19,3 +19,11 @@ LONG = 200
 def shortened(name: str) -> str:
     """The name, of one that is too long its beginning."""
     return name if len(name) <= LONG else f"{name[:40]}…"
+
+
+def a_type(value: object) -> str:
+    """`a list`, `an int`, `None`: what a value is, for the middle of a sentence."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

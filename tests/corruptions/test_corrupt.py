@@ -163,7 +163,7 @@ def test_severities_are_whole_numbers_from_1_to_5(severity: Any) -> None:
         lambda: corruptions.draw("fog", severity, ["a"], shape=(32, 32), device=some.device),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match=f"severity is {severity}, but must be a whole"):
+        with pytest.raises(ValueError, match=f"severity is {severity!r}, but must be a whole"):
             call()
 
 
@@ -175,7 +175,7 @@ def test_severities_are_whole_numbers_from_1_to_5(severity: Any) -> None:
         (torch.tensor([[0], [1]]), r"not \[0\]"),
         ([True, False], "not True"),
         ("ab", "give a list, not one string"),
-        (["a"], "there are 1 ids for 2 images"),
+        (["a"], "there is 1 id for 2 images"),
     ],
 )
 def test_ids_are_strings_or_whole_numbers(ids: Any, sentence: str) -> None:

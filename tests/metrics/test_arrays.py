@@ -50,13 +50,15 @@ WRONG: dict[str, Any] = {
     r"errors\['fog'\] reaches from 20 to 40, but must be fractions from 0 to 1, not percent": (
         {"fog": [20, 40]}, {"fog": [0.5, 0.5]},
     ),
-    r"errors\['fog'\] reaches from nan": ({"fog": [0.2, float("nan")]}, {"fog": [0.5, 0.5]}),
+    r"errors\['fog'\] has a value that is not a number": (
+        {"fog": [0.2, float("nan")]}, {"fog": [0.5, 0.5]},
+    ),
     "has no 'fogg'; did you mean 'fog'": ({"fogg": [0.2]}, {"fog": [0.5]}),
-    r"errors\['fog'\] has 1 severities, but the reference has 2": (
+    r"errors\['fog'\] has 1 severity, but the reference has 2": (
         {"fog": [0.2]}, {"fog": [0.5, 0.5]},
     ),
     r"reference\['fog'\] is 0": ({"fog": [0.2]}, {"fog": [0.0]}),
-    r"errors\['fog'\] are no numbers": ({"fog": ["a"]}, {"fog": [0.5]}),
+    r"errors\['fog'\] is \['a'\], but must be numbers": ({"fog": ["a"]}, {"fog": [0.5]}),
     "errors is empty": ({}, {"fog": [0.5]}),
 }  # fmt: skip
 

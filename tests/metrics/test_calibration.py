@@ -105,7 +105,7 @@ def test_the_order_of_images_does_not_matter(measure: Callable[..., float]) -> N
 def test_calibration_needs_confidences(measure: Callable[..., float]) -> None:
     with pytest.raises(ValueError, match="at least one image"):
         measure(np.array([]), np.array([], bool))
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(ValueError, match="is of 1 image and correct of 2"):
         measure(np.array([0.5]), np.array([True, False]))
     for wrong in (math.nan, -0.1, 1.5):
         with pytest.raises(ValueError, match="between 0 and 1"):

@@ -15,7 +15,7 @@ WRONG: dict[str, tuple[Any, Any]] = {
     "need uint8 images, not torch.float32": (GOOD.float(), [0, 1]),
     r"\(B, 3, H, W\), not \(3, 32, 32\)": (GOOD[0], [0]),
     r"\(B, 3, H, W\), not \(2, 1, 32, 32\)": (GOOD[:, :1], [0, 1]),
-    "there are 1 ids for 2 images": (GOOD, [0]),
+    "there is 1 id for 2 images": (GOOD, [0]),
 }
 
 

@@ -154,7 +154,7 @@ def test_a_damaged_record_is_moved_aside_and_written_again(
         ({"controls": ["no-such"]}, "has no control 'no-such'"),
         ({"variants": ["other-seed"]}, "the variant 'other-seed' sets the seed, which --seeds"),
         ({"settings": ["defaults.arch=no-such"]}, "no-such"),
-        ({"seeds": 0}, "0 seeds are none"),
+        ({"seeds": 0}, "seeds is 0, but must be at least 1"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_there(

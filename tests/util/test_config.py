@@ -32,11 +32,11 @@ class Outer(Config):
         ({}, "file.toml: the key 'name' is missing"),
         (
             {"name": "a", "rate": "fast"},
-            "file.toml: the key 'rate' is 'fast', but input should be a valid number",
+            "file.toml: the key 'rate' is 'fast', but must be a valid number",
         ),
         (
             {"name": "a", "inner": {"width": 1.5}},
-            "file.toml: the key 'inner.width' is 1.5, but input should be a valid integer",
+            "file.toml: the key 'inner.width' is 1.5, but must be a valid integer",
         ),
     ],
 )

@@ -4,7 +4,7 @@ Neither torch nor `datasets` is imported for them: what they give is asked of th
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from PIL import Image
 from nsbench.data.content import StoredSource
 from nsbench.data.decode import to_rgb
 from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.progress import counted
+from nsbench.util.text import a_type
 
 
 class GivenSource(StoredSource):
@@ -34,15 +36,19 @@ class GivenSource(StoredSource):
         self, data: Any, image_column: str | None = None, label_column: str | None = None
     ) -> None:
         self.name = "the data given"
+        _refuse_kind(data)
+        columns = {"image_column": image_column, "label_column": label_column}
+        if named := [name for name, column in columns.items() if column]:
+            _check_has_columns(data, named[0])
         if isinstance(data, tuple):
             self._item, labels, self.classes = _of_pair(data)
         elif hasattr(data, "column_names") and hasattr(data, "features"):
             self._item, labels, self.classes = _of_table(data, image_column, label_column)
-        elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        elif _sized(data):
             self._item, labels, self.classes = _of_items(data)
         else:
             raise TypeError(
-                f"data is a {type(data).__name__}, but must be a tuple of images and labels, or "
+                f"data is {a_type(data)}, but must be a tuple of images and labels, or "
                 "a data set with a length and items"
             )
         self.labels = _whole_numbers(labels, self.name)
@@ -72,15 +78,44 @@ class GivenSource(StoredSource):
             ) from error
 
 
+def _refuse_kind(data: Any) -> None:
+    """Raise TypeError for collections of data sets, tables and streams, and say what to give."""
+    if isinstance(data, Mapping):
+        splits = [name for name, value in data.items() if hasattr(value, "column_names")]
+        if splits:
+            raise TypeError(
+                f"data is {a_type(data)} of the splits {', '.join(map(str, splits))}: give one of "
+                f"them, as [{splits[-1]!r}] does"
+            )
+    # pandas has its own items and lengths, of columns; a stream has the columns of a data set.
+    tabular = hasattr(data, "iloc")
+    if isinstance(data, Mapping) or tabular or (hasattr(data, "features") and not _sized(data)):
+        raise TypeError(
+            f"data is {a_type(data)}, but must be a tuple of images and labels, or a data set with "
+            "a length and items"
+        )
+
+
+def _sized(data: Any) -> bool:
+    return hasattr(data, "__len__") and hasattr(data, "__getitem__")
+
+
+def _check_has_columns(data: Any, name: str) -> None:
+    if not hasattr(data, "column_names"):
+        raise TypeError(f"{name} is for data sets with columns, and data is {a_type(data)}")
+
+
 Parts = tuple[Callable[[int], Any], Any, tuple[str, ...] | None]
 
 
 def _of_pair(data: tuple[Any, ...]) -> Parts:
     if len(data) != 2:
-        raise TypeError(f"data has {len(data)} parts, but must be a tuple of images and labels")
+        parts = counted(len(data), "part")
+        raise TypeError(f"data has {parts}, but must be a tuple of images and labels")
     images, labels = data
     if len(images) != len(labels):
-        raise NsbenchError(f"there are {len(images)} images and {len(labels)} labels")
+        counts = [counted(len(images), "image"), counted(len(labels), "label")]
+        raise NsbenchError(f"data has {' and '.join(counts)}: give one label for each image")
     return images.__getitem__, labels, None
 
 

@@ -87,6 +87,7 @@ def _only_split(spec: SourceSpec, path: str) -> str | None:
         if not path.endswith(".parquet"):
             say(f"{spec}: no split is named, so the split train is read")
         return None
+    # The hub would have to be asked; a folder says it by the names of its files.
     splits = [str(split) for split in _files_by_split(path)]
     if len(splits) > 1:
         raise NsbenchError(

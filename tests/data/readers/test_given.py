@@ -104,7 +104,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "whole numbers": ((TENSOR.int(), LABELS), "values are int32, but must be uint8"),
     "five channels": ((torch.zeros(1, 5, 32, 32), [0]), r"shape \(5, 32, 32\), which is no image"),
     "flat": ((torch.zeros(1, 100), [0]), r"shape \(100,\), which is no image"),
-    "lengths": ((TENSOR, [0]), "there are 4 images and 1 labels"),
+    "lengths": ((TENSOR, [0]), "data has 4 images and 1 label"),
     "none": ((TENSOR[:0], []), "the data given has no images"),
     "negative": ((TENSOR, [0, 1, 2, -1]), "must be from 0, not -1"),
     "shares": ((TENSOR, torch.rand(4)), "one whole number for each image"),
