@@ -62,10 +62,14 @@ class Contents:
     made: dict[str, Any] = field(default_factory=lambda: environment("none"))  # needs no device
 
     @property
+    def beside(self) -> list[Entry]:
+        """The controls, each once."""
+        return list({id(e): e for own in self.controls for e, _ in own.rows}.values())
+
+    @property
     def prefix(self) -> str:
         """What the names of all models, controls too, begin with; it may be left out."""
-        beside = [entry for own in self.controls for entry, _ in own.rows]
-        return shared_prefix([entry.name for entry in (*self.entries, *beside)])
+        return shared_prefix([entry.name for entry in (*self.entries, *self.beside)])
 
     @property
     def suites(self) -> list[str]:
@@ -107,7 +111,7 @@ def contents(
         entries=entries,
         steps=steps,
         answers=sentences(steps, entries),
-        links=lineage(entries, steps),
+        links=lineage(entries, steps, beside),
         changes=changes_grid(steps, entries, RULE),
         metrics=metrics,
         controls=beside,

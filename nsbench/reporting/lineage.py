@@ -1,10 +1,11 @@
 """Where each model of a run comes from: its teacher, the labels, its training, what it gained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nsbench.metrics.verdict import Judged
+from nsbench.reporting.controls import Controls
 from nsbench.reporting.gains import Step, teacher_of
 from nsbench.reporting.labels import SUMMARY, Facts, label_facts
 from nsbench.reporting.results import Entry, headline
@@ -15,22 +16,24 @@ from nsbench.util.sealed import read_record
 
 @dataclass(frozen=True)
 class Link:
-    """One generation of a lineage.
+    """One generation of a lineage, or a control beside it.
 
-    teacher: the name of its teacher, empty for the first. labels: of the images that it labeled,
+    role: who taught it, or what it is a control of. labels: of the images that it labeled,
     None without. facts: of the model and its training. gains: for each suite its headline, its
     change against the teacher, and the verdict.
     """
 
     entry: Entry
-    teacher: str
+    role: str
     facts: Facts
     labels: Facts = field(default_factory=list)
     gains: list[tuple[str, str, str, str]] = field(default_factory=list)
 
 
-def lineage(entries: Sequence[Entry], steps: Sequence[Step]) -> list[Link]:
-    """The generations among the models, in order."""
+def lineage(
+    entries: Sequence[Entry], steps: Sequence[Step], controlled: Sequence[Controls]
+) -> list[Link]:
+    """The generations among the models, in order, then their controls."""
     links = []
     for entry in entries:
         if entry.folder is None:
@@ -41,8 +44,16 @@ def lineage(entries: Sequence[Entry], steps: Sequence[Step]) -> list[Link]:
         if not name and entry.info.get("teacher_weights"):
             name = f"weights {entry.info['teacher_weights'][:12]}"
         gains = _gains(entry, against.changes if against else {})
-        links.append(Link(entry, name, _facts(entry.info), _labels(entry), gains))
-    return links
+        role = f"taught by {name}" if name else "trained on labeled images"
+        links.append(Link(entry, role, _facts(entry.info), _labels(entry), gains))
+    return [*links, *_controls(controlled)]
+
+
+def _controls(controlled: Sequence[Controls]) -> Iterator[Link]:
+    for beside in controlled:
+        for entry, kind in beside.rows:
+            role = f"{kind}, a control of {beside.student.name}"
+            yield Link(entry, role, _facts(entry.info))
 
 
 def _gains(entry: Entry, changes: dict[str, Judged]) -> list[tuple[str, str, str, str]]:

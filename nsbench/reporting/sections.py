@@ -34,7 +34,8 @@ CALIBRATION = (
     "Calibration is in percent, without intervals: ECE in 15 bins of equal width (↓), RMS "
     "calibration error in bins of 100 images (↓), by its definition and by the released code, "
     "which leaves out the last bin, and the area under the response rate accuracy curve, AURRA "
-    "(↑). The negative log-likelihood of the label (NLL) and the Brier score, from 0 to 2, are not."
+    "(↑). NLL, the negative log-likelihood of the label in nats, and the Brier score, "
+    "from 0 to 2, are not percentages, and have intervals."
 )
 
 RELATIVE = (
@@ -99,8 +100,9 @@ def _metrics_table(shown: Sequence[Entry], name: str) -> Table:
             found = own.tables.get("proper", {})
             cells += [_proper_text(found.get(measure)) for measure in proper]
         rows.append([entry.name, *cells])
-    heads = ["model", *arrows, *calibration, *(f"{measure} ↓" for measure in proper)]
-    return Table(f"{name} (%)", heads, rows, models=True)
+    signs = [f"{measure} {'↑' if measure == 'AURRA' else '↓'}" for measure in calibration]
+    heads = ["model", *arrows, *signs, *(f"{measure} ↓" for measure in proper)]
+    return Table(f"{name}, in % where nothing else is said", heads, rows, models=True)
 
 
 def _proper_text(row: Sequence[float] | None) -> str:
@@ -136,6 +138,8 @@ def _notes(shown: Sequence[Entry], name: str) -> list[str]:
         notes += _clean_elsewhere(shown, name)
     if "relative_mce" in scores.metrics:
         notes.append(RELATIVE)
+    if "mfr" in scores.metrics:
+        notes.append(_smallest(scores))
     return notes
 
 
@@ -145,6 +149,19 @@ def _normalised(scores: SuiteScores) -> str:
     if not scores.reference:
         return f"{pixels}Not normalised: the suite has no reference."
     return f"{pixels}Normalised by {scores.reference}, which is at 100 by definition."
+
+
+def _smallest(scores: SuiteScores) -> str:
+    """What the flip rates are, and how little the reference's constants may be."""
+    flips = scores.manifest["reference"]["flip_probability"]
+    own = {name: flips[name] for name in scores.suite.cells()}
+    least = min(own, key=own.__getitem__)
+    return (
+        "mFR is the mean over sequences of the flip probability relative to the reference's, mT5D "
+        "that of the distance by which the first five classes move between frames. The reference "
+        f"flips least under {plain(least)}, in {100 * own[least]:.1f}% of frames: of a sequence "
+        "with so few a ratio is large and uncertain."
+    )
 
 
 def _clean_elsewhere(shown: Sequence[Entry], name: str) -> list[str]:

@@ -19,7 +19,7 @@ from nsbench.util.progress import counted
 
 ONE_SEED = (
     "One seed: intervals are over images alone, and leave out how much trainings vary with their "
-    "seed, which nsbench train --seeds shows."
+    "seed; nsbench train --seeds measures it."
 )
 """What a report says of a run that was trained once."""
 

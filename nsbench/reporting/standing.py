@@ -13,8 +13,8 @@ BEST = 10
 """Published results of other weights that are shown of a suite."""
 
 NONE = (
-    "None of these suites has published results that nsbench knows: they are of ImageNet, its "
-    "variants and CIFAR."
+    "nsbench knows published results for ImageNet, its variants and CIFAR only, so that none apply "
+    "here."
 )
 
 

@@ -176,7 +176,11 @@ class PerturbationSuite(SizedSuite):
         """The flip probability of each sequence, with its interval over clips."""
         columns = np.stack([metric.scores for metric in scores.parts.values()], 1)
         rows = zip(scores.parts.items(), column_intervals(columns), strict=True)
-        return {name: [metric.value, *interval] for (name, metric), interval in rows}
+        # Where no clip flips, or all do alike, resamples have no width.
+        return {
+            name: [metric.value, *(metric.interval if np.ptp(metric.scores) == 0 else interval)]
+            for (name, metric), interval in rows
+        }
 
     def reference_values(self, reference: Mapping[str, Any]) -> dict[str, float]:
         """100 where it normalises itself, and its mean flip probability."""

@@ -56,7 +56,8 @@ def _reliability(lines: Sequence[Line], suite: str) -> Drawn:
         f"{suite}-reliability",
         title,
         "Accuracy by confidence in 15 bins of equal width, without those of fewer than "
-        f"{FEW} images, which the table has. Below the line a model is surer than it is right.",
+        f"{FEW} images, which the table has. Below the line a model is surer than it is right, "
+        "above it less sure.",
         figure,
         numbers_table("confidence → accuracy (images) by bin, in %", "bin", lines, rows),
     )

@@ -76,8 +76,8 @@ def _drawn(points: Sequence[tuple[Line, Point]], suite: str) -> Drawn:
         f"{suite}-shift",
         f"{least} loses {lost[least]:.1f} points between clean images and {suite}, {most} "
         f"{lost[most]:.1f}",
-        "Accuracy under shift by clean accuracy. On the line nothing is lost; models that are "
-        "above others of equal clean accuracy are more robust than it explains.",
+        "Accuracy under shift by clean accuracy. On the line nothing is lost; a model above "
+        "others of equal clean accuracy is more robust than its clean accuracy predicts.",
         figure,
         Table("accuracy (%), clean and under shift", columns, rows),
     )

@@ -39,7 +39,7 @@ def training_figure(logs: Mapping[str, Sequence[Mapping[str, float | None]]]) ->
         rows.append([name, f"{last.get('step', '')}", *(f"{v:.3f}" if v else "" for v in cells)])
         axes.set(title=name, xlabel="step")
         if axes.lines:
-            axes.legend(labelcolor=INK)
+            axes.legend(labelcolor=INK, frameon=False)
     panels[0][0].set(ylabel="cross-entropy", ylim=(0, None))
     known = {name: end for name, end in ends.items() if end is not None}
     lowest = min(known, key=known.__getitem__) if known else ""
