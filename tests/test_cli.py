@@ -411,7 +411,9 @@ def test_a_checkpoint_of_others_from_the_shell(
     input_of = ["--image-size", 32, "--mean", 0.5, 0.5, 0.5, "--std", 0.5, 0.5, 0.5]
     command = ["eval", "best.pth", *input_of, "--suite", suite]
     assert call(*command) == 2
-    assert "best.pth needs its architecture: add --arch" in capfd.readouterr().err
+    assert (
+        "best.pth needs its architecture: give a name of timm's by --arch" in capfd.readouterr().err
+    )
     command += ["--arch", "test_resnet", "--classes", "names.txt"]
     assert call(*command, "--json", "t.json") == 0
     name = f"{tmp_path.name}/best.pth"

@@ -23,6 +23,7 @@ from nsbench.reporting.places import model_places
 from nsbench.run_folder import is_seeds
 from nsbench.suites.base import Suite
 from nsbench.suites.load import load_suite
+from nsbench.suites.reference import reference_of
 from nsbench.training.resolve import refuse_beside_resume, resolve
 from nsbench.util.config import nearest, refuse_unknown
 from nsbench.util.errors import NsbenchError
@@ -74,8 +75,13 @@ def check_evaluation(
     suites: Sequence[str],
     about: ModelOptions,
     sort: str | None = None,
+    *,
+    references: bool = True,
 ) -> list[Suite]:
-    """The suites. Raises NsbenchError for models, suites, images or options that are not there."""
+    """The suites. Raises NsbenchError for models, suites, images or options that are not there.
+
+    references: whether those that the suites name have to be there.
+    """
     found = [load_suite(name) for name in suites]
     if sort is not None and all(suite.metric_names for suite in found):
         metrics = [pair for suite in found for pair in suite.metric_names.items()]
@@ -84,6 +90,8 @@ def check_evaluation(
     check_models(models, about)
     for suite in found:
         check_there(suite.source)
+        if references:  # unless they are about to be made
+            reference_of(suite)
     return found
 
 

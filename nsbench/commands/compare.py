@@ -8,7 +8,7 @@ COMPARE_EXAMPLES = (
     "Examples:\n\n`nsbench compare runs/quickstart/generation-0 "
     "runs/quickstart/generation-2`\n\n"
     "`nsbench compare runs/quickstart-seeds/controls/labeled-only "
-    "runs/quickstart-seeds/generation-1`, over all seeds\n\n"
+    "runs/quickstart-seeds/generation-1`\n\n"
     "`nsbench compare results/timm-resnet50.a1_in1k runs/mine/generation-2 --suite imagenet-c "
     "imagenet-a --csv changes.csv`"
 )

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from nsbench.commands.completion import complete_model, complete_suite
-from nsbench.util.errors import NsbenchError
+from nsbench.util.errors import ExitWith, NsbenchError
+from nsbench.util.progress import say
 
 FORGET_EXAMPLES = (
     "Examples:\n\n`nsbench forget runs/quickstart --suite digits-c`\n\n"
@@ -38,7 +39,6 @@ def forget(
     """
     from nsbench.predictions import forget_results
     from nsbench.util.locks import only_writer_of
-    from nsbench.util.progress import say
 
     homes = list(dict.fromkeys(home for name in models for home in _homes(name)))
     found = _found(homes, list(dict.fromkeys(suite)))
@@ -93,5 +93,11 @@ def _ask(folders: Sequence[Path]) -> None:
     width = shutil.get_terminal_size().columns
     for folder in folders:
         typer.echo(f"  {folder}" if len(str(folder)) < width - 2 else str(folder), err=True)
-    if not typer.confirm("Delete these results?", err=True):
+    try:
+        agreed = typer.confirm("Delete these results?", err=True)
+    except typer.Abort:
+        # Ctrl-C, whose exit code is this; nothing was begun that could be continued.
+        say("\nnsbench: nothing was deleted")
+        raise ExitWith(130) from None
+    if not agreed:
         raise NsbenchError("nothing was deleted")

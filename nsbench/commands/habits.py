@@ -85,12 +85,25 @@ class _Examples:
     epilog: str | None
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """The examples as they are, unwrapped: a line is there to be copied."""
+        """The examples, to be copied: what is too long goes on after a backslash."""
         if not self.epilog:
             return
         for line in self.epilog.replace("`", "").split("\n\n"):
-            formatter.write(f"\n{line}" if line.endswith(":") else f"\n  {line}")
+            formatter.write(f"\n{line}" if line.endswith(":") else f"\n  {_in_lines(line)}")
         formatter.write("\n")
+
+
+def _in_lines(command: str) -> str:
+    """A command in lines of 80 letters, which a shell takes as one."""
+    lines = [""]
+    for word in re.findall(r"'[^']*'|\S+", command):
+        longer = f"{lines[-1]} {word}".strip() if len(lines) == 1 else f"{lines[-1]} {word}"
+        # Two blanks stand before each line, and a blank and a backslash at its end.
+        if len(longer) > 76 and lines[-1]:
+            lines.append(f"    {word}")
+        else:
+            lines[-1] = longer
+    return " \\\n  ".join(lines)
 
 
 class Command(_Examples, TyperCommand):

@@ -46,13 +46,21 @@ def ls(
     from nsbench.data.catalog import set_roots
     from nsbench.reporting.tables import print_tables
     from nsbench.util.config import nearest
+    from nsbench.util.likeness import most_alike
 
     meant = OTHER_KINDS.get(what or "", what)
     shown = [kind for kind in KINDS if meant in (kind, kind.removesuffix("s"))]
     if what is not None and not shown:
         raise NsbenchError(f"there is nothing called '{what}' to list{nearest(what, KINDS)}")
     set_roots(data)
-    print_tables([_table(kind, pattern) for kind in shown or KINDS[:-1]], json)
+    tables = [_table(kind, pattern) for kind in shown or KINDS[:-1]]
+    if pattern is not None and not any(table.rows for table in tables):
+        names = [name for kind in shown or KINDS[:-1] for name in _names(kind)]
+        # The name itself, and not hundreds of them.
+        meant = most_alike(pattern, sorted(names, key=len))
+        near = f"; did you mean '{meant}'?" if meant else ""
+        raise NsbenchError(f"there is nothing like '{pattern}' to list{near}")
+    print_tables(tables, json)
 
 
 def _table(kind: str, pattern: str | None) -> "Table":

@@ -27,6 +27,7 @@ from nsbench.run_folder import (
 )
 from nsbench.util.errors import NsbenchError
 from nsbench.util.likeness import most_alike
+from nsbench.util.nearby import nearest_path
 
 # Of checkpoint files as safetensors, torch.save, timm (`.pth.tar`) and Lightning name them.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pth.tar", ".ckpt")
@@ -162,13 +163,15 @@ def check_models(names: Sequence[str], options: ModelOptions, *, others: int = 0
     That covers names that lead nowhere, files that are missing, and options that cannot be. others:
     how many more models there are, in memory, which may need their classes named.
     """
+    if not all(name.strip() for name in names):
+        raise NsbenchError(f"no model was named: {FORMS}")
     known = [understood(name) for name in names]
     _check_options([model.kind for model in known], options, others)
     if options.arch:
         check_architecture(plain_architecture(options.arch))
     for file in (options.weights_file, options.classes):
         if isinstance(file, str | Path) and not Path(file).is_file():
-            raise NsbenchError(f"cannot read {file}: No such file or directory")
+            raise NsbenchError(_no_file(file))
     for model in known:
         _check(model, options)
     # Spelled in two ways perhaps; what else may be one model shows when it is loaded.
@@ -188,10 +191,13 @@ def _check(model: ModelName, options: ModelOptions) -> None:
         folders_of(model.name)
     elif model.kind in ("checkpoint", "onnx"):
         if not Path(model.name).expanduser().is_file():
-            raise NsbenchError(f"cannot read {model.name}: No such file or directory")
+            raise NsbenchError(_no_file(model.name))
         if model.kind == "checkpoint" and not options.arch:
+            # With an architecture any file may be one, as some caches call them by their hash.
+            if not model.name.endswith(SUFFIXES):
+                raise NsbenchError(f"{model.name} is not the file of a model: {FORMS}")
             raise NsbenchError(
-                f"{model.name} needs its architecture: add --arch with a name of timm's"
+                f"{model.name} needs its architecture: give a name of timm's by --arch or arch="
             )
     elif model.kind == "linear":
         if model.name != LINEAR:
@@ -203,6 +209,10 @@ def _check(model: ModelName, options: ModelOptions) -> None:
         _check_timm(model.arch, weights=options.weights_file is not None)
 
 
+def _no_file(file: str | Path) -> str:
+    return f"cannot read {file}: No such file or directory{nearest_path(Path(file), Path.is_file)}"
+
+
 def _check_timm(arch: str, *, weights: bool) -> None:
     """Raise NsbenchError for a model that timm cannot give.
 
@@ -211,8 +221,10 @@ def _check_timm(arch: str, *, weights: bool) -> None:
     if arch.startswith(LOCAL):
         path = Path(arch.removeprefix(LOCAL))
         if not (path / "config.json").is_file():
+            near = nearest_path(path, lambda one: (one / "config.json").is_file())
             raise NsbenchError(
-                f"{path} holds no model in timm's form, which has a config.json beside its weights"
+                f"{path} holds no model in timm's form, which has a config.json beside its "
+                f"weights{near}"
             )
     elif arch.startswith(HUB):
         if arch.removeprefix(HUB).count("/") != 1:

@@ -1,5 +1,8 @@
 """timm's models: created by name, with the preprocessing of their pretrained configuration."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import timm
@@ -28,10 +31,12 @@ def load_timm(known: ModelName, device: torch.device, options: ModelOptions) -> 
     if is_from_registry(arch):
         arch = known.name.removeprefix("timm:")
     try:
-        created = timm.create_model(arch, pretrained=True, **sized(options))
+        with _quiet():
+            created = timm.create_model(arch, pretrained=True, **sized(options))
     except (Exception, SystemExit) as error:  # the hub's client raises those of many libraries
         raise NsbenchError(
-            f"cannot get the pretrained weights of {known.name}: {first_line(error)}"
+            f"cannot get the pretrained weights of {known.name}: {first_line(error)}; where there "
+            "is no network, name a file with them by --weights or weights="
         ) from error
     module = to_device(created, device).eval()
     model = wrap_module(
@@ -48,6 +53,20 @@ def load_timm(known: ModelName, device: torch.device, options: ModelOptions) -> 
     if not options.replaced and not arch.startswith(LOCAL):
         model.results = results_of_timm(known.name)
     return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A context in which the hub's client tells nothing: a line for each time that it tries."""
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "timm", "httpx")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def sized(options: ModelOptions) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Row:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two models' names, the headlines of their suites, and the parts of each suite that has some.
 
@@ -89,6 +89,10 @@ class Comparison:
     def data(self) -> dict[str, Any]:
         """All of it as JSON."""
         return {"a": self.a, "b": self.b, "rows": self.records(), "notes": self.notes}
+
+    def __repr__(self) -> str:
+        suites = ", ".join(row.suite for row in self.headlines)
+        return f"<Comparison of {self.b} against {self.a} on {suites}>"
 
     def __str__(self) -> str:
         """The tables in the width of the terminal."""

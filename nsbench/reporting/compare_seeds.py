@@ -85,7 +85,7 @@ class SeedRow:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SeedComparison:
     """As `compare.Comparison`, over the seeds that both models have."""
 
@@ -104,6 +104,10 @@ class SeedComparison:
         """All of it as JSON."""
         about = {"a": self.a, "b": self.b, "seeds": self.seeds}
         return {**about, "rows": self.records(), "notes": self.notes}
+
+    def __repr__(self) -> str:
+        suites = ", ".join(row.suite for row in self.headlines)
+        return f"<SeedComparison of {self.b} against {self.a} on {suites}>"
 
     def __str__(self) -> str:
         """The tables in the width of the terminal."""

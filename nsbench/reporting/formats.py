@@ -48,9 +48,7 @@ def check_formats(formats: Sequence[str]) -> None:
         raise NsbenchError(f"name a format: {', '.join(known)}")
     for form in formats:
         if form not in known:
-            raise NsbenchError(
-                f"there is no format '{form}'{nearest(form, known)}; there are {', '.join(known)}"
-            )
+            raise NsbenchError(f"there is no format '{form}'{nearest(form, known)}")
 
 
 def _write_figures(report: Contents, folder: Path) -> None:

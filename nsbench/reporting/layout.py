@@ -11,8 +11,9 @@ from nsbench.util.text import printable
 GAP = 2
 """Blanks between two columns."""
 
-PIECES = re.compile(r"\[[^\[\]]*\][^\s]*|\S+")
-"""The parts of a text that stay whole: words, numbers, and intervals such as `[1.0, 2.0]`."""
+PIECES = re.compile(r"\[[^\[\]]*\][^\s]*|\([^()\n]{,16}\)\S*|\S+")
+"""The parts of a text that stay whole: words, numbers, intervals such as `[1.0, 2.0]`, and short
+parentheses such as `(6 of 15)`; longer ones are broken as text is."""
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -47,15 +48,22 @@ def least(cells: Sequence[str]) -> int:
 
 
 def columns_that_fit(
-    columns: Sequence[Sequence[str]], width: int, first_to_go: Sequence[int], whole: bool
+    columns: Sequence[Sequence[str]],
+    width: int,
+    first_to_go: Sequence[int],
+    whole: bool,
+    last_to_go: Sequence[int] = (),
 ) -> tuple[list[int], list[int]]:
     """The numbers of the columns that fit a width, and how wide each of them is.
 
     columns: the cells of each, its head first. first_to_go: which are left out first where all are
-    too wide; after them the others go from the right, but never the first one. whole: whether no
+    too wide; after them the others go from the right, at last last_to_go, but never the first one.
+    whole: whether no
     cell may be broken at all.
     """
-    order = [*first_to_go, *(n for n in reversed(range(1, len(columns))) if n not in first_to_go)]
+    named = {*first_to_go, *last_to_go}
+    others = [n for n in reversed(range(1, len(columns))) if n not in named]
+    order = [*first_to_go, *others, *reversed(last_to_go)]
     kept = list(range(len(columns)))
     needed = {n: (natural if whole else least)(columns[n]) for n in kept}
     wanted = {n: natural(columns[n]) for n in kept}

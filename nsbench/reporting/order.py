@@ -79,3 +79,16 @@ def arranged(
         order = best_first({entry.name: entry.scores for entry in named}, sort)
         named.sort(key=lambda entry: order.index(entry.name))
     return [first, *(entry for entry in named if entry is not first)]
+
+
+def sorted_column(
+    columns: Sequence[str], entries: Sequence[Entry], sort: str | None
+) -> tuple[str, ...]:
+    """The heads among a summary's columns that the models are sorted by: of a suite, its own."""
+    suites = {
+        name
+        for entry in entries
+        for name, scores in entry.scores.items()
+        if sort == name or any(sort in (key, m.name) for key, m in scores.metrics.items())
+    }
+    return tuple(head for head in columns if head.partition("\n")[0] in suites)[:1]

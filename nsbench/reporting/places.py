@@ -20,12 +20,16 @@ def model_places(paths: Sequence[Path]) -> list[Path]:
 def _places(path: Path) -> list[Path]:
     if _is_place(path):
         return [path]
-    inside = [one for one in sorted(path.iterdir()) if _is_place(one)] if path.is_dir() else []
+    inside = _inside(path)
     if not inside:
         raise NsbenchError(
             f"{path} is neither a run folder nor a folder of results{_nearest(path)}"
         )
     return inside
+
+
+def _inside(path: Path) -> list[Path]:
+    return [one for one in sorted(path.iterdir()) if _is_place(one)] if path.is_dir() else []
 
 
 def _is_place(path: Path) -> bool:
@@ -39,7 +43,7 @@ def _nearest(path: Path) -> str:
     named = [Path(home) / path for home in ("results", "runs")]
     named += [Path("results") / str(path).replace(":", "-").replace("/", "-")]
     parent = path.parent if path.parent.is_dir() else Path()
-    names = sorted(one.name for one in parent.iterdir() if one.is_dir() and _is_place(one))
+    names = sorted(one.name for one in parent.iterdir() if _is_place(one) or _inside(one))
     meant = next((one for one in named if one.is_dir() and _is_place(one)), None)
     if meant is None and (beside := most_alike(path.name, names)):
         meant = parent / beside

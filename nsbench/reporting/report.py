@@ -1,6 +1,7 @@
 """One self-contained HTML file from the stored predictions: no network, no model."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nsbench.reporting.ablations import ablation_table, ablations
@@ -8,7 +9,7 @@ from nsbench.reporting.contents import contents, run_about
 from nsbench.reporting.controls import controls, controls_table
 from nsbench.reporting.formats import HTML, check_formats, place, write_formats
 from nsbench.reporting.gallery import Gallery
-from nsbench.reporting.order import arranged
+from nsbench.reporting.order import arranged, sorted_column
 from nsbench.reporting.page import page_environment
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline_changes
@@ -74,7 +75,9 @@ def write_report(
     gallery = pictures(entries) if pictures else None
     report = contents(paths, entries, name, across, gallery)
     write_formats(report, Path(out), formats)
-    return report.terminal
+    summary, *others = report.terminal
+    # What the models are sorted by stays in sight, however narrow the terminal is.
+    return [replace(summary, keep=sorted_column(summary.columns, entries, sort)), *others]
 
 
 def _only(homes: Sequence[Path], paths: Sequence[Path]) -> Path:

@@ -1,6 +1,6 @@
 """Metrics and changes as tables: what `nsbench eval`, `report` and `reference` print."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nsbench.metrics.change import Change, Metric
@@ -91,7 +91,7 @@ def _suite_table(name: str, scores: list[SuiteScores]) -> Table:
 
 def _image_notes(scores: SuiteScores) -> list[str]:
     """Sentences on the images: by another generator, only some of them, or unreadable ones."""
-    manifest, notes = scores.manifest, []
+    manifest, notes = scores.manifest, part_notes([scores])
     if (manifest["reference"] or {}).get("protocol") == PUBLISHED:
         made = manifest["identity"]["generator"]
         if not made.startswith("the files "):
@@ -105,6 +105,16 @@ def _image_notes(scores: SuiteScores) -> list[str]:
             f"{', '.join(unreadable[:5])}" + (" …" if len(unreadable) > 5 else ".")
         )
     return notes
+
+
+def part_notes(scores: Iterable[SuiteScores]) -> list[str]:
+    """What `(6 of 15)` is, where the relative mCE of a suite has it in its name."""
+    named = (one.metrics.get("relative_mce") for one in scores)
+    found = {metric.name for metric in named if metric and "(" in metric.name}
+    return [
+        f"{name}: over the corruptions that raise the reference's own error enough to divide by it."
+        for name in sorted(found)
+    ]
 
 
 def _calibration(scores: SuiteScores) -> list[str]:

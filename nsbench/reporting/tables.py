@@ -22,7 +22,8 @@ class Table:
 
     prose: the columns hold text to read, not figures to compare. models: the first column holds
     names of models, of which what all begin with is printed once. whole: a row is one line, however
-    narrow the terminal. spare: heads of columns that are left out first where it is narrow.
+    narrow the terminal. spare: heads of columns that are left out first where it is narrow; keep:
+    those that go last.
     commands: to be copied, so that each is one line, however long.
     """
 
@@ -35,6 +36,7 @@ class Table:
     models: bool = False
     whole: bool = False
     spare: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -75,7 +77,8 @@ def table_lines(table: Table, width: int) -> list[str]:
         title = f"{title}; models: {prefix}…"
     columns = [list(cells) for cells in zip(table.columns, *rows, strict=True)]
     spare = [table.columns.index(head) for head in table.spare if head in table.columns]
-    kept, widths = columns_that_fit(columns, width, spare, table.whole)
+    last = [n for n, head in enumerate(table.columns) if head in table.keep]
+    kept, widths = columns_that_fit(columns, width, spare, table.whole, last)
     heads, *body = [[row[n] for n in kept] for row in (table.columns, *rows)]
     lines = wrapped(title, width)
     lines += _row_lines(heads, widths, table.prose) if any(heads) else []

@@ -34,10 +34,8 @@ def check_across(across: Sequence[str]) -> None:
     """Raise NsbenchError for a difference that has no such name."""
     for name in across:
         if name not in ACROSS:
-            raise NsbenchError(
-                f"results cannot be compared across '{name}'{nearest(name, ACROSS)}; there are "
-                f"{', '.join(ACROSS)}"
-            )
+            near = nearest(name, ACROSS)
+            raise NsbenchError(f"results cannot be compared across '{name}'{near}")
 
 
 def choose(models: Sequence[Results], across: Sequence[str] = ()) -> list[Chosen]:

@@ -69,7 +69,8 @@ class AccuracySuite(Suite):
     @property
     def metric_names(self) -> dict[str, str]:
         """Accuracies; the clean one only where there are clean images."""
-        return {"top1": "top-1", "top5": "top-5", "clean_top1": "clean top-1"}
+        clean = {"clean_top1": "clean top-1"} if "clean" in self.cells() else {}
+        return {"top1": "top-1", "top5": "top-5", **clean}
 
     @property
     def clean_source(self) -> SourceSpec | None:

@@ -291,7 +291,7 @@ class SizedSuite(Suite):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SuiteScores:
     """The metrics of one model on one suite; see `Scored` for metrics, tables and parts.
 
@@ -308,6 +308,9 @@ class SuiteScores:
     tables: Tables
     reference: str | None
     parts: dict[str, Metric]
+
+    def __repr__(self) -> str:
+        return f"<{self.model} on {self.suite.name}: {next(iter(self.metrics.values()))!r}>"
 
 
 def correct(rows: Predictions, k: int = 1) -> NDArray[np.bool_]:

@@ -134,9 +134,9 @@ class CorruptionSuite(SizedSuite):
     @property
     def metric_names(self) -> dict[str, str]:
         """Errors under corruption, the first two with a reference; and the clean top-1."""
+        normalised = {"mce": mce_name(self.corruptions), "relative_mce": "relative mCE"}
         return {
-            "mce": mce_name(self.corruptions),
-            "relative_mce": "relative mCE",
+            **(normalised if self.reference else {}),
             "error": "mean error",
             "clean_top1": "clean top-1",
         }

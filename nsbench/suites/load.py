@@ -89,7 +89,9 @@ def load_suite(name: str | Path) -> Suite:
             return _of_images(Path(whole).expanduser(), split)
     if path.suffix != ".toml" or not is_there(path):
         if name not in shipped():
-            raise NsbenchError(f"there is no suite {shortened(name)}{_meant(name)}")
+            what = f"cannot read {name}: No such file or directory"
+            what = what if path.suffix == ".toml" else f"there is no suite {shortened(name)}"
+            raise NsbenchError(f"{what}{_meant(name)}")
         path = shipped()[name]
     # The file's name, unless the file says otherwise.
     suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))

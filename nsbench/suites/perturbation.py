@@ -110,11 +110,8 @@ class PerturbationSuite(SizedSuite):
     @property
     def metric_names(self) -> dict[str, str]:
         """Flip rates, the first two with a reference."""
-        return {
-            "mfr": "mFR",
-            "mt5d": "mT5D",
-            "flip_probability": "mean flip probability",
-        }
+        normalised = {"mfr": "mFR", "mt5d": "mT5D"} if self.reference else {}
+        return {**normalised, "flip_probability": "mean flip probability"}
 
     def sentences(self) -> list[str]:
         """What the crop is, and how frames are compared."""

@@ -238,14 +238,17 @@ def refuse_foreign(folder: Path) -> None:
     """Raise NsbenchError if a folder that is to become a run folder holds anything else."""
     if is_seeds(folder):
         raise NsbenchError(
-            f"{folder} holds the runs of several seeds: add --seeds, or choose another with --out"
+            f"{folder} holds the runs of several seeds: add --seeds, or choose another by "
+            "--out or out="
         )
     # A damaged recipe that was moved aside: the command was killed before it wrote another.
     aside = folder.is_dir() and any(folder.glob("recipe.toml.set-aside-*"))
     if is_run(folder) or aside or not folder.exists():
         return
     if holds_anything(folder):
-        raise NsbenchError(f"{folder} exists and is not a run folder: choose another with --out")
+        raise NsbenchError(
+            f"{folder} exists and is not a run folder: choose another by --out or out="
+        )
 
 
 def holds_anything(folder: Path) -> bool:

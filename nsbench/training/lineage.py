@@ -79,7 +79,7 @@ def check_begun(folder: Path, recipe: Recipe, data: TrainingData) -> None:
             changed = first_difference(*seeds) or changed
             raise NsbenchError(
                 f"{generation} was begun with other data ({changed}): restore those, or choose "
-                "another folder with --out"
+                "another folder by --out or out="
             )
 
 

@@ -99,9 +99,11 @@ def refuse_others(plan: Plan) -> None:
     home = plan.home
     aside = home and any(home.glob(f"{SEEDS}.set-aside-*"))  # as `_earlier` leaves a damaged one
     if home and is_run(home):
-        raise NsbenchError(f"{home} is the run of one seed: choose another folder with --out")
+        raise NsbenchError(f"{home} is the run of one seed: choose another folder by --out or out=")
     if home and not is_seeds(home) and not aside and holds_anything(home):
-        raise NsbenchError(f"{home} exists and is not a folder of seeds: choose another with --out")
+        raise NsbenchError(
+            f"{home} exists and is not a folder of seeds: choose another by --out or out="
+        )
     for one in plan.runs:
         refuse_foreign(one.folder)
         # Seeds tell it at the end. One by itself would be tried until it suits somebody.
@@ -128,7 +130,7 @@ def record_seeds(plan: Plan) -> None:
         if changed:
             raise NsbenchError(
                 f"{plan.home} holds seeds of another recipe ({changed}): choose another folder "
-                "with --out, or move that one away"
+                "by --out or out=, or move that one away"
             )
     seeds = sorted({*earlier, *(one.recipe.seed for one in plan.runs)})
     update_record(plan.home / SEEDS, {"name": recipe.name, "recipe": own, "seeds": seeds})
@@ -174,7 +176,7 @@ def train_seeds(
         raise SeedsDiverged(
             f"{'; '.join(diverged)}: {counted(len(diverged), 'training')} diverged, the others are "
             f"in {plan.folder}; lower lr, raise warmup or set clip_norm, and choose another folder "
-            "with --out"
+            "by --out or out="
         )
 
 

@@ -42,6 +42,9 @@ class Config(BaseModel, metaclass=_OneSentence):
     )
 
 
+HASH = re.compile("[0-9a-f]{64}")
+"""A SHA-256 as JSON holds it."""
+
 C = TypeVar("C", bound=Config)
 
 
@@ -111,7 +114,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
     valid: the most usual names first, which goes where several are as near.
     """
-    names = list(valid)
+    names = list(dict.fromkeys(valid))
     if meant := most_alike(name, names):
         return f"; did you mean '{meant}'?"
     # a list of hundreds of architectures would bury the sentence
@@ -210,6 +213,9 @@ def first_difference(old: Any, new: Any, key: str = "") -> str | None:
         pairs = [(str(row), *pair) for row, pair in enumerate(zip(old, new, strict=True))]
     elif old == new:
         return None
+    elif all(isinstance(value, str) and HASH.fullmatch(value) for value in (old, new)):
+        # Which ones nobody can read; of images they are of the content.
+        return f"the content of {key} has changed"
     else:
         return f"{key} is {_cut(new)}, was {_cut(old)}"
     found = (first_difference(a, b, f"{key}.{name}".strip(".")) for name, a, b in pairs)

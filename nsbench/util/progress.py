@@ -63,7 +63,10 @@ def stage(name: str, total: int | None, unit: str = "images", done: int = 0) -> 
 
 @contextmanager
 def _bar(console: Console, name: str, total: int | None, unit: str, done: int) -> Iterator[Advance]:
-    # Where it is narrow, the name gives way, and never the count, the rate or the time left.
+    # Where it is narrow, the name gives way, and never the count, the rate or the time left: rich
+    # would break all of them in two lines.
+    beside = 10 + 2 * len(str(total or 0)) + 1 + len(f"999,999 {unit}/s") + len("0:00:00") + 6
+    name = _cut(name, max(16, console.width - beside))
     name_column = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = (
         TextColumn("{task.description}", table_column=name_column),
@@ -82,6 +85,14 @@ def _bar(console: Console, name: str, total: int | None, unit: str, done: int) -
                 progress.update(task, note=note)
 
         yield advance
+
+
+def _cut(name: str, width: int) -> str:
+    """A name of at most so many letters: the beginning says what is done, the end to what."""
+    if len(name) <= width:
+        return name
+    head = width // 3
+    return f"{name[:head]}…{name[head + 1 - width :]}"
 
 
 @contextmanager

@@ -34,7 +34,7 @@ MISTAKES = {
     "train quickstart --controls labeled": "did you mean 'labeled-only'?",
     "train quickstart --controls orcle": "did you mean 'oracle'",
     "train quickstart --variants no-nois": "did you mean 'no-noise'",
-    "train quickstart --resume gone": "gone holds no recipe.toml",
+    "train --resume gone": "gone holds no recipe.toml",
     "train quickstart --device cud": "did you mean 'cuda'",
     "train quickstart --epochs 3": "write --set defaults.epochs=…",
     "eval timm:resnet5O --suite digits": "timm has no model 'resnet5O'; did you mean 'resnet50'?",

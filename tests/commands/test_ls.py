@@ -37,4 +37,6 @@ def test_names_are_filtered(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert set(listed(tmp_path, "suites", "imagenet-v2")["suites"]) == {
         name for name in suites() if "imagenet-v2" in name
     }
-    assert call("ls", "models", "no-such-model") == 0
+    assert call("ls", "models", "resnt50") == 2
+    assert "nothing like 'resnt50' to list; did you mean 'resnet50" in capfd.readouterr().err
+    assert call("ls", "models", "no-such-model") == 2

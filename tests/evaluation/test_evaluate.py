@@ -159,8 +159,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "the argument device is 3, but must be str or device or None": {"device": 3},
     r"the argument models is \[3\], but must be str or Path or Module": {"models": [3]},
     "the argument models is None, but must be str or Path or Module": {"models": None},
-    "suites has a int": {"suites": 3},
-    "suites has a NoneType": {"suites": [None]},
+    "suites has an int": {"suites": 3},
+    "suites has None": {"suites": [None]},
 }
 
 

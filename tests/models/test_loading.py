@@ -86,7 +86,8 @@ def test_weights_that_cannot_be_fetched_are_one_sentence(monkeypatch: pytest.Mon
     with pytest.raises(NsbenchError) as caught:
         load_model("timm:resnet10t.c3_in1k", "cpu")
     assert str(caught.value) == (
-        "cannot get the pretrained weights of timm:resnet10t.c3_in1k: no network"
+        "cannot get the pretrained weights of timm:resnet10t.c3_in1k: no network; where "
+        "there is no network, name a file with them by --weights or weights="
     )
 
 
