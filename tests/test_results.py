@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,12 @@ def test_numbers_by_name(results: Results, tiny_run: Path) -> None:
     assert repr(metric) == f"<top-1: {metric.value:.1f} [{low:.1f}, {high:.1f}] of 30 images>"
     assert [score.model for score in results[:2]] == [first, last]
     assert list(results["foggy"][last].metrics) == ["error", "clean_top1"]
+
+
+def test_what_a_notebook_shows_is_short(results: Results) -> None:
+    assert re.fullmatch(r"<.*/generation-0 on plain: <top-1: .* of 30 images>>", repr(results[0]))
+    compared = results.compare(*results.models)
+    assert re.fullmatch(r"<Comparison of .* against .* on plain, foggy>", repr(compared))
 
 
 def test_names_that_are_none(results: Results) -> None:

@@ -34,9 +34,10 @@ def load_timm(known: ModelName, device: torch.device, options: ModelOptions) -> 
         with _quiet():
             created = timm.create_model(arch, pretrained=True, **sized(options))
     except (Exception, SystemExit) as error:  # the hub's client raises those of many libraries
+        why = first_line(error).rstrip(".")
         raise NsbenchError(
-            f"cannot get the pretrained weights of {known.name}: {first_line(error)}; where there "
-            "is no network, name a file with them by --weights or weights="
+            f"cannot get the pretrained weights of {known.name}: {why}; where there is no network, "
+            "name a file with them by --weights or weights="
         ) from error
     module = to_device(created, device).eval()
     model = wrap_module(

@@ -24,5 +24,11 @@ def beside(path: Path, fits: Callable[[Path], bool] = Path.exists) -> list[str]:
 def nearest_path(path: Path, fits: Callable[[Path], bool] = Path.exists) -> str:
     """A clause that offers the path that was meant; empty where none is near."""
     names = {Path(one).name: one for one in beside(path, fits)}
-    meant = most_alike(path.name, names)
+    alike = {
+        Path(name).stem: one for name, one in names.items() if Path(name).suffix == path.suffix
+    }
+    # Without the ending that all share: own.json is as unlike alexne.json as own is unlike alexne.
+    if path.suffix and alike:
+        names = alike
+    meant = most_alike(path.stem if names is alike else path.name, names)
     return f"; did you mean '{names[meant]}'?" if meant else ""

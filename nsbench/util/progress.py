@@ -28,6 +28,10 @@ LINE_SECONDS = 10.0
 """Between two lines in a log: frequent enough to see life, rare enough to read."""
 
 
+BESIDE = 10 + 10 + 5
+"""Of a line with a bar: the bar, a note such as `loss 1.234`, and the blanks between columns."""
+
+
 class Advance(Protocol):
     """Tells a stage that `count` more units are done, optionally with a note such as the loss."""
 
@@ -63,17 +67,18 @@ def stage(name: str, total: int | None, unit: str = "images", done: int = 0) -> 
 
 @contextmanager
 def _bar(console: Console, name: str, total: int | None, unit: str, done: int) -> Iterator[Advance]:
-    # Where it is narrow, the name gives way, and never the count, the rate or the time left: rich
-    # would break all of them in two lines.
-    beside = 10 + 2 * len(str(total or 0)) + 1 + len(f"999,999 {unit}/s") + len("0:00:00") + 6
-    name = _cut(name, max(16, console.width - beside))
+    # Where it is narrow, the name gives way, and never the count, the rate or the time left, which
+    # rich would else break in two lines.
+    widths = [2 * len(str(total or 0)) + 1, len(f"99,999 {unit}/s"), len("0:00:00")]
+    whole = [Column(no_wrap=True, min_width=width) for width in widths]
+    name = _cut(name, max(16, console.width - sum(widths) - BESIDE))
     name_column = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = (
         TextColumn("{task.description}", table_column=name_column),
-        BarColumn(bar_width=10),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=10, table_column=Column(min_width=10)),
+        MofNCompleteColumn(table_column=whole[0]),
+        _RateColumn(table_column=whole[1]),
+        TimeRemainingColumn(table_column=whole[2]),
         TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with Progress(*columns, console=console) as progress:

@@ -3,7 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from nsbench.commands.forget import _ask
+from nsbench.util.errors import ExitWith
 from tests.conftest import write_suite
 from tests.evaluating import evaluate
 from tests.test_cli import call
@@ -85,3 +88,17 @@ def test_a_model_of_timms_is_named_as_ever(tmp_path: Path, monkeypatch: pytest.M
     assert [path.name for path in tmp_path.glob("results/*/[!.]*")] == ["other"]
     assert call("forget", "results", "--suite", "other", "--yes") == 0
     assert not list(tmp_path.glob("results/*/o*"))
+
+
+def test_ctrl_c_at_the_question_deletes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("typer.confirm", stopped)
+    with pytest.raises(ExitWith) as left:
+        _ask([])
+    assert left.value.exit_code == 130
+    assert capfd.readouterr().err == "\nnsbench: nothing was deleted\n"

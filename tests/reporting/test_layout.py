@@ -1,6 +1,7 @@
 """Tables at any width: nothing is broken inside, what is left out is told."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -21,6 +22,17 @@ TABLE = Table(
     models=True,
     spare=("p",),
 )  # fmt: skip
+
+
+def test_short_parentheses_stay_whole() -> None:
+    assert wrapped("relative mCE (6 of 15)", 14) == ["relative mCE", "(6 of 15)"]
+    assert wrapped("(a parenthesis of many words is broken)", 20)[0] == "(a parenthesis of"
+
+
+def test_the_column_that_is_sorted_by_stays() -> None:
+    table = replace(TABLE, keep=("verdict",))
+    assert "verdict" not in "\n".join(table_lines(TABLE, 45)).split("Not shown")[0]
+    assert "verdict" in "\n".join(table_lines(table, 45)).split("Not shown")[0]
 
 
 def test_pieces_are_words_numbers_and_intervals() -> None:

@@ -1,4 +1,8 @@
+import io
+import re
+
 import pytest
+from rich.console import Console
 
 from nsbench.util import progress
 
@@ -51,3 +55,16 @@ def test_a_stage_of_unknown_length(
         "fog: 400 images, 10/s",
         "fog: 400 images in 40.0 s, 10/s",
     ]
+
+
+def test_a_line_with_a_bar_fits_80_columns() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=True, color_system=None)
+    name = "images of /a/long/path/of/data/imagenet-sample (test)"
+    with progress._bar(console, name, 50_000, "images", 0) as advance:
+        advance(12_345, "loss 1.234")
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).replace("\r", "\n").split("\n")
+    last = [line for line in lines if line.strip()][-1]
+    assert len(last) <= 80
+    for part in ("images …", "12345/50000", "images/s", "loss"):
+        assert part in last
