@@ -104,7 +104,8 @@ def _title(choice: Choice) -> str:
     # A sequence has no right class at a frame: a model flips there, or does not.
     if choice.frame:
         who = "teacher" if choice.gained else "student"
-        return f"{choice.suite}, {choice.cell.replace('_', ' ')}: only the {who} flips"
+        cell = choice.cell.replace("_", " ")
+        return f"{choice.suite}, {cell}: only the {who} flips"
     what = "right, its teacher wrong" if choice.gained else "wrong, its teacher right"
     where = choice.cell.replace("_", " ").replace("/", ", severity ").replace("eps=", "ε = ")
     cell = "" if choice.cell == "images" else f", {where}"

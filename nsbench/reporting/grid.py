@@ -10,7 +10,10 @@ from nsbench.reporting.results import Entry, headline, suite_names
 from nsbench.reporting.score_tables import change_text, metric_text
 from nsbench.util.progress import counted
 
-SILENT = "Changes without a word are undecided; all are rounded after the subtraction."
+SILENT = (
+    "Changes without a word are undecided; p is the adjusted one. All are rounded after the "
+    "subtraction."
+)
 
 REFERENCES = "What normalises the metrics, by its published or measured constants"
 
@@ -146,7 +149,7 @@ def changes_grid(steps: Sequence[Step], entries: Sequence[Entry], rule: str) -> 
             said = "" if judged.verdict == "undecided" else f" {judged.verdict}"
             # Where the interval alone would say more than the rule does.
             if not said and judged.change.significant:
-                said = f" (adjusted p {judged.adjusted_p:.2f})"
+                said = f" (p {judged.adjusted_p:.2f})"
             text = f"{change_text(judged.change)}{said}"
             cells.append(Cell(text, judged.change.value, key, judged.verdict))
         rows.append((f"{step.entry.name} against {step.base.name}", cells))
