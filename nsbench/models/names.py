@@ -5,7 +5,9 @@ Imports no torch, so that a wrong name is told at once.
 
 import os
 import re
+import sys
 from collections.abc import Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
@@ -205,8 +207,21 @@ def _check(model: ModelName, options: ModelOptions) -> None:
     elif model.kind == "python":
         if len([part for part in model.name.split(":") if part]) != 3:
             raise NsbenchError(f"the model {model.name} must be python:MODULE:FUNCTION")
+        _check_module(model.name.split(":")[1].partition(".")[0])
     else:
         _check_timm(model.arch, weights=options.weights_file is not None)
+
+
+def _check_module(home: str) -> None:
+    """Raise NsbenchError for a module, or the package that it is in, that is nowhere."""
+    # Nothing is imported for it: the path is that of the command, with its working directory.
+    places = [os.getcwd(), *sys.path]
+    known = home in sys.modules or home in sys.builtin_module_names
+    if home and not known and PathFinder.find_spec(home, places) is None:
+        raise NsbenchError(
+            f"there is no Python module {home} here or among the installed packages: run nsbench "
+            "in the folder that holds it"
+        )
 
 
 def _no_file(file: str | Path) -> str:

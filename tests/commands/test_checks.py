@@ -35,6 +35,7 @@ MISTAKES = {
     "train quickstart --controls orcle": "did you mean 'oracle'",
     "train quickstart --variants no-nois": "did you mean 'no-noise'",
     "train --resume gone": "gone holds no recipe.toml",
+    "eval python:no_such_module:make --suite digits": "there is no Python module no_such_module",
     "train quickstart --device cud": "did you mean 'cuda'",
     "train quickstart --epochs 3": "write --set defaults.epochs=…",
     "eval timm:resnet5O --suite digits": "timm has no model 'resnet5O'; did you mean 'resnet50'?",

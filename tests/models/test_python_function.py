@@ -174,7 +174,7 @@ def test_tied_weights_have_a_hash(mine: str) -> None:
         (":Stuck", "Stuck cannot be used: SystemExit: 0"),
         (":nan", ":nan gives a black image outputs that are not finite: check its weights"),
         (":inf", ":inf gives a black image outputs that are not finite: check its weights"),
-        (":nothing", ":nothing returns a NoneType: wrap it"),
+        (":nothing", ":nothing returns None: wrap it"),
         (":no_classes", "a torch.float32 tensor of shape (1, 0) for one image"),
         ("", "must be python:MODULE:FUNCTION"),
         (".inner:make", "there is no Python module mine_"),
