@@ -76,7 +76,7 @@ SPOILS: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
     "8 bits": (lambda x: x.to(torch.float8_e4m3fn), "float8_e4m3fn tensor of shape (4, 10)"),
     "sparse": (lambda x: x.to_sparse(), "mine returns a sparse tensor: make it a dense one"),
     "nested": (lambda x: torch.nested.nested_tensor(list(x)), "mine returns a nested tensor: make"),
-    "None": (lambda x: None, "mine returns a NoneType: wrap it in a module"),
+    "None": (lambda x: None, "mine returns None: wrap it in a module"),
     "tuple": (lambda x: (x, x), "mine returns a tuple: wrap it in a module"),
     "list": (lambda x: [x], "mine returns a list: wrap it in a module"),
     "dict": (lambda x: {"logits": x}, "mine returns a dict: wrap it in a module"),

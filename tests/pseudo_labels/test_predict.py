@@ -217,7 +217,7 @@ def test_answers_that_are_no_numbers_name_the_image(tmp_path: Path) -> None:
         (lambda x: x - torch.where(torch.arange(5) == 4, torch.inf, 0), "image .* are not finite"),
         (lambda x: x.repeat(2, 1), r"linear 0 returns a torch.float32 tensor of shape \(60, 5\)"),
         (lambda x: x[1:], r"linear 0 returns a torch.float32 tensor of shape \(29, 5\) for 30"),
-        (lambda x: None, "linear 0 returns a NoneType: wrap it"),
+        (lambda x: None, "linear 0 returns None: wrap it"),
         (lambda x: 1 / 0, "linear 0 cannot take 30 images of 8 px: ZeroDivisionError"),
     ],
 )
