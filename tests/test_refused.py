@@ -34,10 +34,10 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "path is None, but must be": lambda: Results([]).save_latex(None),  # type: ignore[arg-type]
     "by a number, a slice or a name, not by None": lambda: Results([])[None],  # type: ignore[call-overload]
     "no folder was named": load_results,
-    "Reference: the key 'model' is missing": nsbench.Reference,
+    "Reference: the key 'model' is missing": lambda: nsbench.Reference(),  # type: ignore[call-arg]
     "Reference: the key 'model' is 3, but must be a valid string": lambda: nsbench.Reference(
-        model=3,
-        suites=3,
+        model=3,  # type: ignore[arg-type]
+        suites=3,  # type: ignore[arg-type]
     ),
     "there is no perturbation '3'": lambda: perturbations.is_noise(3),  # type: ignore[arg-type]
     "quality is 'a', but must be": lambda: corruptions.jpeg(IMAGES, "a"),  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,7 +28,15 @@ class _OneSentence(ModelMetaclass):
             raise ArgumentError(f"{cls.__name__}: {_explain(kind, error, {})}") from error
 
 
-class Config(BaseModel, metaclass=_OneSentence):
+if TYPE_CHECKING:  # for which each class is called with the keys of its own
+    _Base = BaseModel
+else:
+
+    class _Base(BaseModel, metaclass=_OneSentence):
+        pass
+
+
+class Config(_Base):
     """Base of every settings class: unknown keys and wrong types are refused."""
 
     # strict: TOML has types, and "3" for 3 is a mistake that would otherwise go unseen

@@ -117,6 +117,6 @@ def test_a_kind_is_registered_once(mirror: str) -> None:
 
 
 def test_a_kind_without_passes_is_told() -> None:
-    suite = MirrorSuite(kind="mirror", name="m", source="digits")
+    suite = MirrorSuite(kind="mirror", name="m", source="digits")  # type: ignore[arg-type]
     with pytest.raises(NsbenchError, match="no passes are registered for the kind 'mirror' of m"):
         passes_of(suite)
