@@ -45,7 +45,9 @@ def data(context: typer.Context, data: Data = None, json: JsonFile = None) -> No
         print_table(data_table(), json)
 
 
-@data_app.command(cls=ManyValues, hidden=True)
+@data_app.command(
+    cls=ManyValues, hidden=True, epilog="Example:\n\n`nsbench data imagenet-c --data data`"
+)
 def about(
     name: Annotated[str, typer.Argument(help="A data set, as nsbench data lists them.")],
     data: Data = None,
