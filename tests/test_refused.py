@@ -1,5 +1,6 @@
 """What Python code gives by mistake ends in one sentence that names the argument."""
 
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -107,7 +108,10 @@ def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
 
 def test_results_that_are_left_out_are_told(tiny_run: Path, tmp_path: Path) -> None:
     suite = write_suite(tmp_path / "part.toml", 'kind = "accuracy"\nsource = "digits"\n')
-    one = str(tiny_run / "generation-0")
+    # A copy, since other tests evaluate the run too.
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("results"))
+    one = str(run / "generation-0")
     evaluate([one], [suite], device="cpu", limit=5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,13 +25,21 @@ FOGGY = (
 
 
 @pytest.fixture(scope="module")
-def results(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
+def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, whose results are of these tests alone."""
+    run = tmp_path_factory.mktemp("results") / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("results"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def results(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("suites")
     suites = [write_suite(folder / "plain.toml", PLAIN), write_suite(folder / "foggy.toml", FOGGY)]
-    return nsbench.evaluate(tiny_run, suites, device="cpu")
+    return nsbench.evaluate(run, suites, device="cpu")
 
 
-def test_numbers_by_name(results: Results, tiny_run: Path) -> None:
+def test_numbers_by_name(results: Results) -> None:
     assert (results.suites, len(results.models)) == (["plain", "foggy"], 2)
     first, last = results.models
     assert last.endswith("/generation-1")
@@ -136,8 +145,8 @@ def test_a_data_frame_without_pandas_is_one_sentence(
         results.to_pandas()
 
 
-def test_stored_predictions_give_the_same_without_torch(results: Results, tiny_run: Path) -> None:
-    again = load_results(tiny_run)
+def test_stored_predictions_give_the_same_without_torch(results: Results, run: Path) -> None:
+    again = load_results(run)
     assert again.models == results.models
     for score in results:
         found = again[score.suite.name][score.model].metrics
@@ -145,7 +154,7 @@ def test_stored_predictions_give_the_same_without_torch(results: Results, tiny_r
             k: m.value for k, m in score.metrics.items()
         }
     code = (
-        f"import sys, nsbench; r = nsbench.load_results({str(tiny_run)!r})\n"
+        f"import sys, nsbench; r = nsbench.load_results({str(run)!r})\n"
         "assert r['plain'] and r.to_records() and r._repr_html_() and r.predictions()\n"
         "assert 'torch' not in sys.modules"
     )

@@ -222,8 +222,8 @@ def first_difference(old: Any, new: Any, key: str = "") -> str | None:
     elif old == new:
         return None
     elif all(isinstance(value, str) and HASH.fullmatch(value) for value in (old, new)):
-        # Which ones nobody can read; of images they are of the content.
-        return f"the content of {key} has changed"
+        # Hashes, which nobody can read: `other images`, `another protocol`.
+        return f"{'other' if key.endswith('s') else 'another'} {key}"
     else:
         return f"{key} is {_cut(new)}, was {_cut(old)}"
     found = (first_difference(a, b, f"{key}.{name}".strip(".")) for name, a, b in pairs)

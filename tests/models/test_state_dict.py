@@ -294,7 +294,7 @@ def test_a_checkpoint_of_another_architecture(trained: nn.Module, tmp_path: Path
 @pytest.mark.parametrize(
     ("arch", "sentence"),
     [
-        (None, "needs its architecture: add --arch"),
+        (None, "needs its architecture: give a name of timm's by --arch or arch="),
         ("resnet5", "timm has no architecture 'resnet5'; did you mean 'resnet50"),
         ("test_resnet.nothing", "timm cannot build 'test_resnet.nothing': "),
     ],

@@ -96,7 +96,7 @@ def test_a_report_shows_what_the_student_has_above_them(run: Path, tmp_path: Pat
     assert record["change"]["value"] == wanted.value
     assert record["change"]["interval"] == list(wanted.interval)
     text = (tmp_path / "report.html").read_text()
-    section = text[text.index('id="controls"') :]
+    section = text[text.index('id="gain"') :]
     low, high = wanted.interval
     assert f"{wanted.value:+z.1f} [{low:+z.1f}, {high:+z.1f}]" in section
 

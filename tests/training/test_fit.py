@@ -436,7 +436,9 @@ def test_a_run_goes_on_where_its_images_moved_and_not_on_others(
     before = (run / "recipe.toml").read_bytes()
     shutil.copytree(image_folder, tmp_path / "other")
     (tmp_path / "other" / "cat" / "0.png").unlink()
-    with pytest.raises(NsbenchError, match=r"generation-0 was begun with .*\(labeled images is "):
+    with pytest.raises(
+        NsbenchError, match=r"generation-0 was begun with .*\(other labeled images\)"
+    ):
         train(str(recipe), run, settings=[f"data.labeled={tmp_path / 'other'}"], device="cpu")
     assert (run / "recipe.toml").read_bytes() == before
     shutil.move(image_folder, tmp_path / "moved")
