@@ -105,6 +105,17 @@ def rows_on(name: str) -> list[Row]:
     return [row for row in rows() if row.suite == name]
 
 
+def best_on(suite: str, key: str, higher_is_better: bool) -> list[Row]:
+    """The results on a suite by nsbench's own protocol, the best first, each once.
+
+    key: of nsbench's metric, in whose terms they are ordered.
+    """
+    # A source may print a value twice. Without a protocol it is that of the shipped suite.
+    own = [row for row in dict.fromkeys(rows()) if row.suite == suite and not row.protocol]
+    own = [row for row in own if row.means.key == key and not row.means.part]
+    return sorted(own, key=lambda row: -row.comparable if higher_is_better else row.comparable)
+
+
 def _folder() -> Path:
     return Path(str(resources.files("nsbench.published")))
 

@@ -10,7 +10,7 @@ from nsbench.metrics.intervals import Estimate, error_consistency
 from nsbench.metrics.verdict import RULE, Judged, judge
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline, suite_names
-from nsbench.reporting.score_tables import change_text
+from nsbench.reporting.score_tables import change_text, metric_head
 from nsbench.reporting.subsets import chosen_of_both, compared_notes
 from nsbench.reporting.tables import Table, plain_text
 from nsbench.reporting.versions import SUBSET
@@ -103,7 +103,8 @@ class Comparison:
         title = f"B: {self.b}\nA: {self.a}\nB against A (%)"
         columns = ["suite", "metric", *COLUMNS, "κ"]
         rows = [
-            [row.suite, _metric_text(row), *_cells(row), _kappa_text(row)] for row in self.headlines
+            [row.suite, metric_head(row.a), *_cells(row), _kappa_text(row)]
+            for row in self.headlines
         ]
         explained = [RULE] if rows else []
         explained += [KAPPA] if any(row.kappa for row in self.headlines) else []
@@ -113,7 +114,7 @@ class Comparison:
         return [first, *(self._parts_table(*item) for item in self.parts.items())]
 
     def _parts_table(self, suite: str, rows: list[Row]) -> Table:
-        title = f"{suite}, {_metric_text(rows[0])}: B against A (%)"
+        title = f"{suite}, {metric_head(rows[0].a)}: B against A (%)"
         cells = [[row.part, *_cells(row)] for row in rows]
         return Table(title, ["part", *COLUMNS], cells, whole=True, spare=SPARE)
 
@@ -238,10 +239,6 @@ def _parts(a: SuiteScores, b: SuiteScores) -> list[Row]:
     return [
         Row(a.suite.name, name, a.parts[name], b.parts[name], j, chosen=chosen) for name, j in rows
     ]
-
-
-def _metric_text(row: Row) -> str:
-    return f"{row.a.name} {'↑' if row.a.higher_is_better else '↓'}"
 
 
 def _cells(row: Row) -> list[str]:

@@ -10,6 +10,7 @@ from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, change_over_seeds
 from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
 from nsbench.reporting.compare import check_one_model, on_images_of_both
 from nsbench.reporting.results import Entry, collect, headline, suite_names
+from nsbench.reporting.score_tables import metric_head
 from nsbench.reporting.seed_tables import ONE_SEED, change_parts, level_parts, over_seeds_data
 from nsbench.reporting.seeds import check_one_recipe
 from nsbench.reporting.subsets import chosen_of_both, compared_notes
@@ -121,19 +122,15 @@ class SeedComparison:
         title = (
             f"B: {self.b}\nA: {self.a}\nB against A, {seeds}{f': {over}' if several else ''} (%)"
         )
-        rows = [[row.suite, _metric_text(row.metric), *row.cells()] for row in self.headlines]
+        rows = [[row.suite, metric_head(row.metric), *row.cells()] for row in self.headlines]
         notes = [SEEDS_RULE if several else ONE_SEED, *self.notes]
         heads = ["suite", "metric", *COLUMNS]
         tables = [Table(title, heads, rows, notes=notes, whole=True, spare=SPARE)]
         for suite, parts in self.parts.items():
-            own = f"{suite}, {_metric_text(parts[0].metric)}: B against A (%)"
+            own = f"{suite}, {metric_head(parts[0].metric)}: B against A (%)"
             cells = [[row.part, *row.cells()] for row in parts]
             tables.append(Table(own, ["part", *COLUMNS], cells, whole=True, spare=SPARE))
         return tables
-
-
-def _metric_text(metric: Metric) -> str:
-    return f"{metric.name} {'↑' if metric.higher_is_better else '↓'}"
 
 
 def compare_seeds(

@@ -7,7 +7,7 @@ from typing import Any
 
 from nsbench.metrics.verdict import RULE
 from nsbench.reporting.ablations import Ablation, ablation_table, ablations
-from nsbench.reporting.controls import Controls, controls, controls_table
+from nsbench.reporting.controls import Controls, control_models, controls, controls_table
 from nsbench.reporting.figures.drawn import MOST, Drawn
 from nsbench.reporting.figures.shift import shift_figures
 from nsbench.reporting.figures.training import training_figure
@@ -63,8 +63,13 @@ class Contents:
 
     @property
     def beside(self) -> list[Entry]:
-        """The controls, each once."""
-        return list({id(e): e for own in self.controls for e, _ in own.rows}.values())
+        """The controls."""
+        return [entry for entry, _ in control_models(self.controls)]
+
+    @property
+    def beside_tables(self) -> list[Table]:
+        """The tables of controls and variants, which follow the summary."""
+        return self.terminal[1:]
 
     @property
     def prefix(self) -> str:
@@ -105,7 +110,7 @@ def contents(
     metrics.groups.extend(published_group(entries, metrics.columns))
     summary = summary_table(entries, changes)
     summary.notes.extend(notes[: notes.count(ONE_SEED)])
-    controlled = [entry for own in beside for entry, _ in own.rows]
+    controlled = [entry for entry, _ in control_models(beside)]
     return Contents(
         title=title,
         entries=entries,

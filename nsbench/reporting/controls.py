@@ -94,6 +94,11 @@ def _student(run: Path, record: dict[str, Any]) -> Path:
     return run / f"generation-{record['generation']}"
 
 
+def control_models(controlled: Sequence[Controls]) -> list[tuple[Entry, str]]:
+    """Each control with its kind: it was trained beside one student, and is one row."""
+    return [row for own in controlled for row in own.rows]
+
+
 def controls_table(beside: Controls) -> Table:
     """A row for each control: its headline on every suite, and what the student has above it."""
     student, names = beside.student, suite_names(beside.models)

@@ -39,13 +39,12 @@ class Gain:
     @property
     def text(self) -> str:
         """`cuts mCE by 4.1 points (3.6 to 4.6)`, as a verb of what changed."""
-        verb = ("cuts" if self.verdict == "better" else "raises",) * 2
-        if self.metric.higher_is_better:
-            verb = ("raises" if self.verdict == "better" else "lowers",) * 2
+        verbs = ("raises", "lowers") if self.metric.higher_is_better else ("cuts", "raises")
+        verb = verbs[self.verdict != "better"]
         # Without signs, as the verb says the direction; it is used only where both ends have one.
         ends = sorted(map(abs, self.interval)) if self.interval else None
         between = f" ({ends[0]:.1f} to {ends[1]:.1f})" if ends else ""
-        return f"{verb[0]} {self.what} by {abs(self.value):.1f} points{between}"
+        return f"{verb} {self.what} by {abs(self.value):.1f} points{between}"
 
 
 @dataclass(frozen=True)

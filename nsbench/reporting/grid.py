@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nsbench.metrics.change import Metric
-from nsbench.reporting.controls import Controls
+from nsbench.reporting.controls import Controls, control_models
 from nsbench.reporting.gains import Step
-from nsbench.reporting.results import Entry, headline, suite_names
-from nsbench.reporting.score_tables import change_text, metric_text
+from nsbench.reporting.results import Entry, headlines, suite_names
+from nsbench.reporting.score_tables import change_text, metric_head, metric_text
 from nsbench.util.progress import counted
 
 SILENT = (
@@ -63,8 +63,7 @@ class Grid:
 
 def every_metric(entries: Sequence[Entry], controlled: Sequence[Controls]) -> Grid:
     """All models by all metrics; then the controls, and the references' own rows."""
-    # A control may be of several students, and is one row.
-    beside = list({id(e): e for own in controlled for e, _ in own.rows}.values())
+    beside = [entry for entry, _ in control_models(controlled)]
     columns = _columns([*entries, *beside])
     groups = [Group("", [(entry.name, _cells(entry, columns)) for entry in entries])]
     if beside:
@@ -82,10 +81,7 @@ def _columns(entries: Sequence[Entry]) -> list[Column]:
             if suite in entry.scores:
                 for key, metric in entry.scores[suite].metrics.items():
                     found.setdefault((suite, key), metric)
-    return [
-        Column(suite, f"{metric.name} {'↑' if metric.higher_is_better else '↓'}", key)
-        for (suite, key), metric in found.items()
-    ]
+    return [Column(suite, metric_head(metric), key) for (suite, key), metric in found.items()]
 
 
 def _cells(entry: Entry, columns: Sequence[Column]) -> list[Cell]:
@@ -129,13 +125,8 @@ def _references(entries: Sequence[Entry], columns: Sequence[Column]) -> list[Row
 def changes_grid(steps: Sequence[Step], entries: Sequence[Entry], rule: str) -> Grid:
     """Each generation against its teacher, generation 0 and its control, on every suite."""
     suites = suite_names(entries)
-    firsts = {
-        suite: next(headline(e.scores[suite]) for e in entries if suite in e.scores)
-        for suite in suites
-    }
     columns = [
-        Column(suite, f"{m.name} {'↑' if m.higher_is_better else '↓'}", "change")
-        for suite, m in firsts.items()
+        Column(suite, metric_head(metric), "change") for suite, metric in headlines(entries).items()
     ]
     rows = []
     for step in steps:

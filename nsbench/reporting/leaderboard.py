@@ -15,7 +15,7 @@ from nsbench.reporting.page import page_environment
 from nsbench.reporting.places import model_places
 from nsbench.reporting.published_rows import Published, published_beside
 from nsbench.reporting.results import Entry, collect, headline, headlines
-from nsbench.reporting.score_tables import metric_data, metric_text
+from nsbench.reporting.score_tables import metric_data, metric_head, metric_text
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import folders_at, is_seeds, place_in_seeds, seed_runs
 from nsbench.util.arguments import checked
@@ -125,7 +125,7 @@ def leaderboard(entries: Sequence[Entry], sort: str | None = None) -> Leaderboar
     firsts = headlines(entries)
     # From the plainest suite to the strongest attack, as in reports.
     suites = {
-        suite: Column(suite, f"{metric.name} {'↑' if metric.higher_is_better else '↓'}", key)
+        suite: Column(suite, metric_head(metric), key)
         for suite, metric in firsts.items()
         if (key := _key(entries, suite))
     }

@@ -5,9 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from nsbench.reporting.ablations import ablation_table
 from nsbench.reporting.contents import Contents
-from nsbench.reporting.controls import controls_table
 from nsbench.reporting.gallery import RULE
 from nsbench.reporting.standing import NONE
 from nsbench.util.progress import counted
@@ -17,13 +15,12 @@ from nsbench.util.text import printable
 def page(report: Contents) -> str:
     """The report as HTML."""
     weights = [(e.name, e.info["weights"]) for e in report.entries if "weights" in e.info]
-    beside = [*map(controls_table, report.controls), *map(ablation_table, report.ablations)]
     own = {
         "title": report.title,
         "prefix": report.prefix,
         "report": report,
         "contents": _headings(report),
-        "tables": beside,
+        "tables": report.beside_tables,
         "weights": weights,
         "rule": RULE,
         "no_published": NONE,

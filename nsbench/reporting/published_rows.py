@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nsbench.published.match import unlike_shipped
-from nsbench.published.rows import Row, rows, suites_of
+from nsbench.published.rows import Row, best_on, rows, suites_of
 from nsbench.reporting.grid import Column
 from nsbench.reporting.published_tables import records
-from nsbench.reporting.results import Entry
+from nsbench.reporting.results import Entry, headline
 from nsbench.reporting.tables import Table
 
 MOST = 20
@@ -66,22 +66,18 @@ def published_beside(entries: Sequence[Entry], suites: Mapping[str, Column]) -> 
     found: dict[str, list[Row]] = {}
     notes = []
     for suite in (name for name in suites_of(rows()) if name in suites):
-        # A source may print a value twice. Without a protocol it is that of the shipped suite.
-        own = [row for row in dict.fromkeys(rows()) if row.suite == suite and not row.protocol]
-        own = [row for row in own if row.means.key == suites[suite].key and not row.means.part]
+        # All that are shown are alike, so that any of them stands for the others.
+        scores = next(entry.scores[suite] for entry in entries if suite in entry.scores)
+        # By the direction of our metric, as an error may be published as an accuracy.
+        own = best_on(suite, suites[suite].key, headline(scores).higher_is_better)
         if not own:
             continue
-        # By the direction of our metric, as an error may be published as an accuracy.
-        sign = -1 if suites[suite].metric.endswith("↑") else 1
-        own.sort(key=lambda row: sign * row.comparable)
         found[suite] = own[:MOST]
         if len(own) > MOST:
             notes.append(
                 f"Of {len(own)} published results on {suite} the best {MOST} are shown: nsbench "
                 f"published --suite {suite} lists all."
             )
-        # All that are shown are alike, so that any of them stands for the others.
-        scores = next(entry.scores[suite] for entry in entries if suite in entry.scores)
         if reasons := list(unlike_shipped(scores)):
             notes.append(f"Ours on {suite} were measured unlike them: {'; '.join(reasons)}.")
     return Published(found, notes)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nsbench.reporting.controls import Controls
+from nsbench.reporting.controls import Controls, control_models
 from nsbench.reporting.gains import Step
 from nsbench.reporting.results import Entry, headline
 from nsbench.reporting.subsets import chosen_of_both
@@ -21,11 +21,9 @@ def report_records(
     entries: Sequence[Entry], controlled: Sequence[Controls], steps: Sequence[Step]
 ) -> list[dict[str, Any]]:
     """All records of a report, each with all of `COLUMNS`."""
-    kinds = {id(entry): kind for own in controlled for entry, kind in own.rows}
-    beside = {id(entry): entry for own in controlled for entry, _ in own.rows}
     found: list[dict[str, Any]] = []
-    for entry in [*entries, *beside.values()]:
-        about = {"model": entry.name, "control": kinds.get(id(entry))}
+    for entry, kind in [*((entry, None) for entry in entries), *control_models(controlled)]:
+        about = {"model": entry.name, "control": kind}
         found += [about | record for record in _metrics(entry)]
     found += [record for step in steps for record in _changes(step)]
     return [{key: record.get(key) for key in COLUMNS} for record in found]

@@ -16,6 +16,11 @@ def metric_text(metric: Metric) -> str:
     return f"{metric.value:z.1f} [{low:z.1f}, {high:z.1f}]"
 
 
+def metric_head(metric: Metric) -> str:
+    """`mCE ↓`: its name, and the direction that is better."""
+    return f"{metric.name} {'↑' if metric.higher_is_better else '↓'}"
+
+
 def change_text(difference: Change | None) -> str:
     """`+2.3 [+1.0, +3.6]`, empty where there is none; what rounds to zero is `+0.0`."""
     if difference is None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from nsbench.reporting.figures.accuracy import accuracy_figures
 from nsbench.reporting.figures.attack import attack_figures
-from nsbench.reporting.figures.corruption import corruption_figures, plain
-from nsbench.reporting.figures.drawn import Drawn
+from nsbench.reporting.figures.corruption import corruption_figures
+from nsbench.reporting.figures.drawn import Drawn, plain
 from nsbench.reporting.figures.perturbation import perturbation_figures
 from nsbench.reporting.results import Entry, headline, suite_names
-from nsbench.reporting.score_tables import metric_text
+from nsbench.reporting.score_tables import metric_head, metric_text
 from nsbench.reporting.tables import Table
 from nsbench.suites.base import SuiteScores
 
@@ -90,7 +90,7 @@ def _metrics_table(shown: Sequence[Entry], name: str) -> Table:
     # Results of earlier versions have no proper scores.
     every = (entry.scores[name].tables.get("proper") for entry in shown)
     proper = next(filter(None, every), {})
-    arrows = [f"{m.name} {'↑' if m.higher_is_better else '↓'}" for m in metrics.values()]
+    arrows = list(map(metric_head, metrics.values()))
     rows = []
     for entry in shown:
         own = entry.scores[name]

@@ -11,6 +11,7 @@ from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
 from nsbench.reporting.controls import WHAT
 from nsbench.reporting.gains import Gain, sentence
 from nsbench.reporting.results import suite_names
+from nsbench.reporting.score_tables import metric_head
 from nsbench.reporting.seeds import Pooled, SeedRuns, change_of
 from nsbench.reporting.subsets import subset_notes
 from nsbench.reporting.tables import Table
@@ -181,7 +182,7 @@ def _columns(runs: SeedRuns) -> list[str]:
     for model in reversed(runs.models):  # the first one is written last, and so wins
         shown |= model.headlines()
     heads = [(suite, shown[suite]) for suite in _suites(runs)]
-    return [f"{suite}\n{m.name} {'↑' if m.higher_is_better else '↓'}" for suite, m in heads]
+    return [f"{suite}\n{metric_head(metric)}" for suite, metric in heads]
 
 
 def _record(runs: SeedRuns, model: Pooled) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from nsbench.published.effective import LINES, robustness_of
 from nsbench.published.match import Beside, beside, unlike_shipped
-from nsbench.published.rows import Row, rows
+from nsbench.published.rows import Row, best_on
 from nsbench.reporting.grid import Cell, Column, Group
 from nsbench.reporting.results import Entry, headline, suite_names
 from nsbench.reporting.tables import Table
@@ -76,11 +76,7 @@ def _others(entries: Sequence[Entry], suite: str) -> Table | None:
     if any(unlike_shipped(scores)):
         return None
     key, metric = next(iter(scores.metrics.items()))
-    known = [r for r in rows() if r.suite == suite and not r.protocol and r.means.key == key]
-    whole = sorted(
-        (row for row in dict.fromkeys(known) if not row.means.part),
-        key=lambda row: row.comparable * (-1 if metric.higher_is_better else 1),
-    )
+    whole = best_on(suite, key, metric.higher_is_better)
     if not whole:
         return None
     made = [

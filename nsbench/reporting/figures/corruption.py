@@ -17,7 +17,9 @@ from nsbench.reporting.figures.drawn import (
     legend_above,
     lines_of,
     numbers_table,
+    plain,
     row_text,
+    side_by_side,
     tip,
 )
 from nsbench.reporting.results import Entry
@@ -76,20 +78,9 @@ def _least_and_most(errors: dict[str, float]) -> str:
 def _by_family(lines: Sequence[Line], suite: str) -> Drawn:
     figure, (axes,) = empty_axes(5.6, 3.6)
     families = list(lines[0].table(suite, "family"))
-    width = 0.7 / len(lines)
-    for number, line in enumerate(lines):
-        # Side by side within a family, so that no interval covers another.
-        places = np.arange(len(families)) + (number - (len(lines) - 1) / 2) * width
-        for place, family in zip(places, families, strict=True):
-            row = line.table(suite, "family")[family]
-            axes.plot([place] * 2, row[1:], color=line.color, linewidth=2)
-            label = line.name if family == families[0] else None
-            (point,) = axes.plot(place, row[0], line.marker, color=line.color, label=label)
-            tip(point, f"{line.name}, {family}: {row_text(row)} %")
+    side_by_side(axes, lines, [line.table(suite, "family") for line in lines])
     axes.set_xticks(range(len(families)), families)
-    axes.set(ylabel="error (%)", ylim=(0, None))
-    axes.grid(axis="x", visible=False)
-    legend_above(axes)
+    axes.set_ylabel("error (%)")
     rows = [(f, [row_text(line.table(suite, "family")[f]) for line in lines]) for f in families]
     last = lines[-1]
     means = {f: row[0] for f, row in last.table(suite, "family").items()}
@@ -134,11 +125,6 @@ def _heat(lines: Sequence[Line], suite: str) -> Drawn:
 def _named(table: NDArray[np.float64], rows: Sequence[str]) -> str:
     means = table.mean(1)
     return f"{plain(rows[int(means.argmax())])}, {means.max():.1f}%"
-
-
-def plain(name: str) -> str:
-    """A corruption or perturbation as a sentence has it."""
-    return name.replace("_", " ")
 
 
 def _what_changed(means: NDArray[np.float64], rows: Sequence[str], last: str, first: str) -> str:

@@ -2,13 +2,14 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from markupsafe import Markup, escape
 from matplotlib.artist import Artist
@@ -221,6 +222,32 @@ class Line:
         for x, row, place in zip(xs, rows, at, strict=True):
             (point,) = axes.plot([x], row[:1], self.marker, color=self.color, markersize=5)
             tip(point, f"{self.name}, {place}: {row_text(row)} {unit}".rstrip())
+
+
+def side_by_side(
+    axes: Axes, lines: Sequence[Line], rows: Sequence[Mapping[str, Sequence[float]]]
+) -> None:
+    """For each name the models' values beside each other, with intervals and tips.
+
+    rows: of each line, by name a value and the ends of its interval.
+    """
+    width = 0.7 / len(lines)
+    for number, (line, own) in enumerate(zip(lines, rows, strict=True)):
+        # Beside each other, so that no interval covers another.
+        places = np.arange(len(own)) + (number - (len(lines) - 1) / 2) * width
+        for place, (name, row) in zip(places, own.items(), strict=True):
+            axes.plot([place] * 2, row[1:], color=line.color, linewidth=2)
+            label = line.name if name == next(iter(own)) else None
+            (point,) = axes.plot(place, row[0], line.marker, color=line.color, label=label)
+            tip(point, f"{line.name}, {plain(name)}: {row_text(row)} %")
+    axes.set_ylim(0, None)
+    axes.grid(axis="x", visible=False)
+    legend_above(axes)
+
+
+def plain(name: str) -> str:
+    """A corruption or perturbation as a sentence has it."""
+    return name.replace("_", " ")
 
 
 def lines_of(entries: Sequence[Entry], suite: str, table: str) -> list[Line]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from nsbench.names import is_noise
-from nsbench.reporting.figures.corruption import plain
 from nsbench.reporting.figures.drawn import (
     Drawn,
     Line,
@@ -13,8 +12,9 @@ from nsbench.reporting.figures.drawn import (
     legend_above,
     lines_of,
     numbers_table,
+    plain,
     row_text,
-    tip,
+    side_by_side,
 )
 from nsbench.reporting.results import Entry
 
@@ -32,23 +32,12 @@ def perturbation_figures(entries: Sequence[Entry], suite: str) -> list[Drawn]:
 
 def _by_sequence(lines: Sequence[Line], suite: str) -> Drawn:
     names = list(lines[0].table(suite, "flip_probability"))
-    values: list[dict[str, list[float]]] = []
     figure, (axes,) = empty_axes(9.0, 3.8)
-    width = 0.7 / len(lines)
-    for number, line in enumerate(lines):
-        scores = line.entry.scores[suite]
-        rows = scores.suite.cell_values(scores)
-        values.append(rows)
-        places = np.arange(len(names)) + (number - (len(lines) - 1) / 2) * width
-        for place, (name, row) in zip(places, rows.items(), strict=True):
-            axes.plot([place] * 2, row[1:], color=line.color, linewidth=2)
-            label = line.name if name == names[0] else None
-            (point,) = axes.plot(place, row[0], line.marker, color=line.color, label=label)
-            tip(point, f"{line.name}, {plain(name)}: {row_text(row)} %")
+    scored = [line.entry.scores[suite] for line in lines]
+    values = [scores.suite.cell_values(scores) for scores in scored]
+    side_by_side(axes, lines, values)
     axes.set_xticks(range(len(names)), list(map(plain, names)), rotation=30, ha="right")
-    axes.set(ylabel="flip probability (%)", ylim=(0, None))
-    axes.grid(axis="x", visible=False)
-    legend_above(axes)
+    axes.set_ylabel("flip probability (%)")
     table = [(plain(name), [row_text(rows[name]) for rows in values]) for name in names]
     last = {name: row[0] for name, row in values[-1].items()}
     hardest = max(last, key=last.__getitem__)
