@@ -4,7 +4,14 @@ import torch
 
 from nsbench.evaluation.batches import clean_batches
 from nsbench.evaluation.deterministic import deterministic
-from nsbench.evaluation.fgsm import Logits, fgsm_logits, frozen, pgd_logits
+from nsbench.evaluation.fgsm import (
+    Logits,
+    fgsm_images,
+    fgsm_logits,
+    frozen,
+    pgd_images,
+    pgd_logits,
+)
 from nsbench.evaluation.forward import masked
 from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
@@ -45,7 +52,8 @@ class AttackPasses(Passes[AttackSuite]):
                         "; leave the suite out, or remove what cuts them off",
                     ),
                 ):
-                    ready = (masked(run), batch.images, labels[batch.rows], epsilons, options)
+                    model = masked(run.model, run.columns)
+                    ready = (model, batch.images, labels[batch.rows], epsilons, options)
                     curve = self.attacked(*ready, run.model.batches)
                 for epsilon, logits in zip(epsilons, curve.unbind(1), strict=True):
                     run.add(epsilon_cell(epsilon), logits)
@@ -79,3 +87,22 @@ class AttackPasses(Passes[AttackSuite]):
         # No image's attack depends on the others, so that a batch may be cut as memory allows.
         with deterministic():
             return batches.in_parts(curve, len(images))
+
+    def attacked_images(
+        self,
+        logits: Logits,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        epsilon: float,
+        options: Options,
+    ) -> torch.Tensor:
+        """The images (B, 3, S, S) in [0, 1] under one epsilon, of which `attacked` has the logits.
+
+        Arguments as there.
+        """
+        suite = self.suite
+        arguments = logits, images / 255, labels, [epsilon / 255]
+        with deterministic(), options.autocast():
+            if suite.steps and suite.relative_step:
+                return next(pgd_images(*arguments, suite.steps, suite.relative_step))
+            return next(fgsm_images(*arguments))

@@ -92,7 +92,7 @@ def _of_finite(images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     return torch.where(finite, logits, torch.nan)
 
 
-def pgd_logits(
+def pgd_images(
     logits: Logits,
     images: torch.Tensor,
     labels: torch.Tensor,
@@ -100,7 +100,7 @@ def pgd_logits(
     steps: int,
     relative_step: float,
 ) -> Iterator[torch.Tensor]:
-    """For each epsilon the logits (B, C) of the images that foolbox's LinfPGD attacked, as above.
+    """For each epsilon the images that foolbox's LinfPGD attacked, nan for a broken gradient.
 
     steps: how many gradients are taken. relative_step: how far a step moves a pixel, as a share of
     epsilon. PGD starts at the image itself, so that nothing is random. The other arguments are as
@@ -120,6 +120,22 @@ def pgd_logits(
                 # The second value: the images within epsilon, whether or not the attack succeeded.
                 _, moved, _ = attack(model, images, labels, epsilons=epsilon)
             moved = torch.where(module.finite(images), moved, torch.nan)
+        yield moved
+
+
+def pgd_logits(
+    logits: Logits,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    epsilons: Sequence[float],
+    steps: int,
+    relative_step: float,
+) -> Iterator[torch.Tensor]:
+    """For each epsilon the logits (B, C) of the images that foolbox's LinfPGD attacked, as above.
+
+    Arguments as for pgd_images.
+    """
+    for moved in pgd_images(logits, images, labels, epsilons, steps, relative_step):
         with torch.inference_mode():
             answers = _of_finite(moved, logits(moved))
         yield answers

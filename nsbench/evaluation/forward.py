@@ -7,6 +7,7 @@ from torch.nn.functional import interpolate
 
 from nsbench.evaluation.model_run import ModelRun
 from nsbench.evaluation.options import Options
+from nsbench.models import Classifier
 
 
 def logits_of(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tensor:
@@ -27,13 +28,17 @@ def _logits(run: ModelRun, images: torch.Tensor, options: Options) -> torch.Tens
         if pixels.shape[-1] != size:
             # Bicubic overshoots: back into [0, 1], as an image file would be.
             pixels = interpolate(pixels, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
-        return masked(run)(pixels)
+        return masked(run.model, run.columns)(pixels)
 
 
-def masked(run: ModelRun) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The model as a function of float images in [0, 1], with only the outputs that count."""
-    columns = run.columns
+def masked(
+    model: Classifier, columns: torch.Tensor | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The model as a function of float images in [0, 1], with only the outputs that count.
+
+    columns: which those are, None for all.
+    """
     # Before the softmax, as the authors of ImageNet-A and -R do: other classes take no share of it.
     if columns is None:
-        return run.model.logits
-    return lambda images: run.model.logits(images)[:, columns]
+        return model.logits
+    return lambda images: model.logits(images)[:, columns]

@@ -2,15 +2,16 @@
 
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from nsbench.evaluation.pictures import Picture, Pictures, Place
+from nsbench.models.generation import load_checkpoint
 from nsbench.reporting.gallery import Choice, Gallery, Sheet, Shot, choices, pair_shown
 from nsbench.reporting.results import Entry
-from nsbench.suites.base import SuiteScores
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import stage
 
@@ -37,17 +38,30 @@ def make_gallery(entries: Sequence[Entry], count: int) -> Gallery | None:
         for suite in suites:
             own = [choice for choice in wanted if choice.suite == suite]
             try:
-                _add(gallery, student.scores[suite], own)
+                _add(gallery, pair, suite, own)
             except NsbenchError as error:
                 gallery.notes.append(f"{suite} has no pictures: {error}.")
             advance()
     return gallery
 
 
-def _add(gallery: Gallery, scores: SuiteScores, chosen: Sequence[Choice]) -> None:
+def _add(gallery: Gallery, pair: tuple[Entry, Entry], name: str, chosen: Sequence[Choice]) -> None:
+    scores = pair[1].scores[name]
     made = Pictures(scores.suite, scores.manifest)
-    pictures = made.at([Place(c.cell, c.frame, c.image) for c in chosen])
-    gallery.shots.extend(_shot(c, p) for c, p in zip(chosen, pictures, strict=True))
+    places = [Place(c.cell, c.frame, c.image) for c in chosen]
+    views = {"": made.at(places)}
+    if scores.suite.kind == "attack":
+        views = {"before the attack": views[""]}
+        for who, entry in zip(("teacher", "student"), pair, strict=True):
+            if entry.folder:
+                views[f"against the {who}"] = _attacked(entry, name, places)
+            else:
+                gallery.notes.append(
+                    f"{name} has no pictures of attacks on {entry.name}, which is no generation of "
+                    "a run."
+                )
+    for number, choice in enumerate(chosen):
+        gallery.shots.append(_shot(choice, {view: own[number] for view, own in views.items()}))
     if "error" in scores.tables and chosen:
         image = min(choice.image for choice in chosen)
         with tempfile.TemporaryDirectory() as folder:
@@ -57,9 +71,19 @@ def _add(gallery: Gallery, scores: SuiteScores, chosen: Sequence[Choice]) -> Non
                 gallery.sheets.append(Sheet(scores.suite.name, image, _encoded(sheet, "webp")))
 
 
-def _shot(choice: Choice, picture: Picture) -> Shot:
-    kind = "png" if max(picture.shape) <= LOSSLESS else "webp"
-    return Shot(choice, _encoded(Image.fromarray(picture), kind), kind)
+def _attacked(entry: Entry, suite: str, places: Sequence[Place]) -> list[Picture]:
+    """The pictures attacked again, on the CPU, against the model of a generation's folder."""
+    assert entry.folder
+    scores = entry.scores[suite]
+    model = load_checkpoint(entry.folder, torch.device("cpu"))
+    return Pictures(scores.suite, scores.manifest).attacked(model, places)
+
+
+def _shot(choice: Choice, views: Mapping[str, Picture]) -> Shot:
+    size = max(max(picture.shape) for picture in views.values())
+    kind = "png" if size <= LOSSLESS else "webp"
+    made = {name: _encoded(Image.fromarray(picture), kind) for name, picture in views.items()}
+    return Shot(choice, made, kind)
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:

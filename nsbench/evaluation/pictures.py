@@ -13,12 +13,18 @@ from nsbench.data.catalog import is_missing
 from nsbench.data.label_files import origin
 from nsbench.data.open import open_source
 from nsbench.data.preprocessing import Preprocessing
+from nsbench.evaluation.attack import AttackPasses
 from nsbench.evaluation.contact_sheet import write_sheet
 from nsbench.evaluation.decoded import bytes_of, view_of
 from nsbench.evaluation.decoded_file import DecodedWriter
+from nsbench.evaluation.fgsm import frozen
+from nsbench.evaluation.forward import masked
 from nsbench.evaluation.model_run import SuiteImages
 from nsbench.evaluation.options import make_options
+from nsbench.evaluation.plan import counted
 from nsbench.evaluation.register import passes_of
+from nsbench.models import Classifier
+from nsbench.suites.attack import epsilon_cell
 from nsbench.suites.base import Suite
 from nsbench.util.config import parse
 from nsbench.util.errors import NsbenchError
@@ -47,7 +53,8 @@ class Pictures:
 
     def __init__(self, suite: Suite, manifest: Mapping[str, Any]) -> None:
         self._suite, self._passes = suite, passes_of(suite)
-        self._options = make_options(device="cpu")
+        precision = manifest["identity"]["precision"]
+        self._options = make_options(device="cpu", precision=precision)
         self._source = open_source(suite.source)
         self._known: dict[int, Image.Image] = {}
         self._number = {name: number for number, name in enumerate(self._source.ids)}
@@ -71,6 +78,29 @@ class Pictures:
             own = [place for place in places if place.cell == cell]
             found |= dict(zip(own, self._of_cell(cell, own), strict=True))
         return [found[place] for place in places]
+
+    def attacked(self, model: Classifier, places: Sequence[Place]) -> list[Picture]:
+        """The pictures under the attack of their cells against a model, in 8 bits, in their order.
+
+        The suite is one of attacks; the model is on the CPU, and has the results of the manifest.
+        """
+        passes = self._passes
+        assert isinstance(passes, AttackPasses)
+        epsilons = {epsilon_cell(epsilon): epsilon for epsilon in passes.suite.epsilons}
+        names = [place.image for place in places]
+        images = self._images(names)
+        _, classes, columns = counted(self._suite, images.source, model, self._options.device)
+        labels = torch.from_numpy(classes[images.labels])
+        clean = images.crops(self._crop).batch(slice(0, len(names)))
+        found = []
+        with frozen(model.module):
+            for row, place in enumerate(places):
+                one = slice(row, row + 1)
+                ready = masked(model, columns), clean[one], labels[one], epsilons[place.cell]
+                (moved,) = passes.attacked_images(*ready, self._options)
+                pixels = (255 * moved).round().to(torch.uint8)
+                found.append(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
+        return found
 
     def _of_cell(self, cell: str, places: Sequence[Place]) -> list[Picture]:
         names = list(dict.fromkeys(place.image for place in places))

@@ -279,12 +279,7 @@ def _model_run(
         raise NsbenchError(
             f"{suite.name} needs gradients, which {model.name} does not give: leave the suite out"
         )
-    outputs = class_indices(model, images.source)
-    if suite.mask and images.source.classes is None:
-        raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")
-    # Under a mask only the source's classes are left, in the order of its labels.
-    classes = np.arange(len(outputs)) if suite.mask else outputs
-    columns = torch.from_numpy(outputs).to(options.device) if suite.mask else None
+    outputs, classes, columns = counted(suite, images.source, model, options.device)
     identity = {
         # Copies elsewhere are the same images, of which `shared` has the content.
         "protocol": suite.protocol(places=False),
@@ -298,6 +293,22 @@ def _model_run(
     looks = distributed.is_main()
     missing = [cell for cell in suite.cells() if looks and (options.redo or not store.has(cell))]
     return ModelRun(model, store, classes, columns, distributed.broadcast(missing))
+
+
+def counted(
+    suite: Suite, source: Source, model: Classifier, device: torch.device
+) -> tuple[NDArray[np.int64], NDArray[np.int64], torch.Tensor | None]:
+    """A model's output of each class of a source, and `ModelRun.classes` and `ModelRun.columns`.
+
+    Raises NsbenchError where a suite needs names of classes that its images lack.
+    """
+    outputs = class_indices(model, source)
+    if not suite.mask:
+        return outputs, outputs, None
+    if source.classes is None:
+        raise NsbenchError(f"{suite.name} sets mask, but the classes of its images have no names")
+    # Under a mask only the source's classes are left, in the order of its labels.
+    return outputs, np.arange(len(outputs)), torch.from_numpy(outputs).to(device)
 
 
 def _images_hash(images: SuiteImages) -> str:

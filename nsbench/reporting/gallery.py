@@ -28,7 +28,8 @@ RULE = (
     "those of the corruption that the student gained most on and the one that it gained least on "
     "or lost most, at the middle severity; of sequences the one whose flips fell most, at the "
     "first frame where one model flips and the other does not; under attack at the strength that "
-    "the summary has, where the picture is the one before the attack, as each model has its own."
+    "the summary has. Each model is attacked by itself: its pictures are made again on a CPU and "
+    "rounded to the 8 bits of a file, and the answer under a name is the one to its own picture."
 )
 
 
@@ -55,16 +56,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Shot:
-    """A choice with its picture as the content of a file. kind: such as `png` or `webp`."""
+    """A choice with its pictures as contents of files. kind: such as `png` or `webp`.
+
+    views: by what they show, which is empty for the one that both models saw.
+    """
 
     choice: Choice
-    content: bytes
+    views: dict[str, bytes]
     kind: str
 
     @property
-    def uri(self) -> str:
-        """The picture as it stands in a page."""
-        return data_uri(self.content, self.kind)
+    def uris(self) -> dict[str, str]:
+        """The pictures as they stand in a page, by what they show."""
+        return {view: data_uri(content, self.kind) for view, content in self.views.items()}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Pictures of a report are the pixels that models saw."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nsbench import perturbations
 from nsbench.corruptions import corrupt, jpeg
@@ -13,6 +15,8 @@ from nsbench.data.spec import SourceSpec
 from nsbench.data.transforms import center_crop
 from nsbench.evaluation.gallery import make_gallery
 from nsbench.evaluation.pictures import Pictures, Place
+from nsbench.models import Classifier
+from nsbench.models.generation import load_checkpoint
 from nsbench.predictions import read_cell, results_of
 from nsbench.reporting.gallery import choices, pair_shown
 from nsbench.reporting.results import collect
@@ -110,7 +114,8 @@ def test_a_gallery_holds_every_choice_and_a_sheet(run: Path) -> None:
     pair = pair_shown(entries)
     assert pair
     assert [shot.choice for shot in gallery.shots] == choices(*pair, 2)
-    assert all(shot.content.startswith(b"\x89PNG") for shot in gallery.shots)
+    contents = [content for shot in gallery.shots for content in shot.views.values()]
+    assert all(content.startswith(b"\x89PNG") for content in contents)
     assert gallery.notes == []
     assert [sheet.suite for sheet in gallery.sheets] == ["c"]
     assert make_gallery(entries[:1], 2) is None
@@ -129,3 +134,64 @@ def test_pixels_that_cannot_be_made_again_are_told(run: Path) -> None:
     gallery = make_gallery(entries, 1)
     assert gallery
     assert any("c has no pictures: the pixels of c were made" in note for note in gallery.notes)
+
+
+def test_attacked_pictures_are_those_that_each_model_answered(run: Path) -> None:
+    import foolbox
+
+    entries = collect([run])
+    pair = pair_shown(entries)
+    assert pair
+    wanted = [choice for choice in choices(*pair, 3) if choice.suite == "f"]
+    assert wanted
+    gallery = make_gallery(entries, 3)
+    assert gallery
+    shots = [shot for shot in gallery.shots if shot.choice.suite == "f"]
+    assert [shot.choice for shot in shots] == wanted
+    for entry, who in zip(pair, ("teacher", "student"), strict=True):
+        assert entry.folder
+        model = load_checkpoint(entry.folder, torch.device("cpu"))
+        attack = foolbox.attacks.LinfFastGradientAttack(random_start=False)
+        module = Logits(model).eval()
+        for shot in shots:
+            clean, made = (
+                opened(shot.views[v]) for v in ("before the attack", f"against the {who}")
+            )
+            label = model.classes.index(shot.choice.label) if model.classes else -1
+            wrapped = foolbox.PyTorchModel(module, bounds=(0, 1), device="cpu")
+            _, moved, _ = attack(wrapped, clean, torch.tensor([label]), epsilons=8 / 255)
+            torch.testing.assert_close(made, moved, rtol=0, atol=0.5001 / 255)
+            assert 7 < 255 * float((made - clean).abs().max()) < 9
+            with torch.inference_mode():
+                top = int(model.logits(moved).argmax(1))
+            assert model.classes
+            assert model.classes[top] == getattr(shot.choice, who).name
+
+
+def test_models_that_are_no_generations_have_no_attacked_pictures(run: Path) -> None:
+    from dataclasses import replace
+
+    entries = [replace(entry, folder=None) for entry in collect([run])]
+    gallery = make_gallery(entries, 1)
+    assert gallery
+    shots = [shot for shot in gallery.shots if shot.choice.suite == "f"]
+    assert shots
+    assert all(list(shot.views) == ["before the attack"] for shot in shots)
+    assert sum("f has no pictures of attacks on" in note for note in gallery.notes) == 2
+
+
+class Logits(torch.nn.Module):
+    """A classifier as a module, which foolbox insists on."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model.logits(images)
+
+
+def opened(content: bytes) -> torch.Tensor:
+    """A picture as float (1, 3, H, W) in [0, 1]."""
+    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255
