@@ -42,8 +42,7 @@ def report(
         list[str] | None,
         typer.Option(
             "--format",
-            help="html, md, csv, json, latex or pdf-figures; several beside each other. Of seeds "
-            "html, csv or json.",
+            help="html, md, csv, json, latex or pdf-figures; several beside each other.",
         ),
     ] = None,
     images: Annotated[

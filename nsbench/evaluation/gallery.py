@@ -1,16 +1,14 @@
 """The pictures of a report, made again from the sources of its suites."""
 
 import io
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from PIL import Image
 
 from nsbench.evaluation.pictures import Picture, Pictures, Place
 from nsbench.models.generation import load_checkpoint
-from nsbench.reporting.gallery import Choice, Gallery, Sheet, Shot, choices, pair_shown
+from nsbench.reporting.gallery import Choice, Gallery, PictureFile, Sheet, Shot, choices, pair_shown
 from nsbench.reporting.results import Entry
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import stage
@@ -19,7 +17,7 @@ LOSSLESS = 64
 """Pixels up to which a picture is stored without loss, where it takes 10 KB at most."""
 
 QUALITY = 80
-"""Of larger pictures and of sheets, in WebP: differences to the original are not seen."""
+"""Of larger pictures, in WebP: differences to the original are not seen."""
 
 
 def make_gallery(entries: Sequence[Entry], count: int) -> Gallery | None:
@@ -64,11 +62,9 @@ def _add(gallery: Gallery, pair: tuple[Entry, Entry], name: str, chosen: Sequenc
         gallery.shots.append(_shot(choice, {view: own[number] for view, own in views.items()}))
     if "error" in scores.tables and chosen:
         image = min(choice.image for choice in chosen)
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "sheet.png"
-            made.write_sheet(image, out)
-            with Image.open(out) as sheet:
-                gallery.sheets.append(Sheet(scores.suite.name, image, _encoded(sheet, "webp")))
+        heads, pictures = made.sheet(image)
+        rows = {name: [_file(picture) for picture in own] for name, own in pictures.items()}
+        gallery.sheets.append(Sheet(name, image, heads, rows))
 
 
 def _attacked(entry: Entry, suite: str, places: Sequence[Place]) -> list[Picture]:
@@ -80,13 +76,11 @@ def _attacked(entry: Entry, suite: str, places: Sequence[Place]) -> list[Picture
 
 
 def _shot(choice: Choice, views: Mapping[str, Picture]) -> Shot:
-    size = max(max(picture.shape) for picture in views.values())
-    kind = "png" if size <= LOSSLESS else "webp"
-    made = {name: _encoded(Image.fromarray(picture), kind) for name, picture in views.items()}
-    return Shot(choice, made, kind)
+    return Shot(choice, {name: _file(picture) for name, picture in views.items()})
 
 
-def _encoded(image: Image.Image, kind: str) -> bytes:
+def _file(picture: Picture) -> PictureFile:
+    kind = "png" if max(picture.shape) <= LOSSLESS else "webp"
     buffer = io.BytesIO()
-    image.save(buffer, kind, quality=QUALITY)
-    return buffer.getvalue()
+    Image.fromarray(picture).save(buffer, kind, quality=QUALITY)
+    return PictureFile(kind, buffer.getvalue())

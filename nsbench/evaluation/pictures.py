@@ -1,7 +1,6 @@
 """The pixels that models saw, made again: single images of a suite's cells, from its sources."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,6 @@ from nsbench.data.label_files import origin
 from nsbench.data.open import open_source
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.evaluation.attack import AttackPasses
-from nsbench.evaluation.contact_sheet import write_sheet
 from nsbench.evaluation.decoded import bytes_of, view_of
 from nsbench.evaluation.decoded_file import DecodedWriter
 from nsbench.evaluation.fgsm import frozen
@@ -144,27 +142,21 @@ class Pictures:
             if number in wanted
         }
 
-    def write_sheet(self, image: str, out: Path) -> None:
-        """A contact sheet of every corruption of a suite by severity, for one image."""
+    def sheet(self, image: str) -> tuple[list[str], dict[str, list[Picture]]]:
+        """Every corruption of a suite by severity, for one image: heads, and pictures by name."""
         cells = [cell for cell in self._suite.cells() if "/" in cell]
         names = list(dict.fromkeys(cell.split("/")[0] for cell in cells))
         levels = list(dict.fromkeys(cell.split("/")[1] for cell in cells))
         clean = self.at([Place("clean", 0, image)])[0]
-        rows = []
+        rows = {}
         for name in names:
             own = self.at([Place(f"{name}/{level}", 0, image) for level in levels])
-            rows.append((name, [_small(picture) for picture in (clean, *own)]))
-        write_sheet(out, rows, ["clean", *(f"severity {level}" for level in levels)])
+            rows[name] = [_small(picture) for picture in (clean, *own)]
+        return ["clean", *(f"severity {level}" for level in levels)], rows
 
 
-def _small(picture: Picture) -> torch.Tensor:
-    """A picture in the size of a sheet, uint8 (3, S, S)."""
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)
-    if pixels.shape[-1] <= SHEET:
-        # Small ones by whole factors, so that each of their pixels is a square.
-        factor = SHEET // pixels.shape[-1]
-        return pixels.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-    sized = torch.nn.functional.interpolate(
-        pixels[None].float(), (SHEET, SHEET), mode="bilinear", antialias=True
-    )
-    return sized[0].round().clamp(0, 255).to(torch.uint8)
+def _small(picture: Picture) -> Picture:
+    """A picture in the size of a sheet, or its own where that is less."""
+    if picture.shape[1] <= SHEET:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((SHEET, SHEET), Image.Resampling.BILINEAR))

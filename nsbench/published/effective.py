@@ -64,11 +64,12 @@ def expected(line: Line, clean_percent: float) -> float:
     return 100 / (1 + exp(-logit))
 
 
-def robustness_of(evaluated: Iterable[SuiteScores]) -> dict[str, float]:
-    """The effective robustness in points, by suite, from the results of one model.
+def standard_points(evaluated: Iterable[SuiteScores]) -> dict[str, tuple[float, float]]:
+    """The accuracies that a suite's line is of, clean and shifted in percent, by suite.
 
-    Only of results on the shipped suites as they are, with all images and the released files: the
-    lines say nothing of others. Those of all classes need the result on imagenet-1k.
+    evaluated: the results of one model. Only of those on the shipped suites as they are, with all
+    images and the released files: the lines say nothing of others. Lines of all classes need the
+    result on imagenet-1k.
     """
     whole = {one.suite.name: one for one in evaluated if not any(unlike_shipped(one))}
     found = {}
@@ -77,10 +78,16 @@ def robustness_of(evaluated: Iterable[SuiteScores]) -> dict[str, float]:
         of_classes = LINES[name][0].clean == CLASSES
         clean = own.get("clean_top1") if of_classes else _top1(whole.get("imagenet-1k"))
         shifted = own["top1"].value if "top1" in own else 100 - own["error"].value
-        points = effective_robustness(name, clean.value, shifted) if clean else None
-        if points is not None:
-            found[name] = points
+        if clean:
+            found[name] = clean.value, shifted
     return found
+
+
+def robustness_of(evaluated: Iterable[SuiteScores]) -> dict[str, float]:
+    """The effective robustness in points, by suite, of what `standard_points` finds."""
+    found = standard_points(evaluated)
+    robust = {name: effective_robustness(name, *point) for name, point in found.items()}
+    return {name: points for name, points in robust.items() if points is not None}
 
 
 def _top1(scores: SuiteScores | None) -> Metric | None:

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nsbench.reporting.contents import Contents
-from nsbench.reporting.figures.drawn import picture
+from nsbench.reporting.figures.drawn import Drawn, picture
 from nsbench.reporting.grid import Grid
 from nsbench.reporting.page import page
 from nsbench.reporting.records import report_records
+from nsbench.reporting.summary import notes_on_images
 from nsbench.reporting.tables import Table, csv_text, latex_text, markdown_text
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
@@ -29,7 +31,7 @@ def write_formats(report: Contents, out: Path, formats: Sequence[str]) -> None:
     for form in dict.fromkeys(formats):
         path = place(form, out)
         if form == FIGURES:
-            _write_figures(report, path)
+            write_figures(report.figures, path)
         else:
             write_text(path, TEXTS[form][1](report))
 
@@ -51,12 +53,12 @@ def check_formats(formats: Sequence[str]) -> None:
             raise NsbenchError(f"there is no format '{form}'{nearest(form, known)}")
 
 
-def _write_figures(report: Contents, folder: Path) -> None:
-    """Each figure as PDF and PNG, under its key."""
-    for drawn in report.figures:
+def write_figures(figures: Sequence[Drawn], folder: Path) -> None:
+    """Write each figure as PDF and PNG, under its key."""
+    for drawn in figures:
         for ending in (".pdf", ".png"):
             path = folder / f"{drawn.key}{ending}"
-            write_bytes(path, picture(drawn.figure, path))
+            write_bytes(path, picture(drawn.figure, path, drawn.note))
 
 
 def _markdown(report: Contents) -> str:
@@ -68,8 +70,15 @@ def _markdown(report: Contents) -> str:
 
 
 def _latex(report: Contents) -> str:
-    head = "% needs \\usepackage{booktabs}\n"
-    return head + latex_text(_tables(report))
+    # Elsewhere these stand in a list of notes; a table is taken into a paper alone.
+    images = notes_on_images([*report.entries, *report.beside])
+    tables = [replace(made, notes=[*images, *made.notes]) for made in _tables(report)]
+    return latex_whole(tables)
+
+
+def latex_whole(tables: Sequence[Table]) -> str:
+    """Tables as a file to be taken into a paper, with what it needs in its first line."""
+    return "% needs \\usepackage{booktabs}\n" + latex_text(tables)
 
 
 def _tables(report: Contents) -> list[Table]:

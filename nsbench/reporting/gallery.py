@@ -54,35 +54,37 @@ class Choice:
     student: Answer
 
 
+class PictureFile(NamedTuple):
+    """A picture as the content of a file. kind: such as `png` or `webp`."""
+
+    kind: str
+    content: bytes
+
+    @property
+    def uri(self) -> str:
+        """The picture as it stands in a page."""
+        return f"data:image/{self.kind};base64,{base64.b64encode(self.content).decode()}"
+
+
 @dataclass(frozen=True)
 class Shot:
-    """A choice with its pictures as contents of files. kind: such as `png` or `webp`.
+    """A choice with its pictures.
 
     views: by what they show, which is empty for the one that both models saw.
     """
 
     choice: Choice
-    views: dict[str, bytes]
-    kind: str
-
-    @property
-    def uris(self) -> dict[str, str]:
-        """The pictures as they stand in a page, by what they show."""
-        return {view: data_uri(content, self.kind) for view, content in self.views.items()}
+    views: dict[str, PictureFile]
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A contact sheet of a suite's corruptions, of one of its images."""
+    """A contact sheet of a suite's corruptions, of one of its images: pictures under heads."""
 
     suite: str
     image: str
-    content: bytes
-
-    @property
-    def uri(self) -> str:
-        """The sheet as it stands in a page."""
-        return data_uri(self.content, "webp")
+    heads: list[str]
+    rows: dict[str, list[PictureFile]]
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,6 @@ def _title(choice: Choice) -> str:
     where = choice.cell.replace("_", " ").replace("/", ", severity ").replace("eps=", "ε = ")
     cell = "" if choice.cell == "images" else f", {where}"
     return f"{choice.suite}{cell}: the student is {what}"
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    """A picture file as a URI that holds it."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def pair_shown(entries: Sequence[Entry]) -> tuple[Entry, Entry] | None:

@@ -7,7 +7,15 @@ from pathlib import Path
 from nsbench.reporting.ablations import ablation_table, ablations
 from nsbench.reporting.contents import contents, run_about
 from nsbench.reporting.controls import controls, controls_table
-from nsbench.reporting.formats import HTML, check_formats, place, write_formats
+from nsbench.reporting.figures.seeds import seeds_figures
+from nsbench.reporting.formats import (
+    FIGURES,
+    HTML,
+    check_formats,
+    place,
+    write_figures,
+    write_formats,
+)
 from nsbench.reporting.gallery import Gallery
 from nsbench.reporting.order import arranged, sorted_column
 from nsbench.reporting.page import page_environment
@@ -15,9 +23,10 @@ from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline_changes
 from nsbench.reporting.seed_tables import seeds_answers, seeds_tables
 from nsbench.reporting.seeds import collect_seeds
-from nsbench.reporting.seeds_formats import SEEDS_TEXTS, check_seeds_formats
+from nsbench.reporting.seeds_formats import SEEDS_TEXTS
 from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
+from nsbench.reporting.trust import choices_table, commands, runs_table
 from nsbench.run_folder import is_seeds, read_seeds, seed_folder, seed_runs
 from nsbench.util.arguments import checked
 from nsbench.util.config import first_difference
@@ -50,8 +59,7 @@ def write_report(
     that others are compared with, by default the first. sort: a suite or a metric by which the
     others are ordered, the best first.
     formats: of `html`, `md`, `csv`, `json`, `latex` (for the package booktabs) and `pdf-figures`
-    (each figure as PDF and PNG); the files stand beside `out`, with other endings. Of seeds html,
-    csv and json.
+    (each figure as PDF and PNG); the files stand beside `out`, with other endings.
     pictures: makes those of the page from its models; see `nsbench.evaluation.gallery`.
     Returns its summary, a table for each generation that has controls, and one for each that
     variants of a run have too; of seeds the tables over seeds.
@@ -68,7 +76,6 @@ def write_report(
                 f"{homes[0]} holds several seeds, whose report takes no title, names, base, sort "
                 "or pictures: report one seed"
             )
-        check_seeds_formats(homes[0], formats)
         return _write_seeds(_only(homes, paths), Path(out), across, formats)
     entries = arranged(collect(paths, across), names or {}, base, sort)
     name = title or " and ".join(path.resolve().name for path in named)
@@ -102,9 +109,13 @@ def _write_seeds(
     """Write the report of a folder of seeds, and return its tables over seeds."""
     runs = collect_seeds(home, across)
     tables = seeds_tables(runs)
-    for form in formats:
+    every = [entry for model in runs.models for entry in model.entries.values()]
+    figures = seeds_figures(runs) if {HTML, FIGURES} & {*formats} else []
+    for form in dict.fromkeys(formats):
         if form in SEEDS_TEXTS:
             write_text(place(form, out), SEEDS_TEXTS[form](runs))
+        elif form == FIGURES:
+            write_figures(figures, place(form, out))
     if HTML not in formats:
         return tables
     each = [
@@ -118,7 +129,11 @@ def _write_seeds(
         "tables": tables,
         "each": [(name, own) for name, own in each if own],
         "answers": seeds_answers(runs),
+        "figures": figures,
         "runs": [run_about(path) for path in seed_runs(home)],
+        "choices": choices_table(every),
+        "evaluations": runs_table(every),
+        "commands": commands([home.resolve()], every, {}),
         "made": environment("none"),
     }
     write_text(out, page_environment().get_template("seeds.html").render(content))

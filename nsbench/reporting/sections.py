@@ -1,7 +1,7 @@
 """What a report says of each suite: how it was measured, its metrics, its figures."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nsbench.reporting.figures.accuracy import accuracy_figures
 from nsbench.reporting.figures.attack import attack_figures
@@ -10,8 +10,10 @@ from nsbench.reporting.figures.drawn import Drawn, plain
 from nsbench.reporting.figures.perturbation import perturbation_figures
 from nsbench.reporting.results import Entry, headline, suite_names
 from nsbench.reporting.score_tables import metric_head, metric_text
+from nsbench.reporting.subsets import subset_notes
 from nsbench.reporting.tables import Table
 from nsbench.suites.base import SuiteScores
+from nsbench.suites.corruption import rising_corruptions
 
 FIGURES: dict[str, Callable[[Sequence[Entry], str], list[Drawn]]] = {
     "accuracy": accuracy_figures,
@@ -36,12 +38,6 @@ CALIBRATION = (
     "which leaves out the last bin, and the area under the response rate accuracy curve, AURRA "
     "(↑). NLL, the negative log-likelihood of the label in nats, and the Brier score, "
     "from 0 to 2, are not percentages, and have intervals."
-)
-
-RELATIVE = (
-    "Relative mCE leaves out corruptions that raise the reference's mean error by less than five "
-    "points, because it divides by that rise; where it does, its name says of how many corruptions "
-    "it is. The reference's own error is not part of the intervals."
 )
 
 UNKNOWN = (
@@ -78,7 +74,8 @@ def _section(entries: Sequence[Entry], name: str) -> Section:
     attack = str(first.suite.model_dump().get("attack")).upper()
     what = TITLES.get(kind, "").format(attack=attack)
     title = f"{name}: {what}" if what else name
-    figures = draw(shown, name) if draw else []
+    images = " ".join(subset_notes(entry.scores[name] for entry in shown))
+    figures = [replace(drawn, note=images) for drawn in draw(shown, name)] if draw else []
     return Section(name, title, _notes(shown, name), tables, figures)
 
 
@@ -137,7 +134,7 @@ def _notes(shown: Sequence[Entry], name: str) -> list[str]:
         notes.append(_normalised(scores))
         notes += _clean_elsewhere(shown, name)
     if "relative_mce" in scores.metrics:
-        notes.append(RELATIVE)
+        notes.append(_relative(scores))
     if "mfr" in scores.metrics:
         notes.append(_smallest(scores))
     return notes
@@ -149,6 +146,23 @@ def _normalised(scores: SuiteScores) -> str:
     if not scores.reference:
         return f"{pixels}Not normalised: the suite has no reference."
     return f"{pixels}Normalised by {scores.reference}, which is at 100 by definition."
+
+
+def _relative(scores: SuiteScores) -> str:
+    """What relative mCE is, and of which corruptions."""
+    every = list(scores.tables["error"])
+    rising = rising_corruptions(every, scores.manifest["reference"])
+    text = (
+        "Relative mCE is the rise of the error over clean images, by that of the reference, whose "
+        "own error is not part of the intervals."
+    )
+    if len(rising) == len(every):
+        return text
+    return (
+        f"{text} It leaves out corruptions that raise the reference's mean error by less than five "
+        f"points, because it divides by that rise: of {len(every)} it is of "
+        f"{', '.join(map(plain, rising))}."
+    )
 
 
 def _smallest(scores: SuiteScores) -> str:

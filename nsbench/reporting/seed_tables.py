@@ -142,10 +142,8 @@ def _notes_on_images(models: Sequence[Pooled]) -> list[str]:
 
 
 def _level(model: Pooled, suite: str) -> str:
-    shown = model.headlines()
-    if suite not in shown:
-        return "not evaluated"
-    return level_text(over_seeds(list(model.metrics(suite, model.keys(suite)[0]).values())))
+    shown = model.metrics_of_headline(suite)
+    return level_text(over_seeds(list(shown.values()))) if shown else "not evaluated"
 
 
 def _changes(

@@ -51,16 +51,25 @@ class Pooled:
 
     def metrics(self, suite: str, key: str) -> dict[int, Metric]:
         """A metric of a suite by seed, without those that were not evaluated on it."""
-        scores = {seed: e.scores[suite] for seed, e in self.entries.items() if suite in e.scores}
+        scores = self.entries_on(suite)
         return {seed: s.metrics[key] for seed, s in scores.items() if key in s.metrics}
 
     def headlines(self) -> dict[str, Metric]:
         """The suites that it was evaluated on, and the headline of the first seed that was."""
         return headlines(list(self.entries.values()))
 
+    def entries_on(self, suite: str) -> dict[int, SuiteScores]:
+        """Its scores on a suite by seed, without those that were not evaluated on it."""
+        return {seed: e.scores[suite] for seed, e in self.entries.items() if suite in e.scores}
+
+    def metrics_of_headline(self, suite: str) -> dict[int, Metric]:
+        """The headline of a suite by seed; nothing where no seed was evaluated on it."""
+        keys = self.keys(suite)
+        return self.metrics(suite, keys[0]) if keys else {}
+
     def keys(self, suite: str) -> list[str]:
         """The keys of a suite's metrics, the headline's first."""
-        every = [list(e.scores[suite].metrics) for e in self.entries.values() if suite in e.scores]
+        every = [list(scores.metrics) for scores in self.entries_on(suite).values()]
         return list(dict.fromkeys(chain.from_iterable(every)))
 
 

@@ -1,32 +1,21 @@
-"""The report of a folder of seeds for programs: CSV and JSON, of records over seeds and images."""
+"""The report of a folder of seeds in all forms but a page: its tables and records over seeds."""
 
 import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
-from nsbench.reporting.seed_tables import seeds_answers, with_seeds
+from nsbench.reporting.formats import latex_whole
+from nsbench.reporting.seed_tables import seeds_answers, seeds_tables, with_seeds
 from nsbench.reporting.seeds import SeedRuns
-from nsbench.reporting.tables import csv_text
-from nsbench.util.errors import NsbenchError
+from nsbench.reporting.tables import csv_text, markdown_text
 from nsbench.util.provenance import environment
 
 
-def check_seeds_formats(home: Path, formats: Sequence[str]) -> None:
-    """Raise NsbenchError for a form that a report over seeds does not have."""
-    for form in formats:
-        if form not in ("html", *SEEDS_TEXTS):
-            raise NsbenchError(
-                f"{home} holds several seeds, whose report is html, csv or json: leave out the "
-                f"format {form}, or report one seed"
-            )
-
-
-def seeds_csv(runs: SeedRuns) -> str:
+def _csv(runs: SeedRuns) -> str:
     """A line for each metric of each model over seeds, and for each of its changes."""
     return csv_text(with_seeds([], [runs]))
 
 
-def seeds_json(runs: SeedRuns) -> str:
+def _json(runs: SeedRuns) -> str:
     """The same records, with the title, the answers and what is missing."""
     content = {
         "title": runs.home.resolve().name,
@@ -39,5 +28,20 @@ def seeds_json(runs: SeedRuns) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-SEEDS_TEXTS: dict[str, Callable[[SeedRuns], str]] = {"csv": seeds_csv, "json": seeds_json}
-"""By name what makes the text of a form; the page is made by itself."""
+def _markdown(runs: SeedRuns) -> str:
+    answers = "\n".join(f"- {answer}" for answer in seeds_answers(runs))
+    parts = [f"# {runs.home.resolve().name}", answers, markdown_text(seeds_tables(runs))]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _latex(runs: SeedRuns) -> str:
+    return latex_whole(seeds_tables(runs))
+
+
+SEEDS_TEXTS: dict[str, Callable[[SeedRuns], str]] = {
+    "md": _markdown,
+    "csv": _csv,
+    "json": _json,
+    "latex": _latex,
+}
+"""By name what makes the text of a form; the page and the figures are made by themselves."""

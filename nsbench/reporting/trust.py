@@ -8,7 +8,14 @@ from typing import Any
 from nsbench.predictions import SETTINGS
 from nsbench.reporting.results import Entry, suite_names
 from nsbench.reporting.tables import Table, duration
-from nsbench.run_folder import is_run
+from nsbench.run_folder import (
+    control_folders,
+    is_run,
+    is_seeds,
+    read_seeds,
+    seed_runs,
+    variant_folders,
+)
 from nsbench.suites.base import SuiteScores
 
 Value = Callable[[SuiteScores], str]
@@ -159,11 +166,29 @@ def commands(
         about = recipes.get(path.resolve().name) or {}
         if about:
             seed = f" --set seed={about['seed']}" if about.get("seed") else ""
-            lines.append(f"nsbench train {about['recipe']} --out {shlex.quote(path.name)}{seed}")
+            options = f"{seed}{_beside(path)} --out {shlex.quote(path.name)}"
+            lines.append(f"nsbench train {about['recipe']}{options}")
+    lines += [_seeds_command(path) for path in filter(is_seeds, paths)]
     places = " ".join(shlex.quote(path.name) for path in paths)
     for options, names in _evaluations(entries).items():
         lines.append(f"nsbench eval {places} --suite {' '.join(names)}{options}")
     return [*lines, f"nsbench report {places} --out report.html"]
+
+
+def _seeds_command(home: Path) -> str:
+    record = read_seeds(home)
+    seed = f" --set seed={record['seeds'][0]}" if record["seeds"][0] else ""
+    options = f"{seed} --seeds {len(record['seeds'])}{_beside(seed_runs(home)[0])}"
+    return f"nsbench train {record['name']}{options} --out {shlex.quote(home.resolve().name)}"
+
+
+def _beside(run: Path) -> str:
+    """The options that train the controls and variants which a run has."""
+    options = ""
+    for name, folders in (("controls", control_folders), ("variants", variant_folders)):
+        if found := [shlex.quote(folder.name) for folder in folders(run)]:
+            options += f" --{name} {' '.join(found)}"
+    return options
 
 
 def _evaluations(entries: Sequence[Entry]) -> dict[str, list[str]]:

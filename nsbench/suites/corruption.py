@@ -266,6 +266,12 @@ def _check_folder_names(names: list[str]) -> None:
         )
 
 
+def rising_corruptions(names: Sequence[str], reference: Mapping[str, Any]) -> list[str]:
+    """The corruptions that relative mCE is of: those that raise the reference's error enough."""
+    errors, clean = reference["errors"], reference["clean"]
+    return [name for name in names if np.mean(errors[name]) - clean >= MIN_RISE]
+
+
 def _normalised(
     errors: Mapping[str, NDArray[np.bool_]],
     clean: Floats,
@@ -281,7 +287,7 @@ def _normalised(
     always = {name: np.ones(len(row)) for name, row in errors.items()}
     bounds = (0.0, float(mce(always, base)))
     metrics = {"mce": Metric(mce_name(list(errors)), ids, mce(errors, base), False, bounds=bounds)}
-    rising = [name for name in errors if np.mean(base[name]) - clean_base >= MIN_RISE]
+    rising = rising_corruptions(list(errors), reference)
     if rising:
         part = f" ({len(rising)} of {len(errors)})" if len(rising) < len(errors) else ""
         values = relative_mce({name: errors[name] for name in rising}, clean, base, clean_base)

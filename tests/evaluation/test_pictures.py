@@ -18,7 +18,7 @@ from nsbench.evaluation.pictures import Pictures, Place
 from nsbench.models import Classifier
 from nsbench.models.generation import load_checkpoint
 from nsbench.predictions import read_cell, results_of
-from nsbench.reporting.gallery import choices, pair_shown
+from nsbench.reporting.gallery import PictureFile, choices, pair_shown
 from nsbench.reporting.results import collect
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
@@ -114,10 +114,15 @@ def test_a_gallery_holds_every_choice_and_a_sheet(run: Path) -> None:
     pair = pair_shown(entries)
     assert pair
     assert [shot.choice for shot in gallery.shots] == choices(*pair, 2)
-    contents = [content for shot in gallery.shots for content in shot.views.values()]
-    assert all(content.startswith(b"\x89PNG") for content in contents)
+    files = [file for shot in gallery.shots for file in shot.views.values()]
+    assert all(file.content.startswith(b"\x89PNG") for file in files)
     assert gallery.notes == []
-    assert [sheet.suite for sheet in gallery.sheets] == ["c"]
+    (sheet,) = gallery.sheets
+    assert (sheet.suite, list(sheet.rows)) == ("c", ["fog", "contrast"])
+    assert sheet.heads == ["clean", "severity 1", "severity 3", "severity 5"]
+    expected = pictures(run, "c").at([Place("fog/3", 0, sheet.image)])[0]
+    shown = 255 * opened(sheet.rows["fog"][2])[0].permute(1, 2, 0)
+    np.testing.assert_array_equal(shown.round().to(torch.uint8).numpy(), expected)
     assert make_gallery(entries[:1], 2) is None
 
 
@@ -191,7 +196,7 @@ class Logits(torch.nn.Module):
         return self.model.logits(images)
 
 
-def opened(content: bytes) -> torch.Tensor:
+def opened(file: PictureFile) -> torch.Tensor:
     """A picture as float (1, 3, H, W) in [0, 1]."""
-    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    pixels = np.asarray(Image.open(io.BytesIO(file.content)).convert("RGB"))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255

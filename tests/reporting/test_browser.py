@@ -12,6 +12,8 @@ import pytest
 from nsbench.evaluation.gallery import make_gallery
 from nsbench.reporting.report import write_report
 from tests.reporting.test_report import evaluated as evaluated  # the run, evaluated on every kind
+from tests.reporting.test_seeds import files as files
+from tests.reporting.test_seeds import home as home
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -128,3 +130,20 @@ def test_print_holds_every_cell_of_the_summary(browser: Any, report: Path) -> No
     assert [cell for cell in cells if re.sub(r"\s+", "", cell) not in text] == []
     # The summary lies across, where it has more room.
     assert any(float(p.mediabox.width) > float(p.mediabox.height) for p in pages)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_page_over_seeds_holds_too(
+    browser: Any, home: Path, tmp_path: Path, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core")
+    write_report(home, tmp_path / "seeds.html")
+    page, said = opened(browser, tmp_path / "seeds.html", width, color_scheme=scheme)
+    assert said == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("figure svg").count() >= 4
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    found = axe.Axe().run(page).response["violations"]
+    assert [one["help"] for one in found if one["impact"] in SERIOUS] == []
+    page.close()

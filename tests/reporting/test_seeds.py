@@ -8,6 +8,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -17,7 +18,9 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import change_over_seeds, over_seeds
 from nsbench.predictions import results_of
 from nsbench.reporting.compare_seeds import compare_seeds
+from nsbench.reporting.figures.seeds import seeds_figures
 from nsbench.reporting.report import write_report
+from nsbench.reporting.seeds import collect_seeds
 from nsbench.run_folder import DIVERGED
 from nsbench.suites.scores import score
 from nsbench.training.generations import train
@@ -109,7 +112,8 @@ def test_a_report_begins_with_all_seeds(home: Path, tmp_path: Path) -> None:
     assert text.index("Change against many/generation-0") < text.index("<details><summary>seed 0")
     assert text.count("intervals over images alone</summary>") == 3
     assert "What many/seed-2/generation-1 has above its controls" in text
-    assert "http" not in text.replace("http-equiv", "")
+    assert 'src="http' not in text
+    assert 'href="http' not in text
 
 
 def test_eval_shows_seeds_first_and_writes_them(home: Path, files: Path, tmp_path: Path) -> None:
@@ -374,5 +378,38 @@ def test_a_report_over_seeds_is_written_for_programs_too(home: Path, tmp_path: P
     assert (level["value"], level["low"], level["high"]) == (wanted.mean, *wanted.interval)
     against = {record["against"] for record in content["records"]}
     assert against == {None, "many/generation-0", "many/labeled-only/generation-0"}
-    with pytest.raises(NsbenchError, match="html, csv or json: leave out the format latex"):
-        write_report(home, tmp_path / "r.html", formats=["html", "latex"])
+    write_report(home, tmp_path / "s.html", formats=["md", "latex", "pdf-figures"])
+    assert not (tmp_path / "s.html").exists()
+    low, high = wanted.interval
+    level_text = f"{wanted.mean:.1f} ± {wanted.spread:.1f} [{low:.1f}, {high:.1f}]"
+    markdown, latex = ((tmp_path / f"s.{end}").read_text() for end in ("md", "tex"))
+    for text in (markdown.replace("<br>", " "), latex):
+        assert level_text in text
+    assert "\\toprule" in latex
+    figures = {path.name for path in (tmp_path / "s-figures").iterdir()}
+    assert {"seeds-changes.pdf", "plain-seeds.png"} <= figures
+
+
+def test_figures_over_seeds_show_what_their_tables_say(home: Path) -> None:
+    runs = collect_seeds(home)
+    figures = {drawn.key: drawn for drawn in seeds_figures(runs)}
+    wanted = over_seeds(metrics(home, "generation-1"))
+    assert wanted.interval
+    levels = figures["plain-seeds"]
+    (row,) = (row for row in levels.table.rows if row[0] == "generation-1")
+    assert row[3] == ", ".join(f"{value:.1f}" for value in wanted.values)
+    (axes,) = levels.figure.axes
+    drawn = [np.asarray(line.get_xdata()) for line in axes.lines]
+    assert wanted.interval == pytest.approx(drawn[3])
+    assert wanted.values == pytest.approx(drawn[4])
+    assert (wanted.mean,) == pytest.approx(drawn[5])
+    change = change_over_seeds(metrics(home, "generation-1"), metrics(home, "generation-0"))
+    changes = figures["seeds-changes"]
+    against = "generation-1 against generation-0"
+    (row,) = (r for r in changes.table.rows if r[:2] == [against, "plain, top-1 ↑"])
+    assert change.interval
+    assert row[2] == f"{change.mean:+.1f} [{change.interval[0]:+.1f}, {change.interval[1]:+.1f}]"
+    (axes,) = changes.figure.axes
+    xs = [np.asarray(line.get_xdata()) for line in axes.lines]
+    means = [x[0] for x in xs if len(x) == 1]
+    assert any(mean == pytest.approx(change.mean) for mean in means)

@@ -1,5 +1,9 @@
 """Published results in a report: beside ours only where they are of the same."""
 
+import numpy as np
+import pytest
+
+from nsbench.reporting.figures.shift import shift_figures
 from nsbench.reporting.grid import every_metric
 from nsbench.reporting.results import Entry
 from nsbench.reporting.standing import published_group, standing
@@ -52,3 +56,30 @@ def test_effective_robustness_is_of_whole_standard_results() -> None:
 
 def test_without_published_results_there_is_nothing() -> None:
     assert standing([entry(result("digits", {"top1": 96.0}, 1_000))]) == []
+
+
+def line_entry(name: str, clean: float, shifted: float) -> Entry:
+    tables: dict[str, dict[str, list[float]]] = {"calibration": {}}
+    scores = [
+        result("imagenet-1k", {"top1": clean}, 50_000, tables=tables),
+        result("imagenet-v2-matched-frequency", {"top1": shifted}, 10_000, tables=tables),
+    ]
+    return Entry(name, None, {}, {one.suite.name: one for one in scores})
+
+
+def test_models_are_drawn_beside_the_line_of_standard_models() -> None:
+    models = [line_entry("a", 80.0, 70.0), line_entry("b", 84.0, 70.0), line_entry("c", 50.0, 40.0)]
+    (drawn,) = shift_figures(models)
+    assert drawn.title.startswith("On imagenet-v2-matched-frequency a lies 1.4 points above the ")
+    assert [row[3] for row in drawn.table.rows] == ["+1.4", "-3.7", "no line"]
+    (axes,) = drawn.figure.axes
+    *points, (xs, ys) = [np.asarray(line.get_data()) for line in axes.lines]
+    assert [tuple(point[:, 0]) for point in points] == [(80, 70), (84, 70), (50, 40)]
+    assert xs[0] == 55  # below it there is no line
+    # 0.923 ln(x / (100 - x)) - 0.498 by hand at 55: -0.3128, whose logistic is 42.24 %.
+    assert ys[0] == pytest.approx(42.24, abs=0.01)
+    (low,) = shift_figures(models[2:])
+    assert low.title == (
+        "No model is accurate enough for the line of standard models on "
+        "imagenet-v2-matched-frequency"
+    )

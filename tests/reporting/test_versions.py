@@ -116,11 +116,16 @@ def test_every_form_says_that_results_are_of_a_part(
 ) -> None:
     evaluated(0, 1, limit=4)
     told = "plain: 4 images, chosen by --limit 4."
-    forms = ["html", "md", "csv", "json"]
+    forms = ["html", "md", "csv", "json", "latex", "pdf-figures"]
     summary, *_ = write_report(run, tmp_path / "report.html", formats=forms)
     assert summary.notes[0] == told
     for form in ("html", "md", "json"):
         assert told in (tmp_path / f"report.{form}").read_text()
+    tables = (tmp_path / "report.tex").read_text().split("\\begin{table}")[1:]
+    assert all(told in table for table in tables)
+    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
+    for path in (tmp_path / "report-figures").glob("plain-*.pdf"):
+        assert told in pypdf.PdfReader(path).pages[0].extract_text()
     found = compare(run / "generation-0", run / "generation-1")
     assert found.notes == found.data()["notes"] == [told]
     assert told in str(found)

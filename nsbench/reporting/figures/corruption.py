@@ -106,14 +106,14 @@ def _heat(lines: Sequence[Line], suite: str) -> Drawn:
     panels = len(shown) + (len(shown) > 1)
     figure, axes = empty_axes(1.6 + 2.2 * panels, 1.1 + 0.3 * len(rows), panels, sharey=True)
     for line, own, table in zip(shown, axes, tables, strict=False):
-        _panel(own, table, rows, columns, line.name)
+        heat_panel(own, table, rows, columns, line.name)
     title = f"{shown[0].name} errs most on {_named(tables[0], rows)}"
     caption = "Error (%) by corruption and severity."
     if len(shown) > 1:
         first, last = shown[0], shown[-1]
         difference = tables[-1] - tables[0]
-        _panel(axes[-1], difference, rows, columns, f"{last.name}\nminus {first.name}", True)
-        title = _what_changed(difference.mean(1), rows, last.name, first.name)
+        heat_panel(axes[-1], difference, rows, columns, f"{last.name}\nminus {first.name}", True)
+        title = what_changed(difference.mean(1), rows, last.name, first.name)
         caption += (
             f" The last map is the difference of {last.name} and {first.name} in points: blue is "
             "less error, orange more."
@@ -127,7 +127,12 @@ def _named(table: NDArray[np.float64], rows: Sequence[str]) -> str:
     return f"{plain(rows[int(means.argmax())])}, {means.max():.1f}%"
 
 
-def _what_changed(means: NDArray[np.float64], rows: Sequence[str], last: str, first: str) -> str:
+def what_changed(means: NDArray[np.float64], rows: Sequence[str], last: str, first: str) -> str:
+    """On which corruptions a model gains most and least, as a title.
+
+    means: the change of the mean error of each row in points. last, first: names of the model and
+    of the one that it is held against.
+    """
     best, worst = int(means.argmin()), int(means.argmax())
     most = f"{plain(rows[best])} ({means[best]:+.1f}"
     if means[worst] <= 0:
@@ -141,7 +146,7 @@ def _what_changed(means: NDArray[np.float64], rows: Sequence[str], last: str, fi
     )
 
 
-def _panel(
+def heat_panel(
     axes: Axes,
     table: NDArray[np.float64],
     rows: Sequence[str],

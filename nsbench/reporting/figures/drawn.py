@@ -81,7 +81,8 @@ class Drawn:
     """A figure as a report shows it.
 
     key: its place on the page, and the stem of its files. title: what to see, made from the
-    numbers. caption: how to read it. table: the numbers behind it.
+    numbers. caption: how to read it. table: the numbers behind it. note: which part of a suite's
+    images it is of, empty for all.
     """
 
     key: str
@@ -89,6 +90,7 @@ class Drawn:
     caption: str
     figure: Figure
     table: Table
+    note: str = ""
 
     @property
     def broad(self) -> bool:
@@ -136,14 +138,16 @@ def _outline(figure: Figure) -> Bbox:
     return figure.get_tightbbox().padded(PADDING)
 
 
-def picture(figure: Figure, path: Path) -> bytes:
+def picture(figure: Figure, path: Path, note: str = "") -> bytes:
     """The figure as the content of a file of this name, such as .png, .pdf or .svg.
 
+    note: a line to stand below it, as a file has no caption.
     Raises NsbenchError for an ending that is not a picture's.
     """
     buffer, kind = io.BytesIO(), path.suffix.lower().removeprefix(".") or "none"
     # Without a date, so that the same numbers give the same file.
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    below = figure.text(0, -0.02, printable(note), va="top", fontsize=8.5) if note else None
     try:
         with mpl.rc_context({**STYLE, "svg.hashsalt": path.stem}):
             figure.savefig(
@@ -156,6 +160,9 @@ def picture(figure: Figure, path: Path) -> bytes:
             )
     except ValueError as error:
         raise NsbenchError(f"{path} is not the name of a picture: end it with .png") from error
+    finally:
+        if below:  # the same figure may be drawn in a page, which has a caption
+            below.remove()
     return buffer.getvalue()
 
 
