@@ -22,6 +22,7 @@ from nsbench.reporting.committed_index import (
     write_index,
 )
 from nsbench.reporting.figures.drawn import Drawn, picture
+from nsbench.reporting.figures.seeds import seeds_figures
 from nsbench.reporting.gallery import Gallery
 from nsbench.reporting.places import model_places
 from nsbench.reporting.report import write_report
@@ -192,25 +193,23 @@ def _hardware(provenance: dict[str, Any]) -> str:
 
 
 def _write_picture(run: Path, across: Sequence[str], path: Path) -> str | None:
-    """Write one of the report's figures, of seeds that of the first; its title, None without any.
+    """Write one of the report's figures; its title, None without any.
 
-    It is the heat map of the first suite of corruptions, which shows most at once, or the first.
+    Of seeds it is the first, else the heat map of the first suite of corruptions, which shows most
+    at once, or the first.
     """
-    of = ""
     if is_seeds(run):
-        runs = collect_seeds(run, across)
-        seed = next(seed for seed in runs.seeds if runs.entries(seed))
-        entries, of = runs.entries(seed), f"seed {seed}: "
+        figures, heat = seeds_figures(collect_seeds(run, across)), []
     else:
         entries = collect(model_places([run]), across)
-    # Without models that lie beside the generations, as in the figures of the report.
-    figures = [figure for section in sections(entries) for figure in section.figures]
-    heat = [figure for figure in figures if figure.key.endswith("-heat")]
+        # Without models that lie beside the generations, as in the figures of the report.
+        figures = [figure for section in sections(entries) for figure in section.figures]
+        heat = [figure for figure in figures if figure.key.endswith("-heat")]
     chosen: Drawn | None = next(iter([*heat, *figures]), None)
     if chosen is None:
         return None
     write_bytes(path, picture(chosen.figure, path))
-    return f"{of}{chosen.title}"
+    return chosen.title
 
 
 @contextmanager
