@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import read_plain
 from nsbench.util.sealed import is_sealed_text, read_record
 
 RESULTS = Path("results")
@@ -106,7 +107,7 @@ def recipe_text(run: Path) -> str:
     """The recipe of a run folder, as TOML. Raises NsbenchError if it was changed."""
     path = run / "recipe.toml"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path).decode()
     except (OSError, ValueError) as error:
         raise NsbenchError(f"cannot read {path} ({error})") from error
     if not is_sealed_text(text):

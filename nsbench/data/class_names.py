@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import read_utf8
 
 Labels = tuple[tuple[str, ...] | None, NDArray[np.int64]]
 
@@ -86,7 +87,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     that cannot be read or is not UTF-8.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_utf8(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise NsbenchError(

@@ -29,7 +29,7 @@ from nsbench.data.cache import cache_folder, only_one, settle
 from nsbench.data.decode import decode
 from nsbench.data.spec import Source, label_sets
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, sha256, written_whole
+from nsbench.util.files import fingerprint, read_plain, sha256, written_whole
 from nsbench.util.progress import stage
 
 Digests = NDArray[np.uint8]
@@ -130,7 +130,7 @@ def of_rows(path: Path, count: int) -> Storage:
 def read_whole(path: Path, name: str) -> bytes:
     """The bytes of an image's file. Raises NsbenchError that calls it `name`."""
     try:
-        return path.read_bytes()
+        return read_plain(path)
     except OSError as error:
         raise NsbenchError(
             f"the image {name} cannot be read ({error.strerror}): replace or remove it"
@@ -244,7 +244,7 @@ def _as_texts(table: Digests) -> NDArray[np.bytes_]:
 def _read(path: Path) -> Digests | None:
     """Keys and digests, uint8 (M, 32); None where there are none, or the file is broken."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except OSError:
         return None
     start = len(_MAGIC) + 32  # of its own SHA-256

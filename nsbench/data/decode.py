@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import read_plain
 
 # Those that Pillow reads and data sets of photographs come in; a file of another name in a class
 # folder, such as a text file, is passed over.
@@ -48,14 +49,26 @@ def utf8(name: str, where: str) -> str:
     return name
 
 
+LONGEST = 200
+"""An image may be that many times as long as it is wide: resized to a short side of hundreds of
+pixels, a longer one would fill the memory."""
+
+
+def refuse_long(width: int, height: int) -> None:
+    """Raise ValueError for an image whose shape no resizing is meant for."""
+    if max(width, height) > LONGEST * min(width, height):
+        raise ValueError(f"it is {width:,} x {height:,} pixels, of more than {LONGEST} to 1")
+
+
 def decode(file: Path | io.BytesIO, name: str) -> Image.Image:
     """RGB image of 8 bits. Raises NsbenchError that calls it `name` if it cannot be read."""
     try:
         # Read whole before it is decoded, so that an empty file is called empty.
-        content = io.BytesIO(file.read_bytes()) if isinstance(file, Path) else file
+        content = io.BytesIO(read_plain(file)) if isinstance(file, Path) else file
         if not content.getbuffer().nbytes:
             raise ValueError("it is empty")
         with Image.open(content) as image:
+            refuse_long(*image.size)
             return to_rgb(image)
     except Exception as error:  # every codec under Image.open raises errors of its own
         reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else None

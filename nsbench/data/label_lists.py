@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from nsbench.data.decode import EXTENSIONS
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import read_utf8
 from nsbench.util.progress import counted, say
 
 FILE_COLUMNS = {"file", "filename", "image", "imageid", "imagename", "imagepath", "path", "name"}
@@ -207,7 +208,7 @@ def _entries(path: Path, images: _Images) -> list[Entry]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")  # without the mark that Excel begins with
+        return read_utf8(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise NsbenchError(

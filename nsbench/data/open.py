@@ -26,6 +26,7 @@ from nsbench.data.readers.webdataset import ShardSource, is_pattern, shard_files
 from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
 from nsbench.data.subset import sample, select_per_class
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import refuse_special
 from nsbench.util.progress import say
 
 __all__ = [
@@ -80,6 +81,7 @@ def check_there(spec: SourceSpec) -> None:
     if spec.given:
         return
     spec = catalog.resolve(spec)
+    refuse_special(Path(spec.source).expanduser())
     named = spec.source == "digits" or spec.source.startswith(HUB) or is_pattern(spec.source)
     if not named and not (path := Path(spec.source).expanduser()).exists():
         raise NsbenchError(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import cached_while_unchanged
+from nsbench.util.files import cached_while_unchanged, plain
 from nsbench.util.progress import say
 
 # Bytes above which a line says what takes so long: reading the headers of a large archive.
@@ -62,7 +62,7 @@ def read_at(archive: Path, offset: int, size: int) -> bytes:
     """
     try:
         # Opened for each read, as an open file could not be shared with forked processes.
-        with archive.open("rb", buffering=0) as file:
+        with plain(archive).open("rb", buffering=0) as file:
             content = os.pread(file.fileno(), size, offset)
     except OSError as error:
         raise NsbenchError(f"cannot read {archive}: {error.strerror}") from error
@@ -114,7 +114,7 @@ def read_index(archive: Path) -> Index:
 def _members(archive: Path) -> Iterator[tuple[str, int, int]]:
     """Name, offset and size of each file."""
     try:
-        with tarfile.open(archive, "r:") as tar:  # "r:" refuses compression
+        with tarfile.open(plain(archive), "r:") as tar:  # "r:" refuses compression
             while member := tar.next():
                 if not member.isdir():
                     _refuse_special(member, archive)

@@ -16,7 +16,7 @@ from nsbench.run_folder import model_name, read_info
 from nsbench.util.config import parse
 from nsbench.util.device import to_device
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import sha256, write_bytes
+from nsbench.util.files import read_plain, sha256, write_bytes
 from nsbench.util.sealed import write_record
 
 # Arguments of timm.create_model that a recipe's model_args may not hold: they load other weights or
@@ -127,7 +127,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
     info = read_info(folder)
     file = folder / "model.safetensors"
     try:
-        content = file.read_bytes()
+        content = read_plain(file)
         if sha256(content) != info["weights"]:
             raise NsbenchError(
                 f"{file} is not the file that model.json describes: restore it, or move the folder "

@@ -28,6 +28,7 @@ from nsbench.run_folder import (
     trained_folders,
 )
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import refuse_special
 from nsbench.util.likeness import most_alike
 from nsbench.util.nearby import nearest_path
 
@@ -74,6 +75,7 @@ def understood(name: str) -> ModelName:
     if explicit and of_timm:
         return of_timm
     path = Path(name).expanduser()
+    refuse_special(path)
     if path.is_dir():  # also one that ends in .pt
         return ModelName("folder", name)
     if path.is_file() or name.endswith((*SUFFIXES, ".onnx")):

@@ -15,6 +15,7 @@ from nsbench.models.options import USUAL, ModelOptions
 from nsbench.models.wrap import short_name, wrap_module
 from nsbench.util.device import is_short_of_memory
 from nsbench.util.errors import NsbenchError, first_line, missing_extra
+from nsbench.util.files import plain, read_plain
 
 # Inputs that images can be given as; whole numbers would need another normalisation.
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -131,12 +132,12 @@ def _side(path: Path, inputs: list[Any]) -> int | None:
 
 def _hash(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except OSError as error:
         raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
     digest = hashlib.sha256(content)
     for file in sorted(_tensor_files(path, content)):
-        with file.open("rb") as opened:
+        with plain(file).open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
 

@@ -9,6 +9,7 @@ from nsbench.data.preprocessing import Preprocessing
 from nsbench.util.arguments import check_fields
 from nsbench.util.config import parse
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import read_utf8
 
 USUAL = Preprocessing(image_size=224, crop_pct=0.875)
 """What most models of ImageNet are evaluated with: a short side of 256 px, and its centre."""
@@ -83,7 +84,7 @@ class ModelOptions:
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_utf8(path).splitlines()
     except OSError as error:
         raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -4,6 +4,7 @@ import argparse
 import pickle
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +18,9 @@ from nsbench.models.entries import State, choose
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import sized, timm_preprocessing
 from nsbench.models.wrap import short_name, wrap_module
-from nsbench.util.device import to_device
+from nsbench.util.device import is_short_of_memory, to_device
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import sha256
+from nsbench.util.files import plain, sha256
 
 
 def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions) -> Classifier:
@@ -50,12 +51,34 @@ def read_state(path: Path, entry: str | None = None) -> tuple[State, str | None]
     entry: the one to read. Raises NsbenchError for a file that is broken, holds code or no weights.
     """
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    return choose(content, path, entry)
+    try:
+        state, name = choose(content, path, entry)
+    except RecursionError as error:
+        raise NsbenchError(f"{path} holds itself: save the model's state_dict() alone") from error
+    for key, value in state.items():
+        if kind := _unusable(value):
+            raise NsbenchError(
+                f"{path}: the tensor {key} is {kind}, of which nsbench cannot make weights: save "
+                "it as a dense tensor of floats"
+            )
+    return state, name
+
+
+def _unusable(value: torch.Tensor) -> str | None:
+    """What kind of tensor it is, if none that weights can be copied from as they are."""
+    kinds = {
+        "quantized": value.is_quantized,
+        "nested": value.is_nested,
+        "sparse": value.layout != torch.strided,
+        "without values, on the device meta": value.is_meta,
+        "complex": value.is_complex(),  # the copy would lose its imaginary part
+    }
+    return next((kind for kind, holds in kinds.items() if holds), None)
 
 
 def _read_safetensors(path: Path) -> State:
     try:
-        return safetensors.torch.load_file(path)
+        return safetensors.torch.load_file(plain(path))
     except OSError as error:
         raise NsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # safetensors has errors of its own for each kind of damage
@@ -69,7 +92,10 @@ def _read_torch(path: Path) -> Any:
     try:
         # The options of a training script, as timm stores them: a class that only holds values.
         torch.serialization.add_safe_globals([argparse.Namespace])
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # Torch warns of what is old, slow or odd about a file; what does not work is an error.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(plain(path), map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # a broken pickle fails in any way
@@ -110,6 +136,13 @@ def _filled(state: State, path: Path, arch: str, options: ModelOptions) -> nn.Mo
         if options.image_size is None:
             _refuse_resampled(state, renamed, path, arch)
         state = renamed
+    own = module.state_dict()
+    for key in state.keys() & own.keys():
+        if own[key].is_floating_point() and not state[key].is_floating_point():
+            raise NsbenchError(
+                f"{path}: {key} holds {str(state[key].dtype).removeprefix('torch.')} where {arch} "
+                "has floats, and nothing says by what to scale it: save the weights as floats"
+            )
     # Not strict, because of the counters that old files lack; all else was compared above.
     module.load_state_dict(state, strict=False)
     return module
@@ -119,6 +152,8 @@ def _create(arch: str, options: ModelOptions, **arguments: int) -> nn.Module:
     try:
         module: nn.Module = timm.create_model(arch, **sized(options), **arguments)
     except Exception as error:  # an unknown tag, a size that the architecture cannot take
+        if is_short_of_memory(error):
+            raise
         raise NsbenchError(f"timm cannot build '{arch}': {first_line(error)}") from error
     return module
 
@@ -129,7 +164,7 @@ def _with_head_of(state: State, module: Any, arch: str, options: ModelOptions) -
     names = module.pretrained_cfg.get("classifier") or ()
     first = names if isinstance(names, str) else next(iter(names), "")
     head = state.get(f"{first}.weight")
-    if head is None or len(head) == module.num_classes:
+    if head is None or not head.ndim or len(head) == module.num_classes:
         return cast(nn.Module, module)
     return _create(arch, options, num_classes=len(head))
 

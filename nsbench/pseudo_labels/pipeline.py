@@ -16,6 +16,7 @@ from nsbench.pseudo_labels.select import SELECTION, SUMMARY, select
 from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util import distributed
+from nsbench.util.files import plain
 from nsbench.util.npy import npy_appender
 from nsbench.util.sealed import write_record
 
@@ -122,5 +123,5 @@ def _renumber(store: LabelStore, folder: Path) -> None:
 
 def _mapped(path: Path) -> NDArray[Any]:
     # A choice of 130 million images, the paper's, is 520 MB: mapped, all processes share it.
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: NDArray[Any] = np.load(plain(path), mmap_mode="r", allow_pickle=False)
     return array

@@ -19,6 +19,7 @@ from nsbench.data.readers.npy import mapped
 from nsbench.data.tar_index import TarPath
 from nsbench.released.trees import Tree
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import plain
 from nsbench.util.sealed import BLANK, flaw, written_sealed
 
 RECORDS = ".digests"
@@ -46,7 +47,7 @@ class _Files(StoredSource):
         """The bytes of a file. Raises NsbenchError for one that is missing or empty."""
         # Empty files, which a crash of the machine may leave, count as missing to who makes them.
         try:
-            content = self._paths[index].read_bytes()
+            content = plain(self._paths[index]).read_bytes()
         except OSError as error:
             raise NsbenchError(f"cannot read {self._paths[index]}: {error.strerror}") from error
         if not content:

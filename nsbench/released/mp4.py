@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.util.errors import missing_extra
+from nsbench.util.files import plain
 
 if TYPE_CHECKING:
     from nsbench.data.tar_index import TarPath
@@ -70,7 +71,7 @@ def decode_clip(path: "Path | TarPath") -> NDArray[np.uint8]:
     """
     av = _av()
     try:
-        with path.open("rb") as file, av.open(file, "r") as container:
+        with plain(path).open("rb") as file, av.open(file, "r") as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1  # readers are many already
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]

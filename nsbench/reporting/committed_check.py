@@ -10,7 +10,7 @@ from nsbench.reporting.committed_index import PREDICTIONS, REPORT, entries_in, r
 from nsbench.reporting.report import write_report
 from nsbench.reporting.tables import Table, csv_text
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json
+from nsbench.util.files import read_object
 from nsbench.util.progress import counted
 
 TOLERANCE = 1e-6
@@ -123,8 +123,7 @@ def _made_again(folder: Path, called: Record) -> list[Record]:
 
 
 def _records(path: Path) -> list[Record]:
-    content = read_json(path)
-    records = content.get("records") if isinstance(content, dict) else None
+    records = read_object(path).get("records")
     if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
         raise NsbenchError(f"{path} holds no records: make the report anew")
     return list(records)
@@ -150,7 +149,7 @@ def compare_records(stated: Sequence[Record], again: Sequence[Record]) -> list[s
 
 
 def _identity(record: Record) -> tuple[Any, ...]:
-    return tuple(record.get(key) for key in IDENTITY)
+    return tuple(str(record.get(key)) for key in IDENTITY)
 
 
 def _differ(one: Record, other: Record, key: str) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nsbench.util.config import nearest
+from nsbench.util.config import Config, nearest, parse
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_json, write_text
+from nsbench.util.files import read_object, write_text
 
 ABOUT, PREDICTIONS, PICTURE, REPORT = "about.json", "predictions", "picture.png", "report"
 """What lies where in the folder of a report."""
@@ -27,8 +27,29 @@ HOW = (
 )
 """The first paragraph of the list."""
 
-KEYS = ("name", "title", "commands", "commit", "date", "hardware", "report", "predictions")
-"""Without which about.json is of no use."""
+
+class Called(Config):
+    """How a report is made again: what `write_report` is called with."""
+
+    places: list[str]
+    title: str | None
+    base: str | None
+    across: list[str]
+
+
+class AboutFile(Config):
+    """What about.json holds. Anybody may have written it."""
+
+    name: str
+    title: str
+    commands: list[str]
+    commit: str | None
+    trained_at_commit: str | None = None
+    date: str
+    hardware: str
+    report: Called
+    picture: str | None = None
+    predictions: str
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -52,11 +73,8 @@ def check_name(home: Path, name: str) -> None:
 
 def read_about(folder: Path) -> dict[str, Any]:
     """The about.json of a report. Raises NsbenchError if it is missing or broken."""
-    about = read_json(folder / ABOUT)
-    lacking = [key for key in KEYS if not isinstance(about, dict) or key not in about]
-    if lacking:
-        raise NsbenchError(f"{folder / ABOUT} lacks {lacking[0]}: make the report anew")
-    return dict(about)
+    path = folder / ABOUT
+    return parse(AboutFile, read_object(path), str(path)).model_dump()
 
 
 def entries_in(home: Path, names: Sequence[str] = ()) -> list[Path]:
@@ -99,7 +117,10 @@ def _entry(folder: Path) -> str:
     """A report as Markdown: picture, title, what it found, commands, hardware."""
     about, name = read_about(folder), folder.name
     # The answers are those of the report itself, word for word, and so never out of date.
-    content = read_json(folder / f"{REPORT}.json")
+    content = read_object(folder / f"{REPORT}.json")
+    answers = content.get("answers", [])
+    if not isinstance(answers, list):
+        raise NsbenchError(f"{folder / REPORT}.json holds no answers: make the report anew")
     title = _plain(about["title"])
     lines = [f"## [{title}]({name}/{REPORT}.html)"]
     if (folder / PICTURE).is_file():
@@ -108,8 +129,8 @@ def _entry(folder: Path) -> str:
         # Indented, not fenced, so that no command can end the block; and before the answers, as it
         # would else be a part of the last of them.
         lines.append("\n".join(f"    {' '.join(one.split())}" for one in about["commands"]))
-    if answers := [f"- {_plain(answer)}" for answer in content.get("answers", [])]:
-        lines.append("\n".join(answers))
+    if answers:
+        lines.append("\n".join(f"- {_plain(str(answer))}" for answer in answers))
     made = f"{about['date']}, {about['hardware']}"
     # Twelve digits tell commits apart, as git itself shortens them.
     commit = f", commit {str(about['commit'])[:12]}" if about["commit"] else ""

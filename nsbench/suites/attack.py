@@ -13,6 +13,9 @@ from nsbench.metrics.robustness import Floats
 from nsbench.predictions import read_cell
 from nsbench.suites.base import Scored, Suite, SuiteScores, Tables, accuracy_metric
 
+MOST = 255
+"""The largest epsilon, in units of 1/255."""
+
 
 class AttackSuite(Suite):
     """Accuracy under attack, at the model's own input size."""
@@ -44,6 +47,8 @@ class AttackSuite(Suite):
         # Epsilons name the cells, so that a repeated one would be one cell twice.
         if min(epsilons) < 0 or sorted(set(epsilons)) != epsilons:
             raise ValueError("epsilons must be in ascending order, different and not negative")
+        if max(epsilons) > MOST:
+            raise ValueError(f"epsilons must be at most {MOST}, by which any pixel may be any")
         return [epsilon + 0.0 for epsilon in epsilons]  # -0.0 is 0.0 by another name
 
     @field_validator("headline")

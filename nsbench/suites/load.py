@@ -16,7 +16,7 @@ from nsbench.suites.base import Suite
 from nsbench.util.arguments import checked
 from nsbench.util.config import nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import is_there
+from nsbench.util.files import is_there, refuse_special
 from nsbench.util.likeness import most_alike
 from nsbench.util.nearby import beside
 from nsbench.util.text import LONG, shortened
@@ -87,6 +87,7 @@ def load_suite(name: str | Path) -> Suite:
         # What is there goes first: the name of a folder may hold a colon.
         if whole and split and not is_there(path) and is_images(Path(whole).expanduser()):
             return _of_images(Path(whole).expanduser(), split)
+    refuse_special(path)
     if path.suffix != ".toml" or not is_there(path):
         if name not in shipped():
             what = f"cannot read {name}: No such file or directory"

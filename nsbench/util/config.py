@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
 
 from nsbench.util.errors import ArgumentError, NsbenchError
+from nsbench.util.files import read_utf8
 from nsbench.util.likeness import most_alike
 
 
@@ -59,11 +60,19 @@ C = TypeVar("C", bound=Config)
 def read_toml(path: Path) -> dict[str, Any]:
     """The table in a TOML file. Raises NsbenchError if it is missing or not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parsed_toml(read_utf8(path))
     except OSError as error:
         raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise NsbenchError(f"{path} is not valid TOML: {error}") from error
+
+
+def parsed_toml(text: str) -> dict[str, Any]:
+    """A table in TOML. Raises ValueError for anything else."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("its brackets are too deep") from error
 
 
 def parse(
@@ -195,8 +204,8 @@ def as_settings(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]
 def _toml_value(text: str) -> Any:
     try:
         # TOML's own types, so that a setting means what the same text means in the file
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parsed_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

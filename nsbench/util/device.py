@@ -14,6 +14,7 @@ from torch import nn
 
 from nsbench.util import provenance
 from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.launched import local_rank, process_count
 from nsbench.util.progress import say
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ def total_memory(device: torch.device) -> float:
 
 def _pages(name: str) -> float:
     # torchrun says how many processes of this machine share its memory
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    here = process_count("LOCAL_WORLD_SIZE")
     return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE") / here
 
 
@@ -162,10 +163,10 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     Raises NsbenchError for a device that is not there or does not compute.
     """
     name = _usual_device() if device is None else str(device)
-    if name == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if name == "cuda" and process_count() > 1:
         # Its own, as `distributed.start` has it: all would take memory of the first one otherwise.
         count = max(1, torch.cuda.device_count())
-        name = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % count}"
+        name = f"cuda:{local_rank() % count}"
     try:
         # To write a number is the only test that covers a missing driver, one that is too old, a
         # wrong number, a wrong word, and a GPU that torch was not built for.

@@ -16,6 +16,8 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
+from nsbench.util.launched import check_complete, local_rank, process_count
+
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)
 """How long processes wait for one that validates or writes; torchrun ends them where one dies."""
@@ -41,17 +43,18 @@ def start(device: torch.device) -> torch.device:
 
     Several processes have a GPU of their machine each, whatever number `device` has.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _started():
+    if process_count() > 1 and not _started():
         _join()
     if size() > 1 and device.type == "cuda":
         # modulo, so that a test can start more processes than there are GPUs
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        device = torch.device("cuda", local_rank() % torch.cuda.device_count())
         # NCCL and the allocator take the current device, not the one of their tensors
         torch.cuda.set_device(device)
     return device
 
 
 def _join() -> None:
+    check_complete()
     store, number, count = next(rendezvous("env://", timeout=PATIENCE))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
         # processes that torchrun starts again must not find the addresses of the old ones; agents

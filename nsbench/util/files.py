@@ -1,5 +1,6 @@
 """Files on disk: written whole, read with errors for people, hashed, and kept until they change."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,8 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from typing import IO, Any, TypeVar, TypeVarTuple
 
-from nsbench.util.errors import NsbenchError
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.text import a_type
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
@@ -65,6 +67,44 @@ def is_temporary(name: str) -> bool:
     return re.fullmatch(re.escape(TEMPORARY) + r".+\.[a-z0-9_]{8}", name) is not None
 
 
+SPECIAL = "it is a pipe or a device, whose content must be saved to a file first"
+"""What is wrong with a path that nobody could finish reading."""
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path leads to a pipe or a device, of which reading may never end."""
+    return is_there(path) and not (path.is_file() or path.is_dir())
+
+
+def refuse_special(path: Path) -> None:
+    """Raise NsbenchError for a path that leads to a pipe or a device."""
+    if is_special(path):
+        raise NsbenchError(f"cannot read {path}: {SPECIAL}")
+
+
+def plain(path: T) -> T:
+    """The path, if what it leads to is no pipe and no device. Raises OSError if it is one.
+
+    What is no path on the disk, but a file inside an archive, is plain always.
+    """
+    if isinstance(path, Path) and is_special(path):
+        raise OSError(errno.EINVAL, SPECIAL, str(path))
+    return path
+
+
+def read_plain(path: Path) -> bytes:
+    """The content of a file. Raises OSError where there is none, or a pipe or device."""
+    return plain(path).read_bytes()
+
+
+def read_utf8(path: Path) -> str:
+    """A text file, without the byte order mark that some editors begin with.
+
+    Raises OSError as `read_plain`, and UnicodeDecodeError for another encoding.
+    """
+    return read_plain(path).decode("utf-8-sig")
+
+
 def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Write a file whole or not at all, as `written_whole` does."""
     with written_whole(path, sync=sync) as file:
@@ -84,13 +124,33 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON. Raises NsbenchError naming the file if it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    # RecursionError: of brackets within brackets, as no file of ours has.
-    except (OSError, ValueError, RecursionError) as error:
+        return parsed_json(read_plain(path))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else first_line(error)
         raise NsbenchError(
-            f"cannot read {path} ({error}): repair it, or remove it and repeat the command that "
+            f"cannot read {path} ({reason}): repair it, or remove it and repeat the command that "
             "made it"
         ) from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises NsbenchError as `read_json`, and for JSON of another shape."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise NsbenchError(
+            f"{path} holds {a_type(content)}, not a JSON object: repair it, or remove it and "
+            "repeat the command that made it"
+        )
+    return content
+
+
+def parsed_json(content: bytes) -> Any:
+    """JSON in UTF-8, with or without a byte order mark. Raises ValueError for anything else."""
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    # Of brackets within brackets, as no file of ours has.
+    except RecursionError as error:
+        raise ValueError("its brackets are too deep") from error
 
 
 def sha256(content: bytes) -> str:
@@ -100,7 +160,7 @@ def sha256(content: bytes) -> str:
 
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content, read in pieces."""
-    with path.open("rb") as file:
+    with plain(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

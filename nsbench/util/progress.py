@@ -1,6 +1,5 @@
 """Progress with rate and time left: a bar on a terminal, plain lines elsewhere."""
 
-import os
 import shutil
 import sys
 import textwrap
@@ -22,6 +21,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from nsbench.util.launched import is_first
 from nsbench.util.text import printable
 
 LINE_SECONDS = 10.0
@@ -60,7 +60,7 @@ def stage(name: str, total: int | None, unit: str = "images", done: int = 0) -> 
     console = Console(stderr=True, emoji=False)
     # a bar redraws itself, which fills a log file with control characters
     drawn = console.is_terminal or console.is_jupyter
-    bar = _bar if drawn and not _is_silent() else _lines
+    bar = _bar if drawn and is_first() else _lines
     with bar(console, name, total, unit, done) as advance:
         yield advance
 
@@ -132,18 +132,13 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
-def _is_silent() -> bool:
-    """Whether another of the processes that torchrun started speaks for all."""
-    return os.environ.get("RANK", "0") != "0"
-
-
 def say(text: str, command: str = "") -> None:
     """A line of news on standard error, said by one process for all.
 
     command: to copy, at the end. On a terminal the text is broken between words, and the command
     stands whole on a line of its own; a log keeps each line as it is, to be searched.
     """
-    if _is_silent():
+    if not is_first():
         return
     # Names of files and models may hold what steers a terminal.
     text = printable(text, keep="\n\t")

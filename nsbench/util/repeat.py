@@ -23,9 +23,9 @@ def is_done(*options: str) -> None:
 def again(arguments: Sequence[str]) -> str:
     """The command that goes on where one with these arguments stopped."""
     kept = [argument for argument in arguments if argument not in _done]
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if processes > 1:
-        start = ["torchrun", "--nproc-per-node", str(processes), "-m", "nsbench"]
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if processes != "1":
+        start = ["torchrun", "--nproc-per-node", processes, "-m", "nsbench"]
     elif Path(sys.argv[0]).parts[-2:] == ("nsbench", "__main__.py"):
         start = [_found(sys.executable), "-m", "nsbench"]
     else:

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, sha256, written_whole
+from nsbench.util.files import (
+    fingerprint,
+    parsed_json,
+    plain,
+    read_object,
+    read_plain,
+    sha256,
+    written_whole,
+)
 from nsbench.util.progress import say
 
 _MARK = b"nsbench-sha256:"
@@ -71,7 +79,10 @@ UNSEALED = "holds no digest, as files of earlier versions of nsbench"
 def flaw(path: Path) -> str | None:
     """Why a sealed file cannot be trusted, as the end of a sentence; None if it can be."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        with (
+            plain(path).open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
+        ):
             if whole.find(_MARK) < 0:
                 return UNSEALED
             # Any of them will do, since a name in the file may look like one.
@@ -135,8 +146,8 @@ def read_record(path: Path, way_out: str) -> dict[str, Any]:
     """
     if problem := flaw(path):
         raise NsbenchError(f"{path} {problem}: {way_out}")
-    record: dict[str, Any] = json.loads(path.read_bytes())
-    record.pop(KEY)
+    record = read_object(path)
+    record.pop(KEY, None)
     if (name := record.pop(FILE, None)) != path.name:
         raise NsbenchError(f"{path} is a copy of {name or 'some other file'}: {way_out}")
     return record
@@ -160,9 +171,9 @@ def sealed_lines(path: Path, of: Mapping[str, Any]) -> tuple[list[dict[str, Any]
     Those are damaged, cut short, or of something else than `of`, which their objects contain.
     """
     rows, damaged = [], 0
-    for line in path.read_bytes().splitlines():
+    for line in read_plain(path).splitlines():
         try:
-            row = dict(json.loads(line))
+            row = dict(parsed_json(line))
             whole = row.pop(KEY) == fingerprint(row)[:16] and of.items() <= row.items()
         except (ValueError, TypeError, KeyError):
             whole = False

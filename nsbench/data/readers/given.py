@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench.data.content import StoredSource
-from nsbench.data.decode import to_rgb
+from nsbench.data.decode import refuse_long, to_rgb
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.progress import counted
 from nsbench.util.text import a_type
@@ -71,7 +71,9 @@ class GivenSource(StoredSource):
         try:
             with self._lock:  # data sets of others need not be safe for several threads
                 item = self._item(index)
-            return to_image(item)
+            image = to_image(item)
+            refuse_long(*image.size)
+            return image
         except Exception as error:
             raise NsbenchError(
                 f"image {index} of {self.name} cannot be used: {first_line(error)}"

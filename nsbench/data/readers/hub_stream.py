@@ -18,6 +18,7 @@ from nsbench.data.spec import HUB, SourceSpec
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import fingerprint
+from nsbench.util.launched import local_rank, process_count
 from nsbench.util.progress import say, stage
 from nsbench.util.sealed import BLANK, flaw, is_usable, written_sealed
 
@@ -48,11 +49,11 @@ def streamed(spec: SourceSpec) -> Path:
     Raises NsbenchError if the data set, the split or the image column is not available.
     """
     path = cache_file(spec)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if process_count() > 1:
         from nsbench.util import distributed  # with torch, which a single process need not load
 
         if distributed.size() > 1:
-            if os.environ.get("LOCAL_RANK", "0") == "0":
+            if local_rank() == 0:
                 _stream_once(spec, path)
             distributed.barrier()
             return path

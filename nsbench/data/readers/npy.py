@@ -8,9 +8,10 @@ from PIL import Image
 
 from nsbench.data.class_names import listed_classes
 from nsbench.data.content import Storage, StoredSource, of_rows
+from nsbench.data.decode import refuse_long
 from nsbench.data.tar_index import TarPath
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import cached_while_unchanged
+from nsbench.util.files import cached_while_unchanged, plain
 
 
 def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
@@ -31,7 +32,7 @@ def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
 # 64 files: 19 corruptions and labels of three sets. A map takes no memory by itself.
 @cached_while_unchanged(64)
 def _mapped(path: Path) -> NDArray[np.uint8]:
-    return _filled(np.load(path, mmap_mode="r", allow_pickle=False))
+    return _filled(np.load(plain(path), mmap_mode="r", allow_pickle=False))
 
 
 # The archive comes first, as the file whose changes matter.
@@ -40,7 +41,7 @@ def _mapped_inside(archive: Path, path: TarPath) -> NDArray[np.uint8]:
     # np.load maps whole files only; this reads the header inside the archive, and maps what
     # follows.
     start, size = path.span()
-    with archive.open("rb") as file:
+    with plain(archive).open("rb") as file:
         file.seek(start)
         major, _ = np.lib.format.read_magic(file)
         if major not in (1, 2):
@@ -76,6 +77,10 @@ class ArraySource(StoredSource):
             raise NsbenchError(
                 f"{path} holds {images.dtype} {images.shape}, but images are uint8 (N, H, W, 3)"
             )
+        try:
+            refuse_long(images.shape[2], images.shape[1])
+        except ValueError as error:
+            raise NsbenchError(f"the images of {path} cannot be used: {error}") from error
         self.ids = [f"{path.stem}-{index:08d}" for index in range(len(images))]
         self.labels = _labels_beside(path, len(images))
         self.classes = listed_classes(path.parent, self.labels, label_space)

@@ -129,8 +129,15 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
             f"{spec} has no column '{spec.image_column}'"
             f"{nearest(spec.image_column, table.column_names)}; set image_column"
         )
-    # Not decoded by `datasets`, so that `decode` treats all sources' images alike.
-    return table.cast_column(spec.image_column, datasets.Image(decode=False))
+    try:
+        # Not decoded by `datasets`, so that `decode` treats all sources' images alike.
+        return table.cast_column(spec.image_column, datasets.Image(decode=False))
+    except Exception as error:  # of numbers, dates and the like, each by a class of its own
+        held = getattr(table.features[spec.image_column], "dtype", "something else")
+        raise NsbenchError(
+            f"the column '{spec.image_column}' of {spec} holds {held}, and no images: set "
+            "image_column to the one that does"
+        ) from error
 
 
 def _of_no_split(folder: Path) -> dict[str, int]:

@@ -10,7 +10,7 @@ from nsbench.data.class_names import read_class_names
 from nsbench.data.content import Storage, StoredSource, of_rows
 from nsbench.data.readers.split_files import numbered_ids
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import cached_while_unchanged
+from nsbench.util.files import cached_while_unchanged, read_plain
 
 STL10 = "_X.bin"
 STL10_SHAPE = (3, 96, 96)  # channels, columns, rows: by column, as MATLAB wrote them
@@ -67,7 +67,7 @@ def _stl10(path: Path) -> NDArray[np.uint8]:
 
 def _stl10_labels(path: Path, count: int, classes: int) -> NDArray[np.int64]:
     # int64 before the subtraction: a wrong 0 becomes -1 and not 255.
-    labels = np.frombuffer(path.read_bytes(), np.uint8).astype(np.int64) - 1
+    labels = np.frombuffer(read_plain(path), np.uint8).astype(np.int64) - 1
     if len(labels) != count or labels.min() < 0 or labels.max() >= classes:
         raise NsbenchError(
             f"{path} holds {len(labels)} labels, but {count} images need as many from 1 to "

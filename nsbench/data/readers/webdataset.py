@@ -57,11 +57,15 @@ def shard_files(source: str) -> list[Path]:
     if not braces:
         return [path for path in sorted(Path(source).expanduser().iterdir()) if is_tar(path)]
     first, last = braces.groups()
-    numbers = [f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)]  # zeros as in first
-    shards = [Path(_BRACES.sub(number, source, count=1)).expanduser() for number in numbers]
-    missing = [shard for shard in shards if not shard.is_file()]
-    if missing or not shards:
-        raise NsbenchError(f"there is no {missing[0] if missing else source}: fetch all shards")
+    shards = []
+    # One by one until one is missing, as a mistyped end may be far away.
+    for number in range(int(first), int(last) + 1):
+        text = f"{number:0{len(first)}d}"  # zeros as in first
+        shards.append(Path(_BRACES.sub(text, source, count=1)).expanduser())
+        if not shards[-1].is_file():
+            raise NsbenchError(f"there is no {shards[-1]}: fetch all shards")
+    if not shards:
+        raise NsbenchError(f"{source} counts down from {first} to {last}: swap the two numbers")
     return shards
 
 
