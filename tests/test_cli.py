@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -450,3 +451,51 @@ def test_models_of_two_kinds_and_sizes_share_a_command(
     )
     names = list(json.loads(Path("t.json").read_text())[0]["models"])
     assert names == ["run/generation-0", "python:two_sizes:make", "linear:digits"]
+
+
+def test_a_mistake_of_nsbench_ends_in_a_sentence_and_a_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a thing")
+
+    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert call("suites") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("nsbench: nsbench did not foresee this (KeyError: 'a thing'): please")
+    (log,) = tmp_path.glob("nsbench-*.log")
+    assert str(log) in said
+    assert "Traceback (most recent call last)" in log.read_text()
+    assert "Traceback" not in said
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m nsbench suites"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{command} | head -1"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "suites\n", "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_tables_are_printed_in_any_encoding(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "nsbench", "suites"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "imagenet-c" in done.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize("command", ["eval {} --suite digits", "train {}", "eval x --suite {}",
+                                     "show corruptions {}", "report {}"])  # fmt: skip
+def test_a_pipe_is_refused_at_once(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("x.toml", "x.pth", "x.png"):
+        os.mkfifo(tmp_path / name)
+        words = command.format(tmp_path / name).split()
+        assert call(*words) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -16,8 +16,7 @@ from nsbench.pseudo_labels.select import SELECTION, SUMMARY, select
 from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import SparseTargets
 from nsbench.util import distributed
-from nsbench.util.files import plain
-from nsbench.util.npy import npy_appender
+from nsbench.util.npy import map_npy, npy_appender
 from nsbench.util.sealed import write_record
 
 CHUNK = 2**20
@@ -65,7 +64,8 @@ def pseudo_label(job: LabelingJob, teacher: Classifier, folder: Path) -> PseudoL
     if distributed.is_main():
         select(store, job.settings, job.classes, job.seed, folder, _withheld(job))
     distributed.barrier()
-    return PseudoLabeledSet(job.source, store, _mapped(folder / SELECTION))
+    # A choice of 130 million images, the paper's, is 520 MB: mapped, all processes share it.
+    return PseudoLabeledSet(job.source, store, map_npy(folder / SELECTION))
 
 
 def _chosen_by_filter(
@@ -85,9 +85,9 @@ def _chosen_by_filter(
         _renumber(candidates, filter_folder)
         write_record(folder / SUMMARY, summary)
     distributed.barrier()
-    chosen = replace(job, indices=_mapped(filter_folder / "chosen.npy"))
+    chosen = replace(job, indices=map_npy(filter_folder / "chosen.npy"))
     store = predict(chosen, teacher, folder / "labels")
-    return PseudoLabeledSet(job.source, store, _mapped(filter_folder / "rows.npy"))
+    return PseudoLabeledSet(job.source, store, map_npy(filter_folder / "rows.npy"))
 
 
 def _withheld(job: LabelingJob) -> NDArray[np.int64] | None:
@@ -105,7 +105,7 @@ def _renumber(store: LabelStore, folder: Path) -> None:
 
     chosen.npy: their indices in the source, int64. rows.npy: selection.npy in these numbers.
     """
-    rows = _mapped(folder / SELECTION)
+    rows = map_npy(folder / SELECTION)
     count, before = 0, -1
     with (
         npy_appender(folder / "chosen.npy", np.int64) as append_index,
@@ -119,9 +119,3 @@ def _renumber(store: LabelStore, folder: Path) -> None:
             append_index(store.indices(chunk[first]))
             append_row(count - 1 + np.cumsum(first))
             count, before = count + int(first.sum()), int(chunk[-1])
-
-
-def _mapped(path: Path) -> NDArray[Any]:
-    # A choice of 130 million images, the paper's, is 520 MB: mapped, all processes share it.
-    array: NDArray[Any] = np.load(plain(path), mmap_mode="r", allow_pickle=False)
-    return array

@@ -8,7 +8,23 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nsbench.util.files import written_whole
+from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import plain, written_whole
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """The array of a .npy file, mapped into memory and never unpickled.
+
+    Raises NsbenchError naming the file if that cannot be.
+    """
+    try:
+        array: NDArray[Any] = np.load(plain(path), mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy parses the header as Python, which fails in any way
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise NsbenchError(
+            f"{path} cannot be read ({reason}): remove it and make or fetch it again"
+        ) from error
+    return array
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sys
 PLAIN = {
     "±": "+-", "→": "->", "↑": "(up)", "↓": "(down)", "ε": "eps", "–": "-", "—": "-", "−": "-",
     "…": "...", "“": '"', "”": '"', "’": "'", "─": "-", "·": "-", "≥": ">=", "≤": "<=",
+    "κ": "kappa",
 }  # fmt: skip
 """What stands for signs of our own where an encoding has none of them."""
 

@@ -40,3 +40,13 @@ def test_other_modes_become_rgb(image_folder: Path, mode: str) -> None:
     ending = "tif" if mode == "CMYK" else "png"
     Image.new(mode, (9, 9)).save(image_folder / "cat" / f"x.{ending}")
     assert open_source(spec(str(image_folder))).image(3).mode == "RGB"
+
+
+def test_an_image_far_longer_than_wide_counts_as_unreadable(image_folder: Path) -> None:
+    # Resized to a short side of 224, it would take 1,200 GB.
+    Image.new("L", (1, 8_000_000)).save(image_folder / "cat" / "0.png")
+    source = open_source(spec(str(image_folder)))
+    with pytest.raises(NsbenchError, match=r"it is 1 x 8,000,000 pixels, of more than 200 to 1"):
+        source.image(source.ids.index("cat/0.png"))
+    Image.new("L", (400, 2)).save(image_folder / "cat" / "0.png")
+    assert open_source(spec(str(image_folder))).image(0).size == (400, 2)

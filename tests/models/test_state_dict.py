@@ -291,6 +291,50 @@ def test_a_checkpoint_of_another_architecture(trained: nn.Module, tmp_path: Path
     assert "conv1.0.weight has shape (99, 3, 3, 3), not (" in sentence(wide)
 
 
+def self_holding() -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    return content
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda w: w.to_sparse(), "the tensor fc.weight is sparse"),
+        (lambda w: w.to_sparse_csr(), "the tensor fc.weight is sparse"),
+        (lambda w: w.to(torch.complex64), "the tensor fc.weight is complex"),
+        (lambda w: w.to("meta"), "the tensor fc.weight is without values, on the device meta"),
+        (lambda w: torch.nested.nested_tensor([w[0], w[1]]), "the tensor fc.weight is nested"),
+        (lambda w: w.to(torch.int8), "fc.weight holds int8 where test_resnet has floats"),
+        (lambda w: w > 0, "fc.weight holds bool where test_resnet has floats"),
+        (lambda _: torch.tensor(1.0), "does not fit the architecture"),
+        (lambda w: w[:0], "does not fit the architecture"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_are_no_weights_are_named(
+    change: Any, sentence: str, trained: nn.Module, tmp_path: Path
+) -> None:
+    state = dict(trained.state_dict())
+    torch.save(state | {"fc.weight": change(state["fc.weight"])}, tmp_path / "m.pth")
+    with pytest.raises(NsbenchError, match=sentence):
+        load(tmp_path / "m.pth")
+
+
+def test_a_file_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    torch.save(self_holding(), tmp_path / "m.pth")
+    with pytest.raises(NsbenchError, match=r"m\.pth holds itself: save"):
+        load(tmp_path / "m.pth")
+
+
+def test_half_precision_is_read(trained: nn.Module, tmp_path: Path) -> None:
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in trained.state_dict().items()}
+    torch.save(halves, tmp_path / "m.pth")
+    found = load(tmp_path / "m.pth").module.state_dict()["fc.weight"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, halves["fc.weight"].float(), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("arch", "sentence"),
     [

@@ -80,6 +80,10 @@ def test_corruption_defaults_are_those_of_imagenet_c(tmp_path: Path) -> None:
         (PGD.replace("pgd", "fgsm") + "steps = 3\n", "the key 'steps' is for PGD only"),
         ('kind = "attack"\nsource = "digits"\nepsilons = [1, 0]\nheadline = 1\n', "epsilons"),
         (
+            'kind = "attack"\nsource = "digits"\nepsilons = [1e300]\nheadline = 1e300\n',
+            "epsilons must be at most 255",
+        ),
+        (
             'kind = "accuracy"\nsource = "digits"\nmisclassified = true\n',
             "needs the key 'reference'",
         ),

@@ -81,3 +81,25 @@ def test_files_that_are_no_toml(tmp_path: Path) -> None:
         read_toml(broken)
     with pytest.raises(NsbenchError, match=r"cannot read .*absent\.toml"):
         read_toml(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000, b"\xff", b"a\0 = 1", b"a = {b = {" * 900],
+)
+def test_broken_toml_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(NsbenchError, match=r"x\.toml is not valid TOML: ") as raised:
+        read_toml(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_setting_of_any_text_is_a_value_or_a_text() -> None:
+    assert apply_settings({}, ["a=" + "[" * 5000]) == {"a": "[" * 5000}
+    assert apply_settings({}, ["a=" + "9" * 5000]) == {"a": "9" * 5000}
+
+
+def test_toml_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfa = 1\r\n")
+    assert read_toml(tmp_path / "x.toml") == {"a": 1}

@@ -78,3 +78,34 @@ def test_what_is_made_of_a_file_is_kept_until_it_changes(tmp_path: Path) -> None
     path.unlink()
     with pytest.raises(FileNotFoundError):
         content(path, "!")
+
+
+def test_a_byte_order_mark_is_no_part_of_json(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf{}")
+    assert files.read_object(tmp_path / "x.json") == {}
+
+
+DEEP = b"[" * 5000 + b"]" * 5000
+HUGE = b'{"a": ' + b"9" * 5000 + b"}"
+
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b"3", b"", b"{", b"\xff{}", DEEP, HUGE])
+def test_json_of_another_shape_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(NsbenchError, match=r"x\.json") as raised:
+        files.read_object(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "x.json"
+    os.mkfifo(pipe)
+    with pytest.raises(NsbenchError, match="it is a pipe or a device"):
+        files.read_json(pipe)
+    with pytest.raises(OSError, match="it is a pipe or a device"):
+        files.plain(pipe)
+    with pytest.raises(NsbenchError, match="/dev/zero: it is a pipe or a device"):
+        files.refuse_special(Path("/dev/zero"))
+    files.refuse_special(tmp_path)
+    files.refuse_special(tmp_path / "nothing")

@@ -12,6 +12,7 @@ from nsbench.data.decode import refuse_long
 from nsbench.data.tar_index import TarPath
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import cached_while_unchanged, plain
+from nsbench.util.npy import map_npy
 
 
 def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
@@ -20,10 +21,10 @@ def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
     Raises NsbenchError naming the file if that cannot be.
     """
     try:
-        if isinstance(path, TarPath):
-            return _mapped_inside(path.archive, path)
-        return _mapped(path)
-    except (OSError, ValueError, EOFError) as error:
+        return _mapped_inside(path.archive, path) if isinstance(path, TarPath) else _mapped(path)
+    except NsbenchError:
+        raise
+    except Exception as error:  # NumPy parses the header as Python, which fails in any way
         raise NsbenchError(
             f"{path} cannot be read ({first_line(error)}): remove it and make or fetch it again"
         ) from error
@@ -32,7 +33,7 @@ def mapped(path: Path | TarPath) -> NDArray[np.uint8]:
 # 64 files: 19 corruptions and labels of three sets. A map takes no memory by itself.
 @cached_while_unchanged(64)
 def _mapped(path: Path) -> NDArray[np.uint8]:
-    return _filled(np.load(plain(path), mmap_mode="r", allow_pickle=False))
+    return _filled(map_npy(path))
 
 
 # The archive comes first, as the file whose changes matter.

@@ -1,5 +1,7 @@
 """Parquet files and other tables as sources."""
 
+import datetime
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,23 @@ def test_labels_that_are_none(tmp_path: Path, labels: list[object]) -> None:
     with pytest.raises(NsbenchError, match="holds no class labels") as caught:
         open_source(spec(str(path)))
     assert (None in labels) == ("row 1 has none" in str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "values", [[1, 2], [0.5, 1.5], [True, False], [datetime.date(2020, 1, 1)] * 2]
+)
+def test_a_column_of_no_images_is_named(tmp_path: Path, values: list[object]) -> None:
+    pq.write_table(pa.table({"image": values, "label": [0, 1]}), tmp_path / "t.parquet")
+    with pytest.raises(NsbenchError, match=r"the column 'image' of .* and no images: set image_c"):
+        open_source(spec(str(tmp_path / "t.parquet")))
+
+
+def test_a_row_that_names_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.png")
+    cells = [{"bytes": None, "path": str(tmp_path / "x.png")}, {"bytes": png(1), "path": None}]
+    pq.write_table(pa.table({"image": cells, "label": [0, 1]}), tmp_path / "t.parquet")
+    with pytest.raises(NsbenchError, match="it is a pipe or a device"):
+        open_source(spec(str(tmp_path / "t.parquet"))).image(0)
 
 
 def test_a_file_that_is_no_table(image_folder: Path) -> None:

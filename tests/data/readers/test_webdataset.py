@@ -37,5 +37,10 @@ def test_wrong_shards(tmp_path: Path) -> None:
         open_source(spec(shard(a_txt=b"")))
     with pytest.raises(NsbenchError, match=r"there is no .*x/1\.tar: fetch all shards"):
         open_source(spec(tmp_path / "x" / "{0..1}.tar"))
+    # A mistyped end may be far away: shards are looked for one by one.
+    with pytest.raises(NsbenchError, match=r"there is no .*x/1\.tar: fetch all shards"):
+        open_source(spec(tmp_path / "x" / "{0..999999999999}.tar"))
+    with pytest.raises(NsbenchError, match="counts down from 1 to 0: swap the two numbers"):
+        open_source(spec(tmp_path / "x" / "{1..0}.tar"))
     with pytest.raises(NsbenchError, match=r"the image a in .*0\.tar cannot be read"):
         open_source(spec(shard(a_png=b"broken", a_cls=b"1"))).image(0)
