@@ -16,7 +16,7 @@ from nsbench.data.readers.digits import DIGITS_SPLITS, DigitsSource
 from nsbench.data.readers.folder import FolderSource, class_folders
 from nsbench.data.readers.hub_stream import streamed
 from nsbench.data.readers.npy import ArraySource
-from nsbench.data.readers.parquet import TableSource
+from nsbench.data.readers.parquet import TableSource, has_tables
 from nsbench.data.readers.saved import SavedSource, is_saved
 from nsbench.data.readers.split_files import file_of_split
 from nsbench.data.readers.stl10 import STL10, Stl10Source
@@ -64,6 +64,11 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
     )
     if bare not in opened:
         opened[bare] = _open(spec)
+        if spec.subset and not isinstance(opened[bare], TableSource):
+            raise NsbenchError(
+                f"{spec.source} has no subsets, which data sets of the Hugging Face hub have: "
+                f"leave out subset = {spec.subset!r}"
+            )
         if opened[bare].passed_over:
             say(found(opened[bare]))
     if not spec.labels:
@@ -135,7 +140,7 @@ def _open_folder(path: Path, spec: SourceSpec) -> Source:
         source = _open_special(path, _own_space(spec))
     if source is None:
         return FolderSource(path, _own_space(spec))
-    # A table may be of the image files, which `datasets` can read from a folder too.
+    # The rows of a table may name the image files.
     named = len(source.named_files) if isinstance(source, TableSource) else 0
     beside = images_below(str(path)) - named
     if beside > 0:
@@ -145,7 +150,7 @@ def _open_folder(path: Path, spec: SourceSpec) -> Source:
 
 
 def _open_table(path: Path, spec: SourceSpec) -> StoredSource | None:
-    if any(path.glob("*.parquet")):
+    if has_tables(path):
         return TableSource(spec, str(path))
     if any(path.glob(f"*{SVHN}")):
         return SvhnSource(file_of_split(path, spec.split, SVHN), _own_space(spec))

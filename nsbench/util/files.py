@@ -60,6 +60,19 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def leads_nowhere(path: Path) -> str | None:
+    """What a link that leads nowhere is, as a clause; None for any other path."""
+    if path.is_symlink() and not path.exists():
+        return f"a link to {os.readlink(path)}, which leads nowhere"
+    return None
+
+
+def why_unread(error: OSError, path: Path) -> str:
+    """Why a path could not be read, as a clause: for a link to nothing, where it leads."""
+    broken = leads_nowhere(path)
+    return f"it is {broken}" if broken else error.strerror or str(error)
+
+
 def is_temporary(name: str) -> bool:
     """Whether a file of this name is what a killed process left of `written_whole`."""
     return re.fullmatch(re.escape(TEMPORARY) + r".+\.[a-z0-9_]{8}", name) is not None
