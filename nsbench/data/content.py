@@ -81,6 +81,8 @@ class StoredSource(ABC):
     labels: NDArray[np.int64] | None
     # Read only, as all sources that pass nothing over share it.
     passed_over: Mapping[str, int] = MappingProxyType({})
+    no_labels: str = ""
+    """Why there are no labels, as the end of a sentence; empty where nothing more can be said."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -8,7 +8,7 @@ import io
 import os
 import tarfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import cached_while_unchanged
-from nsbench.util.progress import say
+from nsbench.util.progress import counted, say
 
 # Bytes above which a line says what takes so long: reading the headers of a large archive.
 LARGE = 2**30
@@ -109,6 +109,18 @@ def read_index(archive: Path) -> Index:
         twice = next(name for row, name in enumerate(names) if index.rows[name] != row)
         raise NsbenchError(f"{archive} holds '{twice}' twice: fetch the released one")
     return index
+
+
+def packed_inside(names: Iterable[str]) -> str:
+    """How a sentence about an archive without images ends if it holds archives instead."""
+    packed = {".tar", ".zip", *_PACKED}
+    inner = [name for name in names if packed & set(PurePosixPath(name).suffixes)]
+    if not inner:
+        return ""
+    return (
+        f" but {counted(len(inner), 'archive')}, such as {inner[0]}, and archives in archives are "
+        "not read: unpack it into a folder, and name that"
+    )
 
 
 def _members(archive: Path) -> Iterator[tuple[str, int, int]]:

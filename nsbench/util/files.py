@@ -63,7 +63,7 @@ def is_there(path: Path) -> bool:
 def leads_nowhere(path: Path) -> str | None:
     """What a link that leads nowhere is, as a clause; None for any other path."""
     if path.is_symlink() and not path.exists():
-        return f"a link to {os.readlink(path)}, which leads nowhere"
+        return f"a link that leads nowhere ({os.readlink(path)})"
     return None
 
 
