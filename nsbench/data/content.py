@@ -29,7 +29,7 @@ from nsbench.data.cache import cache_folder, only_one, settle
 from nsbench.data.decode import decode
 from nsbench.data.spec import Source, label_sets
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, sha256, written_whole
+from nsbench.util.files import fingerprint, sha256, why_unread, written_whole
 from nsbench.util.progress import stage
 
 Digests = NDArray[np.uint8]
@@ -135,7 +135,7 @@ def read_whole(path: Path, name: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise NsbenchError(
-            f"the image {name} cannot be read ({error.strerror}): replace or remove it"
+            f"the image {name} cannot be read ({why_unread(error, path)}): replace or remove it"
         ) from error
 
 

@@ -7,8 +7,8 @@ INNER = {"images", "image", "imgs", "img", "jpegimages", "jpegs", "jpeg", "jpgs"
 """Folders that are no classes, in small letters: Tiny ImageNet has `images` in each class folder,
 and in `val`."""
 
-# What parts of a data set are called: folders of these names alone are no classes.
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+"""What parts of a data set are called: where all names are among these, they are no classes."""
 
 Parts = tuple[str, ...]
 
@@ -53,4 +53,4 @@ def layout(folders: Sequence[Parts]) -> Layout:
 
 def _are_parts(names: set[Parts]) -> bool:
     """Whether folders are no classes: none, or those of a data set's splits."""
-    return all(not name or name[0].lower() in _SPLITS for name in names)
+    return all(not name or name[0].lower() in SPLITS for name in names)

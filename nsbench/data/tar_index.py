@@ -23,6 +23,7 @@ from nsbench.util.progress import counted, say
 # Bytes above which a line says what takes so long: reading the headers of a large archive.
 LARGE = 2**30
 _PACKED = {".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"}
+_ARCHIVES = {".tar", ".zip", ".7z", ".rar", *_PACKED}
 
 
 @dataclass(frozen=True)
@@ -111,16 +112,24 @@ def read_index(archive: Path) -> Index:
     return index
 
 
-def packed_inside(names: Iterable[str]) -> str:
-    """How a sentence about an archive without images ends if it holds archives instead."""
-    packed = {".tar", ".zip", *_PACKED}
-    inner = [name for name in names if packed & set(PurePosixPath(name).suffixes)]
+def packed_inside(names: Iterable[str], holder: Path | str, *, folder: bool = False) -> str:
+    """How a sentence about a place without images ends if it holds archives; empty if it does not.
+
+    names: of what is in it. folder: whether it is a folder, whose tars could be named themselves.
+    """
+    inner = list(filter(is_archive, names))
     if not inner:
         return ""
-    return (
-        f" but {counted(len(inner), 'archive')}, such as {inner[0]}, and archives in archives are "
-        "not read: unpack it into a folder, and name that"
-    )
+    held = f" but {counted(len(inner), 'archive')}, such as {inner[0]}"
+    if not folder:
+        return f"{held}, and nothing in them is read: unpack {holder} into a folder, and name that"
+    way_out = "name the folder that holds it" if inner[0].endswith(".tar") else "unpack it first"
+    return f"{held}: {way_out}"
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file of this name holds others."""
+    return bool(_ARCHIVES & set(PurePosixPath(name).suffixes))
 
 
 def _members(archive: Path) -> Iterator[tuple[str, int, int]]:

@@ -59,7 +59,7 @@ C = TypeVar("C", bound=Config)
 def read_toml(path: Path) -> dict[str, Any]:
     """The table in a TOML file. Raises NsbenchError if it is missing or not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,5 +1,6 @@
 """Files on disk: written whole, read with errors for people, hashed, and kept until they change."""
 
+import errno
 import hashlib
 import json
 import os
@@ -44,12 +45,21 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
     except OSError as error:
         raise NsbenchError(
-            f"cannot write {path}: {error.strerror}; what was finished before is kept, so make "
-            "room or choose another place and repeat the command"
+            f"cannot write {path}: {error.strerror or error}; what was finished before is kept, so "
+            f"{place_to_write(error)} and repeat the command"
         ) from error
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def place_to_write(error: OSError) -> str:
+    """What helps where nothing could be written, as a clause: room only where it is short."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room or choose another place"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "allow writing there or choose another place"
+    return "choose another place"
 
 
 def is_there(path: Path) -> bool:
@@ -97,7 +107,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON. Raises NsbenchError naming the file if it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     # RecursionError: of brackets within brackets, as no file of ours has.
     except (OSError, ValueError, RecursionError) as error:
         raise NsbenchError(

@@ -31,6 +31,19 @@ def test_class_folders_with_a_folder_of_images_each(tmp_path: Path) -> None:
         assert source.image(2).size == (8, 6)
 
 
+def test_the_validation_images_of_tiny_imagenet(tmp_path: Path) -> None:
+    names = [f"val_{number}.JPEG" for number in range(3)]
+    place = images(tmp_path / "tiny-imagenet-200" / "val", *(f"images/{name}" for name in names))
+    lines = (f"{name}\tn0{number % 2}\t0\t0\t62\t62\n" for number, name in enumerate(names))
+    (place / "val_annotations.txt").write_text("".join(lines))
+    for one in (spec(place), spec(place.parent, split="val")):
+        source = open_source(one)
+        assert list(source.ids) == names
+        assert source.classes == ("n00", "n01")
+        assert source.labels is not None
+        assert source.labels.tolist() == [0, 1, 0]
+
+
 def test_a_class_folder_that_is_empty_is_named_at_any_depth(tmp_path: Path) -> None:
     images(tmp_path / "x", *(f"train/{name}" for name in TINY))
     (tmp_path / "x" / "train" / "n00").mkdir()

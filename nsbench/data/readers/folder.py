@@ -9,6 +9,7 @@ from nsbench.data.content import Storage, StoredSource, read_whole
 from nsbench.data.decode import is_hidden, is_image, utf8
 from nsbench.data.found import entries, images_below, in_folders, is_folder, not_images, shown
 from nsbench.data.layout import layout
+from nsbench.data.tar_index import packed_inside
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import leads_nowhere
 from nsbench.util.progress import counted
@@ -45,7 +46,9 @@ class FolderSource(StoredSource):
             everything = _everything(path)
             names, self.passed_over = everything.images, _passed_over(everything)
         if not names:
-            raise NsbenchError(f"{path} holds no images: expected one folder a class with images")
+            instead = packed_inside(everything.others, path, folder=True)
+            usual = ": expected one folder a class with images"
+            raise NsbenchError(f"{path} holds no images{instead or usual}")
         found = layout([tuple(name.split("/")[:-1]) for name in names])
         self._path = path.joinpath(*found.base)
         self.ids = [utf8("/".join(name.split("/")[len(found.base) :]), str(path)) for name in names]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.data.class_names import refuse_alike
+from nsbench.data.class_names import by_name, same_text
 from nsbench.data.content import Storage, StoredSource, read_whole
 from nsbench.data.decode import decode, is_hidden, is_image
 from nsbench.data.found import entries, images_below, is_folder, shown
@@ -50,9 +50,18 @@ class TableSource(StoredSource):
             self.passed_over = _of_no_split(held)
         else:
             self._table = _load_table(spec, path)
+        self._take(spec)
+
+    def _take(self, spec: SourceSpec) -> None:
+        """Set what all sources have from the table."""
         self.named_files, self._rows_of_files = _named_files(self._table, self._column)
         self.ids = _table_ids(self._table, spec)
         self.classes, self.labels = _table_labels(self._table, spec)
+        self.no_labels = (
+            ": those that it has are negative, which stands for none"
+            if spec.label_column in self._table.column_names
+            else f": it has no column '{spec.label_column}'; set label_column"
+        )
 
     @property
     def storage(self) -> Storage | None:
@@ -220,7 +229,7 @@ def _load_folder(spec: SourceSpec, held: _Held) -> "Dataset":
             f"{spec} has {len(table):,} of the {held.rows[split]:,} rows that its card tells of: "
             "fetch all of its files"
         )
-    return _checked(table, spec)
+    return checked(table, spec)
 
 
 def _read(
@@ -245,7 +254,7 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
     """The rows of one Parquet file, or of a split of a data set of the hub."""
     if path.endswith(PARQUET):
         # A single file has one part, which `datasets` calls train.
-        return _checked(_read(spec, [Path(path).absolute()], "train"), spec)
+        return checked(_read(spec, [Path(path).absolute()], "train"), spec)
     import datasets  # slow to import, and not needed for other sources
 
     if spec.split is None:
@@ -255,10 +264,10 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
         table = datasets.load_dataset(path, spec.subset, split=spec.split or "train")
     except Exception as error:  # every library under load_dataset raises errors of its own
         raise NsbenchError(f"cannot open {spec}: {first_line(error)}") from error
-    return _checked(table, spec)
+    return checked(table, spec)
 
 
-def _checked(table: "Dataset", spec: SourceSpec) -> "Dataset":
+def checked(table: "Dataset", spec: SourceSpec) -> "Dataset":
     """A table with images that are not decoded, so that `decode` treats all sources' alike."""
     import datasets
 
@@ -314,10 +323,7 @@ def _table_labels(
     values = table[spec.label_column][:]
     kinds = {type(value) for value in values}  # NoneType too, for rows without a label
     if kinds == {str}:
-        texts = tuple(sorted(set(values)))
-        refuse_alike(texts, str(spec))
-        position = {text: index for index, text in enumerate(texts)}
-        return texts, np.array([position[value] for value in values])
+        return by_name(values, spec.label_space, str(spec))
     if not kinds <= {int, bool}:
         empty = f"; row {values.index(None):,} has none" if None in values else ""
         raise NsbenchError(
@@ -328,4 +334,4 @@ def _table_labels(
     if (labels < 0).all():  # how the hub marks images without labels
         return None, None
     names = getattr(feature, "names", None) if spec.label_space == "names" else None
-    return (tuple(names) if names else None), labels
+    return (tuple(map(same_text, names)) if names else None), labels

@@ -30,7 +30,7 @@ class TarSource(StoredSource):
         names = list(filter(is_image, held))
         if not names:
             where = f" in {split}" if split else ""
-            raise NsbenchError(f"{path} holds no images{where}{packed_inside(held)}")
+            raise NsbenchError(f"{path} holds no images{where}{packed_inside(held, path)}")
         # By parts, as folders are listed: as text, "a-b/x" would come before "a/x".
         paths = sorted(map(PurePosixPath, names), key=lambda path: path.parts)
         at_top = sum(len(image.parts) == 1 for image in paths)

@@ -71,7 +71,7 @@ def test_class_names_beside_shards_and_arrays(image_folder: Path, tmp_path: Path
         assert open_source(spec(source)).classes == ("cat", "dog")
         assert open_source(spec(source, label_space="indices")).classes is None
         (place / "classnames.txt").write_text("cat\n")
-        with pytest.raises(NsbenchError, match=r"classnames\.txt lists 1 different classes, but"):
+        with pytest.raises(NsbenchError, match=r"classnames\.txt lists 1 name, but"):
             open_source(spec(source))
     assert len(open_source(spec(tmp_path / "wds", split="test", label_space="indices"))) == 6
 
