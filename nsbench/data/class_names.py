@@ -104,11 +104,11 @@ def refuse_twice(classes: Sequence[str], where: str | Path, way_out: str) -> Non
             )
 
 
-def read_class_names(path: Path) -> tuple[str, ...]:
+def read_class_names(path: Path, *, skip_blank: bool = False) -> tuple[str, ...]:
     """The lines of a list of class names, without the spaces around them or a byte order mark.
 
-    Blank lines at the end are no classes. Raises NsbenchError for one in between, and for a file
-    that cannot be read or is not UTF-8.
+    Blank lines at the end are no classes. Raises NsbenchError for one in between, unless they are
+    skipped, and for a file that cannot be read or is not UTF-8.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -120,6 +120,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     # Not splitlines, to which some letters of names would end a line.
     lines = text.replace("\r\n", "\n").rstrip().split("\n")
     names = [same_text(line.strip()) for line in lines]
+    if skip_blank:
+        names = list(filter(None, names))
     if "" in names:
         raise NsbenchError(
             f"{path}, line {names.index('') + 1} is blank, but each line is the class of its "

@@ -67,7 +67,7 @@ class ModelOptions:
             return None
         where: str | Path = "the argument classes"
         if isinstance(self.classes, str | Path):
-            where, names = self.classes, read_class_names(Path(self.classes))
+            where, names = self.classes, read_class_names(Path(self.classes), skip_blank=True)
         else:
             names = tuple(map(same_text, self.classes))
         if len(names) != num_classes:

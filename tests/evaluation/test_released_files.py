@@ -12,7 +12,7 @@ from nsbench.data.open import SourceSpec, open_source
 from nsbench.data.transforms import resized
 from nsbench.models import load_model
 from nsbench.predictions import read_cell
-from nsbench.released import reader
+from nsbench.released import mp4
 from nsbench.released.make import make_imagenet_c, make_imagenet_p
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
@@ -123,15 +123,13 @@ def test_a_clip_that_is_a_frame_short(
     target = digits_folder.parent / "made"
     make_imagenet_p(
         str(digits_folder), target, perturbations=["translate"], image_size=32, resize_size=34,
-        lossless=True, layout="mp4", workers=1,
+        lossless=True, layout="folder", workers=1,
     )  # fmt: skip
     text = f'kind = "perturbation"\nsource = "{digits_folder}"\nimage_size = 32\nresize_size = 34\n'
     suite = f'{text}perturbations = ["translate"]\nfiles = "{target}"\n'
-    whole = reader.decode_clip
-    monkeypatch.setattr(reader, "decode_clip", lambda path: whole(path)[change])
-    sentence = (
-        r"of translate in .*made has \d+ frames, but p needs \d+: remove that clip, and fetch"
-    )
+    whole = mp4.decode_clip
+    monkeypatch.setattr("nsbench.released.reader.decode_clip", lambda path: whole(path)[change])
+    sentence = r"of translate in .*made has \d+ frames, but p needs \d+: remove that clip"
     with pytest.raises(NsbenchError, match=sentence):
         evaluate(
             [str(tiny_run / "generation-0")],
