@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_utf8
+from nsbench.util.files import read_utf8, why_unread
+from nsbench.util.progress import counted
 
 Labels = tuple[tuple[str, ...] | None, NDArray[np.int64]]
 
@@ -20,19 +21,28 @@ def by_name(names: Sequence[str], label_space: str, where: str) -> Labels:
     no classes; raises NsbenchError naming `where` if one is not a whole number.
     """
     # Sorted, as torchvision's ImageFolder numbers folders, which released code counts on.
+    refuse_alike(sorted(set(names)), where)
+    names = [same_text(name) for name in names]
     classes = tuple(sorted(set(names)))
-    refuse_alike(classes, where)
     if label_space == "indices":
         # isascii, because int() would read the digits of other scripts too.
         wrong = [name for name in classes if not (name.isascii() and name.isdecimal())]
         if wrong:
             raise NsbenchError(
-                f'label_space is "indices", but the folders of {where} are not named by class '
+                f'label_space is "indices", but the classes of {where} are not named by class '
                 f"index: '{wrong[0]}'"
             )
         return None, np.array([int(name) for name in names], dtype=np.int64)
     position = {name: index for index, name in enumerate(classes)}
     return classes, np.array([position[name] for name in names], dtype=np.int64)
+
+
+def same_text(name: str) -> str:
+    """A name in the one of Unicode's forms that class names are kept and compared in.
+
+    macOS stores the names of folders in another one than keyboards write: é as e and an accent.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def refuse_alike(classes: Sequence[str], where: str) -> None:
@@ -44,7 +54,7 @@ def refuse_alike(classes: Sequence[str], where: str) -> None:
     for name in classes:
         # Letters of alphabets, as of EMNIST, may be classes of both cases.
         plain = name.strip().casefold() if len(name) > 1 else name
-        first = seen.setdefault(unicodedata.normalize("NFC", plain), name)
+        first = seen.setdefault(same_text(plain), name)
         if first != name:
             raise NsbenchError(
                 f"{where} has classes that differ only in case, spaces or Unicode's form, "
@@ -67,34 +77,51 @@ def listed_classes(
     None in the label space `indices`. Raises NsbenchError if a label has no line.
     """
     files = [above / "classnames.txt" for above in (folder, folder.parent)]
-    present = [file for file in files if file.is_file()]
+    present = [file for file in files if file.is_file() or file.is_symlink()]
     if not present or label_space == "indices" or labels is None:
         return None
     classes = read_class_names(present[0])
-    # A name that is listed twice could not be matched with a model's class.
-    if labels.max() >= len(classes) or len(set(classes)) < len(classes):
+    if labels.max() >= len(classes):
         raise NsbenchError(
-            f"{present[0]} lists {len(set(classes))} different classes, but the labels beside it "
-            f"go up to {labels.max()}: correct it, or remove it"
+            f"{present[0]} lists {counted(len(classes), 'name')}, but the labels beside it go up "
+            f"to {labels.max()}: correct it, or remove it"
         )
+    refuse_twice(classes, str(present[0]), 'set label_space = "indices" to go by numbers alone')
     return classes
 
 
-def read_class_names(path: Path) -> tuple[str, ...]:
+def refuse_twice(classes: Sequence[str], where: str | Path, way_out: str) -> None:
+    """Raise NsbenchError for a name that stands for two classes, of which one would not be found.
+
+    way_out: what else can be done than to rename one, as a clause.
+    """
+    numbers: dict[str, int] = {}
+    for number, name in enumerate(classes):
+        if (first := numbers.setdefault(same_text(name), number)) != number:
+            raise NsbenchError(
+                f"{where} names the class '{name}' twice, as numbers {first} and {number}: rename "
+                f"one, as '{name} 2' does, or {way_out}"
+            )
+
+
+def read_class_names(path: Path, *, skip_blank: bool = False) -> tuple[str, ...]:
     """The lines of a list of class names, without the spaces around them or a byte order mark.
 
-    Blank lines at the end are no classes. Raises NsbenchError for one in between, and for a file
-    that cannot be read or is not UTF-8.
+    Blank lines at the end are no classes. Raises NsbenchError for one in between, unless they are
+    skipped, and for a file that cannot be read or is not UTF-8.
     """
     try:
         text = read_utf8(path)
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        reason = why_unread(error, path) if isinstance(error, OSError) else "it is not UTF-8"
         raise NsbenchError(
             f"cannot read the class names {path} ({reason}): save them as UTF-8, one a line"
         ) from error
     # Not splitlines, to which some letters of names would end a line.
-    names = [line.strip() for line in text.replace("\r\n", "\n").rstrip().split("\n")]
+    lines = text.replace("\r\n", "\n").rstrip().split("\n")
+    names = [same_text(line.strip()) for line in lines]
+    if skip_blank:
+        names = list(filter(None, names))
     if "" in names:
         raise NsbenchError(
             f"{path}, line {names.index('') + 1} is blank, but each line is the class of its "
@@ -112,5 +139,5 @@ def imagenet_classes() -> tuple[str, ...]:
 
 def match_classes(wanted: Sequence[str], known: Sequence[str]) -> NDArray[np.int64]:
     """Where each wanted class stands in `known` by name, int64 (N,); -1 for one that does not."""
-    position = {name: index for index, name in enumerate(known)}
-    return np.array([position.get(name, -1) for name in wanted], dtype=np.int64)
+    position = {same_text(name): index for index, name in enumerate(known)}
+    return np.array([position.get(same_text(name), -1) for name in wanted], dtype=np.int64)

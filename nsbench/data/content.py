@@ -29,7 +29,7 @@ from nsbench.data.cache import cache_folder, only_one, settle
 from nsbench.data.decode import decode
 from nsbench.data.spec import Source, label_sets
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, read_plain, sha256, written_whole
+from nsbench.util.files import fingerprint, read_plain, sha256, why_unread, written_whole
 from nsbench.util.progress import stage
 
 Digests = NDArray[np.uint8]
@@ -81,6 +81,8 @@ class StoredSource(ABC):
     labels: NDArray[np.int64] | None
     # Read only, as all sources that pass nothing over share it.
     passed_over: Mapping[str, int] = MappingProxyType({})
+    no_labels: str = ""
+    """Why there are no labels, as the end of a sentence; empty where nothing more can be said."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -133,7 +135,7 @@ def read_whole(path: Path, name: str) -> bytes:
         return read_plain(path)
     except OSError as error:
         raise NsbenchError(
-            f"the image {name} cannot be read ({error.strerror}): replace or remove it"
+            f"the image {name} cannot be read ({why_unread(error, path)}): replace or remove it"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Released archives from the network: downloads that resume and are checked."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from nsbench.data.catalog import Archive, data_set, how_to_get, roots
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import written_whole
+from nsbench.util.files import place_to_write, written_whole
 from nsbench.util.progress import Advance, say, stage
 
 CHUNK = 2**20
@@ -181,11 +182,20 @@ def _explained(url: str, part: Path) -> Iterator[None]:
     # urllib's own errors are OSErrors; HTTPException is of broken responses, EOFError of this
     # module.
     except (OSError, HTTPException, EOFError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_DISKS:
+            raise NsbenchError(
+                f"cannot write {part}: {error.strerror}; {place_to_write(error)}, as with --data "
+                "FOLDER, and repeat the command"
+            ) from error
         reason = getattr(error, "reason", None) or first_line(error)
         raise NsbenchError(
             f"the download of {url} stopped ({reason}): repeat the command, which goes on from "
             f"there, or get the file otherwise and put it as {_final(part)}"
         ) from error
+
+
+_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Numbers of errors that no network has: repeating the command would not help."""
 
 
 def _final(part: Path) -> Path:

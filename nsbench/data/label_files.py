@@ -82,7 +82,8 @@ def labels_of(source: Source, purpose: str) -> NDArray[np.int64]:
     Raises NsbenchError if it has none, or if one is not the number of a class.
     """
     if source.labels is None:
-        raise NsbenchError(f"{source.name} has no labels, but {purpose} needs them")
+        why: str = getattr(source, "no_labels", "")  # sources of a program say nothing
+        raise NsbenchError(f"{source.name} has no labels, but {purpose} needs them{why}")
     wrong = source.labels < 0
     if source.classes:
         wrong |= source.labels >= len(source.classes)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from nsbench.data.class_names import same_text
 from nsbench.data.decode import EXTENSIONS
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_utf8
+from nsbench.util.files import read_utf8, why_unread
 from nsbench.util.progress import counted, say
 
 FILE_COLUMNS = {"file", "filename", "image", "imageid", "imagename", "imagepath", "path", "name"}
@@ -106,8 +107,9 @@ class _Images:
     """The paths of images, to look lines of a list up in."""
 
     def __init__(self, ids: Sequence[str], root: str) -> None:
+        ids = [same_text(name) for name in ids]
         self._ids = ids
-        self._root = _parts(os.path.abspath(root))
+        self._root = _parts(same_text(os.path.abspath(root)))
         self._paths = [_parts(_bare(name)) for name in ids]
         self.names = {name.rpartition("/")[2] for name in ids}
         self.stems = {_bare(name) for name in self.names}
@@ -208,9 +210,10 @@ def _entries(path: Path, images: _Images) -> list[Entry]:
 
 def _text(path: Path) -> str:
     try:
-        return read_utf8(path)
+        # In the form that names are compared in.
+        return same_text(read_utf8(path))
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        reason = why_unread(error, path) if isinstance(error, OSError) else "it is not UTF-8"
         raise NsbenchError(
             f"cannot read the labels {path} ({reason}): name a text file in UTF-8 of lines FILE "
             "CLASS"

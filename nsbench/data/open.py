@@ -16,7 +16,7 @@ from nsbench.data.readers.digits import DIGITS_SPLITS, DigitsSource
 from nsbench.data.readers.folder import FolderSource, class_folders
 from nsbench.data.readers.hub_stream import streamed
 from nsbench.data.readers.npy import ArraySource
-from nsbench.data.readers.parquet import TableSource
+from nsbench.data.readers.parquet import TableSource, has_tables
 from nsbench.data.readers.saved import SavedSource, is_saved
 from nsbench.data.readers.split_files import file_of_split
 from nsbench.data.readers.stl10 import STL10, Stl10Source
@@ -25,8 +25,9 @@ from nsbench.data.readers.tar import TarSource
 from nsbench.data.readers.webdataset import ShardSource, is_pattern, shard_files
 from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
 from nsbench.data.subset import sample, select_per_class
+from nsbench.data.tar_index import is_archive
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import refuse_special
+from nsbench.util.files import leads_nowhere, refuse_special
 from nsbench.util.progress import say
 
 __all__ = [
@@ -58,13 +59,18 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
     """
     if spec.given:
         return spec.given
-    spec, opened = catalog.resolve(spec), {} if opened is None else opened
+    spec, opened = _annotated(catalog.resolve(spec)), {} if opened is None else opened
     # The same images with their own labels, as the key under which they are opened once.
     bare = SourceSpec.model_validate(
         spec.model_dump() | {"labels": None, "label_space": _own_space(spec)}
     )
     if bare not in opened:
         opened[bare] = _open(spec)
+        if spec.subset and not isinstance(opened[bare], TableSource):
+            raise NsbenchError(
+                f"{spec.source} has no subsets, which data sets of the Hugging Face hub have: "
+                f"leave out subset = {spec.subset!r}"
+            )
         if opened[bare].passed_over:
             say(found(opened[bare]))
     if not spec.labels:
@@ -76,6 +82,18 @@ def open_source(spec: SourceSpec, opened: dict[SourceSpec, Source] | None = None
     return opened[spec]
 
 
+def _annotated(spec: SourceSpec) -> SourceSpec:
+    """A source as Tiny ImageNet's `val`, whose classes stand in a list beside its images."""
+    if spec.labels:
+        return spec
+    path = Path(spec.source).expanduser() / (spec.split or "")
+    labels = path / "val_annotations.txt"
+    if not labels.is_file() or not (path / "images").is_dir():
+        return spec
+    found = {"source": str(path / "images"), "split": None, "labels": str(labels)}
+    return spec.model_copy(update=found)
+
+
 def check_there(spec: SourceSpec) -> None:
     """Raise NsbenchError if a source is not there, as far as that shows without opening it."""
     if spec.given:
@@ -84,6 +102,8 @@ def check_there(spec: SourceSpec) -> None:
     refuse_special(Path(spec.source).expanduser())
     named = spec.source == "digits" or spec.source.startswith(HUB) or is_pattern(spec.source)
     if not named and not (path := Path(spec.source).expanduser()).exists():
+        if broken := leads_nowhere(path):
+            raise NsbenchError(f"{path} is {broken}: restore what it leads to, or name another")
         raise NsbenchError(
             f"there is no {path}: a source is a folder of class folders, a .tar of one, Parquet "
             "files, WebDataset shards, a .npy file, hf:OWNER/NAME, data:NAME, or digits"
@@ -120,6 +140,8 @@ def _open_file(path: Path, spec: SourceSpec) -> Source:
     # All suffixes, so that a .tar.gz gets the error that says what to do about it.
     if {".tar", ".tgz"} & set(path.suffixes):
         return TarSource(path, _own_space(spec), spec.split)
+    if is_archive(path.name):
+        raise NsbenchError(f"{path} is an archive: unpack it, and name the folder")
     raise NsbenchError(
         f"{path} is not a source: name a folder, a .parquet, .tar, .npy or .mat file, or "
         "hf:OWNER/NAME"
@@ -137,7 +159,7 @@ def _open_folder(path: Path, spec: SourceSpec) -> Source:
         source = _open_special(path, _own_space(spec))
     if source is None:
         return FolderSource(path, _own_space(spec))
-    # A table may be of the image files, which `datasets` can read from a folder too.
+    # The rows of a table may name the image files.
     named = len(source.named_files) if isinstance(source, TableSource) else 0
     beside = images_below(str(path)) - named
     if beside > 0:
@@ -147,7 +169,7 @@ def _open_folder(path: Path, spec: SourceSpec) -> Source:
 
 
 def _open_table(path: Path, spec: SourceSpec) -> StoredSource | None:
-    if any(path.glob("*.parquet")):
+    if has_tables(path):
         return TableSource(spec, str(path))
     if any(path.glob(f"*{SVHN}")):
         return SvhnSource(file_of_split(path, spec.split, SVHN), _own_space(spec))
@@ -157,13 +179,17 @@ def _open_table(path: Path, spec: SourceSpec) -> StoredSource | None:
 
 
 def _open_special(path: Path, label_space: str) -> StoredSource | None:
-    if (path / "images.npy").is_file():
+    if (path / "images.npy").is_file() or (path / "images.npy").is_symlink():
         return ArraySource(path / "images.npy", label_space)
     tars = shard_files(str(path)) if path.is_dir() else []
     # Tars beside as many folders or more, as left by unpacking, are not the data; beside fewer the
     # folders are strays.
     if len(tars) <= len(class_folders(path) if tars else []):
         return None
+    if gone := next(filter(leads_nowhere, tars), None):
+        raise NsbenchError(
+            f"{gone} is {leads_nowhere(gone)}: restore what it leads to, or remove it"
+        )
     if are_classes(tars):
         return ClassTarsSource(path, tars, label_space)
     return ShardSource(str(path), tars, label_space)

@@ -46,7 +46,8 @@ class SourceSpec(Config):
     or a text or CSV file of lines `FILE CLASS` or `CLASS FILE`, in which files are named as far as
     they differ: `a/x.png`, `./train/a/x.png`, or `x` where that is one image."""
     subset: str | None = None
-    """The configuration of a Hugging Face data set, such as `cropped_digits`."""
+    """The configuration of a Hugging Face data set, such as `cropped_digits`, on the hub or in a
+    folder."""
     streaming: bool = False
     """Stream a split of a Hugging Face data set, of which only the two columns are kept, into a
     Parquet file in NSBENCH_CACHE."""
@@ -73,9 +74,8 @@ class SourceSpec(Config):
 
     @model_validator(mode="after")
     def _hub_only(self) -> "SourceSpec":
-        if (self.subset or self.streaming) and not self.source.startswith(HUB):
-            key = "streaming" if self.streaming else "subset"
-            raise ValueError(f"{key} is for data sets of the Hugging Face hub, {HUB}OWNER/NAME")
+        if self.streaming and not self.source.startswith(HUB):
+            raise ValueError(f"streaming is for data sets of the Hugging Face hub, {HUB}OWNER/NAME")
         return self
 
     @model_serializer(mode="wrap")

@@ -8,7 +8,7 @@ import io
 import os
 import tarfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import cached_while_unchanged, plain
-from nsbench.util.progress import say
+from nsbench.util.progress import counted, say
 
 # Bytes above which a line says what takes so long: reading the headers of a large archive.
 LARGE = 2**30
 _PACKED = {".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"}
+_ARCHIVES = {".tar", ".zip", ".7z", ".rar", *_PACKED}
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,26 @@ def read_index(archive: Path) -> Index:
         twice = next(name for row, name in enumerate(names) if index.rows[name] != row)
         raise NsbenchError(f"{archive} holds '{twice}' twice: fetch the released one")
     return index
+
+
+def packed_inside(names: Iterable[str], holder: Path | str, *, folder: bool = False) -> str:
+    """How a sentence about a place without images ends if it holds archives; empty if it does not.
+
+    names: of what is in it. folder: whether it is a folder, whose tars could be named themselves.
+    """
+    inner = list(filter(is_archive, names))
+    if not inner:
+        return ""
+    held = f" but {counted(len(inner), 'archive')}, such as {inner[0]}"
+    if not folder:
+        return f"{held}, and nothing in them is read: unpack {holder} into a folder, and name that"
+    way_out = "name the folder that holds it" if inner[0].endswith(".tar") else "unpack it first"
+    return f"{held}: {way_out}"
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file of this name holds others."""
+    return bool(_ARCHIVES & set(PurePosixPath(name).suffixes))
 
 
 def _members(archive: Path) -> Iterator[tuple[str, int, int]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nsbench.util.device import free_memory
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import file_sha256
+from nsbench.util.files import file_sha256, place_to_write
 from nsbench.util.sealed import is_usable, read_record, set_aside, write_record
 
 Array = NDArray[np.uint8]
@@ -128,8 +128,8 @@ class DecodedWriter:
 
     def _no_room(self, error: OSError) -> NsbenchError:
         return NsbenchError(
-            f"the decoded images do not fit into {self._where} ({error.strerror}): make room "
-            "there, or name another folder with --cache"
+            f"the decoded images cannot be written to {self._where} ({error.strerror}): "
+            f"{place_to_write(error)}, as with --cache FOLDER"
         )
 
 

@@ -132,8 +132,14 @@ class ReleasedClips:
     def _clip(self, name: str, row: int) -> Array:
         index, size = int(self._indices[row]), self._suite.image_size
         clip = self._files.read(clip_folder(name, self._suite.difficulty), index)
-        where = f"{self._source.ids[index]} of {name}"
-        _check_shape(self._suite, clip, (self._suite.frame_count(name), 3, size, size), where)
+        where, count = f"{self._source.ids[index]} of {name}", self._suite.frame_count(name)
+        if len(clip) != count and clip.shape[1:] == (3, size, size):
+            # No size of images would help.
+            raise NsbenchError(
+                f"{where} in {self._suite.files} has {len(clip)} frames, but {self._suite.name} "
+                f"needs {count}: remove that clip, and fetch or make it again"
+            )
+        _check_shape(self._suite, clip, (count, 3, size, size), where)
         return clip
 
 

@@ -148,7 +148,7 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
     # Names that are the numbers themselves; or images of the program that the model comes from, in
     # which labels are what it was trained with.
     count = len(source.classes)
-    of_program = isinstance(source, GivenSource) and source.of_program
+    of_program = isinstance(source, GivenSource)
     numbered = source.classes == tuple(map(str, range(count))) or of_program
     if model.classes is None and numbered and count == model.num_classes:
         return np.arange(count)
@@ -164,7 +164,7 @@ def class_indices(model: Classifier, source: Source) -> NDArray[np.int64]:
         unknown = source.classes[int(outputs.argmin())]
         raise NsbenchError(
             f"the class '{unknown}' of {source.name} is not known to {model.name}"
-            f"{nearest(unknown, model.classes)}; rename or remove its folder, or write source = "
+            f"{nearest(unknown, model.classes)}; rename or remove that class, or write source = "
             '{ source = "…", label_space = "indices" } where labels are the model\'s indices'
         )
     return outputs

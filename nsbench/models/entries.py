@@ -22,9 +22,6 @@ _AVERAGED = {"ema", "emas", "swa", "averaged", "average", "averaging", "avg", "s
 _NOT_AVERAGED = {"non", "no", "not", "without", "raw", "backup", "original", "collected", "current"}
 # Entries whose tensors are the memory of a training and no model.
 _TRAINING = {"optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers", "scaler", "rng"}
-# Names that wrappers put before all others: DistributedDataParallel and AveragedModel, then
-# torch.compile, then the attributes that Lightning modules usually keep the model in.
-_WRAPPERS = ("module", "_orig_mod", "model", "net", "state_dict", "model_state_dict")
 # Numbers that torch, mmengine, ema-pytorch and latent diffusion keep beside averaged weights.
 _COUNTERS = ("n_averaged", "steps", "step", "initted", "num_updates", "decay")
 # Tensors of a state dict that are no parameters, which averages of parameters alone leave out.
@@ -199,10 +196,9 @@ def _by_short_name(state: State, raw: State) -> State:
 def _bare(tensors: State) -> State:
     """Without the names that wrappers put before all, and without the counters beside them."""
     state = {key: value for key, value in tensors.items() if key not in _COUNTERS}
-    while True:
-        firsts = {key.partition(".")[0] for key in state if "." in key}
-        if len(firsts) != 1 or not firsts <= set(_WRAPPERS) or not all("." in key for key in state):
-            break
+    # One name before all others is that of what the model was kept in: `module`, `_orig_mod`,
+    # `model`, `net`, `backbone` and so on. No classifier of timm's has all of it in one part.
+    while len({key.partition(".")[0] for key in state}) == 1 and all("." in key for key in state):
         state = {key.partition(".")[2]: value for key, value in state.items()}
     # DistributedDataParallel and torch.compile may also wrap a part of a model.
     short = {re.sub(r"^((module|_orig_mod)\.)+", "", key): value for key, value in state.items()}

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nsbench.data.class_names import read_class_names, refuse_twice, same_text
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.util.arguments import check_fields
 from nsbench.util.config import parse
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_utf8
 
 USUAL = Preprocessing(image_size=224, crop_pct=0.875)
 """What most models of ImageNet are evaluated with: a short side of 256 px, and its centre."""
@@ -67,26 +67,15 @@ class ModelOptions:
             return None
         where: str | Path = "the argument classes"
         if isinstance(self.classes, str | Path):
-            where, names = self.classes, _lines(Path(self.classes))
+            where, names = self.classes, read_class_names(Path(self.classes), skip_blank=True)
         else:
-            names = tuple(self.classes)
+            names = tuple(map(same_text, self.classes))
         if len(names) != num_classes:
             raise NsbenchError(
                 f"{where} names {len(names)} classes, but {name} has {num_classes}: name each "
                 "output, one a line in a file, in the order of the model's outputs"
             )
         # Labels are matched by name, of which the second would never be found.
-        twice = [names[index] for index in range(num_classes) if names[index] in names[:index]]
-        if twice:
-            raise NsbenchError(f"{where} names the class '{twice[0]}' twice")
+        way_out = 'leave the names out where suites have sources with label_space = "indices"'
+        refuse_twice(names, where, way_out)
         return names
-
-
-def _lines(path: Path) -> tuple[str, ...]:
-    try:
-        lines = read_utf8(path).splitlines()
-    except OSError as error:
-        raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise NsbenchError(f"{path} is not a text file in UTF-8") from error
-    return tuple(line.strip() for line in lines if line.strip())

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import safetensors.torch
 import timm
 import torch
@@ -21,6 +22,14 @@ from nsbench.models.wrap import short_name, wrap_module
 from nsbench.util.device import is_short_of_memory, to_device
 from nsbench.util.errors import NsbenchError, first_line
 from nsbench.util.files import plain, sha256
+
+_SCALAR = np.float64(0).__reduce__()[0]
+# What pickled numbers of NumPy are made of, by both names that its module has had.
+_NUMBERS: list[Any] = [
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("?", "u1", "i4", "i8", "f2", "f4", "f8")},
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
 
 
 def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions) -> Classifier:
@@ -91,7 +100,8 @@ def _read_torch(path: Path) -> Any:
     allowed = torch.serialization.get_safe_globals()
     try:
         # The options of a training script, as timm stores them: a class that only holds values.
-        torch.serialization.add_safe_globals([argparse.Namespace])
+        # Accuracies beside the weights are often NumPy's numbers.
+        torch.serialization.add_safe_globals([argparse.Namespace, *_NUMBERS])
         # Torch warns of what is old, slow or odd about a file; what does not work is an error.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -122,6 +132,7 @@ def _explain(path: Path, error: Exception) -> str:
 def _filled(state: State, path: Path, arch: str, options: ModelOptions) -> nn.Module:
     """The architecture with the weights; where their names are the authors', timm renames them."""
     module = _with_head_of(state, _create(arch, options), arch, options)
+    state = _without_counters(state, module)
     misfit = _misfit(state, module)
     if misfit:
         # Compared before and after: timm's rules would also resize embeddings of another image
@@ -131,7 +142,7 @@ def _filled(state: State, path: Path, arch: str, options: ModelOptions) -> nn.Mo
         if _misfit(renamed, module):
             raise NsbenchError(
                 f"{path} does not fit the architecture {arch}: {misfit}; name the architecture "
-                "that it was trained as with --arch"
+                f"that it was trained as instead of {arch}"
             )
         if options.image_size is None:
             _refuse_resampled(state, renamed, path, arch)
@@ -169,12 +180,29 @@ def _with_head_of(state: State, module: Any, arch: str, options: ModelOptions) -
     return _create(arch, options, num_classes=len(head))
 
 
+def _without_counters(state: State, module: nn.Module) -> State:
+    """The state but for whole numbers that the architecture has no place for.
+
+    Those count batches, steps or epochs, and are no weights: they tell nothing of the architecture.
+    """
+    own = module.state_dict()
+    return {
+        key: value
+        for key, value in state.items()
+        if value.numel() != 1
+        or value.is_floating_point()
+        or value.is_complex()
+        or (key in own and own[key].shape == value.shape)
+    }
+
+
 def _misfit(state: State, module: nn.Module) -> str | None:
     """The first tensor that is missing, misshaped or too many, as a clause."""
     own = module.state_dict()
     for key, value in own.items():
         if key not in state and not key.endswith("num_batches_tracked"):  # old files lack those
-            return f"it lacks {key}"
+            stray = next((other for other in state if other not in own), None)
+            return f"it lacks {key}" + (f" and has {stray} instead" if stray else "")
         if key in state and state[key].shape != value.shape:
             return f"{key} has shape {tuple(state[key].shape)}, not {tuple(value.shape)}"
     return next((f"{key} has no place there" for key in state if key not in own), None)

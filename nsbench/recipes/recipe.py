@@ -88,25 +88,56 @@ def load_controls(
     return _load(name, settings)[2]
 
 
-def _load(
-    name: str, settings: list[str] | None
-) -> tuple[Recipe, dict[str, tuple[Variant, Recipe]], dict[str, tuple[Control, Recipe]]]:
+def _load(name: str, settings: list[str] | None) -> "_Loaded":
     # A file comes before a shipped recipe of its name. Its stem is the name of the run, unless it
     # says otherwise.
     path = Path(name)
     if not path.is_file():
         path = recipe_file(name)
-    table = {"name": path.stem, **apply_settings(read_toml(path), settings or [])}
+    table = _table(path, settings or [])
     for sentence in _idle(table, settings or []):
         warnings.warn(sentence, stacklevel=2)
-    listed, wanted = take_variants(table, str(path)), take_controls(table, str(path))
-    recipe, variants = _resolved(deepcopy(table), str(path)), {}
+    try:
+        return _understood(table, str(path))
+    except NsbenchError:
+        if culprit := _culprit(path, settings or []):
+            _understood(_table(path, settings or []), culprit)  # the same, but not of the file
+        raise
+
+
+_Loaded = tuple[Recipe, dict[str, tuple[Variant, Recipe]], dict[str, tuple[Control, Recipe]]]
+
+
+def _table(path: Path, settings: list[str]) -> dict[str, Any]:
+    return {"name": path.stem, **apply_settings(read_toml(path), settings)}
+
+
+def _understood(table: dict[str, Any], where: str) -> _Loaded:
+    """The recipe in a raw table, its variants and its controls. Raises NsbenchError for `where`."""
+    listed, wanted = take_variants(table, where), take_controls(table, where)
+    recipe, variants = _resolved(deepcopy(table), where), {}
     for variant in listed:
-        where = f"{path}, variant '{variant.name}'"
+        of_it = f"{where}, variant '{variant.name}'"
         # Each from the untouched table, as the defaults must reach what a variant sets too.
-        variants[variant.name] = variant, _resolved(varied(table, variant, where), where)
-    controls = {one.folder: (one, controlled(recipe, one, str(path))) for one in wanted}
+        variants[variant.name] = variant, _resolved(varied(table, variant, of_it), of_it)
+    controls = {one.folder: (one, controlled(recipe, one, where)) for one in wanted}
     return recipe, variants, controls
+
+
+def _culprit(path: Path, settings: list[str]) -> str | None:
+    """The setting without which a recipe is right, or all of them; None if the file is wrong."""
+
+    def fit(some: list[str]) -> bool:
+        try:
+            _understood(_table(path, some), str(path))
+        except NsbenchError:
+            return False
+        return True
+
+    for number, setting in enumerate(settings):
+        if fit(settings[:number] + settings[number + 1 :]):
+            return f"--set {setting}"
+    return f"--set {' '.join(settings)}" if settings and fit([]) else None
 
 
 def _idle(table: dict[str, Any], settings: list[str]) -> Iterator[str]:

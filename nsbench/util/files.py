@@ -46,12 +46,21 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
     except OSError as error:
         raise NsbenchError(
-            f"cannot write {path}: {error.strerror}; what was finished before is kept, so make "
-            "room or choose another place and repeat the command"
+            f"cannot write {path}: {error.strerror or error}; what was finished before is kept, so "
+            f"{place_to_write(error)} and repeat the command"
         ) from error
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def place_to_write(error: OSError) -> str:
+    """What helps where nothing could be written, as a clause: room only where it is short."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room or choose another place"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "allow writing there or choose another place"
+    return "choose another place"
 
 
 def is_there(path: Path) -> bool:
@@ -60,6 +69,19 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def leads_nowhere(path: Path) -> str | None:
+    """What a link that leads nowhere is, as a clause; None for any other path."""
+    if path.is_symlink() and not path.exists():
+        return f"a link that leads nowhere ({os.readlink(path)})"
+    return None
+
+
+def why_unread(error: OSError, path: Path) -> str:
+    """Why a path could not be read, as a clause: for a link to nothing, where it leads."""
+    broken = leads_nowhere(path)
+    return f"it is {broken}" if broken else error.strerror or str(error)
 
 
 def is_temporary(name: str) -> bool:

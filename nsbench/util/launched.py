@@ -33,7 +33,7 @@ def local_rank() -> int:
 
 def _number(variable: str, default: int) -> int:
     text = os.environ.get(variable, str(default))
-    if not (text.isascii() and text.isdigit() and int(text) >= default and len(text) < 10):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= default):
         raise NsbenchError(
             f"the environment variable {variable} is '{text}', which is no number of processes: "
             "unset it, or start by torchrun"

@@ -1,5 +1,6 @@
 """Class names, from folders and lists, and the same class under two numbers."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_folders_may_be_numbers() -> None:
     assert labels.tolist() == [10, 2, 2]
     # Arabic-Indic digits are decimal to Python; as the name of a folder they are a mistake.
     for name in ("-1", "two", "٣", ""):
-        with pytest.raises(NsbenchError, match="the folders of here are not named by class index"):
+        with pytest.raises(NsbenchError, match="the classes of here are not named by class index"):
             by_name(["1", name], "indices", "here")
 
 
@@ -37,6 +38,17 @@ def test_classes_are_matched_by_name() -> None:
     assert matched.tolist() == [1, -1, 0]
     assert matched.dtype == np.int64
     assert match_classes([], ["a"]).tolist() == []
+
+
+NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(("wanted", "known"), [(NFC, NFD), (NFD, NFC)])
+def test_forms_of_unicode_are_one_class(tmp_path: Path, wanted: str, known: str) -> None:
+    assert match_classes([wanted], ["a", known]).tolist() == [1]
+    assert by_name([wanted], "names", "here")[0] == (NFC,)
+    (tmp_path / "names.txt").write_text(wanted, "utf-8")
+    assert read_class_names(tmp_path / "names.txt") == (NFC,)
 
 
 def test_the_classes_of_imagenet_are_those_of_timm() -> None:
@@ -51,10 +63,17 @@ def test_listed_names_must_reach_the_labels_and_differ(tmp_path: Path) -> None:
     (tmp_path / "classnames.txt").write_text("cat\ndog\nfox\n", "utf-8")
     assert listed_classes(tmp_path, labels, "names") == ("cat", "dog", "fox")
     assert listed_classes(tmp_path, labels, "indices") is None
-    for text in ("cat\ndog\n", "cat\ndog\ncat\n"):
+    for text, sentence in (
+        ("cat\ndog\n", "lists 2 names, but the labels beside it go up to 2"),
+        (
+            "cat\ndog\ncat\n",
+            "the class 'cat' twice, as numbers 0 and 2: rename one, .*indices",
+        ),
+    ):
         (tmp_path / "classnames.txt").write_text(text, "utf-8")
-        with pytest.raises(NsbenchError, match="lists 2 different classes, .* go up to 2"):
+        with pytest.raises(NsbenchError, match=sentence):
             listed_classes(tmp_path, labels, "names")
+        assert listed_classes(tmp_path, labels, "indices") is None
 
 
 @pytest.mark.parametrize(

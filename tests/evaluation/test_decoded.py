@@ -91,6 +91,8 @@ def test_no_room_is_one_sentence_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(NsbenchError, match=r"do not fit into .*crops \(No space left on device\)"):
+    with pytest.raises(
+        NsbenchError, match=r"cannot be written to .*crops \(No space left on device\)"
+    ):
         load_images(FolderSource(image_folder), np.arange(6), VIEWS, tmp_path / "crops")
     assert not os.listdir(tmp_path / "crops")

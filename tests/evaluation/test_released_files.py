@@ -12,6 +12,7 @@ from nsbench.data.open import SourceSpec, open_source
 from nsbench.data.transforms import resized
 from nsbench.models import load_model
 from nsbench.predictions import read_cell
+from nsbench.released import mp4
 from nsbench.released.make import make_imagenet_c, make_imagenet_p
 from nsbench.suites.scores import score
 from nsbench.util.errors import NsbenchError
@@ -113,6 +114,28 @@ def test_sequences_see_the_photograph_around_the_crop(tiny_run: Path, digits_fol
             alone = [int(classifier.logits(frame / 255).argmax()) for frame in clip]
         assert rows[index].tolist() == alone
     assert len(shapes) > 3
+
+
+@pytest.mark.parametrize("change", [slice(None, -1), slice(1, None)])
+def test_a_clip_that_is_a_frame_short(
+    tiny_run: Path, digits_folder: Path, monkeypatch: pytest.MonkeyPatch, change: slice
+) -> None:
+    target = digits_folder.parent / "made"
+    make_imagenet_p(
+        str(digits_folder), target, perturbations=["translate"], image_size=32, resize_size=34,
+        lossless=True, layout="folder", workers=1,
+    )  # fmt: skip
+    text = f'kind = "perturbation"\nsource = "{digits_folder}"\nimage_size = 32\nresize_size = 34\n'
+    suite = f'{text}perturbations = ["translate"]\nfiles = "{target}"\n'
+    whole = mp4.decode_clip
+    monkeypatch.setattr("nsbench.released.reader.decode_clip", lambda path: whole(path)[change])
+    sentence = r"of translate in .*made has \d+ frames, but p needs \d+: remove that clip"
+    with pytest.raises(NsbenchError, match=sentence):
+        evaluate(
+            [str(tiny_run / "generation-0")],
+            [write_suite(target.parent / "p.toml", suite)],
+            device="cpu",
+        )
 
 
 def test_sequences_of_224_px(tiny_run: Path, image_folder: Path) -> None:

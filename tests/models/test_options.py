@@ -75,8 +75,8 @@ def test_a_preprocessing_that_cannot_be(
             b"cat\ndog\n",
             "names.txt names 2 classes, but .*/m.pth has 3: name each output, one a line",
         ),
-        (b"cat\ndog\ncat\n", "names.txt names the class 'cat' twice"),
-        (b"\xff\xfe\n", "names.txt is not a text file in UTF-8"),
+        (b"cat\ndog\ncat\n", "names.txt names the class 'cat' twice, as numbers 0 and 2: rename"),
+        (b"\xff\xfe\n", r"names.txt \(it is not UTF-8\): save them"),
         (None, "cannot read .*names.txt: No such file"),
     ],
 )

@@ -68,6 +68,11 @@ def prefixed(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
         (lambda state: prefixed(state, "_orig_mod.module."), None),
         (lambda state: {"state_dict": prefixed(state, "module._orig_mod.")}, "state_dict"),
         (lambda state: {k: v for k, v in state.items() if "num_batches" not in k}, None),
+        (lambda state: {"net": prefixed(state, "model.module."), "acc": 9.0}, "net"),
+        (lambda state: {"network": state, "lr": 0.1}, "network"),
+        (lambda state: {"params": prefixed(state, "backbone.")}, "params"),
+        (lambda state: prefixed(state, "1."), None),
+        (lambda state: {"model": {"state_dict": state}}, "model.state_dict"),
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])
@@ -283,8 +288,9 @@ def test_a_checkpoint_of_another_architecture(trained: nn.Module, tmp_path: Path
 
     state = trained.state_dict()
     assert sentence(state, "test_efficientnet") == (
-        f"{path} does not fit the architecture test_efficientnet: it lacks conv_stem.weight; "
-        "name the architecture that it was trained as with --arch"
+        f"{path} does not fit the architecture test_efficientnet: it lacks conv_stem.weight "
+        "and has conv1.0.weight instead; name the architecture that it was trained as instead of "
+        "test_efficientnet"
     )
     assert "bn9.weight has no place there;" in sentence(state | {"bn9.weight": torch.ones(3)})
     wide = state | {"conv1.0.weight": torch.zeros(99, 3, 3, 3)}
@@ -333,6 +339,25 @@ def test_half_precision_is_read(trained: nn.Module, tmp_path: Path) -> None:
     found = load(tmp_path / "m.pth").module.state_dict()["fc.weight"]
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, halves["fc.weight"].float(), rtol=0, atol=0)
+
+
+def test_counters_are_no_reason_to_name_another_architecture(
+    trained: nn.Module, tmp_path: Path
+) -> None:
+    state, path = trained.state_dict(), tmp_path / "m.pth"
+    counters = {"bn9.num_batches_tracked": torch.tensor(7), "epoch": torch.tensor([3])}
+    first = next(key for key in state if key.endswith("num_batches_tracked"))
+    torch.save(state | counters | {first: torch.tensor([7])}, path)
+    check(load(path), trained)
+    torch.save(counters | {"x.weight": torch.ones(1)}, path)
+    with pytest.raises(NsbenchError, match=r"it lacks conv1\.0\.weight and has x\.weight instead;"):
+        load(path)
+
+
+def test_numbers_of_numpy_beside_the_weights(trained: nn.Module, tmp_path: Path) -> None:
+    best = {"best_acc1": np.float64(71.5), "epoch": np.int64(3), "best": np.bool_(True)}
+    torch.save({"state_dict": trained.state_dict(), **best}, tmp_path / "model_best.pth.tar")
+    check(load(tmp_path / "model_best.pth.tar"), trained)
 
 
 @pytest.mark.parametrize(

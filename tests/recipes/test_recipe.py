@@ -71,8 +71,29 @@ def test_wrong_recipes(tiny_recipe: Path, setting: str, sentence: str) -> None:
     with pytest.raises(NsbenchError) as caught:
         load_recipe(str(tiny_recipe), [setting])
     assert sentence in str(caught.value)
-    assert str(tiny_recipe) in str(caught.value)
+    assert str(caught.value).startswith(f"--set {setting}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["seed=1", "sed=1"], "--set sed=1: unknown key 'sed'; did you mean 'seed'?"),
+        (["defaults.lr=-1"], "--set defaults.lr=-1: the key 'generations.0.lr' is -1, but"),
+        (["data.labels_per_class='x'"], "--set data.labels_per_class='x': the key"),
+        (["sed=1", "defaults.ir=1"], "--set sed=1 defaults.ir=1: unknown key"),
+    ],
+)
+def test_a_wrong_setting_is_at_fault_and_not_the_file(settings: list[str], sentence: str) -> None:
+    with pytest.raises(NsbenchError) as caught:
+        load_recipe("quickstart", settings)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_a_wrong_file_is_at_fault_and_not_the_settings(tiny_recipe: Path) -> None:
+    tiny_recipe.write_text(tiny_recipe.read_text().replace("seed", "sed") + "sed = 1\n")
+    with pytest.raises(NsbenchError, match=r"tiny\.toml: unknown key 'generations"):
+        load_recipe(str(tiny_recipe), ["workers=1"])
 
 
 def test_students_need_unlabeled_images(tiny_recipe: Path) -> None:

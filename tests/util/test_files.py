@@ -1,9 +1,12 @@
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from nsbench.util import files
+from nsbench.util.config import read_toml
 from nsbench.util.errors import NsbenchError
 
 
@@ -109,3 +112,31 @@ def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
         files.refuse_special(Path("/dev/zero"))
     files.refuse_special(tmp_path)
     files.refuse_special(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("code", "way_out"),
+    [
+        (errno.ENOSPC, "make room or choose another place and repeat"),
+        (errno.EDQUOT, "make room or choose another place and repeat"),
+        (errno.EROFS, "is kept, so choose another place and repeat"),
+        (errno.EACCES, "allow writing there or choose another place and repeat"),
+    ],
+)
+def test_room_is_asked_for_only_where_it_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, way_out: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(NsbenchError, match=way_out):
+        files.write_text(tmp_path / "x", "y")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_windows_begin_with_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("\ufeff[1]", "utf-8")
+    (tmp_path / "x.toml").write_text("\ufeffa = 1\n", "utf-8")
+    assert files.read_json(tmp_path / "x.json") == [1]
+    assert read_toml(tmp_path / "x.toml") == {"a": 1}

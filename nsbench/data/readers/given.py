@@ -29,9 +29,6 @@ class GivenSource(StoredSource):
     Raises TypeError for other objects, and NsbenchError for images or labels that cannot be.
     """
 
-    of_program = True
-    """Whether the images come from the program that the model comes from, and not from a disk."""
-
     def __init__(
         self, data: Any, image_column: str | None = None, label_column: str | None = None
     ) -> None:
@@ -122,14 +119,14 @@ def _of_pair(data: tuple[Any, ...]) -> Parts:
 
 
 def _of_table(data: Any, image_column: str | None, label_column: str | None) -> Parts:
-    image = _column(data, image_column, "image", "Image")
-    label = _column(data, label_column, "label", "ClassLabel")
+    image = column_of(data, image_column, "image", "Image")
+    label = column_of(data, label_column, "label", "ClassLabel")
     names = getattr(data.features[label], "names", None)
     return (lambda index: data[index][image]), data[label], tuple(names) if names else None
 
 
-def _column(data: Any, named: str | None, usual: str, kind: str) -> str:
-    """A column by name, by its usual name, or the only one of its kind."""
+def column_of(data: Any, named: str | None, usual: str, kind: str) -> str:
+    """A column by name, by its usual name, or the only one of its kind. Raises NsbenchError."""
     columns: list[str] = list(data.column_names)
     of_kind = [name for name in columns if type(data.features[name]).__name__ == kind]
     for name in [named] if named else [usual, *(of_kind if len(of_kind) == 1 else [])]:

@@ -2,7 +2,10 @@
 
 import io
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nsbench.data.class_names import refuse_alike
+from nsbench.data.class_names import by_name, same_text
 from nsbench.data.content import Storage, StoredSource, read_whole
-from nsbench.data.decode import decode
-from nsbench.data.found import shown
+from nsbench.data.decode import decode, is_hidden, is_image
+from nsbench.data.found import entries, images_below, is_folder, shown
 from nsbench.data.spec import SourceSpec
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError, first_line
+from nsbench.util.files import leads_nowhere
 from nsbench.util.progress import say
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
+
+PARQUET = ".parquet"
+CARDS = ("README.md", "dataset_infos.json")
+"""What says of a data set of the hub which of its files are which split, and names its classes."""
+
+DEPTH = 2
+"""Folders below a snapshot that may hold its files: one of a configuration, and one of a split."""
 
 
 class TableSource(StoredSource):
@@ -32,13 +43,25 @@ class TableSource(StoredSource):
     def __init__(self, spec: SourceSpec, path: str) -> None:
         self.name = str(spec)
         self._column = spec.image_column
-        if spec.split is None and (split := _only_split(spec, path)):
-            spec = spec.model_copy(update={"split": split})
-        self._table = _load_table(spec, path)
-        self.passed_over = _of_no_split(Path(path))
+        if Path(path).is_dir():
+            held = _held(Path(path), spec.subset)
+            spec = spec.model_copy(update={"split": _chosen_split(spec, path, held)})
+            self._table = _load_folder(spec, held)
+            self.passed_over = _of_no_split(held)
+        else:
+            self._table = _load_table(spec, path)
+        self._take(spec)
+
+    def _take(self, spec: SourceSpec) -> None:
+        """Set what all sources have from the table."""
         self.named_files, self._rows_of_files = _named_files(self._table, self._column)
         self.ids = _table_ids(self._table, spec)
         self.classes, self.labels = _table_labels(self._table, spec)
+        self.no_labels = (
+            ": those that it has are negative, which stands for none"
+            if spec.label_column in self._table.column_names
+            else f": it has no column '{spec.label_column}'; set label_column"
+        )
 
     @property
     def storage(self) -> Storage | None:
@@ -78,50 +101,176 @@ class TableSource(StoredSource):
         return f"{index} of {self.name}"
 
 
-def _only_split(spec: SourceSpec, path: str) -> str | None:
-    """The split of a folder that has one; None of a file, and of the hub, whose train is read.
+def has_tables(folder: Path) -> bool:
+    """Whether a folder is one of Parquet files, or of the hub, which has them further down.
+
+    A few tables beside more images, or anywhere in folders of images, are not the data.
+    """
+    if not folder.is_dir():
+        return False
+    if top := len(list(folder.glob(f"*{PARQUET}"))):
+        return top >= images_below(str(folder))
+    # What a snapshot has in `data` is the data, whatever pictures its card shows.
+    return any((folder / "data").glob(f"*{PARQUET}")) or bool(_tables_below(folder))
+
+
+def _tables_below(folder: Path, depth: int = DEPTH, *, images: bool = False) -> list[Path]:
+    """The Parquet files in a folder and those below it, sorted; hidden ones are left out.
+
+    images: whether there may be images beside them; without, the first one ends the search, so
+    that a million images in class folders are not listed for it.
+    """
+    found, inner = [], []
+    for entry in entries(str(folder)):
+        if is_hidden(entry.name):
+            continue
+        if is_folder(entry):
+            inner.append(Path(entry.path))
+        elif entry.name.endswith(PARQUET):
+            found.append(Path(entry.path))
+        elif is_image(entry.name) and not images:
+            return []
+    for name in inner if depth else []:
+        found += _tables_below(name, depth - 1, images=images)
+    return found
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What `datasets` makes of a folder.
+
+    files: all of its Parquet files. splits: the files of each split. features: the columns, and
+    rows: how many each split has, where a card beside the files says so.
+    """
+
+    files: Sequence[Path]
+    splits: Mapping[str, Sequence[Path]]
+    features: "Features | None"
+    rows: Mapping[str, int]
+
+
+def _held(folder: Path, subset: str | None) -> _Held:
+    """The splits of a folder, as `datasets` tells them. Raises NsbenchError where it cannot."""
+    import datasets  # slow to import, and not needed for other sources
+
+    files = [file.absolute() for file in _tables_below(folder, images=True)]
+    if gone := [file for file in files if not file.exists()]:
+        raise NsbenchError(
+            f"{gone[0]} is {leads_nowhere(gone[0])}: restore what it leads to, or remove it"
+        )
+    # By links in a folder of a plain name: `datasets` would take brackets and stars in the path
+    # for a pattern. Its own traces of it go with the folder.
+    with tempfile.TemporaryDirectory() as made:
+        place, top = Path(made).resolve(), folder.absolute()
+        cards = [card for name in CARDS if (card := top / name).is_file()]
+        real = {place / file.relative_to(top): file for file in [*files, *cards]}
+        for link, file in real.items():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
+        _quiet()
+        try:
+            subsets = datasets.get_dataset_config_names(str(place), cache_dir=made)
+            if len(subsets) > 1 or subset:
+                _refuse_subset(folder, subset, subsets)
+            builder = datasets.load_dataset_builder(str(place), subset, cache_dir=made)
+        except NsbenchError:
+            raise
+        except Exception as error:  # every library under it raises errors of its own
+            raise NsbenchError(f"cannot open {folder}: {first_line(error)}") from error
+    info, by_split = builder.info, builder.config.data_files or {}
+    return _Held(
+        files,
+        {str(split): [real[Path(file)] for file in held] for split, held in by_split.items()},
+        info.features,
+        {name: split.num_examples for name, split in (info.splits or {}).items()},
+    )
+
+
+def _refuse_subset(folder: Path, subset: str | None, subsets: Sequence[str]) -> None:
+    if subset is None:
+        raise NsbenchError(
+            f"{folder} has the subsets {', '.join(subsets)}: set subset to one of them"
+        )
+    if subset not in subsets:
+        raise NsbenchError(f"{folder} has no subset '{subset}'{nearest(subset, subsets)}")
+
+
+def _quiet() -> None:
+    """Leave progress and remarks to nsbench, whose commands have their own."""
+    import datasets
+    import huggingface_hub
+
+    datasets.disable_progress_bars()
+    huggingface_hub.logging.set_verbosity_error()
+
+
+def _chosen_split(spec: SourceSpec, path: str, held: _Held) -> str:
+    """The split that is named, or the only one.
 
     Raises NsbenchError where there are several: training images are no test images.
     """
-    if not Path(path).is_dir():
-        if not path.endswith(".parquet"):
-            say(f"{spec}: no split is named, so the split train is read")
-        return None
-    # The hub would have to be asked; a folder says it by the names of its files.
-    splits = [str(split) for split in _files_by_split(path)]
-    if len(splits) > 1:
+    splits = list(held.splits)
+    if spec.split is None and len(splits) > 1:
         raise NsbenchError(
             f"{path} has the splits {', '.join(splits)}: name one as split, as --suite "
             f"{path}:{splits[-1]} does"
         )
-    return splits[0] if splits else None
+    chosen = spec.split or splits[0]
+    if chosen not in splits:
+        raise NsbenchError(f"{path} has no split '{chosen}'{nearest(chosen, splits)}")
+    return chosen
 
 
-def _files_by_split(folder: str) -> Mapping[str, Sequence[str]]:
-    """What `datasets` makes of a folder; nothing where it cannot, which loading then says."""
+def _load_folder(spec: SourceSpec, held: _Held) -> "Dataset":
+    split = str(spec.split)
+    table = _read(spec, held.splits[split], split, held.features)
+    if held.rows.get(split, len(table)) != len(table):
+        raise NsbenchError(
+            f"{spec} has {len(table):,} of the {held.rows[split]:,} rows that its card tells of: "
+            "fetch all of its files"
+        )
+    return checked(table, spec)
+
+
+def _read(
+    spec: SourceSpec, files: Sequence[Path], split: str, features: "Features | None" = None
+) -> "Dataset":
+    """The rows of Parquet files, which `datasets` calls a split. Raises NsbenchError."""
     import datasets  # slow to import, and not needed for other sources
 
+    # Escaped, since `datasets` takes each path for a pattern.
+    named = {split: [escape(str(file)) for file in files]}
+    _quiet()
     try:
-        return datasets.load_dataset_builder(folder).config.data_files or {}
-    except Exception:  # every library under it raises errors of its own
-        return {}
+        table: Dataset = datasets.load_dataset(
+            "parquet", data_files=named, split=split, features=features
+        )
+    except Exception as error:  # every library under load_dataset raises errors of its own
+        raise NsbenchError(f"cannot open {spec}: {first_line(error)}") from error
+    return table
 
 
 def _load_table(spec: SourceSpec, path: str) -> "Dataset":
+    """The rows of one Parquet file, or of a split of a data set of the hub."""
+    if path.endswith(PARQUET):
+        # A single file has one part, which `datasets` calls train.
+        return checked(_read(spec, [Path(path).absolute()], "train"), spec)
     import datasets  # slow to import, and not needed for other sources
-    import huggingface_hub
 
-    # Commands show progress of their own.
-    datasets.disable_progress_bars()
-    huggingface_hub.logging.set_verbosity_error()
-    split = spec.split or "train"
+    if spec.split is None:
+        say(f"{spec}: no split is named, so the split train is read")
+    _quiet()
     try:
-        if path.endswith(".parquet"):  # a single file has one part, which `datasets` calls train
-            table = datasets.load_dataset("parquet", data_files=path, split="train")
-        else:
-            table = datasets.load_dataset(path, spec.subset, split=split)
+        table = datasets.load_dataset(path, spec.subset, split=spec.split or "train")
     except Exception as error:  # every library under load_dataset raises errors of its own
         raise NsbenchError(f"cannot open {spec}: {first_line(error)}") from error
+    return checked(table, spec)
+
+
+def checked(table: "Dataset", spec: SourceSpec) -> "Dataset":
+    """A table with images that are not decoded, so that `decode` treats all sources' alike."""
+    import datasets
+
     if not len(table):
         raise NsbenchError(f"{spec} holds no images")
     if spec.image_column not in table.column_names:
@@ -140,17 +289,13 @@ def _load_table(spec: SourceSpec, path: str) -> "Dataset":
         ) from error
 
 
-def _of_no_split(folder: Path) -> dict[str, int]:
+def _of_no_split(held: _Held) -> dict[str, int]:
     """The Parquet files of a folder that are in none of the splits that `datasets` makes of it.
 
     Once one file is named by a split, as train-0.parquet is, files that are not belong to none.
     """
-    if not folder.is_dir():
-        return {}
-    present = {str(file.resolve()): file.name for file in sorted(folder.glob("*.parquet"))}
-    named = _files_by_split(str(folder)).values()
-    used = {str(Path(file).resolve()) for files in named for file in files}
-    left = [name for file, name in present.items() if file not in used]
+    used = {file for files in held.splits.values() for file in files}
+    left = [file.name for file in held.files if file not in used]
     reason = f"of the Parquet files, whose names are of no split ({shown(left)})"
     return {reason: len(left)} if left else {}
 
@@ -186,10 +331,7 @@ def _table_labels(
     values = table[spec.label_column][:]
     kinds = {type(value) for value in values}  # NoneType too, for rows without a label
     if kinds == {str}:
-        texts = tuple(sorted(set(values)))
-        refuse_alike(texts, str(spec))
-        position = {text: index for index, text in enumerate(texts)}
-        return texts, np.array([position[value] for value in values])
+        return by_name(values, spec.label_space, str(spec))
     if not kinds <= {int, bool}:
         empty = f"; row {values.index(None):,} has none" if None in values else ""
         raise NsbenchError(
@@ -200,4 +342,4 @@ def _table_labels(
     if (labels < 0).all():  # how the hub marks images without labels
         return None, None
     names = getattr(feature, "names", None) if spec.label_space == "names" else None
-    return (tuple(names) if names else None), labels
+    return (tuple(map(same_text, names)) if names else None), labels

@@ -14,7 +14,7 @@ from nsbench.data.class_names import listed_classes
 from nsbench.data.content import Storage, StoredSource
 from nsbench.data.decode import is_hidden, is_image, utf8
 from nsbench.data.found import shown
-from nsbench.data.tar_index import Index, read_at, read_index
+from nsbench.data.tar_index import Index, packed_inside, read_at, read_index
 from nsbench.util.errors import NsbenchError
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
@@ -39,13 +39,15 @@ class _Sample(NamedTuple):
 
 
 def is_pattern(source: str) -> bool:
-    """Whether a source's name is a pattern of shards such as `val-{00..63}.tar`."""
-    return source.endswith(".tar") and _BRACES.search(source) is not None
+    """Whether a source's name is a pattern of shards such as `val-{00..63}.tar`, and no file's."""
+    found = source.endswith(".tar") and _BRACES.search(source)
+    return bool(found) and not Path(source).expanduser().exists()
 
 
 def is_tar(path: Path) -> bool:
     """Whether a path is that of a shard, in small or large letters; hidden ones are none."""
-    return path.suffix.lower() == ".tar" and not is_hidden(path.name) and path.is_file()
+    tar = path.suffix.lower() == ".tar" and not is_hidden(path.name)
+    return tar and (path.is_file() or path.is_symlink())
 
 
 def shard_files(source: str) -> list[Path]:
@@ -53,9 +55,9 @@ def shard_files(source: str) -> list[Path]:
 
     Raises NsbenchError naming the first shard that is missing.
     """
-    braces = _BRACES.search(source)
-    if not braces:
-        return [path for path in sorted(Path(source).expanduser().iterdir()) if is_tar(path)]
+    braces, folder = _BRACES.search(source), Path(source).expanduser()
+    if not braces or folder.is_dir():
+        return [path for path in sorted(folder.iterdir()) if is_tar(path)]
     first, last = braces.groups()
     shards = []
     # One by one until one is missing, as a mistyped end may be far away.
@@ -83,16 +85,16 @@ class ShardSource(StoredSource):
         self.passed_over = _reasons(left)
         if not samples:
             only = "".join(f", not {count:,} {why}" for why, count in self.passed_over.items())
-            raise NsbenchError(
-                f"{name} holds no images: shards have KEY.jpg (or jpeg, png, webp) and KEY.cls"
-                + only
-            )
+            usual = f"shards have KEY.jpg (or jpeg, png, webp) and KEY.cls{only}"
+            packed = packed_inside((n for shard in shards for n in read_index(shard).names), name)
+            raise NsbenchError(f"{name} holds no images{packed or ': ' + usual}")
         self.name, self._shards = name, shards
         self.ids = _ids(samples, shards)
         # As arrays: a million samples as tuples would take ten times the memory.
         spans = [(sample.shard, sample.offset, sample.size) for sample in samples]
         self._spans = np.array(spans, dtype=np.int64)
         self.labels = _labels(samples, self.ids, name)
+        self.no_labels = ": its shards have no .cls files"
         self.classes = listed_classes(shards[0].parent, self.labels, label_space)
 
     @property

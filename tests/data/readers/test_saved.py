@@ -33,6 +33,27 @@ def test_splits_are_named(tmp_path: Path) -> None:
         open_source(SourceSpec(source=str(tmp_path / "saved"), split="tets"))
 
 
+def test_labels_may_be_names_or_none(tmp_path: Path) -> None:
+    images = of_hub()
+    for number, (made, classes) in enumerate(
+        [
+            (images.remove_columns("label"), None),
+            (images.remove_columns("label").add_column("label", [-1] * len(images)), None),
+            (images.remove_columns("label").add_column("label", list("abab")), ("a", "b")),
+        ]
+    ):
+        made.save_to_disk(tmp_path / str(number))
+        source = open_source(SourceSpec(source=str(tmp_path / str(number))))
+        assert (source.classes, source.labels is None) == (classes, classes is None)
+
+
+def test_one_data_set_has_no_splits(tmp_path: Path) -> None:
+    of_hub().save_to_disk(tmp_path / "saved [1]")
+    assert len(open_source(SourceSpec(source=str(tmp_path / "saved [1]")))) == len(LABELS)
+    with pytest.raises(NsbenchError, match="one data set without splits: leave out split = 'test'"):
+        open_source(SourceSpec(source=str(tmp_path / "saved [1]"), split="test"))
+
+
 def test_a_damaged_folder_is_one_sentence(tmp_path: Path) -> None:
     of_hub().save_to_disk(tmp_path / "saved")
     for file in (tmp_path / "saved").glob("*.arrow"):

@@ -45,6 +45,37 @@ def test_compressed_archives_have_a_way_out(tmp_path: Path) -> None:
             open_source(spec(tmp_path / name))
 
 
+def test_archives_in_archives_have_a_way_out(tmp_path: Path) -> None:
+    inner = write_tar(tmp_path / "n01.tar", {"a.png": png()}).read_bytes()
+    tar = write_tar(tmp_path / "x" / "train.tar", {"n01.tar": inner, "n02.tar": inner})
+    for place in (tar, tar.parent):
+        with pytest.raises(
+            NsbenchError, match=r"no images but 2 archives, such as n01\.tar, and.*: unp"
+        ):
+            open_source(spec(place))
+    for name, way_out in (("x.tar", "name the folder that holds it"), ("x.zip", "unpack it first")):
+        (tmp_path / name / "in").mkdir(parents=True)
+        (tmp_path / name / "in" / name).write_bytes(inner)
+        with pytest.raises(NsbenchError, match=rf"1 archive, such as in/{name}: {way_out}"):
+            open_source(spec(tmp_path / name))
+    with pytest.raises(NsbenchError, match=r"in/x\.zip is an archive: unpack it"):
+        open_source(spec(tmp_path / "x.zip" / "in" / "x.zip"))
+
+
+def test_braces_in_a_path_that_exists_are_no_pattern(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "a{0..1}" / "b{0..1}.tar", {"cat/a.png": png()})
+    assert len(open_source(spec(tar))) == len(open_source(spec(tar.parent))) == 1
+
+
+@pytest.mark.parametrize("name", ["x", "x.tar", "x.npy", "x.parquet", "in/0.tar"])
+def test_links_that_lead_nowhere_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / name).symlink_to("gone")
+    source = tmp_path / "in" if name.startswith("in") else tmp_path / name
+    with pytest.raises(NsbenchError, match=rf"{name} is a link that leads nowhere \(gone\): rest"):
+        open_source(spec(source))
+
+
 @pytest.mark.parametrize("keep", [0.1, 0.3, 0.6, 0.85])
 def test_archives_that_were_cut_off(tmp_path: Path, keep: float) -> None:
     tar = write_tar(tmp_path / "a.tar", {f"cat/{i}.png": png(i) * 40 for i in range(4)})
