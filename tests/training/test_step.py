@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def with_targets(count: int, seed: int = 0) -> TrainingBatch:
     return batch._replace(labels=batch.labels[:count], targets=targets)
 
 
-def linear(dropped: float = 0.0) -> nn.Sequential:
+def linear(dropped: float = 0.0) -> Any:
     """A model whose outputs depend on no other image, with dropout in front."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Dropout(dropped), nn.Linear(3 * 32 * 32, 10))
