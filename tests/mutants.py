@@ -149,7 +149,7 @@ def tests_of(folder: Path) -> list[str]:
 
 
 def job_of(mutant: Mutant, known: dict[str, Tests]) -> Job:
-    """The tests that reach a mutant: first those that bear the name of its file, then quick ones."""
+    """The tests that reach a mutant, those that bear the name of its file first, then by time."""
     found = tests_of(folder_of(mutant.file))
     reached = [test for test in found if mutant.function in known[test].called.get(mutant.file, [])]
     # What runs as a file is imported, or in another process only, is seen by no trace.

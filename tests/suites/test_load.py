@@ -40,12 +40,6 @@ def test_cells() -> None:
     assert load_suite("digits-fgsm").cells() == fgsm
 
 
-@pytest.mark.parametrize("name", ["digits-c", "digits-p", "imagenet-fgsm", "imagenet-1k"])
-def test_results_are_compared_only_of_one_protocol_generator_and_set_of_images(name: str) -> None:
-    assert load_suite(name).comparable_keys == ("protocol", "images", "generator")
-    assert load_suite("imagenet-o").comparable_keys[3:] == ("clean",)
-
-
 def test_corruption_defaults_are_those_of_imagenet_c(tmp_path: Path) -> None:
     suite = load_suite(write_suite(tmp_path / "mine.toml", CORRUPTION))
     assert isinstance(suite, CorruptionSuite)
