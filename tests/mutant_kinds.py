@@ -6,6 +6,7 @@ file in one line and keeps the comments and the layout of the rest.
 
 import ast
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from pathlib import Path
 class Mutant:
     """A file of the package with one change.
 
-    file: its path below the checkout. line: the number, from 1, of the line that changes. before,
-    after: that line without and with the change, stripped; they name the mutant in the list of
-    harmless ones, as line numbers move with every edit. text: the whole file, changed. function:
-    the first line of the innermost function around it, 0 outside of functions.
+    file: its path below the checkout. line: the number, from 1, of the line that changes. function:
+    the first line of the innermost function around it, 0 outside of functions. before, after: that
+    line without and with the change, stripped; they name the mutant in the list of harmless ones,
+    as line numbers move with every edit. parts: the file in front of the change, the change, and
+    what follows it.
     """
 
     file: str
@@ -26,12 +28,26 @@ class Mutant:
     function: int
     before: str
     after: str
-    text: str
+    parts: tuple[bytes, bytes, bytes]
 
     @property
     def name(self) -> tuple[str, str, str]:
         """By which the list of harmless ones knows it."""
         return self.file, self.before, self.after
+
+    @property
+    def text(self) -> str:
+        """The whole file, changed."""
+        return b"".join(self.parts).decode()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is still a program: some arguments cannot be left out."""
+        try:
+            ast.parse(self.text)
+        except SyntaxError:
+            return False
+        return True
 
 
 COMPARED: dict[type[ast.cmpop], tuple[str, str]] = {
@@ -115,44 +131,38 @@ SYMMETRIC = {"min", "max", "isinstance", "len", "print", "say"}
 
 
 def mutants(root: Path, file: str) -> list[Mutant]:
-    """All mutants of a file, in the order of their places; no two are alike."""
+    """All mutants of a file, in the order of their places, also those that are no programs."""
     source = (root / file).read_bytes()
-    lines = source.splitlines(keepends=True)
     starts = [0]
-    for line in lines:
+    for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    found: dict[tuple[int, int, bytes], Mutant] = {}
+    found = []
     tree = ast.parse(source)
-    for begin, end, new in sorted(
-        set(_Edits(source, starts, LOOKS if "/figures/" in file else set()).of(tree))
-    ):
-        text = source[:begin] + new + source[end:]
-        number = next(n for n, start in enumerate(starts) if start > begin)
-        last = next(n for n, start in enumerate(starts) if start >= end)
-        before = _one_line(source[starts[number - 1] : starts[last]])
-        after = _one_line(source[starts[number - 1] : begin] + new + source[end : starts[last]])
-        try:
-            same = ast.dump(ast.parse(text)) == ast.dump(tree)
-        except SyntaxError:  # such as a default that is left out behind another
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    looks = LOOKS if "/figures/" in file else set()
+    for begin, end, new in sorted(set(_Edits(source, starts, looks).of(tree))):
+        if source[begin:end] == new:  # equal arguments, swapped
             continue
-        if not same:
-            made = Mutant(file, number, _function(tree, number), before, after, text.decode())
-            found.setdefault((begin, end, new), made)
-    return list(found.values())
+        number = bisect_right(starts, begin)
+        start, stop = starts[number - 1], starts[bisect_left(starts, end)]
+        before = _one_line(source[start:stop])
+        after = _one_line(source[start:begin] + new + source[end:stop])
+        parts = source[:begin], new, source[end:]
+        found.append(Mutant(file, number, _function(functions, number), before, after, parts))
+    return found
 
 
 def _one_line(source: bytes) -> str:
     return " ".join(source.decode().split())
 
 
-def _function(tree: ast.Module, line: int) -> int:
+def _function(functions: list[ast.FunctionDef], line: int) -> int:
     """The first line, with decorators, of the innermost function whose body has a line, or 0."""
     # Defaults belong to what is around: they are evaluated as the file is imported.
     around = [
         min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and node.body[0].lineno <= line <= (node.end_lineno or line)
+        for node in functions
+        if node.body[0].lineno <= line <= (node.end_lineno or line)
     ]
     return max(around, default=0)
 

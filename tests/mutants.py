@@ -25,6 +25,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ def sample(found: dict[str, list[Mutant]], count: int, seed: int) -> list[Mutant
     """Some of them, the same for the same seed and code."""
     draw = random.Random(seed)
     pool = [mutant for each in found.values() for mutant in draw.sample(each, min(MOST, len(each)))]
-    chosen = draw.sample(pool, min(count, len(pool)))
+    chosen = list(islice((mutant for mutant in draw.sample(pool, len(pool)) if mutant.runs), count))
     return sorted(chosen, key=lambda mutant: (mutant.file, mutant.line))
 
 
@@ -144,13 +145,13 @@ def tests_of(folder: Path) -> list[str]:
     paths = [p for p in sorted(folder.glob("test_*.py")) if p.name != "test_on_cuda.py"]
     if word := NARROW.get(folder.name):
         paths = [path for path in paths if word in path.read_text(encoding="utf-8")]
-    root = next(parent for parent in folder.parents if parent.name == "tests").parent
+    root = next(parent for parent in (folder, *folder.parents) if parent.name == "tests").parent
     return [path.relative_to(root).as_posix() for path in paths]
 
 
-def job_of(mutant: Mutant, known: dict[str, Tests]) -> Job:
+def job_of(mutant: Mutant, known: dict[str, Tests], root: Path = ROOT) -> Job:
     """The tests that reach a mutant, those that bear the name of its file first, then by time."""
-    found = tests_of(folder_of(mutant.file))
+    found = tests_of(folder_of(mutant.file, root))
     reached = [test for test in found if mutant.function in known[test].called.get(mutant.file, [])]
     # What runs as a file is imported, or in another process only, is seen by no trace.
     chosen = reached if mutant.function and reached else found
