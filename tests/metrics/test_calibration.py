@@ -47,8 +47,8 @@ def test_a_bin_holds_its_upper_edge_and_not_its_lower_one() -> None:
     assert expected_calibration_error(confidence, correct) == pytest.approx(expected)
     bins = reliability(confidence, correct)
     assert [count for _, _, count in bins] == [0, 0, 2, 1, *[0] * 11]
-    assert bins[2] == (pytest.approx(0.18), 0.5, 2)
-    assert bins[0] == (pytest.approx(1 / 30), 0, 0)  # its middle
+    assert bins[2] == pytest.approx((0.18, 0.5, 2))
+    assert bins[0] == pytest.approx((1 / 30, 0, 0))  # its middle
 
 
 def test_ece_equals_a_loop_over_the_bins() -> None:
