@@ -1,9 +1,9 @@
-# Two commands for a fresh checkout: `make quickstart` and `make test`.
+# Two commands for a fresh checkout: `make quickstart` and `make test`. `make mutants` takes an hour.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test
+.PHONY: quickstart test mutants
 
 quickstart: $(VENV)/installed
 	$(BIN)/nsbench quickstart
@@ -14,6 +14,9 @@ test: $(VENV)/installed
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --durations=5
 	$(BIN)/python -m tests.house
+
+mutants: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants
 
 # imagecorruptions depends on OpenCV's GUI build, which needs libGL; the headless build, laid over
 # it, needs nothing.

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from nsbench import predictions
 from nsbench.predictions import Predictions, Store, read_cell, read_manifest, results_of
 from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import BLANK
@@ -38,6 +39,34 @@ def test_proper_scores_come_back_where_a_cell_has_them(tmp_path: Path) -> None:
     store.write("fog/3", ROWS)
     np.testing.assert_array_equal(read_cell(store.folder, "images").proper, proper)
     assert read_cell(store.folder, "fog/3").proper is None
+
+
+@pytest.mark.parametrize(("frames", "group"), [(1, 4), (3, 7), (3, 6), (31, 64), (5, 3)])
+def test_clips_of_many_groups_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int, group: int
+) -> None:
+    """As those of ImageNet-P, whose 50,000 clips are many groups, which end within clips."""
+    monkeypatch.setattr(predictions, "GROUP", group)
+    clips, rng = 23, np.random.default_rng(0)
+    rows = clips * frames
+    made = Predictions(
+        [f"clip-{number}" for number in range(clips)],
+        rng.integers(0, 9, clips).astype(np.int32),
+        rng.integers(0, 99, (rows, 5)).astype(np.int32),
+        rng.random(rows).astype(np.float32),
+        rng.random((rows, 2)).astype(np.float32),
+    )
+    store = Store(tmp_path, "suite", {})
+    store.write("tilt", made, frames)
+    monkeypatch.setattr(predictions, "GROUP", group + 1)  # of another version
+    back = read_cell(store.folder, "tilt", id_step=frames)
+    assert list(back.ids) == list(made.ids)
+    assert back.labels.tolist() == np.repeat(made.labels, frames).tolist()
+    for found, expected in ((back.top, made.top), (back.confidence, made.confidence)):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(back.proper, made.proper)
+    every = read_cell(store.folder, "tilt")
+    assert list(every.ids) == [name for name in made.ids for _ in range(frames)]
 
 
 def test_ids_may_look_like_digests(tmp_path: Path) -> None:

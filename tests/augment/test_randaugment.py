@@ -1,9 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from nsbench.augment import randaugment
-from nsbench.augment.keys import image_keys
+from nsbench.augment.keys import image_keys, integers
 from nsbench.augment.randaugment import OPERATIONS, RandAugment, is_paper, parse_randaugment
 from nsbench.util.errors import NsbenchError
 from tests.augment import official
@@ -154,3 +156,18 @@ def test_wrong_settings(text: str, problem: str) -> None:
         NsbenchError, match=f"'randaugment' is '{text}', which {problem}.*paper-m27"
     ):
         parse_randaugment(text, 32)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_layer_draws_four_numbers_of_its_own(layer: int) -> None:
+    """Operation, sign, row and column, by their places in a key's stream."""
+    noise = parse_randaugment("paper-m10-n3", 32)
+    drawn = integers(KEYS, 8 + 4 * layer, len(OPERATIONS))
+    assert (noise.drawn(KEYS, layer) == drawn).all()
+    moving = np.isin(drawn, [OPERATIONS.index(name) for name in MOVING])
+    sign = integers(KEYS, 9 + 4 * layer, 2)
+    assert (noise._kinds(KEYS, layer) == 2 * drawn + moving * sign).all()
+    images, cutout = many(6), 2 * OPERATIONS.index("Cutout")
+    cut: Any = noise._operation(cutout, images, KEYS[:6], layer)
+    assert (cut.keywords["rows"] == integers(KEYS[:6], 10 + 4 * layer, images.shape[2])).all()
+    assert (cut.keywords["columns"] == integers(KEYS[:6], 11 + 4 * layer, images.shape[3])).all()

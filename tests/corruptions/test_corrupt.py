@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nsbench import corruptions, perturbations
-from nsbench.corruptions import EXTRA_NAMES, NAMES, corrupt
+from nsbench.corruptions import EXTRA_NAMES, NAMES, corrupt, draw
 from nsbench.corruptions._tables import SIZES, TABLES
+from nsbench.pixels.draws import Draws
 
 ALL = NAMES + EXTRA_NAMES
 IDS = [f"class/{number}.png" for number in range(5)]
@@ -84,7 +86,7 @@ def test_bytes_do_not_depend_on_threads(name: str, size: int, severity: int) -> 
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_draws_follow_seed_id_and_severity(name: str) -> None:
+def test_draws_follow_seed_and_id(name: str) -> None:
     batch = images(64, 1).expand(5, -1, -1, -1)
     first = corrupt(batch, name, 3, ids=IDS)
     assert torch.equal(corrupt(batch, name, 3, ids=IDS), first)
@@ -92,6 +94,25 @@ def test_draws_follow_seed_id_and_severity(name: str) -> None:
     assert (corrupt(batch, name, 3, ids=IDS, seed=1) != first).any() == random
     assert (first[0] != first[1]).any() == random
     assert (corrupt(batch, name, 3, ids=IDS[::-1]) != first).any() == random
+
+
+def test_each_corruption_severity_seed_and_image_has_a_stream_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is made of draws differs by the constants anyway: so the streams are compared."""
+    seen: list[bytes] = []
+
+    class Kept(Draws):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            seen.extend(row.tobytes() for row in self._streams)
+
+    monkeypatch.setattr(corruptions, "Draws", Kept)
+    random = [name for name in ALL if name not in DETERMINISTIC]
+    for name, severity, seed in product(random, range(1, 6), (0, 1)):
+        device = torch.device("cpu")
+        draw(name, severity, ["a", "b"], seed=seed, shape=(32, 32), device=device)
+    assert len(seen) == len(set(seen)) == len(random) * 5 * 2 * 2
 
 
 def test_ids_are_strings_numbers_or_a_tensor() -> None:

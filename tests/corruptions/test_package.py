@@ -1,6 +1,7 @@
 """The package as a generator: seeded per image, whatever else was drawn before."""
 
 import sys
+from itertools import product
 
 import imagecorruptions
 import numpy as np
@@ -32,6 +33,15 @@ def test_draws_depend_on_seed_image_and_cell_alone(name: str) -> None:
     assert (first != IMAGE).any()
     others = [package.corrupt(IMAGE, name, 3, "b"), package.corrupt(IMAGE, name, 3, "a", seed=1)]
     assert all((other == first).all() != (name in RANDOM) for other in others)
+
+
+def test_each_cell_and_image_is_seeded_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(np.random, "seed", seeds.append)
+    cells = [("fog", 3), ("fog", 4), ("frost", 3)]
+    for (name, severity), image_id, seed in product(cells, "ab", (0, 1)):
+        package.corrupt(IMAGE, name, severity, image_id, seed)
+    assert len(seeds) == len(set(seeds)) == 12
 
 
 @pytest.mark.parametrize("name", ["defocus_blur", "contrast", "pixelate"])

@@ -144,6 +144,23 @@ def test_numbers_are_those_of_imagenet(tmp_path: Path) -> None:
         of_classes(open_source(spec(tmp_path / "numbers" / "3")), ("n01819313",))
 
 
+def test_classes_of_one_and_numbers_beyond_all(tmp_path: Path) -> None:
+    for index in (0, 999, 1000):
+        path = tmp_path / "numbers" / str(index) / "0.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(png(index))
+    (tmp_path / "some" / "cat").mkdir(parents=True)
+    (tmp_path / "some" / "cat" / "0.png").write_bytes(png(0))
+    assert of_classes(open_source(spec(tmp_path / "some")), ("cat",)).ids == ["cat/0.png"]
+    source = open_source(spec(tmp_path / "numbers", label_space="indices"))
+    with pytest.raises(NsbenchError, match="has labels beyond the 1000 of ImageNet-1k"):
+        of_classes(source, ("n01440764",))
+    (tmp_path / "numbers" / "1000" / "0.png").unlink()
+    (tmp_path / "numbers" / "1000").rmdir()
+    source = open_source(spec(tmp_path / "numbers", label_space="indices"))
+    assert of_classes(source, ("n01440764",)).ids == ["0/0.png"]
+
+
 def test_a_source_of_other_labels_shares_its_images(val: Path) -> None:
     opened = {}  # type: ignore[var-annotated]
     real = open_source(spec(val, labels="real"), opened)

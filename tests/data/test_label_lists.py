@@ -72,6 +72,10 @@ def test_names_go_as_far_as_they_tell_images_apart(tmp_path: Path) -> None:
     # of another split and this one
     both = "val/a/x.png 1\ntrain/a/x.png 2\n"
     assert read(tmp_path, both, ["a/x.png"]) == ["2"]
+    # below a folder that this machine has not
+    assert read(
+        tmp_path, both.replace("val", "q/val").replace("train", "q/train"), ["a/x.png"]
+    ) == ["2"]
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,23 @@ def test_attacks_in_parts_and_in_half_precision(
     assert torch.isfinite(half).all()
 
 
+@pytest.mark.parametrize("name", ["imagenet-fgsm", "imagenet-pgd"])
+def test_strengths_are_255ths(name: str) -> None:
+    """Of a linear model, whose logits tell how far pixels were moved."""
+    suite = load_suite(name)
+    assert isinstance(suite, AttackSuite)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16, 2))
+    images, labels = torch.full((3, 3, 4, 4), 128, dtype=torch.uint8), torch.tensor([0, 1, 0])
+    options, passes = make_options(device="cpu"), AttackPasses(suite)
+    with frozen(model):
+        moved = passes.attacked_images(model, images, labels, 8.0, options)
+        logits = passes.attacked(model, images, labels, [8.0], options, AdaptiveBatchSize())
+    distance = (moved - 128 / 255).abs()
+    torch.testing.assert_close(distance, torch.full_like(distance, 8 / 255))
+    torch.testing.assert_close(logits[:, 0], model(moved).detach())
+
+
 def test_float16_does_not_spare_very_confident_images() -> None:
     """Their gradients, of 1e-8 and less, are 0 in float16, and with it the sign that moves them."""
     torch.manual_seed(0)

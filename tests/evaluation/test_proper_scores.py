@@ -1,6 +1,7 @@
 """The negative log-likelihood and the Brier score, against torch's and a sum over classes."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from nsbench.data.open import open_source
 from nsbench.data.spec import SourceSpec
 from nsbench.data.transforms import center_crop
-from nsbench.evaluation.model_run import ModelRun, proper_scores
+from nsbench.evaluation.model_run import ModelRun, SuiteImages, proper_scores, ranked
 from nsbench.models import load_model
 from nsbench.predictions import read_cell
 from nsbench.suites.scores import score
@@ -28,6 +29,38 @@ def test_hand_worked_values() -> None:
     assert second.tolist() == pytest.approx([np.log(4), 0.25 + 0.75**2 + 0.0625])
     sure = proper_scores(torch.tensor([[200.0, 0.0]]), torch.tensor([1]))[0]
     assert sure.tolist() == [200.0, 2.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_logits_of_half_precision_are_ranked_and_scored_in_float32(dtype: torch.dtype) -> None:
+    logits = (4 * torch.randn(50, 1000, generator=torch.Generator().manual_seed(0))).to(dtype)
+    top, confidence = ranked(logits)
+    wanted = logits.double().softmax(1)
+    assert confidence.dtype == torch.float32
+    torch.testing.assert_close(confidence.double(), wanted.max(1).values, rtol=1e-5, atol=0)
+    # Of equal logits any may come first.
+    ranks = logits.double().sort(1, descending=True).values[:, :5]
+    assert torch.equal(logits.double().gather(1, top.long()), ranks)
+    labels = torch.arange(50)
+    nll, brier = proper_scores(logits, labels).double().T
+    own = wanted[labels, labels]
+    torch.testing.assert_close(nll, -own.log(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(brier, wanted.square().sum(1) - 2 * own + 1, rtol=1e-5, atol=1e-6)
+
+
+def test_the_right_label_of_several_is_in_the_numbers_of_the_model() -> None:
+    """As of ImageNet-ReaL, for a model whose outputs are in another order."""
+    source = SimpleNamespace(
+        labels=np.array([0, 1, 2]), label_sets=((0, 1), (1,), (2, 3)), ids=["a", "b", "c"]
+    )
+    images = SuiteImages(source, np.arange(3), np.arange(3))
+    outputs = np.array([7, 5, 6, 1])  # of the source's classes 0 to 3
+    run = ModelRun(None, None, outputs, None, [])  # type: ignore[arg-type]
+    #       its second label; none; only in the numbers of the source
+    top = np.array([[9, 5, 7, 0, 2], [1, 0, 2, 3, 4], [2, 3, 8, 9, 4]], np.int32)
+    assert run._right_labels(images, top).tolist() == [5, 5, 6]
+    images = replace(images, indices=np.array([2, 0]), rows=np.arange(2))
+    assert run._right_labels(images, top[[0, 0]]).tolist() == [6, 5]
 
 
 def test_they_are_those_of_the_model_and_its_images(tiny_run: Path, tmp_path: Path) -> None:

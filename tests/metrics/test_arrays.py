@@ -31,6 +31,14 @@ def test_by_hand() -> None:
     assert metrics.mean_flip_rate({"tilt": 0.1}, {"tilt": 0.4}) == pytest.approx(25)
 
 
+def test_relative_errors_by_image() -> None:
+    errors, base = {"fog": np.array([[0.0, 1.0], [1.0, 1.0]])}, {"fog": [0.5, 0.7]}
+    found = metrics.relative_mean_corruption_error(
+        errors, np.array([0.0, 1.0]), base, reference_clean=0.2
+    )
+    assert found == pytest.approx([100 / 0.8, 0])  # (0 + 1) and (0 + 0) over 0.3 + 0.5
+
+
 def test_published_values_of_resnext() -> None:
     assert metrics.mean_flip_rate(
         {k: v / 100 for k, v in RESNEXT_FP.items()}, ALEXNET

@@ -15,6 +15,7 @@ from nsbench.metrics.calibration import (
     expected_calibration_error,
     fpr95,
     released_rms_calibration_error,
+    reliability,
     rms_calibration_error,
 )
 
@@ -31,11 +32,23 @@ def model(count: int) -> Pair:
 
 
 def test_ece_by_hand() -> None:
-    confidence = np.array([0.2, 0.2, 0.9, 0.95])  # 0.2 is the upper edge of the third bin
+    confidence = np.array([0.2, 0.2, 0.9, 0.95])
     correct = np.array([True, False, True, True])
     # the third bin: |0.2 - 0.5|, half the images; 0.9 and 0.95 lie in the last two bins
     expected = 0.5 * 0.3 + 0.25 * 0.1 + 0.25 * 0.05
     assert expected_calibration_error(confidence, correct) == pytest.approx(expected)
+
+
+def test_a_bin_holds_its_upper_edge_and_not_its_lower_one() -> None:
+    confidence = np.array([0.16, 0.2, 0.22])  # 0.2 ends the third bin of 15
+    correct = np.array([False, True, False])
+    # the third bin: |0.18 - 0.5| of two images; the fourth: |0.22 - 0| of one
+    expected = (2 * 0.32 + 0.22) / 3
+    assert expected_calibration_error(confidence, correct) == pytest.approx(expected)
+    bins = reliability(confidence, correct)
+    assert [count for _, _, count in bins] == [0, 0, 2, 1, *[0] * 11]
+    assert bins[2] == pytest.approx((0.18, 0.5, 2))
+    assert bins[0] == pytest.approx((1 / 30, 0, 0))  # its middle
 
 
 def test_ece_equals_a_loop_over_the_bins() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nsbench.metrics.change import Metric, change, changes
+from nsbench.metrics.change import Metric, change, changes, changes_of_all, on_common_images
 from nsbench.util.errors import NsbenchError
 
 RNG = np.random.default_rng(0)
@@ -50,3 +50,27 @@ def test_the_p_value_of_proportions_is_mcnemars() -> None:
     after = Metric("m", ids, np.repeat([0.0, 100, 100], [2, 8, 20]), True, proportion=True)
     assert change(after, before).p_value == pytest.approx(2 * (1 + 10 + 45) / 1024)
     assert change(before, before).p_value == 1
+
+
+def test_common_images_keep_their_scores_in_the_order_of_the_first() -> None:
+    one = Metric("m", ("a", "b", "c"), np.array([1.0, 2.0, 3.0]), True)
+    other = Metric("m", ("c", "x", "a"), np.array([30.0, 0.0, 10.0]), True)
+    mine, theirs = on_common_images(one, other)
+    assert mine.ids == theirs.ids == ("a", "c")
+    assert (mine.scores.tolist(), theirs.scores.tolist()) == ([1, 3], [10, 30])
+    with pytest.raises(NsbenchError, match="no image in common"):
+        on_common_images(one, Metric("m", ("y",), np.zeros(1), True))
+
+
+def test_all_pairs_change_as_each_does() -> None:
+    ids = tuple(map(str, range(120)))
+    metrics = [Metric("m", ids, RNG.normal(50 + n, 20, 120), True) for n in range(3)]
+    every = changes_of_all(metrics)
+    assert list(every) == [(0, 1), (0, 2), (1, 2)]
+    for (one, other), found in every.items():
+        wanted = change(metrics[one], metrics[other])
+        assert found.value == pytest.approx(wanted.value)
+        assert tuple(found.interval) == pytest.approx(tuple(wanted.interval))
+    metrics[1] = Metric("m", ids[::-1], metrics[1].scores, True)
+    with pytest.raises(NsbenchError, match="different images"):
+        changes_of_all(metrics)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nsbench.metrics.change import Detection, DetectionMetric, Metric
-from nsbench.metrics.intervals import bootstrap, constant_interval
+from nsbench.metrics.intervals import bootstrap, constant_interval, resampled_means
 from nsbench.metrics.seeds import change_over_seeds, interval_over, over_seeds, t_975
 from nsbench.metrics.verdict import verdict_over_seeds
 from nsbench.util.errors import NsbenchError
@@ -19,6 +19,24 @@ def test_mean_and_spread_are_over_seeds() -> None:
     pooled = over_seeds([metric([100, 0, 100, 100]), metric([0, 0, 100, 0]), metric([100, 0] * 2)])
     assert pooled.values == (75, 25, 50)
     assert (pooled.mean, pooled.spread, pooled.images) == (50, 25, 4)
+
+
+def test_the_interval_is_over_the_means_of_seeds_and_the_resampled_images() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.where(rng.random((60, 3)) < (0.48, 0.5, 0.52), 100.0, 0.0)
+    pooled = over_seeds([metric(row) for row in scores.T.tolist()])
+    resampled = resampled_means(scores.mean(1, keepdims=True))[:, 0]
+    assert pooled.interval
+    wanted = interval_over(pooled.values, resampled)
+    assert list(pooled.interval) == pytest.approx(list(wanted or ()))
+    change = change_over_seeds(
+        [metric(row) for row in scores.T.tolist()], [metric(scores[:, 0].tolist())] * 3
+    )
+    gains = scores - scores[:, :1]
+    resampled = resampled_means(gains.mean(1, keepdims=True))[:, 0]
+    assert change.interval
+    wanted = interval_over(gains.mean(0).tolist(), resampled)
+    assert list(change.interval) == pytest.approx(list(wanted or ()))
 
 
 def test_a_change_pairs_seeds() -> None:

@@ -1,6 +1,7 @@
 """Modules of a program: used as they are, and given back as they were."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,9 @@ def test_a_classifier_can_be_called(tiny_run: Path) -> None:
     assert not logits.requires_grad
     wants = torch.rand(1, 3, size, size, requires_grad=True)
     assert model(wants).requires_grad
+
+
+def test_a_model_of_other_types_is_refused() -> None:
+    model = nsbench.load_model("linear:digits", "cpu")
+    with pytest.raises(TypeError, match="Classifier: the argument num_classes is 'ten', but must"):
+        replace(model, num_classes="ten")  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,6 +197,26 @@ def test_the_stem_of_a_resnet_can_keep_the_size(arch: str, model_args: dict[str,
     assert {name: value.shape for name, value in model.state_dict().items()} == {
         name: value.shape for name, value in plain.state_dict().items()
     }
+
+
+@pytest.mark.parametrize(
+    ("stages", "sides"),
+    [
+        ([], [16, 8, 4, 2, 2, 1, 1]),
+        ([1], [16, 16, 8, 4, 4, 2, 2]),
+        ([1, 3], [16, 16, 8, 8, 8, 4, 4]),
+    ],
+)
+def test_the_stages_of_an_efficientnet_can_keep_the_size(
+    stages: list[int], sides: list[int]
+) -> None:
+    """Those that are named and no others; the first block of a stage has its stride."""
+    model: Any = build("tf_efficientnet_b0", 10, {"unit_stride_stages": stages})
+    found: list[int] = []
+    for stage in model.blocks:
+        stage.register_forward_hook(lambda _, __, output: found.append(output.shape[-1]))
+    assert model.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    assert found == sides
 
 
 def test_a_resnet_9_of_small_images() -> None:

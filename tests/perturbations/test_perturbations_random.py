@@ -1,5 +1,6 @@
 """Noise by its spread; snow and spatter against transcriptions of the script on the same draws."""
 
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from nsbench import perturbations
+from nsbench.perturbations import _batch
 from nsbench.perturbations.weather import run_down
 from nsbench.pixels.draws import Draws
 from tests.perturbations.test_perturbations_pixels import blurred, structured
@@ -51,6 +53,26 @@ def test_noise_is_fresh_in_every_image_and_frame(name: str) -> None:
     noise = (made - made.mean()).reshape(8 * 30, -1)
     overlap = (noise @ noise.T) / (noise.shape[1] * made.var())
     assert (overlap - torch.eye(8 * 30)).abs().max().item() < 0.12
+
+
+def test_each_sequence_difficulty_seed_and_image_has_a_stream_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bytes] = []
+
+    class Kept(Draws):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            seen.extend(row.tobytes() for row in self._streams)
+
+    monkeypatch.setattr(_batch, "Draws", Kept)
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    cells = [(name, d) for name in ("gaussian_noise", "speckle_noise") for d in (1, 2, 3)]
+    cells += [("snow", 1), ("spatter", 1)]
+    for (name, difficulty), seed in product(cells, (0, 1)):
+        made = perturbations.frames(images, name, ids=["a", "b"], seed=seed, difficulty=difficulty)
+        list(islice(made, 2))
+    assert len(seen) == len(set(seen)) == len(cells) * 2 * 2
 
 
 def frames_of(name: str, image: Array) -> Array:

@@ -80,3 +80,8 @@ def test_pixels_are_made_on_the_cpu_where_there_is_no_float64(
 
 def test_the_cpu_makes_its_own() -> None:
     assert maker_of(torch.device("cpu")) == torch.device("cpu")
+
+
+def test_a_device_with_float64_makes_its_own() -> None:
+    device = torch.device("meta")
+    assert maker_of(device) == device

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from nsbench.data.readers.npy import ArraySource
 from nsbench.models import Classifier
-from nsbench.pseudo_labels import filter_model
+from nsbench.pseudo_labels import filter_model, pipeline
 from nsbench.pseudo_labels.filter_model import load_filter
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
@@ -172,3 +173,31 @@ def test_two_processes_choose_as_one_does(
     wanted = alone.store.indices(alone.chosen)
     for rank in (0, 1):
         assert (np.load(tmp_path / f"images-{rank}.npy") == wanted).all()
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 100])
+def test_chosen_images_are_numbered_once_however_many_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(pipeline, "CHUNK", chunk)
+    taken = np.array([0, 0, 2, 3, 3, 3, 3, 7, 8, 8], np.uint32)
+    np.save(tmp_path / "selection.npy", taken)
+    store = SimpleNamespace(indices=lambda positions: 100 + positions)
+    pipeline._renumber(store, tmp_path)  # type: ignore[arg-type]
+    assert np.load(tmp_path / "chosen.npy").tolist() == [100, 102, 103, 107, 108]
+    rows = np.load(tmp_path / "rows.npy")
+    assert rows.tolist() == [0, 0, 1, 2, 2, 2, 2, 3, 4, 4]
+    assert rows.dtype == taken.dtype
+
+
+def test_withheld_labels_are_in_the_classes_of_the_recipe() -> None:
+    """-1 for a class that it has not."""
+
+    def withheld(**source: Any) -> Any:
+        job = SimpleNamespace(source=SimpleNamespace(**source), classes=("a", "b", "c"))
+        return pipeline._withheld(job)  # type: ignore[arg-type]
+
+    labels = np.array([2, 0, 1, 1])
+    assert withheld(labels=labels, classes=("c", "x", "a")).tolist() == [0, 2, -1, -1]
+    assert withheld(labels=labels, classes=None) is None
+    assert withheld(labels=None, classes=("a",)) is None

@@ -42,6 +42,27 @@ def shard_bytes(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def test_confidences_of_half_precision_are_computed_in_float32(tmp_path: Path) -> None:
+    source, teacher = noise_source(tmp_path / "images", 40), linear_teacher()
+    indices = np.arange(40)
+
+    class Half(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = teacher.module(images)
+            return logits.half()
+
+    halved = replace(teacher, module=Half())
+    store = predict(LabelingJob(source, indices, CPU), halved, tmp_path / "labels")
+    confidence = np.concatenate([shard.confidence for shard in store.shards()])
+    wanted = []
+    for index in indices:
+        image = torch.from_numpy(center_crop(source.image(int(index)), teacher.preprocessing))
+        with torch.inference_mode():
+            wanted.append(float(halved.logits(image[None] / 255).double().softmax(1).max()))
+    np.testing.assert_allclose(confidence, wanted, rtol=1e-5)
+    assert (confidence != confidence.astype(np.float16)).any()
+
+
 def test_labels_are_the_teachers_probabilities_on_clean_crops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from nsbench.pseudo_labels.store import (
     DECIDING_KEYS,
     LabelStore,
     check_manifest,
+    is_store_of,
     prepare_store,
     shard_identity,
     store_manifest,
@@ -121,6 +122,17 @@ def test_labels_that_differ_in_what_matters_are_refused(tmp_path: Path) -> None:
     renamed = manifest | {"classes": [*manifest["classes"][:-1], "new"]}
     with pytest.raises(NsbenchError, match=r"other classes \(classes class 4 not new\)"):
         prepare_store(folder, renamed)
+
+
+def test_a_folder_is_the_store_of_its_own_images_and_settings_only(tmp_path: Path) -> None:
+    source = noise_source(tmp_path / "images", 4)
+    manifest = store_manifest(LabelingJob(source, np.arange(4), CPU), linear_teacher())
+    folder = tmp_path / "labels"
+    assert not is_store_of(folder, manifest)
+    prepare_store(folder, manifest)
+    assert is_store_of(folder, manifest)
+    assert is_store_of(folder, manifest | {"teacher": "renamed"})
+    assert not any(is_store_of(folder, manifest | {key: ["other"]}) for key in DECIDING_KEYS)
 
 
 def test_a_shard_says_what_it_is_of(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nsbench.reporting.report import write_report
+from nsbench.suites.scores import score
 from tests.reporting.test_report import evaluated as evaluated
 
 Frames = dict[str, dict[str, Any]]
@@ -134,6 +135,26 @@ def test_the_records_are_right_and_complete(evaluated: Path, written: Path) -> N
         assert record["value"] == pytest.approx(expected, abs=1e-9)
         assert record["low"] - 1e-9 <= record["value"] <= record["high"] + 1e-9
         assert record["images"] == manifest["images"]
+
+
+def test_the_ends_of_intervals_are_in_their_columns(evaluated: Path, written: Path) -> None:
+    records = json.loads((written / "report.json").read_text())["records"]
+    rows = list(csv.DictReader(io.StringIO((written / "report.csv").read_text())))
+    assert len(rows) == len(records) > 40
+    for kind in ("metric", "cell", "change"):
+        assert any(r["kind"] == kind and r["low"] < r["value"] < r["high"] for r in records)
+    for record, row in zip(records, rows, strict=True):
+        assert record["low"] - 1e-9 <= record["value"] <= record["high"] + 1e-9
+        assert [float(row[key]) for key in ("low", "value", "high")] == [
+            record[key] for key in ("low", "value", "high")
+        ]
+        if record["kind"] != "metric":
+            continue
+        (folder,) = (
+            evaluated / record["model"].split("/")[-1] / "results" / record["suite"]
+        ).iterdir()
+        metric = score(folder).metrics[record["metric"]]
+        assert (record["low"], record["high"]) == tuple(metric.interval)
 
 
 def test_all_forms_carry_the_same_values(written: Path) -> None:

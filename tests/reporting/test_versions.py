@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from nsbench.predictions import Result
 from nsbench.reporting.compare import compare
 from nsbench.reporting.report import write_report
 from nsbench.reporting.seed_tables import ONE_SEED
+from nsbench.reporting.versions import choose
+from nsbench.suites.load import load_suite
 from nsbench.util.errors import NsbenchError
 from tests.conftest import write_suite
 from tests.evaluating import evaluate
@@ -34,6 +37,25 @@ def evaluated(run: Path, tmp_path: Path) -> Evaluate:
         evaluate(models, [suite], device="cpu", **options)
 
     return evaluated
+
+
+@pytest.mark.parametrize("key", ["protocol", "images", "generator", "precision", "device"])
+def test_results_that_differ_in_one_of_these_stand_in_no_column_together(key: str) -> None:
+    same = {"protocol": "p", "images": "i", "generator": "g", "precision": "float32"}
+    alike = {**same, "device": "cpu", "weights": "w"}
+
+    def result(weights: str, **change: str) -> Result:
+        suite = load_suite("digits-c").model_dump()
+        manifest: dict[str, Any] = {"suite": suite, "reference": None}
+        manifest |= {"identity": alike | {"weights": weights} | change, "evaluated": weights}
+        return Result(Path(weights), manifest)
+
+    models = [{"digits-c": [result(name)]} for name in "ab"]
+    assert all(one.shown and not one.other for one in choose(models))
+    models.append({"digits-c": [result("c", **{key: "another"})]})
+    chosen = choose(models)
+    assert [list(one.shown) for one in chosen] == [["digits-c"], ["digits-c"], []]
+    assert "digits-c" in chosen[2].other
 
 
 def shown(run: Path, tmp_path: Path, **options: Any) -> tuple[list[bool], list[str]]:

@@ -44,7 +44,7 @@ class Small:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.root = released_sets.make_root(folder / "data")
-        self.model = released_sets.make_weights(folder / "w.pth")
+        self.model = released_sets.make_weights(folder / "w.pth", self.root)
         self.transform = timm.data.create_transform(
             **timm.data.resolve_data_config({}, model=self.model, pretrained_cfg=self._settings())
         )
@@ -103,6 +103,12 @@ def test_the_model_tells_images_apart(small: Small) -> None:
     assert len(set(logits.argmax(1).tolist())) == len(VAL)
 
 
+@pytest.mark.parametrize("suite", ACCURACY)
+def test_the_model_is_right_on_some_images_and_wrong_on_others(small: Small, suite: str) -> None:
+    """Or a comparison of accuracies would compare 0 with 0."""
+    assert 0 < small.metrics(suite)["top1"] < 100
+
+
 @pytest.mark.parametrize(
     ("suite", "folder"),
     [("imagenet-1k", "imagenet/val"), ("imagenet-sketch", "imagenet-sketch/sketch")]
@@ -131,7 +137,10 @@ def test_real_counts_any_of_the_labels(small: Small) -> None:
         if labels:
             hits.append(ranked[0] in labels)
             hits5.append(any(rank in labels for rank in ranked))
+    # By ReaL's labels and by the images' own other images are right.
+    assert 0 < np.mean(hits) < 1
     found = small.metrics("imagenet-real")
+    assert found["top1"] != small.metrics("imagenet-1k")["top1"]
     assert found["top1"] == pytest.approx(100 * np.mean(hits))
     assert found["top5"] == pytest.approx(100 * np.mean(hits5))
 

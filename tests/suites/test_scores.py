@@ -137,6 +137,66 @@ def test_accuracy_suites_carry_calibration(tmp_path: Path) -> None:
     assert found["AURRA"] == [pytest.approx(top1)]
 
 
+def test_accuracies_count_the_ranks_that_they_name(tmp_path: Path) -> None:
+    """Of 40 images 10 have their label first, 5 fifth and 8 third."""
+    top = np.tile(np.arange(1, 6, dtype=np.int32), (40, 1))
+    top[:10, 0] = top[10:15, 4] = top[15:23, 2] = 0
+    cells = {"images": rows(0.0)._replace(top=top)}
+    found = score(stored(tmp_path, 'kind = "accuracy"\nsource = "digits"\n', cells, None))
+    assert found.metrics["top1"].value == 100 * 10 / 40
+    assert found.metrics["top5"].value == 100 * 23 / 40
+
+
+def test_tables_are_means_over_severities_and_corruptions(tmp_path: Path) -> None:
+    names = {"fog": 0.05, "snow": 0.1, "contrast": 0.18}
+    cells = {f"{n}/{s}": rows(share * s) for n, share in names.items() for s in range(1, 6)}
+    errors = {name: np.array(errors_of(cells, name)) for name in names}
+    reference = {
+        "model": "ref", "clean": 0.1,
+        "errors": {"fog": [0.3, 0.4, 0.5, 0.6, 0.7], "snow": [0.2] * 5, "contrast": [0.4] * 5},
+    }  # fmt: skip
+    text = SUITE.replace('"snow"]', '"snow", "contrast"]')
+    tables = score(stored(tmp_path, text, cells | {"clean": rows(0.0)}, reference)).tables
+    assert list(tables["error"]) == list(names)
+    for name, row in errors.items():
+        assert tables["error"][name] == pytest.approx(100 * row)
+        ce = 100 * row.sum() / sum(reference["errors"][name])  # type: ignore[index]
+        assert tables["ce"][name] == [pytest.approx(ce)]
+    for severity in range(5):
+        (value, low, high) = tables["severity"][str(severity + 1)]
+        assert value == pytest.approx(100 * np.mean([row[severity] for row in errors.values()]))
+        assert low < value < high
+    # fog and snow are of one family
+    weather, digital = tables["family"]["weather"], tables["family"]["digital"]
+    assert weather[0] == pytest.approx(50 * (errors["fog"].mean() + errors["snow"].mean()))
+    assert digital[0] == pytest.approx(100 * errors["contrast"].mean())
+    assert all(row[1] < row[0] < row[2] for row in (weather, digital))
+
+
+def test_a_clip_that_was_lost_is_the_worst_there_can_be(tmp_path: Path) -> None:
+    names = ("gaussian_noise", "translate")
+    cells = {}
+    for name in names:
+        frames = frame_count(name, 32)
+        steady = all_rows(1, frames)
+        top = steady.top.copy()
+        top[:frames] = -1  # the first clip of forty
+        cells[name] = steady._replace(top=top)
+    reference = {
+        "model": "ref",
+        "flip_probability": {"gaussian_noise": 0.2, "translate": 0.5},
+        "top5_distance": {"gaussian_noise": 3.0, "translate": 1.5},
+    }
+    text = SUITE.replace("corruption", "perturbation").replace("fog", names[0])
+    found = score(stored(tmp_path, text.replace("snow", names[1]), cells, reference))
+    assert found.metrics["flip_probability"].scores.tolist() == [100, *[0] * 39]
+    assert found.metrics["mfr"].scores[0] == pytest.approx(100 * (1 / 0.2 + 1 / 0.5) / 2)
+    # 15 is the sum of |i - 5| over the five ranks
+    assert found.metrics["mt5d"].scores[0] == pytest.approx(100 * (15 / 3 + 15 / 1.5) / 2)
+    assert not found.metrics["mt5d"].scores[1:].any()
+    assert found.tables["top5_distance"] == {name: [15 / 40] for name in names}
+
+
 def test_parts_are_the_tables_by_image(tmp_path: Path) -> None:
     cells = {f"{n}/{s}": rows(0.1 * s) for n in ("fog", "snow") for s in range(1, 6)}
     scores = score(stored(tmp_path, SUITE, cells | {"clean": rows(0.1)}, None))

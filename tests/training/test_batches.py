@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from nsbench.augment.pipeline import Augmentation
 from nsbench.data.open import SourceSpec, open_source
@@ -147,6 +149,47 @@ def test_a_walk_visits_every_image_once_an_epoch(image_folder: Path) -> None:
     rows = sampler.rows(0, np.arange(12)).tolist()
     assert sorted(rows[:6]) == sorted(rows[6:]) == list(range(6))
     assert sampler.rows(0, np.array([7, 2])).tolist() == [rows[7], rows[2]]
+
+
+def orders(sampler: ShuffledSampler, seed: int) -> set[tuple[int, ...]]:
+    """Those of 30 epochs of six images, of 720 that there are."""
+    return {tuple(epoch) for epoch in sampler.rows(seed, np.arange(180)).reshape(30, 6).tolist()}
+
+
+def test_each_epoch_seed_and_stream_has_orders_of_its_own(image_folder: Path) -> None:
+    sampler = plan(image_folder).labeled
+    own = orders(sampler, 0)
+    assert len(own) > 25
+    for others in (orders(sampler, 1), orders(replace(sampler, name="unlabeled"), 0)):
+        assert len(others) > 25
+        assert len(own & others) < 5
+
+
+def test_what_is_drawn_for_an_image_follows_seed_stream_and_position(image_folder: Path) -> None:
+    """Both of what is drawn as an image is read, and of the keys for the device."""
+    chosen = plan(image_folder)
+    noise = augmentation(crop="random-resized")
+
+    def drawn(of: BatchPlan, name: str) -> set[int]:
+        seeds: list[int] = []
+
+        class Kept(Augmentation):
+            def read(self, image: Image.Image, seed: int) -> NDArray[np.uint8]:
+                seeds.append(seed)
+                return super().read(image, seed)
+
+        noise.__class__ = Kept
+        of = replace(of, labeled=replace(of.labeled, name=name))
+        passes = list(training_batches(of, noise, range(5), 0, CPU))
+        noise.__class__ = Augmentation
+        keys = [key for batch in passes for key in batch.keys.tolist()]
+        assert len(seeds) == len(set(seeds)) == len(keys) == len(set(keys)) == 20
+        return {*seeds, *keys}
+
+    own = drawn(chosen, "labeled")
+    assert drawn(chosen, "labeled") == own
+    assert not own & drawn(chosen, "unlabeled")
+    assert not own & drawn(replace(chosen, seed=1), "labeled")
 
 
 def test_starting_later_gives_the_same_steps(image_folder: Path) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from nsbench.data.open import SourceSpec
 from nsbench.data.preprocessing import Preprocessing
+from nsbench.data.transforms import center_crop
 from nsbench.recipes.parts import Data, PseudoLabels
 from nsbench.recipes.recipe import load_recipe
 from nsbench.run_folder import read_info
@@ -171,6 +172,25 @@ def test_a_source_that_is_missing_is_named_by_its_key(key: str, tiny_recipe: Pat
     recipe = load_recipe(str(tiny_recipe), [f"data.{key}=unlabeled-images"])
     with pytest.raises(NsbenchError, match=f"^data.{key}: there is no unlabeled-images: a source"):
         open_data(recipe.data, seed=0)
+
+
+def test_validation_sees_images_as_255ths_and_normalised(small_folder: Path) -> None:
+    found = open_data(data(labeled=str(small_folder), validation_per_class=2), seed=0)
+    size = Preprocessing(image_size=32, mean=[0.25, 0.5, 0.0], std=[0.5, 0.25, 1.0])
+    seen: list[torch.Tensor] = []
+
+    class Kept(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images)
+            return torch.tensor([[0.0, 1.0]]).repeat(len(images), 1)
+
+    accuracy = validator(found, size, torch.device("cpu"))
+    assert accuracy
+    assert accuracy(Kept()) == 0.5  # two of four are of the second class
+    crops = [center_crop(found.labeled.image(int(i)), size) for i in found.validation]
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (size.mean, size.std))
+    wanted = (torch.from_numpy(np.stack(crops)) / 255 - mean) / std
+    torch.testing.assert_close(torch.cat(seen), wanted)
 
 
 def test_validation_goes_on_with_fewer_images_where_memory_is_short(small_folder: Path) -> None:

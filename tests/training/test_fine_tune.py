@@ -79,6 +79,30 @@ def test_its_settings() -> None:
         fine_tuning(cosine, 1281167)
 
 
+def test_no_noise_is_left_on_images() -> None:
+    noise = {"crop": "random-resized", "flip": 0.5, "randaugment": "rand-m9-n2", "cutout": 8}
+    noise |= {"random_erasing": 0.25, "unlabeled_noise": {"cutout": 4}}
+    tune = {"image_size": 64, "lr": 0.1}
+    generation = Generation.model_validate({"arch": "x", **noise, "fine_tune": tune})
+    tuned = fine_tuning(generation, 1000)
+    assert (tuned.crop, tuned.flip, tuned.randaugment) == ("center", 0, "")
+    assert (tuned.cutout, tuned.random_erasing, tuned.unlabeled_noise) == (0, 0, None)
+    assert (tuned.unlabeled_ratio, tuned.warm_start, tuned.fine_tune) == (0, False, None)
+    assert (tuned.warmup, tuned.warmup_epochs, tuned.steps) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("own", "before", "wanted"), [(0.9, 0.8, 0.9), (None, 0.8, 0.8), (None, None, 1.0)]
+)
+def test_the_crop_is_its_own_then_that_of_the_generation_then_all(
+    own: float | None, before: float | None, wanted: float
+) -> None:
+    tune = {"image_size": 64, "lr": 0.1, "crop_pct": own, "batch_size": 8}
+    keys = {"arch": "x", "crop_pct": before, "batch_size": 16, "fine_tune": tune}
+    tuned = fine_tuning(Generation.model_validate(keys), 1000)
+    assert (tuned.crop_pct, tuned.lr, tuned.batch_size) == (wanted, 0.1, 8)
+
+
 def test_freezing_counts_blocks_after_the_stem() -> None:
     model: Any = build("tf_efficientnet_b0", 10).train()
     freeze(model, 3)
