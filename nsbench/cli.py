@@ -46,8 +46,6 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(found.exit_code)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'input or output failed'}")
-    except (RuntimeError, MemoryError) as error:
-        _fail(_sentence_of(error) or _unforeseen(error), 2 if _sentence_of(error) else 1)
     except KeyboardInterrupt:
         _stopped(arguments)
         sys.exit(130)
@@ -59,7 +57,8 @@ def main(arguments: list[str] | None = None) -> Any:
             _stopped(arguments)
         raise
     except Exception as error:
-        _fail(_unforeseen(error), 1)
+        sentence = _sentence_of(error)
+        _fail(sentence or _unforeseen(error), 2 if sentence else 1)
 
 
 def _unforeseen(error: Exception) -> str:

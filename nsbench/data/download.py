@@ -4,6 +4,7 @@ import errno
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -128,7 +129,9 @@ def _request(url: str, start: int) -> HTTPResponse | None:
 
 def _extent(response: HTTPResponse, start: int) -> tuple[int, int]:
     """Where the server's response starts in the file, and how long the file is, 0 if unknown."""
-    length = int(response.headers.get("Content-Length") or 0)
+    told = response.headers.get("Content-Length") or ""
+    # What is no length is none told; the digest of the file decides whether all of it has come.
+    length = int(told) if re.fullmatch("[0-9]{1,18}", told) else 0
     if response.status != 206:  # 206: partial content; servers may ignore a range and send all
         if start:
             say("the server sends the file from its start only: the download begins again")

@@ -28,6 +28,7 @@ class Server(ThreadingHTTPServer):
     files: dict[str, bytes]
     cuts: list[int]
     ranges: bool = True
+    length: str = ""
     asked: list[str | None]
 
 
@@ -50,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("Content-Length", self.server.length or str(len(content) - start))
         self.end_headers()
         end = start + self.server.cuts.pop(0) if self.server.cuts else None
         self.wfile.write(content[start:end])
@@ -91,6 +92,13 @@ def test_a_download(place: Place, tmp_path: Path, capfd: pytest.CaptureFixture[s
     fetch(place.archive(), target)
     assert "is there already" in capfd.readouterr().err
     assert place.server.asked == [None]
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "9" * 5000, "3e6"])
+def test_a_length_that_is_none_is_not_believed(place: Place, tmp_path: Path, length: str) -> None:
+    place.server.length = length
+    fetch(place.archive(), tmp_path / "a.tar")
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT
 
 
 def test_an_interrupted_download_goes_on(
