@@ -351,7 +351,10 @@ def test_shift_figure_with_the_line_of_standard_models() -> None:
     for name, (clean, under) in pairs.items():
         at = tips(panel)[f"{name[4:]}: {under:.1f} % under shift, {clean:.1f} % clean"]
         assert near(at, clean, under)
+    # A little room on either side of the models.
+    assert drawn.figure.axes[0].get_xlim() == pytest.approx((53, 89))
     (line,) = panel.lines
+    assert len(line) == 50
     for x, y in line.tolist():
         logit = 0.923 * np.log(x / (100 - x)) - 0.498
         assert y == pytest.approx(100 / (1 + np.exp(-logit)), abs=0.05)
@@ -423,6 +426,7 @@ def test_figures_over_seeds() -> None:
         f"generation-1 has the best top-1 on imagenet-1k, {pooled[1].mean:.1f}% over 3 seeds"
     )
     heat, minus = panels(figures["imagenet-c-seeds-heat"], "names", "names")
+    assert len(heat.marks) == len(minus.marks) == 10
     for number, (mark, other) in enumerate(zip(heat.marks, minus.marks, strict=True)):
         row, column = divmod(number, 5)
         value = 10.0 * (column + 1) - 7 + 3 + row
