@@ -15,9 +15,11 @@ from nsbench.data.open import Source
 from nsbench.data.readers.npy import ArraySource
 from nsbench.data.transforms import center_crop, to_array
 from nsbench.models import Classifier
+from nsbench.pseudo_labels import predict as predict_module
 from nsbench.pseudo_labels.job import LabelingJob
 from nsbench.pseudo_labels.predict import predict
 from nsbench.pseudo_labels.select import select
+from nsbench.pseudo_labels.shards import write_shard
 from nsbench.pseudo_labels.store import LabelStore
 from nsbench.pseudo_labels.targets import dense
 from nsbench.recipes.parts import PseudoLabels
@@ -286,6 +288,39 @@ def test_too_many_broken_images_stop_the_labeling(tmp_path: Path, small_folder: 
     source = FolderSource(small_folder)
     with pytest.raises(NsbenchError, match=r"cannot be read, such as: the image .*\.png"):
         predict(LabelingJob(source, np.arange(len(source)), CPU), linear_teacher(), tmp_path / "l")
+
+
+def test_broken_images_count_over_all_that_was_labeled_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six of a first run and six of a second, neither of which is too many by itself."""
+    small_shards(monkeypatch, 40)
+    source = noise_source(tmp_path / "images", 80)
+    names = [*range(34, 40), *range(40, 46)]
+
+    class Broken(Watched):
+        def image(self, index: int) -> Image.Image:
+            if index in names:
+                raise NsbenchError(f"the image {index} cannot be read")
+            return super().image(index)
+
+    job = LabelingJob(Broken(source), np.arange(80), CPU, batch_size=40)
+    written: list[Path] = []
+
+    def stops(path: Path, *rest: Any) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_shard(path, *rest)
+
+    monkeypatch.setattr(predict_module, "refuse_many", lambda *_: None)
+    monkeypatch.setattr(predict_module, "write_shard", stops)
+    with pytest.raises(KeyboardInterrupt):
+        predict(job, linear_teacher(), tmp_path / "l")
+    monkeypatch.undo()
+    small_shards(monkeypatch, 40)
+    with pytest.raises(NsbenchError, match="^12 of 80 images of .* cannot be read"):
+        predict(job, linear_teacher(), tmp_path / "l")
 
 
 def test_a_replaced_image_costs_its_own_shard_alone(

@@ -1,17 +1,19 @@
 """Figures are read back: places of marks, lines and bands, tips, tables and titles."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import change_over_seeds, over_seeds
 from nsbench.reporting.figures.accuracy import accuracy_figures
 from nsbench.reporting.figures.attack import attack_figures
 from nsbench.reporting.figures.corruption import corruption_figures
-from nsbench.reporting.figures.drawn import Drawn
+from nsbench.reporting.figures.drawn import Drawn, svg
 from nsbench.reporting.figures.perturbation import perturbation_figures
 from nsbench.reporting.figures.seeds import seeds_figures
 from nsbench.reporting.figures.shift import shift_figures
@@ -193,12 +195,80 @@ def test_corruption_figures() -> None:
             assert mark.tip == f"{names[row].replace('_', ' ')}, severity {column + 1}: {text}"
             assert inside(mark.points[:4].mean(0), row, column)
         assert panel.texts[:15] == [f"{v:{'+' if signed else ''}z.0f}" for v in wanted.flatten()]
-        # Darker is more, and less error of the difference blue.
-        assert panel.marks[0].color != panel.marks[-1].color
+        # Darker is more; of the difference, less error is blue.
+        first, last = (rgb(panel.marks[place].color) for place in (0, -1))
+        assert sum(first) > sum(last)
+        assert not signed or last[2] > last[0]
     assert heat.title == (
         "two gains on one most on contrast (-14.0 points of error), and least on fog (-6.0)"
     )
     assert heat.table.rows[0][:6] == ["fog", "13.0", "16.0", "19.0", "22.0", "25.0"]
+
+
+def rgb(color: str) -> list[int]:
+    return [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+
+
+def heat_of(count: int) -> Drawn:
+    """The heat maps of so many models, each with more errors than the one before."""
+    found = []
+    for number in range(count):
+        rows = {"fog": [10.0 + number + severity for severity in range(5)]}
+        tables: Tables = {"error": rows, "severity": banded(list("12345"), 10, 1), "family": {}}
+        scores = result("imagenet-c", {}, 100, tables=tables)
+        found.append(Entry(f"run/m{number}", None, {}, {"imagenet-c": scores}))
+    return corruption_figures(found, "imagenet-c")[-1]
+
+
+@pytest.mark.parametrize(("models", "maps"), [(1, 1), (2, 3), (3, 4), (5, 4)])
+def test_heat_maps_are_of_a_few_models_and_their_difference(models: int, maps: int) -> None:
+    drawn = heat_of(models)
+    axes = drawn.figure.axes
+    assert len(axes) == maps
+    if models > 1:
+        cell = axes[-1].patches[0]
+        red, _, blue, _ = to_rgba(cell.get_facecolor())
+        assert red > blue  # orange: more errors
+        assert cell.get_gid() == f"tip:fog, severity 1: {models - 1:+.1f} points"
+    columns = 1 + 5 * min(models, 3)
+    assert len(drawn.table.columns) == len(drawn.table.rows[0]) == columns
+    assert ("The last map" in drawn.caption) == (models > 1)
+
+
+def legend(drawn: Drawn) -> list[str]:
+    """What the first panel calls its lines or points."""
+    found = drawn.figure.axes[0].get_legend()
+    return [text.get_text() for text in found.get_texts()] if found else []
+
+
+def test_names_of_files_that_are_alike_in_ids_share_none() -> None:
+    drawn = heat_of(1)
+    one, other = (
+        {*re.findall(r'\bid="([^"]+)"', svg(drawn.figure, name, "x"))} for name in ("a.b", "a/b")
+    )
+    assert len(one) == len(other) > 5
+    assert not one & other
+
+
+def test_percent_axes_begin_at_0_and_their_models_are_named() -> None:
+    """So that a line twice as high is of twice as many."""
+    curve: list[Tables] = [{"accuracy": banded(["0", "8"], 90, -30)}] * 2
+    attack = attack_figures(entries("imagenet-fgsm", *curve), "imagenet-fgsm")
+    plain = accuracy_figures(
+        entries("imagenet-1k", *[reliability_tables(n) for n in (1.0, 3.0)]), "imagenet-1k"
+    )[:2]
+    errors: Tables = {
+        "error": {"fog": [10.0] * 5}, "severity": banded(list("12345"), 10, 1),
+        "family": banded(["weather"], 9, 1),
+    }  # fmt: skip
+    corruption = corruption_figures(entries("imagenet-c", errors, errors), "imagenet-c")[:2]
+    for drawn in (*attack, *plain, *corruption):
+        (axes,) = drawn.figure.axes
+        assert axes.get_ylim()[0] == 0, drawn.key
+        assert legend(drawn) == ["one", "two"], drawn.key
+    for drawn in (attack[0], plain[0]):
+        assert drawn.figure.axes[0].get_ylim()[1] == 101
+    assert plain[0].figure.axes[0].get_xlim() == (0, 101)
 
 
 def test_perturbation_figures() -> None:
@@ -227,6 +297,7 @@ def test_perturbation_figures() -> None:
     assert rows[0]["tilt"][0] == scored[0].parts["tilt"].value == 100 * 8 / 40
     labels = [name.replace("_", " ") for name in names]
     check_side_by_side(shown(flips, x="names"), rows, labels)
+    assert legend(flips) == legend(frames_of) == ["one", "two"]
     assert flips.title.startswith("two flips most under gaussian noise, in 25.0% of frames")
     slow, noise = panels(frames_of)
     for number, frames in enumerate(by_frame):
@@ -280,7 +351,10 @@ def test_shift_figure_with_the_line_of_standard_models() -> None:
     for name, (clean, under) in pairs.items():
         at = tips(panel)[f"{name[4:]}: {under:.1f} % under shift, {clean:.1f} % clean"]
         assert near(at, clean, under)
+    # A little room on either side of the models.
+    assert drawn.figure.axes[0].get_xlim() == pytest.approx((53, 89))
     (line,) = panel.lines
+    assert len(line) == 50
     for x, y in line.tolist():
         logit = 0.923 * np.log(x / (100 - x)) - 0.498
         assert y == pytest.approx(100 / (1 + np.exp(-logit)), abs=0.05)
@@ -341,6 +415,7 @@ def test_figures_over_seeds() -> None:
         low, high = change.interval
         assert mark.tip.endswith(f": {change.mean:+.1f} [{low:+.1f}, {high:+.1f}] points")
     check_bars(panel, [change] * 3, 1)
+    assert legend(figures["seeds-changes"]) == ["generation-1 against generation-0"]
     panel = shown(figures["imagenet-1k-seeds"], y="names")
     pooled = [over_seeds(own) for own in tops]
     for place, (mark, own) in enumerate(zip(panel.marks, pooled, strict=True)):
@@ -351,6 +426,7 @@ def test_figures_over_seeds() -> None:
         f"generation-1 has the best top-1 on imagenet-1k, {pooled[1].mean:.1f}% over 3 seeds"
     )
     heat, minus = panels(figures["imagenet-c-seeds-heat"], "names", "names")
+    assert len(heat.marks) == len(minus.marks) == 10
     for number, (mark, other) in enumerate(zip(heat.marks, minus.marks, strict=True)):
         row, column = divmod(number, 5)
         value = 10.0 * (column + 1) - 7 + 3 + row
@@ -365,6 +441,7 @@ def test_figures_over_seeds() -> None:
         assert near(panel.lines[4 * number + 3], [0, 2, 16], [91 + level, 82 + level, 73 + level])
     found = tips(panel)
     assert any(near(at, 2, 89) for tip, at in found.items() if tip.endswith("ε = 2/255: 89.0 %"))
+    assert legend(figures["imagenet-fgsm-seeds-curve"]) == ["generation-0", "generation-1"]
     assert figures["imagenet-fgsm-seeds-curve"].title == (
         "At ε = 2/255 generation-1 is right on 89.0% of images, generation-0 on 87.0%"
     )

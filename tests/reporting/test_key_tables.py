@@ -58,6 +58,9 @@ def test_defaults_and_limits_are_told() -> None:
     assert rows["lr"]["range"] == "Above 0"
     assert rows["dropout"]["range"] == "From 0 below 1"
     assert rows["channels_last"]["default"] == "true"
+    rows = {row["key"]: row for table in suite_key_tables() for row in table.data}
+    assert rows["severities"]["default"] == "[1, 2, 3, 4, 5]"
+    assert rows["corruptions"]["default"] == "15 names"
 
 
 def test_the_commands_print_them(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from nsbench.metrics.seeds import change_over_seeds, over_seeds
 from nsbench.predictions import results_of
 from nsbench.reporting.compare_seeds import compare_seeds
 from nsbench.reporting.figures.seeds import seeds_figures
+from nsbench.reporting.leaderboard import write_leaderboard
 from nsbench.reporting.report import write_report
 from nsbench.reporting.seeds import collect_seeds
 from nsbench.run_folder import DIVERGED
@@ -161,6 +162,31 @@ def test_a_run_of_one_seed_says_what_its_intervals_leave_out(home: Path, tmp_pat
     sentence = "One seed: intervals are over images alone"
     assert any(note.startswith(sentence) for note in summary.notes)
     assert sentence in (tmp_path / "report.html").read_text()
+
+
+def test_a_report_of_one_seed_holds_students_against_labeled_images_only(
+    home: Path, tmp_path: Path
+) -> None:
+    write_report(home / "seed-0", tmp_path / "report.html", formats=["json"])
+    records = json.loads((tmp_path / "report.json").read_text())["records"]
+    pairs = {(r["model"], r["against"]) for r in records if r["kind"] == "change"}
+    student = "many/seed-0/generation-1"
+    alone = "many/seed-0/labeled-only/generation-0"
+    assert pairs == {(student, "many/seed-0/generation-0"), (student, alone)}
+    (found,) = (r for r in records if (r["against"], r["suite"]) == (alone, "plain"))
+    own, base = (metrics(home, place, seeds=1)[0] for place in ("generation-1", ALONE))
+    assert found["value"] == pytest.approx(own.value - base.value)
+
+
+def test_a_leaderboard_ranks_each_seed_by_itself(home: Path, tmp_path: Path) -> None:
+    everything, *_ = write_leaderboard([home], tmp_path / "all.html")
+    names = {row[0] for row in everything.rows}
+    places = ("generation-0", "generation-1")
+    assert len(names) == len(everything.rows) == 6
+    for seed in range(3):
+        assert all(any(f"seed-{seed}/{place}" in name for name in names) for place in places)
+    students, *_ = write_leaderboard([home / "generation-1"], tmp_path / "one.html")
+    assert len(students.rows) == 3
 
 
 def test_a_folder_of_one_seed_has_no_interval_over_seeds(copy: Path, tmp_path: Path) -> None:

@@ -204,3 +204,32 @@ def test_the_scale_of_float16_gradients_is_resumed(tmp_path: Path) -> None:
     other.load(path, {})
     assert other.scaler.get_scale() == 128.0
     assert not made(linear(), precision="bfloat16")[0].scaler.is_enabled()
+
+
+def test_all_that_changes_is_resumed_in_the_layout_of_the_weights(tmp_path: Path) -> None:
+    """Fused optimisers read their moments as the weights lie in memory."""
+
+    def built(seed: int) -> Any:
+        torch.manual_seed(seed)
+        layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 900, 10)
+        return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+    path, batch = tmp_path / "checkpoint.safetensors", labeled(images_of(4))
+    state, step = made(built(0), optimizer="adamw", lr=0.01, channels_last=True)
+    for _ in range(3):
+        step(iter([batch]))
+    state.seconds = 5.0
+    state.save(path, {"a": 1})
+    other, again = made(built(1), optimizer="adamw", lr=0.01, channels_last=True)
+    other.load(path, {"a": 1})
+    assert (other.step, other.seconds, other.average.updates) == (3, 5.0, 3)
+    for one, two in ((state.model, other.model), (state.average.model, other.average.model)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(two.state_dict()[name], value), name
+    first, mean = (of.get_parameter("0.weight") for of in (state.model, state.average.model))
+    assert not torch.equal(first, mean)
+    resumed = other.model.get_parameter("0.weight")
+    moments = other.optimizer.state[resumed]["exp_avg"]
+    assert moments.stride() == resumed.stride() != moments.contiguous().stride()
+    assert torch.equal(step(iter([batch])).total, again(iter([batch])).total)
+    assert torch.equal(first, resumed)

@@ -38,3 +38,30 @@ def test_permutations_are_uniform() -> None:
         for key in range(400)
     ]
     assert 0.8 < np.mean(fixed) < 1.2
+
+
+def finished(value: int) -> int:
+    """SplitMix64's finisher, by whole numbers of Python."""
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
+    return value ^ (value >> 31)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 1000])
+def test_permutations_are_those_of_eight_plain_rounds(count: int) -> None:
+    """Other rounds would shuffle as well, but no earlier run could be repeated."""
+    half = max(1, -(-max(count - 1, 1).bit_length() // 2))
+    start = stable_hash(3, "labeled", 1) % 2**64
+    rounds = [finished((start + n * 0x9E3779B97F4A7C15) % 2**64) for n in range(1, 9)]
+
+    def place(value: int) -> int:
+        left, right = value >> half, value % 2**half
+        for key in rounds:
+            mixed = finished((finished(right) + key) % 2**64) % 2**half
+            left, right = right, left ^ mixed
+        value = (left << half) | right
+        return value if value < count else place(value)
+
+    found = feistel_permutation(np.arange(count), count, 3, "labeled", 1)
+    assert found.tolist() == [place(value) for value in range(count)]
+    assert sorted(found.tolist()) == list(range(count))
