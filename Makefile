@@ -1,4 +1,4 @@
-# Two commands for a fresh checkout: `make quickstart` and `make test`. `make mutants` takes an hour.
+# Two commands for a fresh checkout: `make quickstart` and `make test`. `make mutants` takes long.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
