@@ -25,8 +25,7 @@ def by_name(names: Sequence[str], label_space: str, where: str) -> Labels:
     names = [same_text(name) for name in names]
     classes = tuple(sorted(set(names)))
     if label_space == "indices":
-        # isascii, because int() would read the digits of other scripts too.
-        wrong = [name for name in classes if not (name.isascii() and name.isdecimal())]
+        wrong = [name for name in classes if not is_class_number(name)]
         if wrong:
             raise NsbenchError(
                 f'label_space is "indices", but the classes of {where} are not named by class '
@@ -35,6 +34,12 @@ def by_name(names: Sequence[str], label_space: str, where: str) -> Labels:
         return None, np.array([int(name) for name in names], dtype=np.int64)
     position = {name: index for index, name in enumerate(classes)}
     return classes, np.array([position[name] for name in names], dtype=np.int64)
+
+
+def is_class_number(text: str) -> bool:
+    """Whether a text is the number of a class: whole, from 0, and of no more than 18 digits."""
+    # isascii, because int() would read the digits of other scripts too; 19 may not fit into int64.
+    return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
 def same_text(name: str) -> str:

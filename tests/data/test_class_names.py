@@ -10,6 +10,7 @@ from timm.data import ImageNetInfo
 from nsbench.data.class_names import (
     by_name,
     imagenet_classes,
+    is_class_number,
     listed_classes,
     match_classes,
     read_class_names,
@@ -95,3 +96,12 @@ def test_lists_of_classes_that_cannot_be_meant(tmp_path: Path) -> None:
     path.write_bytes(b"a\n\nb\n")
     with pytest.raises(NsbenchError, match=r"classnames\.txt, line 2 is blank, but each line is"):
         read_class_names(path)
+
+
+@pytest.mark.parametrize("text", ["9" * 19, "9" * 5000, "-1", "1.0", "٣", ""])
+def test_numbers_of_classes_are_whole_and_short(text: str) -> None:
+    assert not is_class_number(text)
+    assert is_class_number("0")
+    assert is_class_number("9" * 18)
+    with pytest.raises(NsbenchError, match="are not named by class index"):
+        by_name(["1", text], "indices", "x.csv")

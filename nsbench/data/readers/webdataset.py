@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nsbench.data.class_names import listed_classes
+from nsbench.data.class_names import is_class_number, listed_classes
 from nsbench.data.content import Storage, StoredSource
 from nsbench.data.decode import is_hidden, is_image, utf8
 from nsbench.data.found import shown
@@ -21,7 +21,7 @@ IMAGES = ("jpg", "jpeg", "png", "webp")
 """Endings that count as a sample's image; webp is that of clip-benchmark's shards."""
 
 # Bash's ranges, the one kind of pattern that shards are named by.
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_BRACES = re.compile(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}")
 
 
 _DOTTED = "with a dot before the ending, where keys end (.{})"
@@ -158,7 +158,7 @@ def _reasons(left: Counter[str]) -> dict[str, int]:
 
 def _label(index: Index, row: int) -> int:
     text = index.read(row).decode("ascii", "replace").strip()  # a replaced letter is not a digit
-    if not text.isdecimal():
+    if not is_class_number(text):
         raise NsbenchError(
             f"{index.names[row]} in {index.archive} holds {text[:20]!r}, which is not a "
             "class number"
