@@ -52,7 +52,11 @@ def _add(gallery: Gallery, pair: tuple[Entry, Entry], name: str, chosen: Sequenc
         views = {"before the attack": views[""]}
         for who, entry in zip(("teacher", "student"), pair, strict=True):
             if entry.folder:
-                views[f"against the {who}"] = _attacked(entry, name, places)
+                own = entry.scores[name]
+                # The teacher's images may be of another crop.
+                again = made if entry is pair[1] else Pictures(own.suite, own.manifest)
+                model = load_checkpoint(entry.folder, torch.device("cpu"))
+                views[f"against the {who}"] = again.attacked(model, places)
             else:
                 gallery.notes.append(
                     f"{name} has no pictures of attacks on {entry.name}, which is no generation of "
@@ -65,14 +69,6 @@ def _add(gallery: Gallery, pair: tuple[Entry, Entry], name: str, chosen: Sequenc
         heads, pictures = made.sheet(image)
         rows = {name: [_file(picture) for picture in own] for name, own in pictures.items()}
         gallery.sheets.append(Sheet(name, image, heads, rows))
-
-
-def _attacked(entry: Entry, suite: str, places: Sequence[Place]) -> list[Picture]:
-    """The pictures attacked again, on the CPU, against the model of a generation's folder."""
-    assert entry.folder
-    scores = entry.scores[suite]
-    model = load_checkpoint(entry.folder, torch.device("cpu"))
-    return Pictures(scores.suite, scores.manifest).attacked(model, places)
 
 
 def _shot(choice: Choice, views: Mapping[str, Picture]) -> Shot:

@@ -22,7 +22,7 @@ from nsbench.reporting.page import page_environment
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline_changes
 from nsbench.reporting.seed_tables import seeds_answers, seeds_tables
-from nsbench.reporting.seeds import collect_seeds
+from nsbench.reporting.seeds import collect_seeds, entries_of
 from nsbench.reporting.seeds_formats import SEEDS_TEXTS
 from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
@@ -109,7 +109,7 @@ def _write_seeds(
     """Write the report of a folder of seeds, and return its tables over seeds."""
     runs = collect_seeds(home, across)
     tables = seeds_tables(runs)
-    every = [entry for model in runs.models for entry in model.entries.values()]
+    every = entries_of(runs.models)
     figures = seeds_figures(runs) if {HTML, FIGURES} & {*formats} else []
     for form in dict.fromkeys(formats):
         if form in SEEDS_TEXTS:

@@ -12,8 +12,15 @@ from nsbench.reporting.controls import WHAT
 from nsbench.reporting.gains import Gain, sentence
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.score_tables import metric_head
-from nsbench.reporting.seeds import Pooled, SeedRuns, change_of
-from nsbench.reporting.subsets import subset_notes
+from nsbench.reporting.seeds import (
+    Pooled,
+    SeedRuns,
+    change_of,
+    entries_of,
+    generations,
+    labeled_only,
+)
+from nsbench.reporting.summary import notes_on_images
 from nsbench.reporting.tables import Table
 from nsbench.run_folder import name_over_seeds
 from nsbench.util.progress import counted
@@ -32,7 +39,7 @@ def level_text(pooled: OverSeeds) -> str:
 
 def level_parts(pooled: OverSeeds) -> tuple[str, str]:
     """`96.1 ± 0.4` and `[94.7, 97.1]`; of one seed the value alone."""
-    return f"{pooled.mean:z.1f}{_spread_text(pooled)}", _interval_text(pooled, "")
+    return f"{pooled.mean:z.1f}{_spread_text(pooled)}", interval_text(pooled, "")
 
 
 def seed_change_text(change: SeedChange) -> str:
@@ -42,14 +49,15 @@ def seed_change_text(change: SeedChange) -> str:
 
 def change_parts(change: SeedChange) -> tuple[str, str]:
     """`+2.3 ± 0.4` and `[+1.0, +3.6]`; of one seed the value alone."""
-    return f"{change.mean:+z.1f}{_spread_text(change)}", _interval_text(change, "+")
+    return f"{change.mean:+z.1f}{_spread_text(change)}", interval_text(change, "+")
 
 
 def _spread_text(pooled: OverSeeds) -> str:
     return "" if pooled.spread is None else f" ± {pooled.spread:.1f}"
 
 
-def _interval_text(pooled: OverSeeds, sign: str) -> str:
+def interval_text(pooled: OverSeeds, sign: str) -> str:
+    """`[+1.0, +3.6]`, or without the signs; empty for one seed."""
     if pooled.interval is None:
         return ""
     low, high = pooled.interval
@@ -84,16 +92,15 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
 
 def seeds_answers(runs: SeedRuns) -> list[str]:
     """A sentence for each student against its teacher, the first model and its `labeled-only`."""
-    own, said = [model for model in runs.models if model.place.startswith("generation-")], []
+    own, said = generations(runs.models), []
     # A generation is taught by the one before it, in every seed.
     for teacher, student in pairwise(own):
         said.append(_answer(runs, student, teacher, f"its teacher, {_short(teacher)}"))
         if teacher is not own[0]:
             said.append(_answer(runs, student, own[0], _short(own[0])))
-        for control in _alone(runs):
-            if _student(runs, control) == student.name:
-                role = "the same model trained on labeled images only"
-                said.append(_answer(runs, student, control, role))
+        for control in labeled_only(runs.models, student):
+            role = "the same model trained on labeled images only"
+            said.append(_answer(runs, student, control, role))
     return said
 
 
@@ -130,15 +137,14 @@ def _levels(runs: SeedRuns) -> Table:
     for model in runs.models:
         cells = [_level(model, suite) for suite in _suites(runs)]
         rows.append([model.name, f"{len(model.entries)}", *cells])
-    notes = [*_notes_on_images(runs.models), *runs.notes, *([] if several else [ONE_SEED])]
+    notes = [
+        *notes_on_images(entries_of(runs.models)),
+        *runs.notes,
+        *([] if several else [ONE_SEED]),
+    ]
     columns = ["model", "seeds", *_columns(runs)]
     records = [_record(runs, model) for model in runs.models]
     return Table(title, columns, rows, records, notes, models=True)
-
-
-def _notes_on_images(models: Sequence[Pooled]) -> list[str]:
-    entries = [entry for model in models for entry in model.entries.values()]
-    return subset_notes(scores for entry in entries for scores in entry.scores.values())
 
 
 def _level(model: Pooled, suite: str) -> str:
@@ -161,7 +167,7 @@ def _changes(
     title = f"{title}, paired, mean ± standard deviation over seeds, [95% interval over {OVER}]"
     several = len(runs.seeds) > 1
     notes = [*notes, SEEDS_RULE if several else ONE_SEED]
-    notes += _notes_on_images([base, *models])
+    notes += notes_on_images(entries_of([base, *models]))
     return [Table(title, ["model", *_columns(runs)], rows, [], notes, models=True)]
 
 
@@ -171,7 +177,7 @@ def _headline_change(model: Pooled, base: Pooled, suite: str) -> SeedChange | No
 
 
 def _suites(runs: SeedRuns) -> list[str]:
-    return suite_names([entry for model in runs.models for entry in model.entries.values()])
+    return suite_names(entries_of(runs.models))
 
 
 def _columns(runs: SeedRuns) -> list[str]:

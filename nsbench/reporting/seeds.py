@@ -45,20 +45,25 @@ class Pooled:
     student: int = 0
 
     @property
+    def is_generation(self) -> bool:
+        """Whether it is a generation of the recipe itself."""
+        return self.place.startswith("generation-")
+
+    @property
     def is_student(self) -> bool:
-        """Whether it is a generation of the recipe itself, after the first."""
-        return self.place.startswith("generation-") and not self.place.startswith("generation-0")
+        """Whether it is such a generation after the first."""
+        return self.is_generation and not self.place.startswith("generation-0")
 
     def metrics(self, suite: str, key: str) -> dict[int, Metric]:
         """A metric of a suite by seed, without those that were not evaluated on it."""
-        scores = self.entries_on(suite)
+        scores = self.scores_on(suite)
         return {seed: s.metrics[key] for seed, s in scores.items() if key in s.metrics}
 
     def headlines(self) -> dict[str, Metric]:
         """The suites that it was evaluated on, and the headline of the first seed that was."""
         return headlines(list(self.entries.values()))
 
-    def entries_on(self, suite: str) -> dict[int, SuiteScores]:
+    def scores_on(self, suite: str) -> dict[int, SuiteScores]:
         """Its scores on a suite by seed, without those that were not evaluated on it."""
         return {seed: e.scores[suite] for seed, e in self.entries.items() if suite in e.scores}
 
@@ -69,7 +74,7 @@ class Pooled:
 
     def keys(self, suite: str) -> list[str]:
         """The keys of a suite's metrics, the headline's first."""
-        every = [list(scores.metrics) for scores in self.entries_on(suite).values()]
+        every = [list(scores.metrics) for scores in self.scores_on(suite).values()]
         return list(dict.fromkeys(chain.from_iterable(every)))
 
 
@@ -84,8 +89,23 @@ class SeedRuns:
 
     def entries(self, seed: int) -> list[Entry]:
         """The generations of one seed's run."""
-        own = [model for model in self.models if model.place.startswith("generation-")]
-        return [model.entries[seed] for model in own if seed in model.entries]
+        return [model.entries[seed] for model in generations(self.models) if seed in model.entries]
+
+
+def entries_of(models: Sequence[Pooled]) -> list[Entry]:
+    """Those of models, each in all of its seeds."""
+    return [entry for model in models for entry in model.entries.values()]
+
+
+def generations(models: Sequence[Pooled]) -> list[Pooled]:
+    """Those that are generations of the recipe, in order: each is taught by the one before it."""
+    return [model for model in models if model.is_generation]
+
+
+def labeled_only(models: Sequence[Pooled], student: Pooled) -> list[Pooled]:
+    """The controls of a student that learn labeled images only."""
+    own = (model for model in models if model.kind == "labeled-only")
+    return [control for control in own if f"generation-{control.student}" == student.place]
 
 
 def change_of(model: Pooled, base: Pooled, suite: str, key: str) -> SeedChange | None:

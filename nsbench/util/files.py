@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,7 +96,11 @@ SPECIAL = "it is a pipe or a device, whose content must be saved to a file first
 
 def is_special(path: Path) -> bool:
     """Whether a path leads to a pipe or a device, of which reading may never end."""
-    return is_there(path) and not (path.is_file() or path.is_dir())
+    try:
+        mode = os.stat(path).st_mode  # one look, as every image that is read asks for it
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def refuse_special(path: Path) -> None:
@@ -210,9 +215,9 @@ def cached_while_unchanged(
 
         @wraps(function)
         def current(path: Path, *more: *Ts) -> T:
-            stat = os.stat(path)
+            found = os.stat(path)
             # The time of change too, which no tool sets back, as some do with that of the content.
-            state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+            state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
             value: T = kept(path, state, more)
             return value
 

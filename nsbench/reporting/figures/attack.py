@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
+
 from nsbench.reporting.figures.drawn import (
     Drawn,
     empty_axes,
@@ -22,12 +24,7 @@ def attack_figures(entries: Sequence[Entry], suite: str) -> list[Drawn]:
     for line in lines:
         rows = list(line.table(suite, "accuracy").values())
         line.draw(axes, epsilons, rows, [f"ε = {text}/255" for text in texts])
-    # Epsilons double from one to the next, and 0 is among them: linear up to 1, then logarithmic.
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xticks(epsilons, texts)
-    axes.minorticks_off()
-    # Up to 101, so that a line at 100% is not cut in half.
-    axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))
+    strength_axes(axes, texts)
     legend_above(axes)
     places = [
         (f"ε = {t}", [row_text(line.table(suite, "accuracy")[t]) for line in lines]) for t in texts
@@ -63,3 +60,13 @@ def attack_figures(entries: Sequence[Entry], suite: str) -> list[Drawn]:
             numbers_table("accuracy (%) by strength", "strength", lines, places),
         )
     ]
+
+
+def strength_axes(axes: Axes, texts: Sequence[str]) -> None:
+    """Axes of accuracy by epsilon. texts: the epsilons, as they are written."""
+    # Epsilons double from one to the next, and 0 is among them: linear up to 1, then logarithmic.
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xticks(list(map(float, texts)), texts)
+    axes.minorticks_off()
+    # Up to 101, so that a line at 100% is not cut in half.
+    axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))

@@ -1,12 +1,16 @@
 """Figures of several seeds: each seed as a point, beside means and intervals over all of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, over_seeds
+from nsbench.metrics.seeds import OVER, OverSeeds, over_seeds
 from nsbench.metrics.verdict import verdict_over_seeds
+from nsbench.reporting.figures.attack import strength_axes
 from nsbench.reporting.figures.corruption import heat_panel, what_changed
 from nsbench.reporting.figures.drawn import (
     LINE,
@@ -23,7 +27,15 @@ from nsbench.reporting.figures.drawn import (
 from nsbench.reporting.layout import shared_prefix
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.score_tables import metric_head
-from nsbench.reporting.seeds import Pooled, SeedRuns, change_of
+from nsbench.reporting.seed_tables import interval_text
+from nsbench.reporting.seeds import (
+    Pooled,
+    SeedRuns,
+    change_of,
+    entries_of,
+    generations,
+    labeled_only,
+)
 from nsbench.reporting.subsets import subset_notes
 from nsbench.reporting.tables import Table
 from nsbench.util.progress import counted
@@ -35,14 +47,14 @@ INTERVALS = f"bars are 95% intervals over {OVER}, which one seed has none of"
 def seeds_figures(runs: SeedRuns) -> list[Drawn]:
     """Changes of students by suite; then for each suite its headline, and its curve or heat map."""
     names = _names(runs.models)
-    entries = [entry for model in runs.models for entry in model.entries.values()]
+    entries = entries_of(runs.models)
     suites = suite_names(entries)
     figures = [*_changes(runs, names, suites)]
     for suite in suites:
         shown = [model for model in runs.models if model.metrics_of_headline(suite)]
-        of_suite = [_levels(shown, names, suite), *_of_tables(runs, shown, names, suite)]
+        of_suite = [_levels(shown, names, suite), *_of_tables(shown, names, suite)]
         images = " ".join(subset_notes(e.scores[suite] for e in entries if suite in e.scores))
-        figures += [Drawn(d.key, d.title, d.caption, d.figure, d.table, images) for d in of_suite]
+        figures += [replace(drawn, note=images) for drawn in of_suite]
     return figures
 
 
@@ -52,18 +64,12 @@ def _names(models: Sequence[Pooled]) -> dict[str, str]:
     return {model.name: printable(model.name.removeprefix(prefix)) for model in models}
 
 
-def _labeled_only(models: Sequence[Pooled], student: Pooled) -> list[Pooled]:
-    """The controls of a student that learn labeled images only."""
-    own = (model for model in models if model.kind == "labeled-only")
-    return [control for control in own if f"generation-{control.student}" == student.place]
-
-
 def _changes(runs: SeedRuns, names: Mapping[str, str], suites: Sequence[str]) -> list[Drawn]:
     """Each student against its teacher, and against `labeled-only` of it, on every suite."""
-    own = [model for model in runs.models if model.place.startswith("generation-")]
+    own = generations(runs.models)
     pairs = [(student, teacher) for teacher, student in pairwise(own)]
     pairs += [
-        (student, control) for student in own for control in _labeled_only(runs.models, student)
+        (student, control) for student in own for control in labeled_only(runs.models, student)
     ]
     rows = []
     for suite in suites:
@@ -81,8 +87,9 @@ def _changes(runs: SeedRuns, names: Mapping[str, str], suites: Sequence[str]) ->
     for place, (label, what, change) in enumerate(rows):
         number = kinds.index(what) % len(SERIES)
         first = next(i for i, row in enumerate(rows) if row[1] == what) == place
-        _bar(axes.plot, change, place, SERIES[number], MARKERS[number], what if first else None)
-        tip(axes.lines[-1], f"{what}, {label}: {_text(change, '+')} points")
+        label_of = what if first else None
+        mark = _bar(axes, change, place, SERIES[number], MARKERS[number], label_of)
+        tip(mark, f"{what}, {label}: {_text(change, '+')} points")
     axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("change (points)")
@@ -110,18 +117,14 @@ def _changes(runs: SeedRuns, names: Mapping[str, str], suites: Sequence[str]) ->
 
 
 def _bar(
-    plot: Callable[..., object],
-    pooled: OverSeeds,
-    place: float,
-    color: str,
-    marker: str,
-    label: str | None,
-) -> None:
-    """A mean with its interval, lying, and each seed as a small point below it."""
+    axes: Axes, pooled: OverSeeds, place: float, color: str, marker: str, label: str | None
+) -> Line2D:
+    """A mean with its interval, lying, and each seed as a stroke below it. Returns its mark."""
     if pooled.interval:
-        plot([*pooled.interval], [place] * 2, color=color, linewidth=2)
-    plot(pooled.values, [place + 0.25] * len(pooled.values), "|", color=color, markersize=5)
-    plot([pooled.mean], [place], marker, color=color, markersize=6, label=label)
+        axes.plot([*pooled.interval], [place] * 2, color=color, linewidth=2)
+    axes.plot(pooled.values, [place + 0.25] * len(pooled.values), "|", color=color, markersize=5)
+    (mark,) = axes.plot([pooled.mean], [place], marker, color=color, markersize=6, label=label)
+    return mark
 
 
 def _levels(models: Sequence[Pooled], names: Mapping[str, str], suite: str) -> Drawn:
@@ -131,8 +134,8 @@ def _levels(models: Sequence[Pooled], names: Mapping[str, str], suite: str) -> D
     figure, (axes,) = empty_axes(5.8, 0.9 + 0.42 * len(models))
     for place, (model, own) in enumerate(zip(models, pooled, strict=True)):
         number = place % len(SERIES)
-        _bar(axes.plot, own, place, SERIES[number], MARKERS[number], None)
-        tip(axes.lines[-1], f"{names[model.name]}: {_text(own)} %")
+        mark = _bar(axes, own, place, SERIES[number], MARKERS[number], None)
+        tip(mark, f"{names[model.name]}: {_text(own)} %")
     axes.set_yticks(range(len(models)), [names[model.name] for model in models])
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.set_xlabel(f"{suite}, {metric_head(metric)} (%)")
@@ -154,11 +157,9 @@ def _levels(models: Sequence[Pooled], names: Mapping[str, str], suite: str) -> D
     )
 
 
-def _of_tables(
-    runs: SeedRuns, models: Sequence[Pooled], names: Mapping[str, str], suite: str
-) -> list[Drawn]:
+def _of_tables(models: Sequence[Pooled], names: Mapping[str, str], suite: str) -> list[Drawn]:
     """What a suite's kind has besides: heat maps of errors, or a curve by strength."""
-    tables = next(iter(models[0].entries_on(suite).values())).tables
+    tables = next(iter(models[0].scores_on(suite).values())).tables
     if "error" in tables:
         return _heat(models, names, suite)
     return [_curves(models[:MOST], names, suite)] if "accuracy" in tables else []
@@ -166,20 +167,20 @@ def _of_tables(
 
 def _means(model: Pooled, suite: str, table: str) -> dict[str, list[float]]:
     """A table of a suite as its mean over seeds, without intervals."""
-    every = [scores.tables[table] for scores in model.entries_on(suite).values()]
+    every = [scores.tables[table] for scores in model.scores_on(suite).values()]
     return {name: np.mean([own[name] for own in every], 0).tolist() for name in every[0]}
 
 
 def _heat(models: Sequence[Pooled], names: Mapping[str, str], suite: str) -> list[Drawn]:
     """The last generation's error by corruption and severity, less that of the other models."""
-    own = [model for model in models if model.place.startswith("generation-")]
+    own = generations(models)
     if not own or len(models) == 1:
         return []
     last = own[-1]
-    bases = [base for base in (*own[:1], *_labeled_only(models, last)) if base is not last]
+    bases = [base for base in (*own[:1], *labeled_only(models, last)) if base is not last]
     after = _means(last, suite, "error")
     rows = list(after)
-    severities = next(iter(last.entries_on(suite).values())).suite.model_dump()["severities"]
+    severities = next(iter(last.scores_on(suite).values())).suite.model_dump()["severities"]
     columns = [f"{severity}" for severity in severities]
     table = np.array(list(after.values()))
     panels = [(names[last.name], table, False)]
@@ -218,7 +219,7 @@ def _curves(models: Sequence[Pooled], names: Mapping[str, str], suite: str) -> D
     epsilons = list(map(float, texts))
     for number, model in enumerate(models):
         color, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
-        for scores in model.entries_on(suite).values():
+        for scores in model.scores_on(suite).values():
             each = [scores.tables["accuracy"][text][0] for text in texts]
             axes.plot(epsilons, each, color=color, linewidth=0.6, alpha=0.5)
         values = [means[model.name][text][0] for text in texts]
@@ -226,10 +227,7 @@ def _curves(models: Sequence[Pooled], names: Mapping[str, str], suite: str) -> D
         for x, value, text in zip(epsilons, values, texts, strict=True):
             (point,) = axes.plot([x], [value], marker, color=color, markersize=5)
             tip(point, f"{names[model.name]}, ε = {text}/255: {value:.1f} %")
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xticks(epsilons, texts)
-    axes.minorticks_off()
-    axes.set(xlabel="ε, in units of 1/255", ylabel="accuracy (%)", ylim=(0, 101))
+    strength_axes(axes, texts)
     axes.axhline(0, color=LINE, linewidth=1)
     legend_above(axes)
     middle = texts[len(texts) // 2]
@@ -251,13 +249,9 @@ def _curves(models: Sequence[Pooled], names: Mapping[str, str], suite: str) -> D
     )
 
 
-def _text(pooled: OverSeeds | SeedChange, sign: str = "") -> str:
+def _text(pooled: OverSeeds, sign: str = "") -> str:
     """`+2.3 [+1.0, +3.6]`; of one seed the value alone."""
-    value = f"{pooled.mean:{sign}z.1f}"
-    if pooled.interval is None:
-        return value
-    low, high = pooled.interval
-    return f"{value} [{low:{sign}z.1f}, {high:{sign}z.1f}]"
+    return f"{pooled.mean:{sign}z.1f} {interval_text(pooled, sign)}".rstrip()
 
 
 def _each(pooled: OverSeeds) -> str:
