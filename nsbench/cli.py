@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> Any:
     except ExitWith as found:
         sys.exit(found.exit_code)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or 'input or output failed'}")
+        where = error.filename or "input or output failed"
+        _fail(f"{error.strerror or error}: {where}; mend that, and repeat the command")
     except KeyboardInterrupt:
         _stopped(arguments)
         sys.exit(130)

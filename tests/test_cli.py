@@ -489,6 +489,20 @@ def test_tables_are_printed_in_any_encoding(encoding: str) -> None:
     assert "imagenet-c" in done.stdout.decode(encoding)
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["eval {}.pth --arch resnet18 --suite digits", "train {}.toml", "eval {} --suite digits",
+     "eval linear:digits --suite {}.toml", "eval linear:digits --suite {}", "show corruptions {}"],
+)  # fmt: skip
+def test_a_link_that_leads_nowhere_is_told_as_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for suffix in ("", ".pth", ".toml"):
+        (tmp_path / f"x{suffix}").symlink_to("gone")
+    assert call(*command.format(tmp_path / "x").split()) == 2
+    assert "a link that leads nowhere (gone)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["eval {} --suite digits", "train {}", "eval x --suite {}",
                                      "show corruptions {}", "report {}"])  # fmt: skip
 def test_a_pipe_is_refused_at_once(

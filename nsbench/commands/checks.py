@@ -27,7 +27,7 @@ from nsbench.suites.reference import reference_of
 from nsbench.training.resolve import refuse_beside_resume, resolve
 from nsbench.util.config import nearest, refuse_unknown
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import refuse_special
+from nsbench.util.files import refuse_unreadable
 
 DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "meta", "privateuseone")
 """Kinds of devices that torch has a name for."""
@@ -62,7 +62,7 @@ def check_layout(layout: str) -> None:
 
 def check_file(path: Path) -> None:
     """Raise NsbenchError for an image that is not there."""
-    refuse_special(path)
+    refuse_unreadable(path)
     if not path.is_file():
         raise NsbenchError(f"there is no image {path}: name a file")
 

@@ -27,7 +27,7 @@ from nsbench.data.spec import HUB, Source, SourceSpec, label_sets
 from nsbench.data.subset import sample, select_per_class
 from nsbench.data.tar_index import is_archive
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import leads_nowhere, refuse_special
+from nsbench.util.files import refuse_unreadable
 from nsbench.util.progress import say
 
 __all__ = [
@@ -99,11 +99,9 @@ def check_there(spec: SourceSpec) -> None:
     if spec.given:
         return
     spec = catalog.resolve(spec)
-    refuse_special(Path(spec.source).expanduser())
+    refuse_unreadable(Path(spec.source).expanduser())
     named = spec.source == "digits" or spec.source.startswith(HUB) or is_pattern(spec.source)
     if not named and not (path := Path(spec.source).expanduser()).exists():
-        if broken := leads_nowhere(path):
-            raise NsbenchError(f"{path} is {broken}: restore what it leads to, or name another")
         raise NsbenchError(
             f"there is no {path}: a source is a folder of class folders, a .tar of one, Parquet "
             "files, WebDataset shards, a .npy file, hf:OWNER/NAME, data:NAME, or digits"
@@ -186,10 +184,8 @@ def _open_special(path: Path, label_space: str) -> StoredSource | None:
     # folders are strays.
     if len(tars) <= len(class_folders(path) if tars else []):
         return None
-    if gone := next(filter(leads_nowhere, tars), None):
-        raise NsbenchError(
-            f"{gone} is {leads_nowhere(gone)}: restore what it leads to, or remove it"
-        )
+    for tar in tars:
+        refuse_unreadable(tar)
     if are_classes(tars):
         return ClassTarsSource(path, tars, label_space)
     return ShardSource(str(path), tars, label_space)

@@ -123,6 +123,12 @@ def _wanted(entries: Sequence[_Entry], name: str, path: Path) -> _Entry:
     for entry in entries:
         if entry.name == name:
             return entry
+        if isinstance(entry.tensors, dict):
+            whole = f"{entry.name}." if entry.name else ""
+            parts = by_first_name(_bare(entry.tensors))
+            part = next((parts[first] for first in parts if whole + first == name), None)
+            if part:
+                return _Entry(name, part)
     if not entries[0].name and len(entries) == 1:
         raise NsbenchError(f"{path} is one state dict without entries: leave out --entry {name}")
     raise NsbenchError(
@@ -173,6 +179,16 @@ def _named(entry: _Entry, entries: Sequence[_Entry], path: Path) -> tuple[State,
     if not all(key.endswith(_BUFFERS) for key in lacking):
         return state, ""  # which does not fit the architecture, as the error will say
     return raw | state, f" with the running statistics in {base.name or 'the rest'}"
+
+
+def by_first_name(state: State) -> dict[str, State]:
+    """The tensors whose names begin alike, by what they begin with and without it."""
+    parts: dict[str, State] = {}
+    for key, value in state.items():
+        first, _, rest = key.partition(".")
+        if rest:
+            parts.setdefault(first, {})[rest] = value
+    return parts
 
 
 def _by_order(tensors: list[torch.Tensor], raw: State | None) -> State | None:

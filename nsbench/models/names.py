@@ -28,7 +28,7 @@ from nsbench.run_folder import (
     trained_folders,
 )
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import refuse_special
+from nsbench.util.files import no_file, refuse_unreadable
 from nsbench.util.likeness import most_alike
 from nsbench.util.nearby import nearest_path
 
@@ -75,7 +75,7 @@ def understood(name: str) -> ModelName:
     if explicit and of_timm:
         return of_timm
     path = Path(name).expanduser()
-    refuse_special(path)
+    refuse_unreadable(path)
     if path.is_dir():  # also one that ends in .pt
         return ModelName("folder", name)
     if path.is_file() or name.endswith((*SUFFIXES, ".onnx")):
@@ -227,7 +227,8 @@ def _check_module(home: str) -> None:
 
 
 def _no_file(file: str | Path) -> str:
-    return f"cannot read {file}: No such file or directory{nearest_path(Path(file), Path.is_file)}"
+    path = Path(file).expanduser()
+    return no_file(path, nearest_path(path, Path.is_file))
 
 
 def _check_timm(arch: str, *, weights: bool) -> None:

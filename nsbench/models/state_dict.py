@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from nsbench.models.classifier import Classifier, count_parameters, serialize
-from nsbench.models.entries import State, choose
+from nsbench.models.entries import State, by_first_name, choose
 from nsbench.models.options import ModelOptions
 from nsbench.models.timm_hub import sized, timm_preprocessing
 from nsbench.models.wrap import short_name, wrap_module
 from nsbench.util.device import is_short_of_memory, to_device
 from nsbench.util.errors import NsbenchError, first_line
-from nsbench.util.files import plain, sha256
+from nsbench.util.files import plain, sha256, why_unread
 
 _SCALAR = np.float64(0).__reduce__()[0]
 # What pickled numbers of NumPy are made of, by both names that its module has had.
@@ -40,7 +40,7 @@ def load_file(path: Path, arch: str, device: torch.device, options: ModelOptions
     Raises NsbenchError for a file that is broken, holds code, or does not fit the architecture.
     """
     state, entry = read_state(path, options.entry)
-    module = to_device(_filled(state, path, arch, options), device).eval()
+    module = to_device(_filled(state, path, arch, options, entry), device).eval()
     return wrap_module(
         short_name(path),
         module,
@@ -89,7 +89,7 @@ def _read_safetensors(path: Path) -> State:
     try:
         return safetensors.torch.load_file(plain(path))
     except OSError as error:
-        raise NsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+        raise NsbenchError(f"cannot read {path}: {why_unread(error, path)}") from error
     except Exception as error:  # safetensors has errors of its own for each kind of damage
         raise NsbenchError(
             f"{path} is incomplete or no safetensors file ({first_line(error)}): get it again"
@@ -107,7 +107,7 @@ def _read_torch(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(plain(path), map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
+        raise NsbenchError(f"cannot read {path}: {why_unread(error, path)}") from error
     except Exception as error:  # a broken pickle fails in any way
         raise NsbenchError(_explain(path, error)) from error
     finally:  # what a program's own files may hold is not for nsbench to say
@@ -129,7 +129,9 @@ def _explain(path: Path, error: Exception) -> str:
     )
 
 
-def _filled(state: State, path: Path, arch: str, options: ModelOptions) -> nn.Module:
+def _filled(
+    state: State, path: Path, arch: str, options: ModelOptions, entry: str | None
+) -> nn.Module:
     """The architecture with the weights; where their names are the authors', timm renames them."""
     module = _with_head_of(state, _create(arch, options), arch, options)
     state = _without_counters(state, module)
@@ -140,10 +142,13 @@ def _filled(state: State, path: Path, arch: str, options: ModelOptions) -> nn.Mo
         renamed = _renamed(state, module)
         module = _with_head_of(renamed, module, arch, options)
         if _misfit(renamed, module):
-            raise NsbenchError(
-                f"{path} does not fit the architecture {arch}: {misfit}; name the architecture "
-                f"that it was trained as instead of {arch}"
-            )
+            instead = f"name the architecture that it was trained as instead of {arch}"
+            # A model kept in one attribute, beside weights of a loss or the like.
+            for first, part in by_first_name(state).items():
+                if not _misfit(part, _with_head_of(part, module, arch, options)):
+                    name = f"{entry}.{first}" if entry else first
+                    instead = f"what it has in {name} does: name that by --entry {name}"
+            raise NsbenchError(f"{path} does not fit the architecture {arch}: {misfit}; {instead}")
         if options.image_size is None:
             _refuse_resampled(state, renamed, path, arch)
         state = renamed

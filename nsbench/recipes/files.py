@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nsbench.util.config import nearest
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import refuse_special
+from nsbench.util.files import refuse_unreadable
 
 
 def shipped() -> dict[str, Path]:
@@ -17,6 +17,6 @@ def shipped() -> dict[str, Path]:
 def recipe_file(name: str) -> Path:
     """The file of a shipped recipe. Raises NsbenchError for an unknown one, with the nearest."""
     if name not in shipped():
-        refuse_special(Path(name))
+        refuse_unreadable(Path(name))
         raise NsbenchError(f"there is no recipe {name}{nearest(name, shipped())}")
     return shipped()[name]

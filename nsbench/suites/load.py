@@ -16,7 +16,7 @@ from nsbench.suites.base import Suite
 from nsbench.util.arguments import checked
 from nsbench.util.config import nearest, parse, read_toml
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import is_there, refuse_special
+from nsbench.util.files import is_there, no_file, refuse_unreadable
 from nsbench.util.likeness import most_alike
 from nsbench.util.nearby import beside
 from nsbench.util.text import LONG, shortened
@@ -87,12 +87,12 @@ def load_suite(name: str | Path) -> Suite:
         # What is there goes first: the name of a folder may hold a colon.
         if whole and split and not is_there(path) and is_images(Path(whole).expanduser()):
             return _of_images(Path(whole).expanduser(), split)
-    refuse_special(path)
+    refuse_unreadable(path)
     if path.suffix != ".toml" or not is_there(path):
         if name not in shipped():
-            what = f"cannot read {name}: No such file or directory"
-            what = what if path.suffix == ".toml" else f"there is no suite {shortened(name)}"
-            raise NsbenchError(f"{what}{_meant(name)}")
+            if path.suffix == ".toml":
+                raise NsbenchError(no_file(path, _meant(name)))
+            raise NsbenchError(f"there is no suite {shortened(name)}{_meant(name)}")
         path = shipped()[name]
     # The file's name, unless the file says otherwise.
     suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))

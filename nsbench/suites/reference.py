@@ -13,7 +13,7 @@ from nsbench.suites.load import folder as shipped_folder
 from nsbench.util.arguments import checked
 from nsbench.util.config import Config, nearest, parse
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import fingerprint, is_there, read_json
+from nsbench.util.files import fingerprint, is_there, no_file, read_json
 from nsbench.util.nearby import nearest_path
 from nsbench.util.sealed import KEY, flaw
 
@@ -174,7 +174,7 @@ def _read(path: Path) -> Reference:
         # Beside the suite, or among those that nsbench ships.
         shipped = [file.name for file in sorted(shipped_folder().glob("*.json"))]
         near = nearest_path(path, lambda one: one.suffix == ".json") or nearest(path.name, shipped)
-        raise NsbenchError(f"cannot read {path}: No such file or directory{near}")
+        raise NsbenchError(no_file(path, near))
     content = read_json(path)
     if not isinstance(content, dict):
         raise NsbenchError(f"{path} is not a reference: run nsbench reference")

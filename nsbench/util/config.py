@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
 
 from nsbench.util.errors import ArgumentError, NsbenchError
-from nsbench.util.files import read_utf8
+from nsbench.util.files import read_utf8, why_unread
 from nsbench.util.likeness import most_alike
 
 
@@ -62,7 +62,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return parsed_toml(read_utf8(path))
     except OSError as error:
-        raise NsbenchError(f"cannot read {path}: {error.strerror}") from error
+        raise NsbenchError(f"cannot read {path}: {why_unread(error, path)}") from error
     except ValueError as error:
         raise NsbenchError(f"{path} is not valid TOML: {error}") from error
 

@@ -74,7 +74,8 @@ def is_there(path: Path) -> bool:
 
 def leads_nowhere(path: Path) -> str | None:
     """What a link that leads nowhere is, as a clause; None for any other path."""
-    if path.is_symlink() and not path.exists():
+    # islink: a name that cannot be one, as it is too long, is no link either.
+    if os.path.islink(path) and not is_there(path):
         return f"a link that leads nowhere ({os.readlink(path)})"
     return None
 
@@ -83,6 +84,16 @@ def why_unread(error: OSError, path: Path) -> str:
     """Why a path could not be read, as a clause: for a link to nothing, where it leads."""
     broken = leads_nowhere(path)
     return f"it is {broken}" if broken else error.strerror or str(error)
+
+
+def no_file(path: Path, near: str = "") -> str:
+    """That nothing can be read at a path, as a sentence. near: a clause that offers what is."""
+    broken = leads_nowhere(path)
+    return f"cannot read {path}: " + (
+        f"it is {broken}: restore what it leads to, or name another"
+        if broken
+        else f"No such file or directory{near}"
+    )
 
 
 def is_temporary(name: str) -> bool:
@@ -103,8 +114,10 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def refuse_special(path: Path) -> None:
-    """Raise NsbenchError for a path that leads to a pipe or a device."""
+def refuse_unreadable(path: Path) -> None:
+    """Raise NsbenchError for a path that leads to a pipe, a device or, as a link, nowhere."""
+    if leads_nowhere(path):
+        raise NsbenchError(no_file(path))
     if is_special(path):
         raise NsbenchError(f"cannot read {path}: {SPECIAL}")
 
@@ -153,7 +166,7 @@ def read_json(path: Path) -> Any:
     try:
         return parsed_json(read_plain(path))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else first_line(error)
+        reason = why_unread(error, path) if isinstance(error, OSError) else first_line(error)
         raise NsbenchError(
             f"cannot read {path} ({reason}): repair it, or remove it and repeat the command that "
             "made it"

@@ -224,6 +224,23 @@ def test_an_entry_is_chosen_by_name_and_makes_another_model(tmp_path: Path) -> N
         load_model("linear:digits", "cpu", ModelOptions(entry="ema"))
 
 
+@pytest.mark.parametrize(
+    ("first", "outer", "name"),
+    [("model.", "state_dict", "state_dict.model"), ("module.net.", "", "net")],
+)
+def test_weights_beside_a_model_in_one_attribute(
+    first: str, outer: str, name: str, tmp_path: Path
+) -> None:
+    state = {f"{first.split('.')[0]}.loss.weight" if not outer else "loss.weight": torch.ones(4)}
+    state |= prefixed(first, RAW)
+    content = {outer: state} if outer else state
+    with pytest.raises(NsbenchError, match=f"what it has in {name} does: name that by --entry"):
+        load(tmp_path / "c.pth", content)
+    model = load(tmp_path / "c.pth", content, entry=name)
+    assert same(model, RAW)
+    assert model.info["entry"] == name
+
+
 def test_other_weights_beside_those_read_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

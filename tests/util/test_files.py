@@ -109,9 +109,9 @@ def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it is a pipe or a device"):
         files.plain(pipe)
     with pytest.raises(NsbenchError, match="/dev/zero: it is a pipe or a device"):
-        files.refuse_special(Path("/dev/zero"))
-    files.refuse_special(tmp_path)
-    files.refuse_special(tmp_path / "nothing")
+        files.refuse_unreadable(Path("/dev/zero"))
+    files.refuse_unreadable(tmp_path)
+    files.refuse_unreadable(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(

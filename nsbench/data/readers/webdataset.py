@@ -16,6 +16,7 @@ from nsbench.data.decode import is_hidden, is_image, utf8
 from nsbench.data.found import shown
 from nsbench.data.tar_index import Index, packed_inside, read_at, read_index
 from nsbench.util.errors import NsbenchError
+from nsbench.util.files import refuse_unreadable
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 """Endings that count as a sample's image; webp is that of clip-benchmark's shards."""
@@ -46,8 +47,7 @@ def is_pattern(source: str) -> bool:
 
 def is_tar(path: Path) -> bool:
     """Whether a path is that of a shard, in small or large letters; hidden ones are none."""
-    tar = path.suffix.lower() == ".tar" and not is_hidden(path.name)
-    return tar and (path.is_file() or path.is_symlink())
+    return path.suffix.lower() == ".tar" and not is_hidden(path.name) and not path.is_dir()
 
 
 def shard_files(source: str) -> list[Path]:
@@ -65,6 +65,7 @@ def shard_files(source: str) -> list[Path]:
         text = f"{number:0{len(first)}d}"  # zeros as in first
         shards.append(Path(_BRACES.sub(text, source, count=1)).expanduser())
         if not shards[-1].is_file():
+            refuse_unreadable(shards[-1])
             raise NsbenchError(f"there is no {shards[-1]}: fetch all shards")
     if not shards:
         raise NsbenchError(f"{source} counts down from {first} to {last}: swap the two numbers")

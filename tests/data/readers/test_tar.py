@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -72,8 +73,16 @@ def test_links_that_lead_nowhere_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / name).symlink_to("gone")
     source = tmp_path / "in" if name.startswith("in") else tmp_path / name
-    with pytest.raises(NsbenchError, match=rf"{name} is a link that leads nowhere \(gone\): rest"):
+    with pytest.raises(
+        NsbenchError, match=rf"{name}: it is a link that leads nowhere \(gone\): rest"
+    ):
         open_source(spec(source))
+
+
+def test_a_pipe_among_the_shards_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "0.tar")
+    with pytest.raises(NsbenchError, match=r"0\.tar: it is a pipe or a device"):
+        open_source(spec(tmp_path))
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.3, 0.6, 0.85])
