@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from nsbench.util.config import Config, parse
+from nsbench.util.config import NAME, Config, parse
 from nsbench.util.errors import NsbenchError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Control(Config):
     true labels, where these are known: the ceiling. `wide-from-teacher` is the last student, taught
     by the first teacher: what it lacks is iteration. `longer-teacher` is the first teacher, trained
     on as many images as teacher and student together."""
-    name: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
+    name: str = Field(default="", pattern=NAME)
     """Of its folder, RUN/controls/NAME; by default the kind."""
     generation: int = Field(default=1, ge=1)
     """That of the student, 1 by default; `wide-from-teacher` is always of the last."""

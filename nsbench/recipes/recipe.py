@@ -15,7 +15,7 @@ from nsbench.recipes.files import recipe_file
 from nsbench.recipes.generation import Generation
 from nsbench.recipes.parts import Data, PseudoLabels
 from nsbench.recipes.variants import Variant, take_variants, varied
-from nsbench.util.config import Config, apply_settings, nearest_key, parse, read_toml
+from nsbench.util.config import NAME, Config, apply_settings, nearest_key, parse, read_named
 from nsbench.util.errors import NsbenchError
 
 
@@ -30,7 +30,7 @@ class Recipe(Config):
         "wandb",
     )
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     """Of the run and its folder; by default that of the file."""
     seed: int = Field(default=0, ge=0)
     """Of all draws: weights, order, noise, and which labels are kept and held out."""
@@ -109,7 +109,7 @@ _Loaded = tuple[Recipe, dict[str, tuple[Variant, Recipe]], dict[str, tuple[Contr
 
 
 def _table(path: Path, settings: list[str]) -> dict[str, Any]:
-    return {"name": path.stem, **apply_settings(read_toml(path), settings)}
+    return apply_settings(read_named(path), settings)
 
 
 def _understood(table: dict[str, Any], where: str) -> _Loaded:

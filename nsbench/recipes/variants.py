@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from nsbench.util.config import Config, apply_settings, nearest, parse
+from nsbench.util.config import NAME, Config, apply_settings, nearest, parse
 from nsbench.util.errors import NsbenchError
 
 ALL = "all"
@@ -17,7 +17,7 @@ ALL = "all"
 class Variant(Config):
     """A change of a recipe that is trained beside it."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     """The name of its folder, RUN/variants/NAME."""
     set: list[str] = Field(min_length=1)
     """`key=value` settings as `--set` takes them, applied to the recipe's file before [defaults]

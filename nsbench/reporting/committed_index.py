@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nsbench.util.config import Config, nearest, parse
+from nsbench.util.config import NAME, Config, nearest, parse
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_object, write_text
 
@@ -52,16 +52,13 @@ class AboutFile(Config):
     predictions: str
 
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""The name of a folder on any system, as of suites."""
-
 SPEED = "speed"
 """Beside the reports: the checks of machines, which nsbench doctor makes."""
 
 
 def check_name(home: Path, name: str) -> None:
     """Raise NsbenchError for a name that no report can have, or that something else has."""
-    if not NAME.fullmatch(name) or name == SPEED:
+    if not re.fullmatch(NAME, name) or name == SPEED:
         raise NsbenchError(
             f"a report cannot be called '{name}': choose letters, digits, dots and dashes"
             + (f", other than {SPEED}" if name == SPEED else "")

@@ -16,7 +16,7 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.robustness import Floats, in_top_k
 from nsbench.predictions import Predictions
 from nsbench.suites.constants import ReferenceEntry
-from nsbench.util.config import Config, nearest
+from nsbench.util.config import NAME, Config, nearest
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 
@@ -51,7 +51,7 @@ class Suite(Config, ABC):
     kind: str
     """What is measured: `accuracy`, `detection`, `corruption`, `perturbation` or `attack`."""
     # The name of a folder on any system, and never a hidden one.
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     """Of the suite and of the folders of its results; by default that of the file."""
     description: str = ""
     """For people."""

@@ -14,7 +14,7 @@ from nsbench import suites
 from nsbench.run_folder import holds_models
 from nsbench.suites.base import Suite
 from nsbench.util.arguments import checked
-from nsbench.util.config import nearest, parse, read_toml
+from nsbench.util.config import nearest, parse, read_named
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import is_there, no_file, refuse_unreadable
 from nsbench.util.likeness import most_alike
@@ -94,8 +94,7 @@ def load_suite(name: str | Path) -> Suite:
                 raise NsbenchError(no_file(path, _meant(name)))
             raise NsbenchError(f"there is no suite {shortened(name)}{_meant(name)}")
         path = shipped()[name]
-    # The file's name, unless the file says otherwise.
-    suite = parse_suite({"name": path.stem, **read_toml(path)}, str(path))
+    suite = parse_suite(read_named(path), str(path))
     return with_reference(suite, path.parent, str(path))
 
 

@@ -54,6 +54,11 @@ class Config(_Base):
 HASH = re.compile("[0-9a-f]{64}")
 """A SHA-256 as JSON holds it."""
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What names of suites, recipes and their parts are: they are names of folders too."""
+
+_MADE_OF = "must be of letters, digits, '.', '_' and '-', and begin with one of the first two"
+
 C = TypeVar("C", bound=Config)
 
 
@@ -65,6 +70,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise NsbenchError(f"cannot read {path}: {why_unread(error, path)}") from error
     except ValueError as error:
         raise NsbenchError(f"{path} is not valid TOML: {error}") from error
+
+
+def read_named(path: Path) -> dict[str, Any]:
+    """The table in a TOML file, with a name: that of the file, unless it says otherwise.
+
+    Raises NsbenchError as `read_toml`, and for a file whose name cannot be that of what it holds.
+    """
+    table = {"name": path.stem, **read_toml(path)}
+    if table["name"] == path.stem and not re.fullmatch(NAME, path.stem):
+        raise NsbenchError(
+            f"{path} names what it holds, and a name {_MADE_OF}: rename the file, or give it a key "
+            "'name'"
+        )
+    return table
 
 
 def parsed_toml(text: str) -> dict[str, Any]:
@@ -110,6 +129,8 @@ def _explain(kind: type[BaseModel], error: ValidationError, elsewhere: Mapping[s
         bound = next(about[key] for key in ("min_length", "max_length") if key in about)
         limit = "at least" if first["type"] == "too_short" else "at most"
         message = f"must have {limit} {bound} values, and has {about['actual_length']}"
+    if first.get("ctx", {}).get("pattern") == NAME:
+        message = _MADE_OF
     # How pydantic puts it, for programmers.
     message = re.sub("^input should ", "must ", message).partition(", unable to parse")[0]
     if not key:

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import Field
 
-from nsbench.util.config import Config, apply_settings, nearest, parse, read_toml
+from nsbench.util.config import NAME, Config, apply_settings, nearest, parse, read_named, read_toml
 from nsbench.util.errors import NsbenchError
 
 
@@ -103,3 +104,21 @@ def test_a_setting_of_any_text_is_a_value_or_a_text() -> None:
 def test_toml_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfa = 1\r\n")
     assert read_toml(tmp_path / "x.toml") == {"a": 1}
+
+
+def test_a_file_is_called_what_it_holds_unless_it_says_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "a.b.toml").write_text("x = 1")
+    assert read_named(tmp_path / "a.b.toml") == {"name": "a.b", "x": 1}
+    (tmp_path / "run [1].toml").write_text("x = 1")
+    with pytest.raises(NsbenchError, match=r"run \[1\]\.toml names what it holds.*rename the file"):
+        read_named(tmp_path / "run [1].toml")
+    (tmp_path / "run [1].toml").write_text('name = "é"')
+    assert read_named(tmp_path / "run [1].toml") == {"name": "é"}  # refused as a key
+
+
+def test_names_are_explained_in_words() -> None:
+    class Named(Config):
+        name: str = Field(pattern=NAME)
+
+    with pytest.raises(NsbenchError, match="x: the key 'name' is 'a b', but must be of letters, d"):
+        parse(Named, {"name": "a b"}, "x")
