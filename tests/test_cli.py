@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -513,3 +514,21 @@ def test_a_pipe_is_refused_at_once(
         words = command.format(tmp_path / name).split()
         assert call(*words) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["a [b] {0..1}", "a=b, c:d", "été*?", "-x %s $(x)", "[bold]\x1b[31m"]
+)
+def test_runs_results_and_reports_of_any_name(
+    name: str, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / name / name)
+    assert call("eval", run, "--suite", "digits", "--limit", "4", "--device", "cpu") == 0
+    page = tmp_path / f"{name}.html"
+    assert call("report", run, "--out", page) == 0
+    assert page.is_file()
+    assert call("compare", run / "generation-0", run / "generation-1") == 0
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([name, page.name])
+    said = capsys.readouterr()
+    assert "\x1b[31m" not in said.out + said.err
+    assert page.name.replace("\x1b", "") in said.out + said.err

@@ -103,11 +103,12 @@ def verify(names: Names = None, home: Home = HOME, json: JsonFile = None) -> Non
     entries_in(home, names or ())
     from nsbench.reporting.committed_check import verified_table, verify_reports
     from nsbench.reporting.tables import print_table
+    from nsbench.util.errors import ExitWith
 
     found = verify_reports(home, names or ())
     print_table(verified_table(found), json)
     if any(one.holds is False for one in found):
-        raise typer.Exit(1)
+        raise ExitWith(1)
 
 
 @reports_app.command(cls=ManyValues, epilog="Example:\n\n`nsbench reports index`")

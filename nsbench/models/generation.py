@@ -11,6 +11,7 @@ from torch import nn
 
 from nsbench.data.preprocessing import Preprocessing
 from nsbench.models.classifier import Classifier, serialize
+from nsbench.models.ensemble import Ensemble
 from nsbench.models.timm_index import check_architecture
 from nsbench.run_folder import model_name, read_info
 from nsbench.util.config import parse
@@ -114,7 +115,8 @@ def _leave_out_pool(model: Any, arch: str) -> None:
 def save(folder: Path, module: nn.Module, info: dict[str, Any]) -> None:
     """Write model.safetensors and then model.json, whose presence says that both are whole.
 
-    info: arch, model_args, classes, preprocessing and whatever else a report should know.
+    info: arch, model_args, classes, preprocessing, members where it is an Ensemble of so many, and
+    whatever else a report should know.
     """
     # The weights' hash in the one file tells whether the other belongs to it.
     content = serialize(module)
@@ -134,7 +136,10 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
                 "away to train it again"
             )
         noise = info.get("noise", {})  # without effect but where a teacher is to be noised
-        module = build(info["arch"], len(info["classes"]), info["model_args"], **noise)
+        of_it = info["arch"], len(info["classes"]), info["model_args"]
+        module = build(*of_it, **noise)
+        if members := info.get("members"):
+            module = Ensemble([module, *(build(*of_it, **noise) for _ in range(1, members))])
         module.load_state_dict(safetensors.torch.load(content))
         return Classifier(
             name=model_name(folder),

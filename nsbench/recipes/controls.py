@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nsbench.recipes.generation import Generation
     from nsbench.recipes.recipe import Recipe
 
-Kind = Literal["labeled-only", "oracle", "wide-from-teacher", "longer-teacher"]
+Kind = Literal["labeled-only", "oracle", "wide-from-teacher", "longer-teacher", "ensemble"]
 
 
 class Control(Config):
@@ -24,7 +24,8 @@ class Control(Config):
     labeled: what it lacks is self-training alone. `oracle` learns the unlabeled images by their
     true labels, where these are known: the ceiling. `wide-from-teacher` is the last student, taught
     by the first teacher: what it lacks is iteration. `longer-teacher` is the first teacher, trained
-    on as many images as teacher and student together."""
+    on as many images as teacher and student together. `ensemble` is the average of the first
+    teacher and another like it, trained from other weights."""
     name: str = Field(default="", pattern=NAME)
     """Of its folder, RUN/controls/NAME; by default the kind."""
     generation: int = Field(default=1, ge=1)
@@ -75,6 +76,9 @@ def controlled(recipe: "Recipe", control: Control, where: str) -> "Recipe":
         changed["generations"] = [_labeled_only(student)]
     elif control.kind == "longer-teacher":
         changed["generations"] = [_longer(teacher, student, where)]
+    elif control.kind == "ensemble":
+        plain = {"ensemble": True, "warm_start": False, "fine_tune": None}
+        changed["generations"] = [teacher, teacher.model_copy(update=plain)]
     else:
         changed["generations"] = [teacher, student]
         if control.kind == "oracle":

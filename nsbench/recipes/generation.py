@@ -33,6 +33,11 @@ class Generation(Config):
     """Start from the teacher's weights; the architecture must be the same. Off, as section 4.3 of
     the paper finds that such a student still needs many epochs, and is sometimes worse."""
 
+    ensemble: bool = False
+    """Train this model as the first teacher, on labeled images alone, and keep the average of its
+    probabilities and its teacher's: an ensemble of two. For the last generation, to compare a
+    student with."""
+
     epochs: float = Field(default=350.0, gt=0)
     """Passes over the labeled images; 350 at a ratio of 3 are what train.sh of the official code
     has for B5 to B7, and smaller models take 700."""
@@ -124,7 +129,7 @@ class Generation(Config):
     @property
     def unlabeled_batch(self) -> int:
         """Pseudo-labeled images a step, of all processes together."""
-        return round(self.batch_size * self.unlabeled_ratio)
+        return 0 if self.ensemble else round(self.batch_size * self.unlabeled_ratio)
 
     @property
     def for_unlabeled(self) -> "Generation":

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nsbench.predictions import MANIFEST
 from nsbench.reporting.committed_index import (
     ABOUT,
     PICTURE,
@@ -24,6 +25,7 @@ from nsbench.reporting.committed_index import (
 from nsbench.reporting.figures.drawn import Drawn, picture
 from nsbench.reporting.figures.seeds import seeds_figures
 from nsbench.reporting.gallery import Gallery
+from nsbench.reporting.packed import Packer
 from nsbench.reporting.places import model_places
 from nsbench.reporting.report import write_report
 from nsbench.reporting.results import Entry, collect
@@ -38,6 +40,7 @@ from nsbench.run_folder import (
     seed_runs,
 )
 from nsbench.util.files import TEMPORARY, is_temporary, read_json, write_bytes, write_json
+from nsbench.util.progress import counted
 from nsbench.util.provenance import git_commit
 
 FORMATS = ("html", "csv", "json")
@@ -131,15 +134,21 @@ def _said(run: Path, about: About, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_predictions(run: Path, home: Path, most_megabytes: float) -> str:
-    """Copy what a report is made of, unless it is too large; how much it is, or would be."""
-    files = dict(_files(run, _root(run)))
+    """Keep what a report is made of, unless it is too large; how much it is, or would be."""
+    packer = Packer(home)
+    for path, below in _files(run, _root(run)):
+        if path.name == MANIFEST:
+            packer.add(path.parent, below.parent)
+        else:
+            # Byte by byte as they are: each holds its digest, by which any change is noticed.
+            write_bytes(home / below, path.read_bytes(), sync=False)
+    packer.close()
+    files = [path for path in home.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / MEGABYTE
     if size >= most_megabytes:
+        shutil.rmtree(home)
         return f"left out: {size:.1f} MB are {most_megabytes:g} MB or more"
-    for path, below in files.items():
-        # Byte by byte as they are: each holds its digest, by which any change is noticed.
-        write_bytes(home / below, path.read_bytes(), sync=False)
-    return f"{len(files):,} files, {size:.1f} MB"
+    return f"{counted(len(files), 'file')}, {size:.1f} MB"
 
 
 def _place(run: Path) -> Path:
@@ -166,7 +175,7 @@ def _files(run: Path, root: Path) -> Iterator[tuple[Path, Path]]:
         inside = path.relative_to(root.parent)
         # Of a folder of results the suites lie at its top.
         of_results = "results" in inside.parts[1:] or not _is_trained(whole)
-        is_result = of_results and (path.suffix == ".parquet" or path.name == "suite.json")
+        is_result = of_results and path.name == MANIFEST
         if path.is_file() and not is_temporary(path.name) and (path.name in KEPT or is_result):
             yield path, inside
 

@@ -1,5 +1,6 @@
 """Whether the numbers of a kept report are those of its predictions: made again and compared."""
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nsbench.reporting.committed_index import PREDICTIONS, REPORT, entries_in, read_about
+from nsbench.reporting.packed import unpack
 from nsbench.reporting.report import write_report
 from nsbench.reporting.tables import Table, csv_text
 from nsbench.util.errors import NsbenchError
@@ -78,7 +80,7 @@ def verified_table(found: Sequence[Verified]) -> Table:
     ]
     rows = [[one.name, str(one)] for one in found]
     return Table("reports, made again from their predictions", ["report", "outcome"], rows, data,
-                 prose=True)  # fmt: skip
+                 prose=True, keep=("outcome",))  # fmt: skip
 
 
 def _verified(folder: Path) -> Verified:
@@ -96,20 +98,22 @@ def _verified(folder: Path) -> Verified:
     differences = compare_records(stated, again)
     # The same records, but somebody may read the one file and not the other.
     csv = folder / f"{REPORT}.csv"
-    if not csv.is_file() or csv.read_text(encoding="utf-8") != csv_text(stated):
+    if not csv.is_file() or csv.read_bytes() != csv_text(stated).encode():
         differences.append(f"{csv.name} has other records than {REPORT}.json")
     return Verified(folder.name, values, differences)
 
 
 def _made_again(folder: Path, called: Record) -> list[Record]:
     """The records of the same report, of the predictions. called: what it was made with."""
-    home = folder / PREDICTIONS
-    places = [home / place for place in called["places"]]
-    # about.json may be of anybody, and only what lies beside it is to be read.
-    if any(home.resolve() not in place.resolve().parents for place in places):
-        raise NsbenchError(f"{folder} names places outside of its predictions")
     # By the same function that wrote the report, so that nothing is computed in a second way.
     with tempfile.TemporaryDirectory() as made:
+        home = Path(made) / PREDICTIONS
+        shutil.copytree(folder / PREDICTIONS, home, ignore=shutil.ignore_patterns("*.parquet"))
+        unpack(folder / PREDICTIONS, home)
+        places = [home / place for place in called["places"]]
+        # about.json may be of anybody, and only what lies beside it is to be read.
+        if any(home.resolve() not in place.resolve().parents for place in places):
+            raise NsbenchError(f"{folder} names places outside of its predictions")
         out = Path(made) / f"{REPORT}.html"
         write_report(
             places,

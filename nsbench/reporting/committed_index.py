@@ -7,7 +7,7 @@ from typing import Any
 
 from nsbench.util.config import NAME, Config, nearest, parse
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_object, write_text
+from nsbench.util.files import read_object, read_utf8, why_unread, write_text
 
 ABOUT, PREDICTIONS, PICTURE, REPORT = "about.json", "predictions", "picture.png", "report"
 """What lies where in the folder of a report."""
@@ -100,7 +100,13 @@ def write_index(home: Path) -> Path:
     parts = [HOW, *(_entry(folder) for folder in entries_in(home))]
     block = "\n\n".join([BEGIN, *parts, END])
     path = home / INDEX
-    text = path.read_text(encoding="utf-8") if path.is_file() else f"{HEAD}\n{BEGIN}\n{END}\n"
+    text = f"{HEAD}\n{BEGIN}\n{END}\n"
+    if path.exists():
+        try:
+            text = read_utf8(path)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = why_unread(error, path) if isinstance(error, OSError) else "it is not UTF-8"
+            raise NsbenchError(f"cannot read {path} ({reason}): mend or remove it") from error
     before, begun, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not (begun and ended):

@@ -27,6 +27,8 @@ WHAT = {
     "wide-from-teacher": "the last student, taught by the first teacher: what the student has "
     "above it is the gain of iteration",
     "longer-teacher": "the first teacher, trained on as many images as it and the student together",
+    "ensemble": "the average of the first teacher and another like it, trained from other weights: "
+    "what two models give without self-training",
 }
 """What each kind of control is, as the end of a sentence."""
 

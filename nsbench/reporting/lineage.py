@@ -72,7 +72,7 @@ def _facts(info: dict[str, Any]) -> Facts:
     size = info.get("preprocessing", {}).get("image_size")
     generation = info.get("identity", {}).get("generation") or {}
     facts = {
-        "architecture": f"{info.get('arch', 'unknown')}",
+        "architecture": architecture(info),
         "input": f"{size} px" if size else "",
         "parameters": count_text(info["parameters"]) if "parameters" in info else "",
         "noise": noise_text(generation, info.get("noise", {})),
@@ -82,6 +82,12 @@ def _facts(info: dict[str, Any]) -> Facts:
         "hash": f"{info.get('weights', '')[:12]}",
     }
     return [(term, text) for term, text in facts.items() if text]
+
+
+def architecture(info: dict[str, Any]) -> str:
+    """The architecture of a model, and how many there are of it in an ensemble."""
+    name = f"{info.get('arch', 'unknown')}"
+    return f"{info['members']} × {name}" if info.get("members") else name
 
 
 def noise_text(generation: dict[str, Any], noise: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nsbench.recipes.files import shipped
 from nsbench.recipes.recipe import Recipe, load_recipe
+from nsbench.reporting.lineage import architecture
 from nsbench.reporting.tables import Table, count_text, duration, size_text
 from nsbench.run_folder import model_name, read_info, trained_folders
 from nsbench.util.progress import counted
@@ -19,7 +20,7 @@ def training_table(run: Path) -> Table:
     rows = [
         [
             model_name(folder),
-            info["arch"],
+            architecture(info),
             f"{info['parameters']:,}",
             f"{info['steps']:,}",
             f"{info['seconds']:.0f}",

@@ -98,7 +98,7 @@ def _stages(
     """Name, settings and teacher of everything that is trained."""
     teacher = None
     for index, generation in enumerate(recipe.generations):
-        yield f"{index}", generation, teacher
+        yield f"{index}", generation, None if generation.ensemble else teacher
         teacher = generation
         if generation.fine_tune:
             # The next student learns from the fine-tuned model, at its larger size.

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from nsbench.models import Classifier, load_checkpoint, save
+from nsbench.models.ensemble import Ensemble
 from nsbench.pseudo_labels.pipeline import PseudoLabeledSet, pseudo_label
 from nsbench.pseudo_labels.store import store_identity, store_manifest
 from nsbench.pseudo_labels.true_labels import TrueLabels
@@ -167,7 +168,7 @@ class Student:
 
     identity: all that its weights depend on. lineage: what model.json says about where it comes
     from. labeling_seconds: spent on its pseudo-labels, None for a model without. tuned: whether it
-    is the fine-tuned form.
+    is the fine-tuned form. partner: the model that an ensemble has beside it.
     """
 
     index: int
@@ -180,22 +181,24 @@ class Student:
     labeling_seconds: float | None = None
     frozen_blocks: int = 0
     tuned: bool = False
+    partner: nn.Module | None = None
 
 
 def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     """Train a student of the teacher, or the first teacher; or load what was trained before."""
     # model.json is written last, so that a generation with one is whole.
     folder, generation = run.folder_of(index), run.recipe.generations[index]
-    truth = true_labels_of(run) if teacher and run.recipe.pseudo_labels.labels == "true" else None
-    job = labeling_job(run, index, teacher) if teacher and not truth else None
+    guide = None if generation.ensemble else teacher  # whose labels it learns
+    truth = true_labels_of(run) if guide and run.recipe.pseudo_labels.labels == "true" else None
+    job = labeling_job(run, index, guide) if guide and not truth else None
     labels = truth.identity() if truth else None
-    labels = store_identity(store_manifest(job, teacher)) if job and teacher else labels
+    labels = store_identity(store_manifest(job, guide)) if job and guide else labels
     lineage = {"teacher_weights": teacher.weights_hash if teacher else None}
     of_it = identity(run.recipe, generation, run.data, labels, lineage)
     if (folder / "model.json").exists():
         return _finished(run, folder, of_it)
     start = time.monotonic()
-    pseudo = pseudo_label(job, teacher, folder) if job and teacher else truth
+    pseudo = pseudo_label(job, guide, folder) if job and guide else truth
     labeling_seconds = time.monotonic() - start
     # By the number of the generation: each starts from weights of its own, whether its teacher was
     # trained in this process or read. manual_seed takes 63 bits without a sign.
@@ -204,6 +207,8 @@ def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     if generation.warm_start and teacher:
         module.load_state_dict(teacher.module.state_dict())
     student = Student(index, generation, module, folder, of_it, lineage, pseudo, labeling_seconds)
+    if teacher and generation.ensemble:
+        student = replace(student, partner=teacher.module)
     return _trained(run, student)
 
 
@@ -300,6 +305,8 @@ def _save(
 ) -> None:
     """Write the weights and model.json."""
     data, generation = run.data, student.generation
+    if student.partner:
+        averaged = Ensemble([student.partner, averaged])
     from_unlabeled = student.pseudo and not run.recipe.pseudo_labels.distill
     record = generation_record(
         student.index,

@@ -31,6 +31,9 @@ def identity(
     model.json.
     """
     choice = recipe.pseudo_labels.model_dump(mode="json")
+    keys = generation.model_dump(mode="json")
+    if not keys["ensemble"]:  # as it was before there was this key
+        del keys["ensemble"]
     if choice["rest"] == "uniform":  # as it was before there was this key
         del choice["rest"]
     return {
@@ -41,7 +44,7 @@ def identity(
         # These keys choose among the labels, by draws of the recipe's seed.
         "pseudo_labels": choice if labels else None,
         "labels": labels,
-        "generation": generation.model_dump(mode="json"),
+        "generation": keys,
         **lineage,
     }
 
@@ -98,6 +101,7 @@ def generation_record(
         "generation": index,
         "arch": generation.arch,
         "model_args": generation.model_args,
+        **({"members": 2} if generation.ensemble else {}),
         # A noised teacher (table 6) is built with the rates that it was trained with.
         "noise": {"dropout": generation.dropout, "drop_path": generation.drop_path},
         "classes": list(data.classes),
@@ -105,8 +109,8 @@ def generation_record(
         "parameters": count_parameters(model),
         "labeled_images": len(data.train),
         "unlabeled_images": unlabeled_images,
-        # The last and not the best: it is that of the weights which are kept.
-        "validation_accuracy": accuracies[-1] if accuracies else None,
+        # The last and not the best: it is that of the weights which are kept, if one is.
+        "validation_accuracy": accuracies[-1] if accuracies and not generation.ensemble else None,
         "steps": rows[-1]["step"],
     }
 

@@ -32,6 +32,8 @@ def test_real_leaves_out_images_without_labels(val: Path) -> None:
     assert [list(labels) for labels in sets] == [labels for labels in wanted if labels]
     assert len(source) == len(sets) == 5  # the first of all has none
     assert source.ids[0] == "ILSVRC2012_val_00000002.JPEG"
+    (told,) = [count for why, count in source.passed_over.items() if "without a label in" in why]
+    assert told == 1
     assert source.labels is not None
     assert source.labels.tolist() == [labels[0] for labels in sets]
     assert source.classes is not None

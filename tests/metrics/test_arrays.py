@@ -58,6 +58,9 @@ WRONG: dict[str, Any] = {
     r"errors\['fog'\] reaches from 20 to 40, but must be fractions from 0 to 1, not percent": (
         {"fog": [20, 40]}, {"fog": [0.5, 0.5]},
     ),
+    r"errors\['fog'\] reaches from -0.1 to 0.4, but must be fractions from 0 to 1$": (
+        {"fog": [-0.1, 0.4]}, {"fog": [0.5, 0.5]},
+    ),
     r"errors\['fog'\] has a value that is not a number": (
         {"fog": [0.2, float("nan")]}, {"fog": [0.5, 0.5]},
     ),
@@ -95,6 +98,13 @@ def test_a_paired_change_of_right_and_wrong() -> None:
     assert found.interval.low < 25 < found.interval.high
     assert found.significant
     assert not metrics.paired_change(after, before, higher_is_better=False).better
+
+
+def test_a_paired_change_of_constant_scores_reaches_as_far_as_these() -> None:
+    # Of 20 images that all changed by 3 at most a share z² / (20 + z²) changed by something else,
+    # from -3 to 3, as scores are from 2 to 5.
+    found = metrics.paired_change(np.full(20, 5.0), np.full(20, 2.0))
+    assert tuple(found.interval) == pytest.approx((3 - 6 * 3.841459 / 23.841459, 3))
 
 
 def test_scores_of_other_images_are_not_paired() -> None:

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from nsbench.metrics.change import Metric, change, changes, changes_of_all, on_common_images
+from nsbench.metrics.change import (
+    Detection,
+    DetectionMetric,
+    Metric,
+    change,
+    changes,
+    changes_of_all,
+    on_common_images,
+)
 from nsbench.util.errors import NsbenchError
 
 RNG = np.random.default_rng(0)
@@ -74,3 +82,18 @@ def test_all_pairs_change_as_each_does() -> None:
     metrics[1] = Metric("m", ids[::-1], metrics[1].scores, True)
     with pytest.raises(NsbenchError, match="different images"):
         changes_of_all(metrics)
+
+
+def test_a_share_has_wilsons_interval_in_percent() -> None:
+    right = Metric("m", tuple("abcdefghij"), np.repeat([0.0, 100.0], 5), True, proportion=True)
+    # By hand: (5 + z²/2 ∓ z √(5 · 5 / 10 + z²/4)) / (10 + z²), z = 1.959964.
+    assert right.interval == pytest.approx((23.659, 76.341), abs=1e-3)
+
+
+def test_a_detection_does_not_differ_from_itself() -> None:
+    scores, positive = RNG.normal(0, 1, 80), np.arange(80) < 30
+    detection = Detection(scores + positive, positive)
+    name = next(iter(detection.values))
+    metric = DetectionMetric(name, tuple(map(str, range(80))), scores, True, detection=detection)
+    (found,) = changes([metric], [metric])
+    assert (found.value, tuple(found.interval)) == (0, (0, 0))

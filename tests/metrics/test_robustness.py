@@ -6,6 +6,7 @@ import pytest
 from nsbench.metrics.robustness import (
     corruption_errors,
     flip_probability,
+    flips_by_frame,
     in_top_k,
     mce,
     normalised_mean,
@@ -105,6 +106,12 @@ def test_flips_are_counted_against_the_first_frame_or_the_frame_before() -> None
     clips = np.array([[1, 1, 2, 2, 1], [3, 4, 3, 4, 3]])
     assert flip_probability(clips, noise=False).tolist() == [2 / 4, 4 / 4]
     assert flip_probability(clips, noise=True).tolist() == [2 / 4, 2 / 4]
+
+
+def test_flips_by_frame_have_the_mean_of_those_by_clip() -> None:
+    clips = np.array([[1, 1, 2, 2, 1], [3, 4, 3, 4, 3]])
+    assert flips_by_frame(clips, noise=False).tolist() == [1 / 2, 2 / 2, 1 / 2, 2 / 2]
+    assert flips_by_frame(clips, noise=True).tolist() == [1 / 2, 1 / 2, 2 / 2, 0 / 2]
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,17 @@ def test_with_noise_it_does_not_go_on_with_half(
     assert not list((tmp_path / "labels").glob("shard-*"))
 
 
+def test_each_batch_of_a_noised_teacher_has_draws_of_its_own(tmp_path: Path) -> None:
+    source, teacher = noise_source(tmp_path / "images", 32), linear_teacher(dropout=0.5)
+    size = teacher.preprocessing
+    job = LabelingJob(
+        source, np.arange(32), CPU, batch_size=4, noise=lambda x, _: 0 * center_crop(x, size)
+    )
+    # The same image 32 times: what differs is what dropout drew.
+    batches = dense(predict(job, teacher, tmp_path / "labels").rows(np.arange(32)), 5)
+    assert len(np.unique(batches.reshape(8, -1), axis=0)) == 8
+
+
 def test_answers_that_are_no_numbers_name_the_image(tmp_path: Path) -> None:
     source, teacher = noise_source(tmp_path / "images", 40), linear_teacher()
     answer = teacher.module.forward

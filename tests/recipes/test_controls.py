@@ -52,6 +52,9 @@ kind = "wide-from-teacher"
 
 [[controls]]
 kind = "longer-teacher"
+
+[[controls]]
+kind = "ensemble"
 """
 
 
@@ -105,6 +108,9 @@ def test_the_other_controls(tmp_path: Path) -> None:
         "test_resnet",
         "test_efficientnet",
     ]
+    first, second = found["ensemble"].generations
+    assert second == first.model_copy(update={"ensemble": True})
+    assert (second.unlabeled_batch, found["oracle"].generations[1].unlabeled_batch) == (0, 30)
     assert found["oracle"].pseudo_labels.labels == "true"
     assert found["oracle"].generations[1].randaugment == "paper-m5-n1"
     assert {recipe.name for recipe in found.values()} == {f"chain-{name}" for name in found}

@@ -7,6 +7,7 @@ from nsbench.recipes.files import shipped
 from nsbench.recipes.recipe import load_recipe, load_variants
 from nsbench.training.fine_tune import fine_tuning
 from nsbench.util.errors import NsbenchError
+from tests.conftest import TINY_RECIPE
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -259,3 +260,20 @@ def test_a_key_in_the_wrong_place_leads_to_the_right_one(setting: str, meant: st
         load_recipe("quickstart", [setting])
     key = setting.partition("=")[0]
     assert str(caught.value).endswith(f"unknown key '{key}'; did you mean '{meant}'?")
+
+
+@pytest.mark.parametrize(
+    "keys", ["", "warm_start = true", "[generations.fine_tune]\nimage_size = 48\nepochs = 1"]
+)
+def test_an_ensemble_is_the_last_generation_after_a_teacher(keys: str, tiny_recipe: Path) -> None:
+    head, second, _ = TINY_RECIPE.rpartition("[[generations]]")
+    ensemble = f"{head}{second}\nensemble = true\n"
+    tiny_recipe.write_text(ensemble + (keys or "[[generations]]\n"))
+    with pytest.raises(
+        NsbenchError, match=r"generations\.1\.ensemble' is true, but an ensemble is"
+    ):
+        load_recipe(str(tiny_recipe))
+    tiny_recipe.write_text(ensemble)
+    assert load_recipe(str(tiny_recipe)).generations[1].unlabeled_batch == 0
+    with pytest.raises(NsbenchError, match=r"generations\.0\.ensemble' is true"):
+        load_recipe(str(tiny_recipe), ["generations.0.ensemble=true"])

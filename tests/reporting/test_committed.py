@@ -72,8 +72,9 @@ def test_the_folder_of_a_report(kept: Path, evaluated: Path) -> None:
     inside = [path for path in (folder / "predictions").rglob("*") if path.is_file()]
     assert about["predictions"].startswith(f"{len(inside)} files")
     assert not any(path.suffix in (".safetensors", ".arrow", ".npy") for path in inside)
-    stored = {path.relative_to(evaluated) for path in evaluated.rglob("*.parquet")}
-    assert {path.relative_to(folder / "predictions" / "run") for path in inside} >= stored
+    stored = {path.relative_to(evaluated) for path in evaluated.rglob("suite.json")}
+    packed = {path.relative_to(folder / "predictions") for path in inside}
+    assert packed >= {Path("run") / path for path in stored} | {Path("images.parquet")}
 
 
 def test_what_is_written_holds(kept: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -127,10 +128,21 @@ def test_damaged_and_foreign_predictions_are_differences(copy: Path, tmp_path: P
     assert "places outside of its predictions" in str(verify_reports(copy)[0])
 
 
-def test_a_csv_of_other_numbers_is_told(copy: Path) -> None:
+def test_a_csv_of_other_numbers_is_told(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = copy / "tiny" / "report.csv"
     path.write_text(path.read_text().replace("top1", "top2"))
     assert "report.csv has other records than report.json" in str(verify_reports(copy)[0])
+    path.write_bytes(b"\xff")
+    assert call("reports", "verify", "--home", copy) == 1
+    said = capfd.readouterr()
+    assert "differs: report.csv has other records" in " ".join(said.out.split())
+    assert "stopped" not in said.err
+
+
+def test_a_list_that_is_no_text_is_told(copy: Path) -> None:
+    (copy / "README.md").write_bytes(b"\xff")
+    with pytest.raises(NsbenchError, match=r"README\.md \(it is not UTF-8\): mend or remove it"):
+        write_index(copy)
 
 
 def test_large_predictions_are_left_out(evaluated: Path, tmp_path: Path) -> None:

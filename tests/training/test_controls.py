@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from nsbench.commands.app import app
 from nsbench.data.open import SourceSpec, open_source
 from nsbench.metrics.change import change
-from nsbench.models import load_models
+from nsbench.models import load_checkpoint, load_models
 from nsbench.predictions import results_of
 from nsbench.pseudo_labels.targets import dense
 from nsbench.pseudo_labels.true_labels import true_labels
@@ -38,9 +39,12 @@ kind = "oracle"
 
 [[controls]]
 kind = "longer-teacher"
+
+[[controls]]
+kind = "ensemble"
 """
 )
-NAMES = ["labeled-only", "oracle", "longer-teacher"]
+NAMES = ["labeled-only", "oracle", "longer-teacher", "ensemble"]
 SHORT = ["defaults.epochs=0.5"]
 PLAIN = 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 10\n'
 
@@ -76,6 +80,24 @@ def test_controls_are_trained_from_the_data_and_teacher_of_the_run(run: Path) ->
     assert info(folders["longer-teacher"] / "generation-0")["steps"] > student["steps"]
     names = [model.name for model in load_models([str(run)], resolve_device("cpu"))]
     assert [name.split("/")[-2] for name in names[2:]] == NAMES
+
+
+def test_an_ensemble_averages_the_probabilities_of_two_teachers(run: Path) -> None:
+    device = resolve_device("cpu")
+    first = load_checkpoint(run / "generation-0", device)
+    folder = run / "controls" / "ensemble" / "generation-1"
+    both = load_checkpoint(folder, device)
+    record = info(folder)
+    assert record["unlabeled_images"] == 0
+    assert record["teacher_weights"] == first.weights_hash
+    assert record["parameters"] == 2 * info(run / "generation-0")["parameters"]
+    assert record["steps"] == info(run / "generation-0")["steps"]
+    assert not (folder / "labels").exists()
+    images = torch.rand(5, 3, 32, 32)
+    members = [member(images).softmax(1) for member in both.module.members]  # type: ignore[union-attr]
+    assert torch.equal(members[0], first.module(images).softmax(1))
+    assert not torch.allclose(members[0], members[1], atol=0.01)
+    torch.testing.assert_close(both.module(images).softmax(1), (members[0] + members[1]) / 2)
 
 
 def test_a_report_shows_what_the_student_has_above_them(run: Path, tmp_path: Path) -> None:
