@@ -134,6 +134,13 @@ def _entry(folder: Path) -> str:
         lines.append("\n".join(f"    {' '.join(one.split())}" for one in about["commands"]))
     if answers:
         lines.append("\n".join(f"- {_plain(str(answer))}" for answer in answers))
+    if claims := content.get("claims"):
+        try:
+            lines.append(_checklist(claims))
+        except (KeyError, TypeError, ValueError) as error:
+            raise NsbenchError(
+                f"{folder / REPORT}.json holds claims without {error}: make the report anew"
+            ) from error
     made = f"{about['date']}, {about['hardware']}"
     # Twelve digits tell commits apart, as git itself shortens them.
     commit = f", commit {str(about['commit'])[:12]}" if about["commit"] else ""
@@ -141,6 +148,29 @@ def _entry(folder: Path) -> str:
     kept = f"predictions {about['predictions']}"
     lines.append(f"{_plain(made + commit)}; {csv}, {json}; {_plain(kept)}.")
     return "\n\n".join(lines)
+
+
+def _checklist(claims: Sequence[dict[str, Any]]) -> str:
+    """The claims of the paper as a Markdown table, word for word as in the report's JSON."""
+    rows = [
+        "| claim of the paper, models | suite | change | n | verdict |",
+        "|---|---|---|---|---|",
+    ]
+    for one in claims:
+        found = f"**{_plain(one['claim'])}** ({_plain(one['source'])})"
+        lacking = ", ".join(map(_plain, one["missing"]))
+        commands = "".join(f": `{_plain(command)}`" for command in one["commands"])
+        without = f"; without {lacking}{commands}" if lacking else ""
+        rows.append(f"| {found}{without} | | | | **{_plain(one['verdict'])}** |")
+        for answer in one["answers"]:
+            low, high = answer["interval"]
+            change = f"{answer['value']:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
+            models = f"{_plain(answer['model'])} against {_plain(answer['against'])}"
+            suite = f"{_plain(answer['suite'])}, {_plain(answer['metric'])}"
+            counts = f"{answer['seeds']} × {answer['images']:,}"
+            verdict = _plain(answer["verdict"])
+            rows.append(f"| {models} | {suite} | {change} | {counts} | {verdict} |")
+    return "\n".join(rows)
 
 
 def _plain(text: str) -> str:

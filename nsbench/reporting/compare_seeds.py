@@ -11,7 +11,7 @@ from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
 from nsbench.reporting.compare import check_one_model, on_images_of_both
 from nsbench.reporting.results import Entry, collect, headline, suite_names
 from nsbench.reporting.score_tables import metric_head
-from nsbench.reporting.seed_tables import ONE_SEED, change_parts, level_parts, over_seeds_data
+from nsbench.reporting.seed_texts import ONE_SEED, change_parts, level_parts, over_seeds_data
 from nsbench.reporting.seeds import check_one_recipe
 from nsbench.reporting.subsets import chosen_of_both, compared_notes
 from nsbench.reporting.tables import Table, plain_text

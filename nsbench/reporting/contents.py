@@ -19,7 +19,7 @@ from nsbench.reporting.layout import shared_prefix
 from nsbench.reporting.lineage import Link, lineage
 from nsbench.reporting.results import Entry, headline_changes, suite_names
 from nsbench.reporting.sections import Section, sections
-from nsbench.reporting.seed_tables import ONE_SEED
+from nsbench.reporting.seed_texts import ONE_SEED
 from nsbench.reporting.standing import published_group, standing
 from nsbench.reporting.summary import notes_on_images, summary_table
 from nsbench.reporting.tables import Table

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nsbench.reporting.ablations import ablation_table, ablations
+from nsbench.reporting.claims import claims_tables
 from nsbench.reporting.contents import contents, run_about
 from nsbench.reporting.controls import controls, controls_table
 from nsbench.reporting.figures.seeds import seeds_figures
@@ -109,6 +110,8 @@ def _write_seeds(
     """Write the report of a folder of seeds, and return its tables over seeds."""
     runs = collect_seeds(home, across)
     tables = seeds_tables(runs)
+    # What one training gave tells nothing of others.
+    claims = claims_tables(runs) if len(runs.seeds) > 1 else []
     every = entries_of(runs.models)
     figures = seeds_figures(runs) if {HTML, FIGURES} & {*formats} else []
     for form in dict.fromkeys(formats):
@@ -117,7 +120,7 @@ def _write_seeds(
         elif form == FIGURES:
             write_figures(figures, place(form, out))
     if HTML not in formats:
-        return tables
+        return [*claims[:1], *tables]
     each = [
         (f"seed {seed}", _tables_of(seed_folder(home, seed), runs.entries(seed), across))
         for seed in runs.seeds
@@ -127,6 +130,7 @@ def _write_seeds(
         "name": read_seeds(home)["name"],
         "seeds": runs.seeds,
         "tables": tables,
+        "claims": claims,
         "each": [(name, own) for name, own in each if own],
         "answers": seeds_answers(runs),
         "figures": figures,
@@ -137,7 +141,7 @@ def _write_seeds(
         "made": environment("none"),
     }
     write_text(out, page_environment().get_template("seeds.html").render(content))
-    return tables
+    return [*claims[:1], *tables]
 
 
 def _tables_of(run: Path, entries: Sequence[Entry], across: Sequence[str]) -> list[Table]:

@@ -190,7 +190,7 @@ def test_seeds_are_kept_and_hold(home: Path, tmp_path: Path) -> None:
     add_report(home, "many", About(title="Many"), home=tmp_path)
     about = json.loads((tmp_path / "many" / "about.json").read_text())
     assert (about["title"], about["report"]["title"]) == ("Many", None)
-    assert about["picture"].startswith("Of 4 changes of students over seeds, ")
+    assert about["picture"].startswith("Of 2 claims of the paper, ")
     (one,) = verify_reports(tmp_path)
     assert one.holds
     assert (one.values or 0) > 20

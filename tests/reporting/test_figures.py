@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from nsbench.reporting.results import Entry
 from nsbench.reporting.seeds import Pooled, SeedRuns
 from nsbench.suites.base import SuiteScores, Tables
 from tests.published.results import result
-from tests.reporting.drawn_values import Panel, panels
+from tests.reporting.drawn_values import SVG, Panel, panels
 
 NAMES = ("run/one", "run/two")
 Row = list[float]
@@ -351,6 +352,9 @@ def test_shift_figure_with_the_line_of_standard_models() -> None:
     for name, (clean, under) in pairs.items():
         at = tips(panel)[f"{name[4:]}: {under:.1f} % under shift, {clean:.1f} % clean"]
         assert near(at, clean, under)
+    assert drawn.note == ""
+    ticks = drawn.figure.axes[0].xaxis.get_majorticklocs()
+    assert ticks.tolist() == [1, 2, 5, *range(10, 100, 10), 95, 98, 99]
     # A little room on either side of the models.
     assert drawn.figure.axes[0].get_xlim() == pytest.approx((53, 89))
     (line,) = panel.lines
@@ -402,7 +406,7 @@ def seeded(place: str, level: float) -> Pooled:
 def test_figures_over_seeds() -> None:
     models = [seeded("generation-0", 5.0), seeded("generation-1", 7.0)]
     figures = {d.key: d for d in seeds_figures(SeedRuns(Path("many"), [0, 1, 2], models, []))}
-    assert list(figures) == ["seeds-changes", "imagenet-1k-seeds", "imagenet-c-seeds",
+    assert list(figures) == ["claims", "seeds-changes", "imagenet-1k-seeds", "imagenet-c-seeds",
                              "imagenet-c-seeds-heat", "imagenet-fgsm-seeds",
                              "imagenet-fgsm-seeds-curve"]  # fmt: skip
     tops = [list(model.metrics("imagenet-1k", "top1").values()) for model in models]
@@ -416,6 +420,17 @@ def test_figures_over_seeds() -> None:
         assert mark.tip.endswith(f": {change.mean:+.1f} [{low:+.1f}, {high:+.1f}] points")
     check_bars(panel, [change] * 3, 1)
     assert legend(figures["seeds-changes"]) == ["generation-1 against generation-0"]
+    assert figures["claims"].title == "Of 2 claims of the paper, 2 not decided at this scale"
+    low, high = change.interval
+    gain = f"{change.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    assert figures["claims"].table.rows[0] == [
+        "Students are better on clean images", "generation-1 against generation-0",
+        "imagenet-1k", gain, "not decided at this scale",
+    ]  # fmt: skip
+    # It has no axes, but words in places.
+    words = [node.text for node in fromstring(str(figures["claims"].svg)).iter(f"{SVG}text")]
+    assert words.count(f"? {change.mean:+.1f}") == len(figures["claims"].table.rows) == 3
+    assert words.count(f"[{low:+.1f}, {high:+.1f}]") == 3
     panel = shown(figures["imagenet-1k-seeds"], y="names")
     pooled = [over_seeds(own) for own in tops]
     for place, (mark, own) in enumerate(zip(panel.marks, pooled, strict=True)):

@@ -163,6 +163,13 @@ def test_the_command_sorts_and_writes(evaluated: Path, tmp_path: Path) -> None:
     assert nsbench.write_leaderboard is write_leaderboard
 
 
+def test_the_folder_that_all_models_share_is_named_once(
+    evaluated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("leaderboard", evaluated, "--out", tmp_path / "l.html") == 0
+    assert "; models: run/…" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_suite_that_there_is_none_of(
     evaluated: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

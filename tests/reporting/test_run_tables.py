@@ -16,6 +16,9 @@ PROMISED += [f"imagenet-b{size}" for size in range(8)]
 def test_every_promised_recipe_is_listed_with_its_chain() -> None:
     facts = {fact["name"]: fact for fact in recipes_table().data}
     assert set(PROMISED) <= set(facts)
+    assert facts["cifar10-4k"]["about"] == (
+        "CIFAR-10 with 4,000 labels: a teacher, a student as large, and one twice as wide."
+    )
     chain = facts["imagenet-l2"]["chain"].split(" → ")
     assert [link.split()[0] for link in chain] == ["tf_efficientnet_b7"] + 3 * [
         "tf_efficientnet_l2"

@@ -11,7 +11,7 @@ import pytest
 from nsbench.predictions import Result
 from nsbench.reporting.compare import compare
 from nsbench.reporting.report import write_report
-from nsbench.reporting.seed_tables import ONE_SEED
+from nsbench.reporting.seed_texts import ONE_SEED
 from nsbench.reporting.versions import choose
 from nsbench.suites.load import load_suite
 from nsbench.util.errors import NsbenchError

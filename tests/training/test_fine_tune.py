@@ -115,6 +115,7 @@ def test_freezing_counts_blocks_after_the_stem() -> None:
     assert model.blocks[2][0].bn1.training
     with pytest.raises(NsbenchError, match=r"'fine_tune\.frozen_blocks' is 17, .* has 16 blocks"):
         freeze(build("tf_efficientnet_b0", 10), 17)
+    freeze(build("tf_efficientnet_b0", 10), 16)  # all blocks, and the head is trained
 
 
 @pytest.mark.parametrize(

@@ -93,20 +93,33 @@ def linear(dropped: float = 0.0) -> Any:
     return nn.Sequential(nn.Flatten(), nn.Dropout(dropped), nn.Linear(3 * 32 * 32, 10))
 
 
-@pytest.mark.parametrize("kind", ["soft", "hard"])
+KINDS: dict[str, dict[str, Any]] = {
+    "soft": {"labels": "soft"},
+    "hard": {"labels": "hard"},
+    "softened": {"temperature": 3.0},
+    "distilled": {"temperature": 3.0, "distill": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_pseudo_labels_are_trained_as_the_recipe_says(kind: str) -> None:
     batch, model = with_targets(4), linear()
     model[2].weight.data *= 5  # so that it is sure of something
     logits = model(batch.images / 255)
     assert batch.targets
     shares = batch.targets.probabilities
+    softened = shares ** (1 / 3) / (shares ** (1 / 3)).sum(1, keepdim=True)
     # Smoothing is for labels, and for hard pseudo-labels.
     wanted = {
         "soft": cross_entropy(logits[4:], shares),
         "hard": cross_entropy(logits[4:], shares.argmax(1), label_smoothing=0.2),
+        "softened": cross_entropy(logits[4:], softened),
+        # Hinton et al. 2015: the student is softened too, and gradients keep their size.
+        "distilled": 9 * cross_entropy(logits[4:] / 3, softened),
     }
-    assert abs(wanted["soft"] - wanted["hard"]) > 0.01
-    labels = PseudoLabels.model_validate({"labels": kind})
+    values = sorted(value.item() for value in wanted.values())
+    assert min(np.diff(values)) > 0.01
+    labels = PseudoLabels.model_validate(KINDS[kind])
     _, step = made(model, labels, optimizer="sgd", label_smoothing=0.2)
     found = step(iter([batch]))
     torch.testing.assert_close(found.unlabeled, wanted[kind].detach())

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from nsbench.metrics.seeds import OVER, OverSeeds, over_seeds
 from nsbench.metrics.verdict import verdict_over_seeds
 from nsbench.reporting.figures.attack import strength_axes
+from nsbench.reporting.figures.claims import claims_figure
 from nsbench.reporting.figures.corruption import heat_panel, what_changed
 from nsbench.reporting.figures.drawn import (
     LINE,
@@ -27,7 +28,7 @@ from nsbench.reporting.figures.drawn import (
 from nsbench.reporting.layout import shared_prefix
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.score_tables import metric_head
-from nsbench.reporting.seed_tables import interval_text
+from nsbench.reporting.seed_texts import interval_text
 from nsbench.reporting.seeds import (
     Pooled,
     SeedRuns,
@@ -45,11 +46,13 @@ INTERVALS = f"bars are 95% intervals over {OVER}, which one seed has none of"
 
 
 def seeds_figures(runs: SeedRuns) -> list[Drawn]:
-    """Changes of students by suite; then for each suite its headline, and its curve or heat map."""
+    """The claims of the paper, changes of students, and of each suite headline, curve, heat map."""
     names = _names(runs.models)
     entries = entries_of(runs.models)
     suites = suite_names(entries)
-    figures = [*_changes(runs, names, suites)]
+    # Of one seed no claim can be decided.
+    claims = claims_figure(runs) if len(runs.seeds) > 1 else None
+    figures = [*([claims] if claims else []), *_changes(runs, names, suites)]
     for suite in suites:
         shown = [model for model in runs.models if model.metrics_of_headline(suite)]
         of_suite = [_levels(shown, names, suite), *_of_tables(shown, names, suite)]

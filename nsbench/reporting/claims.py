@@ -1,0 +1,279 @@
+"""What the Noisy Student paper claims, asked of models over seeds: each claim with a verdict."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nsbench.metrics.change import Metric
+from nsbench.metrics.seeds import OVER, SeedChange
+from nsbench.metrics.verdict import verdict_over_seeds
+from nsbench.reporting.controls import WHAT
+from nsbench.reporting.results import suite_names
+from nsbench.reporting.score_tables import metric_head
+from nsbench.reporting.seed_texts import over_seeds_data, seed_change_text
+from nsbench.reporting.seeds import (
+    Pooled,
+    SeedRuns,
+    change_of,
+    entries_of,
+    generations,
+    labeled_only,
+)
+from nsbench.reporting.summary import notes_on_images
+from nsbench.reporting.tables import Table
+from nsbench.run_folder import read_seeds
+
+HELD, FAILED, UNDECIDED, NOT_RUN = (
+    "held", "did not hold", "not decided at this scale", "not run",
+)  # fmt: skip
+
+VERDICTS = (HELD, FAILED, UNDECIDED)
+
+CLEAN, HARD = "clean", "hard"
+"""Suites of images as they are, and those that have such images beside theirs, as ImageNet-A; the
+others are called by their kind."""
+
+SHIFTED = (HARD, "corruption", "perturbation", "attack")
+EVERYWHERE = (CLEAN, *SHIFTED)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of Xie et al. 2020.
+
+    text: as a sentence. source: where the paper makes it. student, against: generations by their
+    places, controls by their kind, variants by their name. student is None for each student, which
+    is compared with the first teacher and with its `labeled-only`. suites: kinds that it is about.
+    """
+
+    text: str
+    source: str
+    student: str | None = None
+    against: tuple[str, ...] = ()
+    suites: tuple[str, ...] = EVERYWHERE
+
+
+FIRST, SECOND, WIDE = "generation-1", "generation-2", "wide-from-teacher"
+
+CLAIMS = (
+    Claim("Students are better on clean images", "table 2", suites=(CLEAN,)),
+    Claim(
+        "Students are better on hard, corrupted and perturbed images and under attack, without "
+        "training for it",
+        "tables 3 to 5, figure 3",
+        suites=SHIFTED,
+    ),
+    Claim("Noise on the student's unlabeled images matters", "table 6", FIRST, ("no-noise",)),
+    Claim("The teacher must not be noised", "table 6", FIRST, ("noised-teacher",)),
+    Claim(
+        "Soft labels are at least as good as hard ones out of domain",
+        "section 4.3",
+        FIRST,
+        ("hard-labels",),
+        SHIFTED,
+    ),
+    Claim("Iterating helps", "table 7", SECOND, (FIRST, WIDE)),
+    Claim("A larger student gains more", "section 4.3", WIDE, (FIRST,)),
+    Claim(
+        "Filtering and balancing help small models",
+        "section 4.3",
+        FIRST,
+        ("no-filter", "no-balancing"),
+    ),
+    Claim(
+        "A large ratio of unlabeled images helps large models",
+        "section 4.3",
+        FIRST,
+        ("ratio-1", "ratio-3"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model against another one on a suite."""
+
+    student: Pooled
+    base: Pooled
+    suite: str
+    metric: Metric
+    change: SeedChange
+
+    @property
+    def verdict(self) -> str:
+        """`held`, `did not hold` or `not decided at this scale`."""
+        verdicts = {"better": HELD, "worse": FAILED, "undecided": UNDECIDED}
+        return verdicts[verdict_over_seeds(self.change)]
+
+    @property
+    def gain(self) -> SeedChange:
+        """The change, turned so that more is better."""
+        return self.change if self.metric.higher_is_better else turned(self.change)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A claim and what the models say to it. missing: names of what was not trained."""
+
+    claim: Claim
+    answers: list[Answer]
+    missing: list[str]
+
+    def commands(self, runs: SeedRuns) -> list[str]:
+        """What trains the models that are missing, of controls and variants."""
+        start = f"nsbench train {read_seeds(runs.home)['name']} --seeds {len(runs.seeds)}"
+        beside = [name for name in self.missing if not name.startswith("generation-")]
+        controls = [name for name in beside if name.split()[0] in WHAT]
+        variants = [name for name in beside if name not in controls]
+        options = [("--controls", controls), ("--variants", variants)]
+        return [f"{start} {option} {' '.join(names)}" for option, names in options if names]
+
+    @property
+    def verdict(self) -> str:
+        """One of all answers: held if they all do, and not if one of them does not."""
+        found = {answer.verdict for answer in self.answers}
+        if not found:
+            return NOT_RUN
+        if FAILED in found:
+            return FAILED
+        return UNDECIDED if UNDECIDED in found else HELD
+
+
+def turned(change: SeedChange) -> SeedChange:
+    """The change with the other sign, interval and values alike."""
+    interval = change.interval
+    if interval:
+        interval = type(interval)(-interval.high, -interval.low)
+    values = tuple(-value for value in change.values)
+    return SeedChange(values, change.images, interval, change.better)
+
+
+def checked_claims(runs: SeedRuns) -> list[Checked]:
+    """Every claim, asked of the models of a folder of seeds. Of one seed none can be decided."""
+    suites = {suite: _kind(runs, suite) for suite in suite_names(entries_of(runs.models))}
+    found = []
+    for claim in CLAIMS:
+        answers, missing = [], []
+        for student, base in _pairs(runs, claim):
+            if not (isinstance(student, Pooled) and isinstance(base, Pooled)):
+                missing += [each for each in (student, base) if isinstance(each, str)]
+                continue
+            for suite in (suite for suite, kind in suites.items() if kind in claim.suites):
+                keys = student.keys(suite)
+                if keys and (change := change_of(student, base, suite, keys[0])):
+                    metric = student.headlines()[suite]
+                    answers.append(Answer(student, base, suite, metric, change))
+        found.append(Checked(claim, answers, list(dict.fromkeys(missing))))
+    return found
+
+
+def pairs(runs: SeedRuns) -> list[tuple[Pooled, Pooled]]:
+    """The models that claims compare, each with what it is compared with."""
+    found = [pair for claim in CLAIMS for pair in _pairs(runs, claim)]
+    return [(a, b) for a, b in found if isinstance(a, Pooled) and isinstance(b, Pooled)]
+
+
+def _pairs(runs: SeedRuns, claim: Claim) -> Iterator[tuple[Pooled | str, Pooled | str]]:
+    """A claim's models; the name in place of one that was not trained."""
+    if claim.student:
+        one = _called(runs, claim.student)
+        yield from ((one, _called(runs, name)) for name in claim.against)
+        return
+    own = generations(runs.models)
+    for student in own[1:]:
+        yield student, own[0]
+        alone = labeled_only(runs.models, student)
+        yield from ((student, control) for control in alone)
+        if not alone:
+            yield student, "labeled-only"
+
+
+def _called(runs: SeedRuns, name: str) -> Pooled | str:
+    """A generation by its place, a control by its kind, or a variant's student by its name."""
+    for model in runs.models:
+        place = model.place.split("/")
+        variant = place[0] == "variants" and place[1:] == [name, FIRST]
+        if model.place == name or model.kind == name or variant:
+            return model
+    return name
+
+
+def _kind(runs: SeedRuns, suite: str) -> str:
+    """What a suite is of: its kind, or of accuracies whether images were chosen as hard ones."""
+    scores = next(s for model in runs.models for s in model.scores_on(suite).values())
+    kind: str = scores.suite.kind
+    if kind != "accuracy":
+        return kind
+    return HARD if "clean" in scores.suite.cells() else CLEAN
+
+
+def claims_data(runs: SeedRuns) -> list[dict[str, Any]]:
+    """Claims as JSON: numbers in percent and points, as in the records of the same report."""
+    return [
+        {
+            "claim": one.claim.text,
+            "source": one.claim.source,
+            "verdict": one.verdict,
+            "missing": one.missing,
+            "commands": one.commands(runs),
+            "answers": [
+                {
+                    "model": answer.student.name,
+                    "against": answer.base.name,
+                    "suite": answer.suite,
+                    "metric": metric_head(answer.metric),
+                    **over_seeds_data(answer.change),
+                    "verdict": answer.verdict,
+                }
+                for answer in one.answers
+            ],
+        }
+        for one in checked_claims(runs)
+    ]
+
+
+CLAIMED = "What the Noisy Student paper claims (Xie et al. 2020)"
+
+
+def claims_tables(runs: SeedRuns) -> list[Table]:
+    """Each claim with its verdict; and each change, with the models that are missing."""
+    return [_verdicts(runs), _changes(runs)]
+
+
+def _verdicts(runs: SeedRuns) -> Table:
+    rows = []
+    for one in checked_claims(runs):
+        counts = Counter(answer.verdict for answer in one.answers)
+        known = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
+        rows.append([one.claim.text, one.claim.source, one.verdict, ", ".join(known)])
+    rule = (
+        "A claim held if the interval over seeds and images of each of its changes excludes zero "
+        "on the better side, and did not hold if that of one does on the other."
+    )
+    heads = ["claim", "source", "verdict", "changes"]
+    return Table(CLAIMED, heads, rows, claims_data(runs), [rule], prose=True)
+
+
+def _changes(runs: SeedRuns) -> Table:
+    rows, notes = [], ["n: seeds × images."]
+    for one in checked_claims(runs):
+        for answer in one.answers:
+            models = f"{short(answer.student)} against {short(answer.base)}"
+            suite = f"{answer.suite}, {metric_head(answer.metric)}"
+            counts = f"{len(answer.change.values)} × {answer.change.images:,}"
+            change = seed_change_text(answer.change)
+            rows.append([one.claim.text, models, suite, change, counts, answer.verdict])
+        if one.missing:
+            what = f"{one.claim.text}: {', '.join(one.missing)} not trained"
+            how = f" ({'; '.join(commands)})" if (commands := one.commands(runs)) else ""
+            notes.append(f"{what}{how}.")
+    heads = ["claim", "models", "suite", f"change [95% interval over {OVER}]", "n", "verdict"]
+    notes += notes_on_images(entries_of(runs.models))
+    return Table(f"{CLAIMED}: each change", heads, rows, [], notes, prose=True)
+
+
+def short(model: Pooled) -> str:
+    """`labeled-only` or `generation-1`: what the recipe, or the paper, calls a model."""
+    parts = model.place.split("/")
+    return model.kind or (parts[1] if len(parts) > 1 else parts[0])

@@ -1,0 +1,96 @@
+"""What the paper claims, in one picture: a row for each comparison, a column for each suite."""
+
+import textwrap
+from itertools import groupby
+
+from matplotlib.axes import Axes
+
+from nsbench.metrics.seeds import OVER
+from nsbench.reporting.claims import CLAIMED, FAILED, HELD, UNDECIDED, Answer, checked_claims, short
+from nsbench.reporting.figures.drawn import INK, LINE, SERIES, SOFT, Drawn, empty_axes, tip
+from nsbench.reporting.score_tables import metric_head
+from nsbench.reporting.seed_texts import interval_text
+from nsbench.reporting.seeds import SeedRuns
+from nsbench.reporting.tables import Table
+from nsbench.util.progress import counted
+from nsbench.util.text import printable
+
+MARKS = {HELD: ("✓", SERIES[1]), FAILED: ("✗", SERIES[2]), UNDECIDED: ("?", SERIES[0])}
+"""The sign and the colour of each verdict: signs tell them apart where colours do not."""
+
+COLUMN, ROW = 1.3, 0.44
+"""Inches of a suite, and of a comparison or a line of a claim."""
+
+WIDE = 44
+"""Letters of a line of a claim."""
+
+
+def claims_figure(runs: SeedRuns) -> Drawn | None:
+    """The change of every comparison that a claim makes, turned so that more is better.
+
+    None where no model that a claim is about was trained.
+    """
+    found = [one for one in checked_claims(runs) if one.answers]
+    suites = {a.suite: metric_head(a.metric) for one in found for a in one.answers}
+    if not suites:
+        return None
+    columns = list(suites)
+    claims = [textwrap.wrap(one.claim.text, WIDE) for one in found]
+    rows = [[list(own) for _, own in groupby(one.answers, _models)] for one in found]
+    # A line of a claim takes half of a row.
+    height = sum(len(lines) / 2 + len(own) + 0.3 for lines, own in zip(claims, rows, strict=True))
+    left = 3.4 / COLUMN
+    figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + 1.2))
+    axes.set(xlim=(-left, len(suites)), ylim=(height, -1.2))
+    axes.set_axis_off()
+    for place, (suite, head) in enumerate(suites.items()):
+        axes.text(place + 0.5, -0.5, f"{printable(suite)}\n{head}", ha="center", va="center",
+                  fontsize=10)  # fmt: skip
+    top, cells = 0.0, []
+    for one, lines, own in zip(found, claims, rows, strict=True):
+        axes.plot([-left, len(suites)], [top, top], color=LINE, linewidth=1)
+        top += 0.1
+        for line in lines:
+            axes.text(-left, top + 0.28, line, va="center", fontsize=10, color=INK)
+            top += 0.5
+        for answers in own:
+            axes.text(-left + 0.1, top + 0.5, _models(answers[0]), va="center", fontsize=9,
+                      color=SOFT)  # fmt: skip
+            for answer in answers:
+                _cell(axes, columns.index(answer.suite), top, answer)
+                cells.append(_row(one.claim.text, answer))
+            top += 1
+        top += 0.2
+    counts = [sum(one.verdict == verdict for one in found) for verdict in MARKS]
+    said = [f"{n} {v}" for n, v in zip(counts, MARKS, strict=True) if n]
+    seeds = counted(len(runs.seeds), "seed")
+    return Drawn(
+        "claims",
+        f"Of {counted(len(found), 'claim')} of the paper, {', '.join(said)}",
+        f"Change in points over {seeds}, turned so that more is better, with 95% intervals over "
+        f"{OVER}. ✓ better, ✗ worse, ? undecided. Claims of which no model was trained are left "
+        "out.",
+        figure,
+        Table(CLAIMED, ["claim", "models", "suite", "gain in points", "verdict"], cells),
+    )
+
+
+def _cell(axes: Axes, place: int, top: float, answer: Answer) -> None:
+    sign, color = MARKS[answer.verdict]
+    gain = answer.gain
+    what = f"{_models(answer)} on {answer.suite}: {gain.mean:+z.1f} points, {answer.verdict}"
+    mark = axes.text(
+        place + 0.5, top + 0.3, f"{sign} {gain.mean:+z.1f}", ha="center", va="center", color=color
+    )
+    tip(mark, what)
+    axes.text(place + 0.5, top + 0.74, interval_text(gain, "+"), ha="center", va="center",
+              fontsize=8, color=SOFT)  # fmt: skip
+
+
+def _models(answer: Answer) -> str:
+    return printable(f"{short(answer.student)} against {short(answer.base)}")
+
+
+def _row(claim: str, answer: Answer) -> list[str]:
+    gain = f"{answer.gain.mean:+z.1f} {interval_text(answer.gain, '+')}"
+    return [claim, _models(answer), answer.suite, gain, answer.verdict]

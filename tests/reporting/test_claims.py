@@ -1,0 +1,136 @@
+"""The claims of the paper: which models each is asked of, and when it held."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nsbench.metrics.change import Metric
+from nsbench.reporting.claims import (
+    CLAIMS,
+    FAILED,
+    HELD,
+    NOT_RUN,
+    UNDECIDED,
+    Checked,
+    checked_claims,
+    claims_data,
+    claims_tables,
+    pairs,
+)
+from nsbench.reporting.results import Entry
+from nsbench.reporting.seeds import Pooled, SeedRuns
+from nsbench.util.sealed import write_record
+from tests.published.results import result
+
+SUITES = ("imagenet-1k", "imagenet-a", "imagenet-c", "imagenet-p", "imagenet-fgsm")
+LOWER = ("imagenet-c", "imagenet-p")
+
+
+def model(place: str, level: float, kind: str = "", student: int = 1) -> Pooled:
+    """A model of three seeds on all kinds of suites, right on `level` percent of 400 images."""
+    found = {}
+    for seed in range(3):
+        right = np.where(np.arange(400) % 100 < level, 100.0, 0.0)
+        scores = {suite: result(suite, {}, 400) for suite in SUITES}
+        for suite, own in scores.items():
+            values = 100 - right if suite in LOWER else right
+            ids = tuple(map(str, range(400)))
+            own.metrics["m"] = Metric("m", ids, values, suite not in LOWER, proportion=True)
+        found[seed] = Entry(f"many/seed-{seed}/{place}", None, {}, scores)
+    return Pooled(f"many/{place}", place, found, kind, student)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    write_record(folder / "seeds.json", {"name": "own", "recipe": {}, "seeds": [0, 1, 2]})
+    return folder
+
+
+def asked(home: Path, *models: Pooled) -> dict[str, Checked]:
+    runs = SeedRuns(home, [0, 1, 2], list(models), [])
+    return {one.claim.text.split()[0]: one for one in checked_claims(runs)}
+
+
+def of(one: Checked) -> list[tuple[str, str, str, str]]:
+    return [(a.student.place, a.base.place, a.suite, a.verdict) for a in one.answers]
+
+
+def test_students_are_compared_with_the_first_teacher_and_with_labeled_only(home: Path) -> None:
+    alone = model("controls/labeled-only/generation-0", 60, "labeled-only")
+    models = [model("generation-0", 50), model("generation-1", 70), model("generation-2", 80)]
+    clean, shifted, *_ = checked_claims(SeedRuns(home, [0, 1, 2], [*models, alone], []))
+    assert of(clean) == [
+        ("generation-1", "generation-0", "imagenet-1k", HELD),
+        ("generation-1", "controls/labeled-only/generation-0", "imagenet-1k", HELD),
+        ("generation-2", "generation-0", "imagenet-1k", HELD),
+    ]
+    assert clean.missing == ["labeled-only"]  # of the second student
+    assert clean.verdict == HELD
+    assert {suite for _, _, suite, _ in of(shifted)} == set(SUITES) - {"imagenet-1k"}
+    assert shifted.verdict == HELD
+    gains = [answer.gain for answer in shifted.answers[:4]]
+    assert [gain.mean for gain in gains] == [20.0] * 4
+    assert [answer.change.mean for answer in shifted.answers[:4]] == [20, -20, -20, 20]
+    assert all(gain.interval and 0 < gain.interval.low <= gain.interval.high for gain in gains)
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdict"),
+    [((70, 60), HELD), ((60, 70), FAILED), ((60, 60), UNDECIDED)],
+)
+def test_a_claim_of_a_variant(levels: tuple[float, float], verdict: str, home: Path) -> None:
+    student = model("generation-1", levels[0])
+    # Its own teacher is no student of it.
+    other = [model(f"variants/noised-teacher/generation-{n}", levels[1]) for n in (0, 1)]
+    found = asked(home, model("generation-0", 50), student, *other)["The"]
+    assert {row[1] for row in of(found)} == {"variants/noised-teacher/generation-1"}
+    assert len(found.answers) == len(SUITES)
+    assert found.verdict == verdict
+
+
+def test_one_change_for_the_worse_is_enough(home: Path) -> None:
+    models = [model("generation-0", 50), model("generation-1", 60), model("generation-2", 70)]
+    wide = model("controls/wide-from-teacher/generation-1", 80, "wide-from-teacher", 2)
+    found = asked(home, *models, wide)
+    assert {(row[0], row[1], row[3]) for row in of(found["Iterating"])} == {
+        ("generation-2", "generation-1", HELD),
+        ("generation-2", "controls/wide-from-teacher/generation-1", FAILED),
+    }
+    assert found["Iterating"].verdict == FAILED
+    assert found["A"].verdict == NOT_RUN  # a large ratio, the last claim that begins so
+    same = model("controls/wide-from-teacher/generation-1", 70, "wide-from-teacher", 2)
+    assert asked(home, *models, same)["Iterating"].verdict == UNDECIDED
+
+
+def test_what_is_missing_has_a_command(home: Path) -> None:
+    runs = SeedRuns(home, [0, 1, 2], [model("generation-0", 50), model("generation-1", 60)], [])
+    data = {one["claim"]: one for one in claims_data(runs)}
+    assert len(data) == len(CLAIMS)
+    start = "nsbench train own --seeds 3"
+    assert data["Iterating helps"]["missing"] == ["generation-2", "wide-from-teacher"]
+    assert data["Iterating helps"]["commands"] == [f"{start} --controls wide-from-teacher"]
+    ratio = data["A large ratio of unlabeled images helps large models"]
+    assert ratio["commands"] == [f"{start} --variants ratio-1 ratio-3"]
+    assert ratio["verdict"] == NOT_RUN
+    verdicts, changes = claims_tables(runs)
+    assert [row[0] for row in verdicts.rows] == [claim.text for claim in CLAIMS]
+    assert verdicts.rows[0][2:] == [HELD, "1 held"]
+    assert changes.rows[0][1:] == [
+        "generation-1 against generation-0", "imagenet-1k, m ↑",
+        "+10.0 ± 0.0\n[+7.0, +13.0]", "3 × 400", HELD,
+    ]  # fmt: skip
+    assert f"no-noise not trained ({start} --variants no-noise)." in " ".join(changes.notes)
+
+
+def test_numbers_of_claims_are_those_of_their_answers(home: Path) -> None:
+    runs = SeedRuns(home, [0, 1, 2], [model("generation-0", 50), model("generation-1", 60)], [])
+    (answer, *_) = checked_claims(runs)[0].answers
+    stated: dict[str, Any] = claims_data(runs)[0]["answers"][0]
+    assert stated["value"] == answer.change.mean == 10
+    assert stated["interval"] == list(answer.change.interval or ())
+    assert (stated["seeds"], stated["images"], stated["verdict"]) == (3, 400, HELD)
+    assert [(a.place, b.place) for a, b in pairs(runs)][:1] == [("generation-1", "generation-0")]
