@@ -19,5 +19,6 @@ class Ensemble(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (n, classes) of images (n, 3, height, width)."""
+        # Logarithms, as small probabilities would be 0 in float32.
         each = torch.stack([member(images).float().log_softmax(1) for member in self.members])
         return each.logsumexp(0) - math.log(len(self.members))

@@ -123,15 +123,17 @@ class Checked:
     def commands(self, runs: SeedRuns) -> list[str]:
         """What trains the models that are missing, of controls and variants."""
         start = f"nsbench train {read_seeds(runs.home)['name']} --seeds {len(runs.seeds)}"
-        beside = [name for name in self.missing if not name.startswith("generation-")]
-        controls = [name for name in beside if name.split()[0] in WHAT]
-        variants = [name for name in beside if name not in controls]
+        controls = [name for name in self.missing if name in WHAT]
+        # Generations come of the recipe itself, and the `labeled-only` of one that lists none for
+        # it has no command.
+        variants = [name for name in self.missing if name not in WHAT and "generation" not in name]
         options = [("--controls", controls), ("--variants", variants)]
         return [f"{start} {option} {' '.join(names)}" for option, names in options if names]
 
     @property
     def verdict(self) -> str:
         """One of all answers: held if they all do, and not if one of them does not."""
+        # One change for the worse refutes a claim, and one that is undecided leaves it open.
         found = {answer.verdict for answer in self.answers}
         if not found:
             return NOT_RUN
@@ -156,6 +158,7 @@ def checked_claims(runs: SeedRuns) -> list[Checked]:
     for claim in CLAIMS:
         answers, missing = [], []
         for student, base in _pairs(runs, claim):
+            # By name what was not trained: a claim must not seem to rest on less than it does.
             if not (isinstance(student, Pooled) and isinstance(base, Pooled)):
                 missing += [each for each in (student, base) if isinstance(each, str)]
                 continue
@@ -186,12 +189,13 @@ def _pairs(runs: SeedRuns, claim: Claim) -> Iterator[tuple[Pooled | str, Pooled 
         alone = labeled_only(runs.models, student)
         yield from ((student, control) for control in alone)
         if not alone:
-            yield student, "labeled-only"
+            yield student, f"labeled-only of {student.place}"
 
 
 def _called(runs: SeedRuns, name: str) -> Pooled | str:
     """A generation by its place, a control by its kind, or a variant's student by its name."""
     for model in runs.models:
+        # Of a variant's own generations the student: its teacher may be that of the recipe.
         place = model.place.split("/")
         variant = place[0] == "variants" and place[1:] == [name, FIRST]
         if model.place == name or model.kind == name or variant:

@@ -90,6 +90,7 @@ class Packer:
         ids = list(dict.fromkeys(found.ids))
         frames = len(found.ids) // max(1, len(ids))
         labels = found.labels[::frames].tolist() if ids else []
+        # By content, as most cells of a report are of the same images.
         key = fingerprint([ids, labels])[:16]
         self._lists[key] = ids, labels
         top = found.top[:, :1] if alone else found.top
@@ -115,6 +116,7 @@ def unpack(home: Path, out: Path) -> None:
     Raises NsbenchError for files that are damaged.
     """
     known = {row["key"]: row for row in _read(home / IMAGES, LISTS, IMAGES)}
+    # As predictions again, so that all that reads a run reads these too, and in the same way.
     for path in sorted(home.rglob(PACKED)):
         results = out / path.relative_to(home).parents[2]
         manifest = read_manifest(path.parent)

@@ -68,7 +68,7 @@ def test_students_are_compared_with_the_first_teacher_and_with_labeled_only(home
         ("generation-1", "controls/labeled-only/generation-0", "imagenet-1k", HELD),
         ("generation-2", "generation-0", "imagenet-1k", HELD),
     ]
-    assert clean.missing == ["labeled-only"]  # of the second student
+    assert clean.missing == ["labeled-only of generation-2"]
     assert clean.verdict == HELD
     assert {suite for _, _, suite, _ in of(shifted)} == set(SUITES) - {"imagenet-1k"}
     assert shifted.verdict == HELD
@@ -113,6 +113,10 @@ def test_what_is_missing_has_a_command(home: Path) -> None:
     start = "nsbench train own --seeds 3"
     assert data["Iterating helps"]["missing"] == ["generation-2", "wide-from-teacher"]
     assert data["Iterating helps"]["commands"] == [f"{start} --controls wide-from-teacher"]
+    assert data["Students are better on clean images"]["missing"] == [
+        "labeled-only of generation-1"
+    ]
+    assert data["Students are better on clean images"]["commands"] == []
     ratio = data["A large ratio of unlabeled images helps large models"]
     assert ratio["commands"] == [f"{start} --variants ratio-1 ratio-3"]
     assert ratio["verdict"] == NOT_RUN

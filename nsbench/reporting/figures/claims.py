@@ -42,6 +42,7 @@ def claims_figure(runs: SeedRuns) -> Drawn | None:
     left = 3.4 / COLUMN
     figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + 1.2))
     axes.set(xlim=(-left, len(suites)), ylim=(height, -1.2))
+    # Words in a grid; upside down, so that rows are counted from the top.
     axes.set_axis_off()
     for place, (suite, head) in enumerate(suites.items()):
         axes.text(place + 0.5, -0.5, f"{printable(suite)}\n{head}", ha="center", va="center",
