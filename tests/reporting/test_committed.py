@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nsbench.reporting.claims import FAILED, HELD, NOT_RUN, UNDECIDED
 from nsbench.reporting.committed import About, add_report
 from nsbench.reporting.committed_check import (
     TOLERANCE,
@@ -42,6 +43,10 @@ def kept(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(kept: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(kept, tmp_path / "reports"))
+
+
+KEPT = sorted(path.parent for path in (ROOT / "reports").glob("*/about.json"))
+VERDICTS = {HELD, FAILED, UNDECIDED, NOT_RUN}
 
 
 def change(report: Path, **values: Any) -> None:
@@ -246,3 +251,34 @@ def test_predictions_of_reports_are_not_ignored_by_git() -> None:
     path = "reports/x/predictions/run/generation-0/results/digits/0/suite.json"
     asked = [["git", "-C", str(ROOT), "check-ignore", "-q", one] for one in (path, f"runs/{path}")]
     assert [subprocess.run(command).returncode for command in asked] == [1, 0]
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
+def test_numbers_of_the_checklist_are_in_the_data_beside_it(folder: Path) -> None:
+    content = json.loads((folder / "report.json").read_text())
+    with (folder / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    page = (ROOT / "reports" / "README.md").read_text()
+    section = page[page.index(f"]({folder.name}/report.html)") :].split("\n## ")[0]
+    listed = [line for line in section.splitlines() if line.startswith("|")]
+    answers = [answer for claim in content.get("claims", []) for answer in claim["answers"]]
+    assert len(listed) == (2 + len(content["claims"]) + len(answers) if answers else 0)
+    for answer in answers:
+        (row,) = [
+            row
+            for row in rows
+            if (row["model"], row["suite"], row["against"])
+            == (answer["model"], answer["suite"], answer["against"])
+            and row["metric"] == answer["metric"].split(" ↑")[0].split(" ↓")[0]
+        ]
+        numbers = [answer["value"], *answer["interval"]]
+        assert [float(row[key]) for key in ("value", "low", "high")] == numbers
+        assert (int(row["seeds"]), int(row["images"])) == (answer["seeds"], answer["images"])
+        value, low, high = numbers
+        text = f"{value:+z.1f} [{low:+z.1f}, {high:+z.1f}] | {row['seeds']} × {answer['images']:,}"
+        of_it = [line for line in listed if f"| {text} | {answer['verdict']} |" in line]
+        assert any(f"{answer['model']} against {answer['against']}" in line for line in of_it)
+    assert {claim["verdict"] for claim in content.get("claims", [])} <= VERDICTS
+    for claim in content.get("claims", []):
+        assert any(f"**{claim['claim']}**" in line and f"**{claim['verdict']}**" in line
+                   for line in listed)  # fmt: skip
