@@ -95,6 +95,12 @@ def model_name(generation: Path) -> str:
     return f"{run_name(whole.parent)}/{whole.name}"
 
 
+def architecture(info: dict[str, Any]) -> str:
+    """The architecture of a model by its info, and how many there are of it in an ensemble."""
+    name = f"{info.get('arch', 'unknown')}"
+    return f"{info['members']} × {name}" if info.get("members") else name
+
+
 def name_over_seeds(home: Path, generation: Path) -> str:
     """What a generation of every seed is called: `many/generation-2`, `many/oracle/generation-1`.
 

@@ -50,10 +50,15 @@ class Data(Config):
     """Images with labels, a source or a list of sources to join; their classes become the model's,
     and must be the same in all."""
     unlabeled: Sources | None = None
-    """Images for the students, a source or a list; labels that they may have are never read."""
+    """Images for the students, a source or a list; labels that they may have are never read. Beside
+    `labels_per_class` they are added to the images whose labels are not kept."""
     labels_per_class: int | None = Field(default=None, ge=1)
     """Keep the labels of that many images a class, chosen by hash of the seed and their ids, and
     train on the rest as unlabeled images."""
+    unlabeled_imbalance: float | None = Field(default=None, ge=1)
+    """Leave out images whose labels are not kept, so that the first class has so many times as many
+    as the last, and each class in between a constant factor fewer than the one before it (Cui et
+    al. 2019). For a study of `balance`."""
     validation_per_class: int = Field(default=0, ge=0)
     """Labeled images a class held out of training, chosen likewise, on which the training log
     reports the accuracy."""

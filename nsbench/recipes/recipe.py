@@ -208,6 +208,11 @@ def _check(recipe: Recipe, where: str) -> None:
             f"{where}: the students have no unlabeled images: set data.unlabeled, or "
             "data.labels_per_class to keep only some labels"
         )
+    if data.unlabeled_imbalance and not data.labels_per_class:
+        raise NsbenchError(
+            f"{where}: data.unlabeled_imbalance needs the labels of the unlabeled images: set "
+            "data.labels_per_class, or leave it out"
+        )
     if recipe.generations[0].unlabeled_noise:
         raise NsbenchError(
             f"{where}: generation 0 has no pseudo-labeled images: move the key "

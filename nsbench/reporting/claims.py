@@ -8,7 +8,8 @@ from typing import Any
 from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import OVER, SeedChange
 from nsbench.metrics.verdict import verdict_over_seeds
-from nsbench.reporting.controls import WHAT
+from nsbench.recipes.files import shipped
+from nsbench.recipes.recipe import load_controls, load_variants
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.score_tables import metric_head
 from nsbench.reporting.seed_texts import over_seeds_data, seed_change_text
@@ -42,15 +43,15 @@ EVERYWHERE = (CLEAN, *SHIFTED)
 class Claim:
     """A claim of Xie et al. 2020.
 
-    text: as a sentence. source: where the paper makes it. student, against: generations by their
-    places, controls by their kind, variants by their name. student is None for each student, which
-    is compared with the first teacher and with its `labeled-only`. suites: kinds that it is about.
+    text: as a sentence. source: where the paper makes it. pairs: models, each with one that it is
+    said to be better than: generations by their places, controls by their kind, variants by their
+    name. None for each student, which is compared with the first teacher and with its
+    `labeled-only`. suites: kinds that it is about.
     """
 
     text: str
     source: str
-    student: str | None = None
-    against: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] | None = None
     suites: tuple[str, ...] = EVERYWHERE
 
 
@@ -64,28 +65,30 @@ CLAIMS = (
         "tables 3 to 5, figure 3",
         suites=SHIFTED,
     ),
-    Claim("Noise on the student's unlabeled images matters", "table 6", FIRST, ("no-noise",)),
-    Claim("The teacher must not be noised", "table 6", FIRST, ("noised-teacher",)),
+    Claim("Noise on the student's unlabeled images matters", "table 6", ((FIRST, "no-noise"),)),
+    Claim("The teacher must not be noised", "table 6", ((FIRST, "noised-teacher"),)),
     Claim(
         "Soft labels are at least as good as hard ones out of domain",
         "section 4.3",
-        FIRST,
-        ("hard-labels",),
+        ((FIRST, "hard-labels"),),
         SHIFTED,
     ),
-    Claim("Iterating helps", "table 7", SECOND, (FIRST, WIDE)),
-    Claim("A larger student gains more", "section 4.3", WIDE, (FIRST,)),
+    Claim("Iterating helps", "table 7", ((SECOND, FIRST), (SECOND, WIDE))),
+    Claim("A larger student gains more", "section 4.3", ((WIDE, FIRST),)),
     Claim(
         "Filtering and balancing help small models",
         "section 4.3",
-        FIRST,
-        ("no-filter", "no-balancing"),
+        (
+            (FIRST, "no-filter"),
+            ("mixed", "mixed-no-filter"),
+            (FIRST, "no-balancing"),
+            ("unbalanced", "unbalanced-no-balancing"),
+        ),
     ),
     Claim(
         "A large ratio of unlabeled images helps large models",
         "section 4.3",
-        FIRST,
-        ("ratio-1", "ratio-3"),
+        ((FIRST, "ratio-1"), (FIRST, "ratio-3")),
     ),
 )
 
@@ -117,18 +120,19 @@ class Checked:
     """A claim and what the models say to it. missing: names of what was not trained."""
 
     claim: Claim
-    answers: list[Answer]
+    answers: list[Answer]  # of the pairs that were trained, each on the suites that both have
     missing: list[str]
 
     def commands(self, runs: SeedRuns) -> list[str]:
-        """What trains the models that are missing, of controls and variants."""
-        start = f"nsbench train {read_seeds(runs.home)['name']} --seeds {len(runs.seeds)}"
-        controls = [name for name in self.missing if name in WHAT]
-        # Generations come of the recipe itself, and the `labeled-only` of one that lists none for
-        # it has no command.
-        variants = [name for name in self.missing if name not in WHAT and "generation" not in name]
-        options = [("--controls", controls), ("--variants", variants)]
-        return [f"{start} {option} {' '.join(names)}" for option, names in options if names]
+        """What trains the models that are missing, as far as a shipped recipe has them."""
+        name = read_seeds(runs.home)["name"]
+        if name not in shipped():
+            return []
+        start = f"nsbench train {name} --seeds {len(runs.seeds)}"
+        # A recipe of the user's may have changed since, or be gone.
+        known = [("--controls", [*load_controls(name)]), ("--variants", [*load_variants(name)])]
+        lacking = [(option, [m for m in self.missing if m in of]) for option, of in known]
+        return [f"{start} {option} {' '.join(names)}" for option, names in lacking if names]
 
     @property
     def verdict(self) -> str:
@@ -179,9 +183,8 @@ def pairs(runs: SeedRuns) -> list[tuple[Pooled, Pooled]]:
 
 def _pairs(runs: SeedRuns, claim: Claim) -> Iterator[tuple[Pooled | str, Pooled | str]]:
     """A claim's models; the name in place of one that was not trained."""
-    if claim.student:
-        one = _called(runs, claim.student)
-        yield from ((one, _called(runs, name)) for name in claim.against)
+    if claim.pairs is not None:
+        yield from ((_called(runs, one), _called(runs, other)) for one, other in claim.pairs)
         return
     own = generations(runs.models)
     for student in own[1:]:

@@ -11,6 +11,7 @@ from nsbench.reporting.labels import SUMMARY, Facts, label_facts
 from nsbench.reporting.results import Entry, headline
 from nsbench.reporting.score_tables import change_text
 from nsbench.reporting.tables import count_text, duration
+from nsbench.run_folder import architecture
 from nsbench.util.sealed import read_record
 
 
@@ -82,12 +83,6 @@ def _facts(info: dict[str, Any]) -> Facts:
         "hash": f"{info.get('weights', '')[:12]}",
     }
     return [(term, text) for term, text in facts.items() if text]
-
-
-def architecture(info: dict[str, Any]) -> str:
-    """The architecture of a model, and how many there are of it in an ensemble."""
-    name = f"{info.get('arch', 'unknown')}"
-    return f"{info['members']} × {name}" if info.get("members") else name
 
 
 def noise_text(generation: dict[str, Any], noise: dict[str, Any]) -> str:

@@ -120,7 +120,7 @@ def _write_seeds(
         elif form == FIGURES:
             write_figures(figures, place(form, out))
     if HTML not in formats:
-        return [*claims[:1], *tables]
+        return [*tables, *claims[:1]]
     each = [
         (f"seed {seed}", _tables_of(seed_folder(home, seed), runs.entries(seed), across))
         for seed in runs.seeds
@@ -141,7 +141,7 @@ def _write_seeds(
         "made": environment("none"),
     }
     write_text(out, page_environment().get_template("seeds.html").render(content))
-    return [*claims[:1], *tables]
+    return [*tables, *claims[:1]]
 
 
 def _tables_of(run: Path, entries: Sequence[Entry], across: Sequence[str]) -> list[Table]:

@@ -6,9 +6,8 @@ from typing import Any
 
 from nsbench.recipes.files import shipped
 from nsbench.recipes.recipe import Recipe, load_recipe
-from nsbench.reporting.lineage import architecture
 from nsbench.reporting.tables import Table, count_text, duration, size_text
-from nsbench.run_folder import model_name, read_info, trained_folders
+from nsbench.run_folder import architecture, model_name, read_info, trained_folders
 from nsbench.util.progress import counted
 
 

@@ -62,17 +62,19 @@ def open_data(data: Data, seed: int) -> TrainingData:
     validation = np.array([], dtype=np.int64)
     if data.validation_per_class:
         validation = _validation(labeled, kept, data.validation_per_class, seed)
-    unlabeled = _open(data.unlabeled, "data.unlabeled") if data.unlabeled else None
-    if unlabeled and data.labels_per_class:
-        raise NsbenchError(
-            "set either data.unlabeled or data.labels_per_class: the second makes the rest of the "
-            "labeled images the unlabeled ones"
-        )
-    indices = np.arange(len(unlabeled)) if unlabeled else withheld
+    if data.unlabeled_imbalance:
+        withheld = _imbalanced(labeled, withheld, data.unlabeled_imbalance, seed)
+    unlabeled, indices = labeled, withheld
+    if data.unlabeled:
+        unlabeled = _open(data.unlabeled, "data.unlabeled")
+        indices = np.arange(len(unlabeled))
+        if data.labels_per_class:
+            unlabeled = JoinedSource([labeled, unlabeled], labeled=False)
+            indices = np.concatenate([withheld, len(labeled) + indices])
     # Sources in the label space `indices` have no names; the largest label tells their number.
     names = labeled.classes or tuple(str(i) for i in range(int(np.max(labels)) + 1))
     return TrainingData(
-        labeled, np.setdiff1d(kept, validation), validation, unlabeled or labeled, indices, names
+        labeled, np.setdiff1d(kept, validation), validation, unlabeled, indices, names
     )
 
 
@@ -92,6 +94,22 @@ def _told(source: Source) -> Source:
     if not source.passed_over:  # or else it was said when it was opened
         say(found(source))
     return source
+
+
+def _imbalanced(
+    source: Source, withheld: NDArray[np.int64], factor: float, seed: int
+) -> NDArray[np.int64]:
+    """Images of which the first class has `factor` times as many as the last one."""
+    assert source.labels is not None
+    members = [withheld[source.labels[withheld] == label] for label in np.unique(source.labels)]
+    # Of the smallest class, so that no class runs short.
+    most, last = min(map(len, members)), max(1, len(members) - 1)
+    kept: list[int] = []
+    for number, own in enumerate(members):
+        count = max(1, round(most * factor ** (-number / last)))
+        drawn = sorted(own.tolist(), key=lambda i: stable_hash(seed, "imbalance", source.ids[i]))
+        kept += drawn[:count]
+    return np.array(sorted(kept), dtype=np.int64)
 
 
 def _validation(

@@ -39,7 +39,10 @@ def identity(
     return {
         "seed": recipe.seed,
         # Of sources the content and which images are used, and not where they lie.
-        "data": recipe.data.model_dump(mode="json", exclude={"labeled", "unlabeled"}),
+        # What there is of unlabeled images is in what decides their labels.
+        "data": recipe.data.model_dump(
+            mode="json", exclude={"labeled", "unlabeled", "unlabeled_imbalance"}
+        ),
         **_of_images(data),
         # These keys choose among the labels, by draws of the recipe's seed.
         "pseudo_labels": choice if labels else None,

@@ -139,8 +139,11 @@ def _requested(known: list[Beside], names: Sequence[str], where: str, home: str)
 
 def shares_teacher(variant: Recipe, base: Recipe) -> bool:
     """Whether the first generation of a variant is that of its recipe."""
-    # Pseudo-labels are no part of it: the first generation learns from labeled images alone.
-    of_variant, of_base = ((r.data, r.seed, r.generations[0]) for r in (variant, base))
+    # Nothing of unlabeled images is part of it: it learns from labeled ones alone.
+    alone = {"unlabeled": None, "unlabeled_imbalance": None}
+    of_variant, of_base = (
+        (r.data.model_copy(update=alone), r.seed, r.generations[0]) for r in (variant, base)
+    )
     return of_variant == of_base
 
 

@@ -46,7 +46,7 @@ def model(place: str, level: float, kind: str = "", student: int = 1) -> Pooled:
 def home(tmp_path: Path) -> Path:
     folder = tmp_path / "many"
     folder.mkdir()
-    write_record(folder / "seeds.json", {"name": "own", "recipe": {}, "seeds": [0, 1, 2]})
+    write_record(folder / "seeds.json", {"name": "cifar10-4k", "recipe": {}, "seeds": [0, 1, 2]})
     return folder
 
 
@@ -110,7 +110,7 @@ def test_what_is_missing_has_a_command(home: Path) -> None:
     runs = SeedRuns(home, [0, 1, 2], [model("generation-0", 50), model("generation-1", 60)], [])
     data = {one["claim"]: one for one in claims_data(runs)}
     assert len(data) == len(CLAIMS)
-    start = "nsbench train own --seeds 3"
+    start = "nsbench train cifar10-4k --seeds 3"
     assert data["Iterating helps"]["missing"] == ["generation-2", "wide-from-teacher"]
     assert data["Iterating helps"]["commands"] == [f"{start} --controls wide-from-teacher"]
     assert data["Students are better on clean images"]["missing"] == [
@@ -120,6 +120,12 @@ def test_what_is_missing_has_a_command(home: Path) -> None:
     ratio = data["A large ratio of unlabeled images helps large models"]
     assert ratio["commands"] == [f"{start} --variants ratio-1 ratio-3"]
     assert ratio["verdict"] == NOT_RUN
+    balance = data["Filtering and balancing help small models"]
+    assert balance["missing"] == ["no-filter", "mixed", "mixed-no-filter", "no-balancing",
+                                  "unbalanced", "unbalanced-no-balancing"]  # fmt: skip
+    write_record(home / "seeds.json", {"name": "own", "recipe": {}, "seeds": [0, 1, 2]})
+    assert not any(one["commands"] for one in claims_data(runs))  # of a recipe of the user's
+    write_record(home / "seeds.json", {"name": "cifar10-4k", "recipe": {}, "seeds": [0, 1, 2]})
     verdicts, changes = claims_tables(runs)
     assert [row[0] for row in verdicts.rows] == [claim.text for claim in CLAIMS]
     assert verdicts.rows[0][2:] == [HELD, "1 held"]

@@ -406,7 +406,8 @@ def seeded(place: str, level: float) -> Pooled:
 def test_figures_over_seeds() -> None:
     models = [seeded("generation-0", 5.0), seeded("generation-1", 7.0)]
     figures = {d.key: d for d in seeds_figures(SeedRuns(Path("many"), [0, 1, 2], models, []))}
-    assert list(figures) == ["claims", "seeds-changes", "imagenet-1k-seeds", "imagenet-c-seeds",
+    assert list(figures) == ["seeds-claims", "seeds-changes", "imagenet-1k-seeds",
+                             "imagenet-c-seeds",
                              "imagenet-c-seeds-heat", "imagenet-fgsm-seeds",
                              "imagenet-fgsm-seeds-curve"]  # fmt: skip
     tops = [list(model.metrics("imagenet-1k", "top1").values()) for model in models]
@@ -420,16 +421,16 @@ def test_figures_over_seeds() -> None:
         assert mark.tip.endswith(f": {change.mean:+.1f} [{low:+.1f}, {high:+.1f}] points")
     check_bars(panel, [change] * 3, 1)
     assert legend(figures["seeds-changes"]) == ["generation-1 against generation-0"]
-    assert figures["claims"].title == "Of 2 claims of the paper, 2 not decided at this scale"
+    assert figures["seeds-claims"].title == "Of 2 claims of the paper, 2 not decided at this scale"
     low, high = change.interval
     gain = f"{change.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-    assert figures["claims"].table.rows[0] == [
+    assert figures["seeds-claims"].table.rows[0] == [
         "Students are better on clean images", "generation-1 against generation-0",
         "imagenet-1k", gain, "not decided at this scale",
     ]  # fmt: skip
     # It has no axes, but words in places.
-    words = [node.text for node in fromstring(str(figures["claims"].svg)).iter(f"{SVG}text")]
-    assert words.count(f"? {change.mean:+.1f}") == len(figures["claims"].table.rows) == 3
+    words = [node.text for node in fromstring(str(figures["seeds-claims"].svg)).iter(f"{SVG}text")]
+    assert words.count(f"? {change.mean:+.1f}") == len(figures["seeds-claims"].table.rows) == 3
     assert words.count(f"[{low:+.1f}, {high:+.1f}]") == 3
     panel = shown(figures["imagenet-1k-seeds"], y="names")
     pooled = [over_seeds(own) for own in tops]

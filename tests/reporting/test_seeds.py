@@ -75,7 +75,7 @@ def texts(cells: list[str]) -> list[str]:
 
 
 def test_a_report_begins_with_all_seeds(home: Path, tmp_path: Path) -> None:
-    verdicts, levels, gains, above = write_report(home, tmp_path / "report.html")
+    levels, gains, above, verdicts = write_report(home, tmp_path / "report.html")
     assert verdicts.rows[0][0] == "Students are better on clean images"
     assert "3 seeds" in levels.title
     assert "95% interval over seeds and images" in levels.title
@@ -211,7 +211,7 @@ def test_what_is_missing_is_told_and_never_dropped(copy: Path, tmp_path: Path) -
     what = "the loss of seed 1, generation 1 is nan at step 7 with learning rate 0.2"
     write_record(copy / "seed-1" / DIVERGED, {"sentence": what})
     shutil.rmtree(copy / "seed-2" / "generation-0" / "results" / "foggy")
-    _, levels, gains, _ = write_report(copy, tmp_path / "report.html")
+    levels, gains, _, _ = write_report(copy, tmp_path / "report.html")
     assert [row[1] for row in levels.rows] == ["3", "2", "2"]
     assert levels.notes == [
         f"T{what[1:]}: it diverged.",
@@ -305,7 +305,7 @@ def test_a_part_of_the_images_is_told_over_seeds_too(
         shutil.rmtree(results)
     evaluate([str(copy)], [str(files / "plain.toml")], device="cpu", limit=10)
     told = "plain: 10 images, chosen by --limit 10."
-    _, *tables = write_report(copy, tmp_path / "report.html")
+    *tables, _ = write_report(copy, tmp_path / "report.html")
     assert all(told in table.notes for table in tables)
     assert told in (tmp_path / "report.html").read_text()
     found = compare_seeds(copy / "generation-0", copy / "generation-1")

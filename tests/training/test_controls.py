@@ -164,3 +164,27 @@ def test_an_oracle_without_labels_is_refused_before_anything_is_trained(tmp_path
     with pytest.raises(NsbenchError, match="the true labels of digits .* are not known"):
         train(str(recipe), tmp_path / "run", settings=SHORT, device="cpu", controls=["oracle"])
     assert not (tmp_path / "run").exists()
+
+
+def test_variants_of_unlabeled_images_share_the_teacher(tmp_path: Path) -> None:
+    variants = {
+        "uneven": "data.unlabeled_imbalance=8.0",
+        "mixed": "data.unlabeled={source='digits', split='test'}",
+    }
+    tables = [f'[[variants]]\nname = "{n}"\nset = ["{s}"]\n' for n, s in variants.items()]
+    (tmp_path / "tiny.toml").write_text("\n".join([RECIPE, *tables]))
+    settings = ["defaults.epochs=0.1", "generations.0.epochs=0.1"]
+    recipe = str(tmp_path / "tiny.toml")
+    made = train(recipe, tmp_path / "run", settings=settings, device="cpu", variants=["all"])
+    # Their students saw other images; 3,800 of the digits have no label.
+    seen = {"": info(made / "generation-1")["unlabeled_images"]}
+    for name in variants:
+        folder = made / "variants" / name
+        assert not (folder / "generation-0").exists()
+        student = info(folder / "generation-1")
+        assert student["teacher_weights"] == info(made / "generation-0")["weights"]
+        seen[name] = student["unlabeled_images"]
+    assert seen[""] == 3800
+    assert seen["uneven"] < 2000
+    assert seen["mixed"] == 3800 + 1000
+    train(recipe, made, settings=settings, device="cpu", variants=["all"])  # all were finished

@@ -90,6 +90,45 @@ def test_a_run_of_another_split_is_told_apart(small_folder: Path, tmp_path: Path
     assert chosen[0] != chosen[1]
 
 
+def test_unlabeled_images_are_added_to_those_whose_labels_are_not_kept(
+    small_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more").mkdir()
+    for number in range(3):
+        (tmp_path / "more" / f"{number}.png").write_bytes(png(number))
+    keys = {"labeled": str(small_folder), "labels_per_class": 2}
+    alone = open_data(data(**keys), seed=0)
+    found = open_data(data(**keys, unlabeled=str(tmp_path / "more")), seed=0)
+    assert found.train.tolist() == alone.train.tolist()
+    assert alone.unlabeled is not None
+    assert found.unlabeled is not None
+    before = [alone.unlabeled.ids[i] for i in alone.unlabeled_indices]
+    after = [found.unlabeled.ids[i] for i in found.unlabeled_indices]
+    assert after == [*(f"0/{name}" for name in before), "1/0.png", "1/1.png", "1/2.png"]
+
+
+def test_unlabeled_images_may_be_of_uneven_classes() -> None:
+    keys = {"labeled": {"source": "digits", "split": "train"}, "labels_per_class": 100}
+    found = open_data(data(**keys, unlabeled_imbalance=10.0), seed=0)
+    assert found.labeled.labels is not None
+    counts = np.bincount(found.labeled.labels[found.unlabeled_indices]).tolist()
+    # 300 images of each class have no label; from class to class by 10 ** (1 / 9).
+    assert counts == [300, 232, 180, 139, 108, 83, 65, 50, 39, 30]
+    assert np.unique(found.unlabeled_indices).tolist() == found.unlabeled_indices.tolist()
+    assert not np.intersect1d(found.unlabeled_indices, found.train).size
+    even = open_data(data(**keys), seed=0)
+    assert found.train.tolist() == even.train.tolist()
+    assert np.isin(found.unlabeled_indices, even.unlabeled_indices).all()
+    other = open_data(data(**keys, unlabeled_imbalance=5.0), seed=0)
+    # Of fewer images those that are chosen of more.
+    assert np.isin(found.unlabeled_indices, other.unlabeled_indices).all()
+
+
+def test_uneven_classes_need_labels(tiny_recipe: Path) -> None:
+    with pytest.raises(NsbenchError, match=r"unlabeled_imbalance needs the labels of the unlab"):
+        load_recipe(str(tiny_recipe), ["data.unlabeled_imbalance=10"])
+
+
 def test_several_sources(small_folder: Path, tmp_path: Path) -> None:
     tar = str(tar_of(small_folder, tmp_path / "a.tar"))
     digits = {"source": "digits", "split": "unlabeled"}

@@ -46,7 +46,7 @@ def claims_figure(runs: SeedRuns) -> Drawn | None:
     axes.set_axis_off()
     for place, (suite, head) in enumerate(suites.items()):
         axes.text(place + 0.5, -0.5, f"{printable(suite)}\n{head}", ha="center", va="center",
-                  fontsize=10)  # fmt: skip
+                  fontsize=10, color=INK)  # fmt: skip
     top, cells = 0.0, []
     for one, lines, own in zip(found, claims, rows, strict=True):
         axes.plot([-left, len(suites)], [top, top], color=LINE, linewidth=1)
@@ -66,7 +66,7 @@ def claims_figure(runs: SeedRuns) -> Drawn | None:
     said = [f"{n} {v}" for n, v in zip(counts, MARKS, strict=True) if n]
     seeds = counted(len(runs.seeds), "seed")
     return Drawn(
-        "claims",
+        "seeds-claims",
         f"Of {counted(len(found), 'claim')} of the paper, {', '.join(said)}",
         f"Change in points over {seeds}, turned so that more is better, with 95% intervals over "
         f"{OVER}. ✓ better, ✗ worse, ? undecided. Claims of which no model was trained are left "
