@@ -36,6 +36,7 @@ def make_reference(
     content = {
         "model": model,
         "command": shlex.join(["nsbench", "reference", *suites, "--model", model]),
+        "weights": read_manifest(folders[0])["identity"]["weights"],
         "suites": {
             suite.name: {**_belonging(suite, folder), **suite.reference_entry(folder)}
             for suite, folder in zip(chosen, folders, strict=True)

@@ -27,12 +27,14 @@ PUBLISHED = "published"
 class Reference(Config):
     """A reference file: the model, the command that made it, and an entry for each suite.
 
+    weights: the hash of the model's weights, where nsbench made the file.
     digest: of the file, which `nsbench reference` writes; without one, as in a file that somebody
     wrote by hand, its content is not verified.
     """
 
     model: str
     command: str = ""
+    weights: str | None = None
     digest: str | None = None
     suites: dict[str, ReferenceEntry]
 

@@ -8,6 +8,7 @@ import pytest
 from nsbench.evaluation.make_reference import make_reference
 from nsbench.names import CORRUPTIONS, PERTURBATIONS
 from nsbench.predictions import read_cell
+from nsbench.run_folder import read_info
 from nsbench.suites.corruption import CorruptionSuite
 from nsbench.suites.load import load_suite
 from nsbench.suites.perturbation import PerturbationSuite
@@ -81,6 +82,7 @@ def test_a_reference_for_a_suite_of_ones_own(tiny_run: Path, tmp_path: Path) -> 
     (folder,) = evaluate([model], [str(suite)], device="cpu")
     assert score(folder).metrics["mce"].value == pytest.approx(100, abs=1e-3)
     assert f"--model {model}" in content["command"]
+    assert content["weights"] == read_info(tiny_run / "generation-0")["weights"]
 
 
 def test_suites_that_take_none(tiny_run: Path, tmp_path: Path) -> None:
