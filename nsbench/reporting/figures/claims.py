@@ -55,7 +55,9 @@ def claims_figure(runs: SeedRuns) -> Drawn | None:
             axes.text(-left, top + 0.28, line, va="center", fontsize=10, color=INK)
             top += 0.5
         for answers in own:
-            axes.text(-left + 0.1, top + 0.5, _models(answers[0]), va="center", fontsize=9,
+            trained = min(len(answer.change.values) for answer in answers)
+            fewer = f", {counted(trained, 'seed')}" if trained < len(runs.seeds) else ""
+            axes.text(-left + 0.1, top + 0.5, _models(answers[0]) + fewer, va="center", fontsize=9,
                       color=SOFT)  # fmt: skip
             for answer in answers:
                 _cell(axes, columns.index(answer.suite), top, answer)
@@ -68,9 +70,9 @@ def claims_figure(runs: SeedRuns) -> Drawn | None:
     return Drawn(
         "seeds-claims",
         f"Of {counted(len(found), 'claim')} of the paper, {', '.join(said)}",
-        f"Change in points over {seeds}, turned so that more is better, with 95% intervals over "
-        f"{OVER}. ✓ better, ✗ worse, ? undecided. Claims of which no model was trained are left "
-        "out.",
+        f"Change in points over {seeds}, or as many as are named, turned so that more is better, "
+        f"with 95% intervals over {OVER}. ✓ better, ✗ worse, ? undecided. Claims of which no model "
+        "was trained are left out.",
         figure,
         Table(CLAIMED, ["claim", "models", "suite", "gain in points", "verdict"], cells),
     )
