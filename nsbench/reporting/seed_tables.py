@@ -26,15 +26,16 @@ from nsbench.reporting.seeds import (
     entries_of,
     generations,
     labeled_only,
+    variants_of,
 )
 from nsbench.reporting.summary import notes_on_images
 from nsbench.reporting.tables import Table
-from nsbench.run_folder import name_over_seeds
+from nsbench.run_folder import name_over_seeds, read_variant
 from nsbench.util.progress import counted
 
 
 def seeds_tables(runs: SeedRuns) -> list[Table]:
-    """The models over seeds; their changes against the first one; and against `labeled-only`."""
+    """The models over seeds; their changes against the first one, `labeled-only` and variants."""
     tables = [_levels(runs)]
     base = runs.models[0]
     tables += _changes(runs, base, runs.models[1:], f"Change against {base.name}", [])
@@ -43,7 +44,17 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
         what = f"{control.name} is of {_student(runs, control)}: {WHAT[control.kind]}."
         title = f"What students have above {control.name}"
         tables += _changes(runs, control, students, title, [what])
+    for own in generations(runs.models):
+        variants = variants_of(runs.models, own)
+        title = f"Variants against {own.name}"
+        tables += _changes(runs, own, variants, title, [*map(_settings, variants)])
     return tables
+
+
+def _settings(variant: Pooled) -> str:
+    """What a variant changes, by the record of the first seed."""
+    folder = next(entry.folder for entry in variant.entries.values() if entry.folder)
+    return f"{folder.parent.name}: {', '.join(read_variant(folder.parent)['set'])}"
 
 
 def seeds_answers(runs: SeedRuns) -> list[str]:
@@ -172,6 +183,7 @@ def _compared(
     """The changes of a metric, each with the name of what it is against."""
     bases = [runs.models[0], *(_alone(runs) if model.is_student else [])]
     bases += [base for student, base in pairs(runs) if student is model]
+    bases += [own for own in generations(runs.models) if model in variants_of(runs.models, own)]
     for base in {base.name: base for base in bases}.values():
         if change := change_of(model, base, suite, key):
             yield base.name, change

@@ -50,6 +50,11 @@ class Pooled:
         return self.place.startswith("generation-")
 
     @property
+    def is_variant(self) -> bool:
+        """Whether it is a generation of a variant of the recipe."""
+        return self.place.startswith("variants/")
+
+    @property
     def is_student(self) -> bool:
         """Whether it is such a generation after the first."""
         return self.is_generation and not self.place.startswith("generation-0")
@@ -106,6 +111,11 @@ def labeled_only(models: Sequence[Pooled], student: Pooled) -> list[Pooled]:
     """The controls of a student that learn labeled images only."""
     own = (model for model in models if model.kind == "labeled-only")
     return [control for control in own if f"generation-{control.student}" == student.place]
+
+
+def variants_of(models: Sequence[Pooled], generation: Pooled) -> list[Pooled]:
+    """The same generation of the recipe's variants."""
+    return [m for m in models if m.is_variant and m.place.endswith(f"/{generation.place}")]
 
 
 def change_of(model: Pooled, base: Pooled, suite: str, key: str) -> SeedChange | None:

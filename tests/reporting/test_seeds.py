@@ -440,3 +440,25 @@ def test_figures_over_seeds_show_what_their_tables_say(home: Path) -> None:
     xs = [np.asarray(line.get_xdata()) for line in axes.lines]
     means = [x[0] for x in xs if len(x) == 1]
     assert any(mean == pytest.approx(change.mean) for mean in means)
+
+
+def test_variants_stand_beside_the_generation_that_they_change(
+    copy: Path, files: Path, tmp_path: Path
+) -> None:
+    more: dict[str, Any] = {"seeds": 3, "variants": ["hard"], "settings": ["defaults.epochs=2"]}
+    train(str(files / "tiny.toml"), copy, device="cpu", **more)
+    evaluate([str(copy)], [str(files / "plain.toml")], device="cpu")
+    *_, variants, verdicts = write_report(copy, tmp_path / "report.html", formats=["html", "csv"])
+    assert variants.title.startswith("Variants against many/generation-1, paired, mean ± standard")
+    assert [row[0] for row in variants.rows] == ["many/hard/generation-1"]
+    assert variants.notes[0] == "hard: pseudo_labels.labels='hard'"
+    wanted = change_over_seeds(
+        metrics(copy, "variants/hard/generation-1"), metrics(copy, "generation-1")
+    )
+    assert f"{wanted.mean:+z.1f} ± {wanted.spread:.1f}" in variants.rows[0][1]
+    with (tmp_path / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    own = {"model": "many/hard/generation-1", "against": "many/generation-1", "suite": "plain"}
+    (row, *_) = [row for row in rows if own.items() <= row.items()]
+    assert float(row["value"]) == wanted.mean
+    assert verdicts.rows[4][2] == "not run"  # of soft labels: the paper's variant has another name
