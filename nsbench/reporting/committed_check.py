@@ -109,7 +109,7 @@ def _made_again(folder: Path, called: Record) -> list[Record]:
     with tempfile.TemporaryDirectory() as made:
         home = Path(made) / PREDICTIONS
         shutil.copytree(folder / PREDICTIONS, home, ignore=shutil.ignore_patterns("*.parquet"))
-        unpack(folder / PREDICTIONS, home)
+        unpack(folder / PREDICTIONS, home)  # a copy, as what is committed must stay as it is
         places = [home / place for place in called["places"]]
         # about.json may be of anybody, and only what lies beside it is to be read.
         if any(home.resolve() not in place.resolve().parents for place in places):

@@ -44,6 +44,7 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
         what = f"{control.name} is of {_student(runs, control)}: {WHAT[control.kind]}."
         title = f"What students have above {control.name}"
         tables += _changes(runs, control, students, title, [what])
+    # Against the generation that they change, as what they are asked is what it is for.
     for own in generations(runs.models):
         variants = variants_of(runs.models, own)
         title = f"Variants against {own.name}"
@@ -182,6 +183,7 @@ def _compared(
 ) -> Iterator[tuple[str, SeedChange]]:
     """The changes of a metric, each with the name of what it is against."""
     bases = [runs.models[0], *(_alone(runs) if model.is_student else [])]
+    # What the claims compare too, so that each of their numbers is in the data beside them.
     bases += [base for student, base in pairs(runs) if student is model]
     bases += [own for own in generations(runs.models) if model in variants_of(runs.models, own)]
     for base in {base.name: base for base in bases}.values():

@@ -69,6 +69,7 @@ def open_data(data: Data, seed: int) -> TrainingData:
         unlabeled = _open(data.unlabeled, "data.unlabeled")
         indices = np.arange(len(unlabeled))
         if data.labels_per_class:
+            # Without labels, as those of the second part may be of other classes.
             unlabeled = JoinedSource([labeled, unlabeled], labeled=False)
             indices = np.concatenate([withheld, len(labeled) + indices])
     # Sources in the label space `indices` have no names; the largest label tells their number.

@@ -306,6 +306,7 @@ def _save(
     """Write the weights and model.json."""
     data, generation = run.data, student.generation
     if student.partner:
+        # Only now: until here one member was trained, and the other is finished.
         averaged = Ensemble([student.partner, averaged])
     from_unlabeled = student.pseudo and not run.recipe.pseudo_labels.distill
     record = generation_record(
