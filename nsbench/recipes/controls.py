@@ -77,8 +77,13 @@ def controlled(recipe: "Recipe", control: Control, where: str) -> "Recipe":
     elif control.kind == "longer-teacher":
         changed["generations"] = [_longer(teacher, student, where)]
     elif control.kind == "ensemble":
-        plain = {"ensemble": True, "warm_start": False, "fine_tune": None}
-        changed["generations"] = [teacher, teacher.model_copy(update=plain)]
+        if teacher.fine_tune:
+            raise NsbenchError(
+                f"{where}: the control 'ensemble' is of first teachers that are not fine-tuned, at "
+                "another size: leave it out"
+            )
+        both = teacher.model_copy(update={"ensemble": True, "warm_start": False})
+        changed["generations"] = [teacher, both]
     else:
         changed["generations"] = [teacher, student]
         if control.kind == "oracle":

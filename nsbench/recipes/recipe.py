@@ -201,6 +201,16 @@ def _with_defaults(table: dict[str, Any], where: str) -> dict[str, Any]:
     return table
 
 
+def _makes_ensemble(recipe: Recipe, index: int) -> bool:
+    """Whether a generation and its teacher can be one model."""
+    if not 0 < index == len(recipe.generations) - 1:
+        return False
+    both = recipe.generations[index - 1 :]
+    # One architecture and one preprocessing is all that a checkpoint of both says.
+    kinds = [(one.arch, one.model_args, one.preprocessing(recipe.data)) for one in both]
+    return kinds[0] == kinds[1] and not (both[1].warm_start or any(one.fine_tune for one in both))
+
+
 def _check(recipe: Recipe, where: str) -> None:
     data, distill = recipe.data, recipe.pseudo_labels.distill
     if len(recipe.generations) > 1 and not (data.unlabeled or data.labels_per_class or distill):
@@ -219,11 +229,11 @@ def _check(recipe: Recipe, where: str) -> None:
             "'generations.0.unlabeled_noise' to a student, or to [defaults]"
         )
     for index, one in enumerate(recipe.generations):
-        inside = 0 < index == len(recipe.generations) - 1
-        if one.ensemble and (not inside or one.warm_start or one.fine_tune):
+        if one.ensemble and not _makes_ensemble(recipe, index):
             raise NsbenchError(
                 f"{where}: the key 'generations.{index}.ensemble' is true, but an ensemble is the "
-                "last generation, after a teacher, without warm_start and fine_tune: leave it out"
+                "last generation, after a teacher of its architecture and image size, and neither "
+                "has warm_start or fine_tune: leave it out"
             )
     # A small ratio of a small batch rounds to 0 images.
     for index, generation in enumerate(recipe.generations[1:], start=1):

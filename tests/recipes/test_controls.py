@@ -125,6 +125,11 @@ def test_the_other_controls(tmp_path: Path) -> None:
             [],
             "'oracle' is of generation 3, but the last",
         ),
+        (
+            'kind = "ensemble"',
+            ["generations.0.fine_tune={image_size=48, epochs=1}"],
+            "of first teachers that are not fine-tuned",
+        ),
         ('kind = "oracle"\n[[controls]]\nkind = "oracle"', [], "two controls are named 'oracle'"),
         ('kind = "oracle"\nname = "../x"', [], "controls.0.name"),
         (

@@ -262,8 +262,11 @@ def test_a_key_in_the_wrong_place_leads_to_the_right_one(setting: str, meant: st
     assert str(caught.value).endswith(f"unknown key '{key}'; did you mean '{meant}'?")
 
 
+TUNED = "[generations.fine_tune]\nimage_size = 48\nepochs = 1"
+
+
 @pytest.mark.parametrize(
-    "keys", ["", "warm_start = true", "[generations.fine_tune]\nimage_size = 48\nepochs = 1"]
+    "keys", ["", "warm_start = true", "image_size = 48", "arch = 'test_vit'", TUNED]
 )
 def test_an_ensemble_is_the_last_generation_after_a_teacher(keys: str, tiny_recipe: Path) -> None:
     head, second, _ = TINY_RECIPE.rpartition("[[generations]]")
@@ -277,3 +280,5 @@ def test_an_ensemble_is_the_last_generation_after_a_teacher(keys: str, tiny_reci
     assert load_recipe(str(tiny_recipe)).generations[1].unlabeled_batch == 0
     with pytest.raises(NsbenchError, match=r"generations\.0\.ensemble' is true"):
         load_recipe(str(tiny_recipe), ["generations.0.ensemble=true"])
+    with pytest.raises(NsbenchError, match=r"generations\.1\.ensemble' is true"):
+        load_recipe(str(tiny_recipe), ["generations.0.fine_tune={image_size=48, epochs=1}"])
