@@ -14,7 +14,15 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.files import fingerprint
 from tests.conftest import write_suite
 
-NORMALISED = ["digits-a", "digits-c", "digits-p", "imagenet-c", "imagenet-c-extra", "imagenet-p"]
+NORMALISED = [
+    "cifar10-a",
+    "digits-a",
+    "digits-c",
+    "digits-p",
+    "imagenet-c",
+    "imagenet-c-extra",
+    "imagenet-p",
+]
 PERTURBATION = 'kind = "perturbation"\nsource = "digits"\nimage_size = 32\n'
 PGD = 'kind = "attack"\nsource = "digits"\nattack = "pgd"\nepsilons = [8]\nheadline = 8\n'
 CORRUPTION = 'kind = "corruption"\nsource = "digits"\nimage_size = 32\n'

@@ -197,8 +197,14 @@ def test_constants_of_other_pixels_are_refused(
 
 def test_shipped_references_are_as_they_were_made() -> None:
     paths = sorted(folder().glob("*.json"))
-    assert [path.name for path in paths] == ["alexnet.json", "digits-reference.json"]
-    assert [flaw(path) for path in paths] == [None, None]
+    names = ["alexnet.json", "cifar10-reference.json", "digits-reference.json"]
+    assert [path.name for path in paths] == names
+    assert [flaw(path) for path in paths] == [None] * 3
+    content = json.loads(paths[1].read_text())
+    chosen = content["suites"]["cifar10-a"]["misclassified"]
+    # As the README and the head of the model's recipe have it.
+    assert len(set(chosen)) == len(chosen) == 1622
+    assert content["weights"].startswith("5796fd9b8bb6")
 
 
 def test_a_reference_that_was_changed_is_refused_unless_it_is_ones_own(tmp_path: Path) -> None:
