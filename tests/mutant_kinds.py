@@ -101,7 +101,18 @@ SAFEGUARDS = {"strict", "encoding", "exist_ok", "missing_ok", "maxsize"}
 """Keyword arguments that change no number, but how soon a mistake is noticed."""
 
 LOOKS = {
-    *("alpha", "bbox_inches", "capsize", "clip_on", "color", "colors", "dpi", "edgecolor"),
+    *(
+        "alpha",
+        "bbox_inches",
+        "bbox_to_anchor",
+        "visible",
+        "capsize",
+        "clip_on",
+        "color",
+        "colors",
+        "dpi",
+        "edgecolor",
+    ),
     *(
         "elinewidth",
         "facecolor",
@@ -126,7 +137,16 @@ LOOKS = {
 }
 """Keyword arguments of a picture that show the same values otherwise; a constant is left too."""
 
-SYMMETRIC = {"min", "max", "isinstance", "len", "print", "say"}
+SIZES = {"empty_axes", "legend_above"}
+"""Functions of figures whose arguments are sizes and places of a picture, which shows the same."""
+
+ONE_DEVICE = {"device"}
+"""Keyword arguments that a CPU, where the tests run, has one value for."""
+
+QUIET = {"advance", "barrier"}
+"""What moves a progress bar, or waits for other processes, of which a test seldom has several."""
+
+SYMMETRIC = {"min", "max", "maximum", "minimum", "isinstance", "len", "print", "say"}
 """What gives the same of swapped arguments, or an error at once."""
 
 
@@ -176,6 +196,7 @@ class _Edits:
 
     def __init__(self, source: bytes, starts: list[int], looks: set[str]) -> None:
         self._source, self._starts, self._looks = source, starts, looks
+        self._kept = SAFEGUARDS | ONE_DEVICE | looks
 
     def of(self, node: ast.AST) -> Iterator[Edit]:
         """Changes of a node and of all below it, but for types, messages and docstrings."""
@@ -187,11 +208,13 @@ class _Edits:
         # Errors are of what is said, not of numbers; places within f-strings are wrong in 3.11.
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.Assert | ast.Import | ast.ImportFrom):
             return
+        if self._looks and isinstance(node, ast.Call) and _called(node) in SIZES:
+            return
         for field, value in ast.iter_fields(node):
             if field in ("annotation", "returns", "decorator_list", "type_params"):
                 continue
             for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.keyword) and child.arg in SAFEGUARDS | self._looks:
+                if isinstance(child, ast.keyword) and child.arg in self._kept:
                     continue
                 if isinstance(child, ast.AST):
                     yield child
@@ -220,7 +243,11 @@ class _Edits:
                 yield self._begin(node.test), self._begin(node.test), b"not "
         elif isinstance(node, ast.FunctionDef):
             yield from self._returned(node)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        elif (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and _called(node.value) not in QUIET
+        ):
             yield self._begin(node), self._end(node), b"pass"
         yield from self._named(node)
         if isinstance(node, ast.Call):
@@ -272,11 +299,13 @@ class _Edits:
 
     def _arguments(self, call: ast.Call) -> Iterator[Edit]:
         """A keyword argument or a key of a hash left out, the first two arguments swapped."""
+        if self._looks and _called(call) in SIZES:
+            return
         for keyword in call.keywords:
-            if keyword.arg and keyword.arg not in SAFEGUARDS | self._looks:
+            if keyword.arg and keyword.arg not in self._kept:
                 begin = self._starts[keyword.lineno - 1] + keyword.col_offset
                 yield self._without(begin, self._end(keyword.value))
-        called = call.func.id if isinstance(call.func, ast.Name) else ""
+        called = _called(call)
         if called in HASHES:
             for argument in call.args:
                 yield self._without(self._begin(argument), self._end(argument))
@@ -299,6 +328,14 @@ class _Edits:
             if wrapped and isinstance(node, ast.Return) and node.value:
                 begin, end = self._begin(node.value), self._end(node.value)
                 yield begin, end, wrapped % self._source[begin:end]
+
+
+def _called(call: ast.Call) -> str:
+    """The name of a function or method."""
+    named = call.func
+    if isinstance(named, ast.Attribute):
+        return named.attr
+    return named.id if isinstance(named, ast.Name) else ""
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -68,6 +68,16 @@ def test_each_change_is_of_one_line_and_can_be_run(tmp_path: Path) -> None:
         assert mutant.function == (0 if mutant.line < 8 else 6)
 
 
+def test_what_only_another_machine_would_notice_is_left_alone(tmp_path: Path) -> None:
+    code = "a = torch.zeros(n, device=b)\nadvance(n)\ndistributed.barrier()\nc = maximum(a, b)\n"
+    assert mutants_of(tmp_path, written(tmp_path, code)) == []
+    code = "axes = empty_axes(a - 1, 2.5)\n"
+    assert mutants_of(tmp_path, written(tmp_path, code)) != []
+    (tmp_path / "nsbench" / "figures").mkdir()
+    (tmp_path / "nsbench" / "figures" / "code.py").write_text(code)
+    assert mutants_of(tmp_path, "nsbench/figures/code.py") == []
+
+
 def test_keys_of_a_hash_are_left_out_and_arguments_swapped(tmp_path: Path) -> None:
     code = "a = stable_hash(seed, name, 'x')\nb = cut(image, mask, how='y', strict=True)\n"
     found = [mutant.after for mutant in mutants_of(tmp_path, written(tmp_path, code))]
