@@ -89,6 +89,16 @@ def test_what_is_no_mapping_is_a_wrong_type() -> None:
         metrics.relative_mean_corruption_error({"fog": [0.2]}, 0.1, {"fog": [0.5]})
 
 
+def test_a_clean_error_of_the_reference_is_a_fraction() -> None:
+    for wrong in (1.5, -0.1, 40):
+        with pytest.raises(
+            NsbenchError, match="reference_clean .* must be .*fractions? from 0 to 1"
+        ):
+            metrics.relative_mean_corruption_error({"fog": [0.2]}, 0.1, {"fog": [0.5]}, wrong)
+    found = metrics.relative_mean_corruption_error({"fog": [0.2]}, 0.1, {"fog": [0.5]}, 0.25)
+    assert found == pytest.approx(40)
+
+
 def test_a_paired_change_of_right_and_wrong() -> None:
     before, after = np.zeros(40, bool), np.zeros(40, bool)
     before[:20], after[:30] = True, True

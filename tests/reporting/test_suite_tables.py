@@ -29,6 +29,17 @@ def test_how_many_images_are_evaluated(keys: str, images: str, tmp_path: Path) -
         assert cells(str(write_suite(tmp_path / "own.toml", text)))["images"] == images
 
 
+@pytest.mark.parametrize(("count", "end"), [(8, ", eps=8"), (9, ", eps=8 …")])
+def test_eight_cells_are_named(count: int, end: str, tmp_path: Path) -> None:
+    text = (
+        'kind = "attack"\nsource = "digits"\nattack = "fgsm"\nheadline = 1.0\n'
+        f"epsilons = {[float(n) for n in range(1, count + 1)]}\n"
+    )
+    found = cells(str(write_suite(tmp_path / "own.toml", text)))["cells"]
+    assert found.startswith(f"{count}: eps=1, eps=2")
+    assert found.endswith(end)
+
+
 def test_whether_images_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     assert cells("imagenet-a")["found"] == "missing"
