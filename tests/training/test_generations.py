@@ -177,7 +177,7 @@ def test_a_smaller_student_is_refused_unless_allowed(tiny_recipe: Path, tmp_path
         (["data.labeled.split=unlabeled"], "has no labels, but data.labeled needs them"),
         (["data.labeled.source=/no/where"], "there is no /no/where"),
         (["data.validation_per_class=20"], "leaves class 0 of digits"),
-        (["data.labels_per_class=5"], "either data.unlabeled or data.labels_per_class"),
+        (["data.unlabeled_imbalance=5"], "unlabeled_imbalance needs the labels of the unlabeled"),
         (["defaults.optimizer=sdg"], "no optimizer 'sdg'"),
     ],
 )
