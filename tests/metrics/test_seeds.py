@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from nsbench.metrics.change import Detection, DetectionMetric, Metric
 from nsbench.metrics.intervals import bootstrap, constant_interval, resampled_means
@@ -148,3 +149,29 @@ def test_intervals_cover_what_they_say(
         assert found.interval
         covered += found.interval.low <= 0 <= found.interval.high
     assert covered / trials >= 0.9
+
+
+def test_the_level_of_a_measure_that_is_no_mean_has_its_resamples_over_seeds() -> None:
+    rng = np.random.default_rng(3)
+    positive = np.arange(60) < 25
+    ids = tuple(map(str, range(60)))
+    every = []
+    for _ in range(2):
+        scores = rng.normal(0, 1, 60) + positive
+        found = Detection(scores, positive)
+        every.append(DetectionMetric("AUROC", ids, scores, True, detection=found))
+    pooled = over_seeds(every)
+    resampled = sum(100 * own.detection.resampled["AUROC"] for own in every) / 2
+    assert resampled.shape == (2000,)
+    wanted = interval_over(pooled.values, resampled)
+    assert pooled.interval
+    assert wanted
+    assert tuple(pooled.interval) == pytest.approx(
+        (max(wanted.low, 0), min(wanted.high, 100)), abs=1e-9
+    )
+
+
+def test_every_tabulated_quantile_is_scipys() -> None:
+    assert [t_975(n) for n in range(1, 10)] == pytest.approx(
+        stats.t.ppf(0.975, range(1, 10)), abs=5e-6
+    )

@@ -238,6 +238,9 @@ def test_a_resnet_9_of_small_images() -> None:
         ("test_resnet", {"stem_stride": 1.0}, "stem_stride is 1.0, but it must be 1 or 2"),
         ("test_resnet", {"stem_stride": True}, "stem_stride is True, but it must be 1 or 2"),
         ("tf_efficientnet_b0", {"stem_stride": 1}, "'tf_efficientnet_b0' has no stem of a ResNet"),
+        ("tf_efficientnet_b0", {"unit_stride_stages": [9]}, "names stage 9, but"),
+        ("tf_efficientnet_b0", {"unit_stride_stages": [-1]}, "names stage -1, but"),
+        ("test_efficientnet", {"unit_stride_stages": [1]}, "names stage 1, but"),
     ],
 )
 def test_other_stems_are_refused(arch: str, model_args: dict[str, object], sentence: str) -> None:

@@ -86,6 +86,7 @@ def test_torch_files_in_their_wrappings(
     assert (model.num_classes, model.classes) == (10, None)
     assert model.info["entry"] == entry
     assert model.name == f"{tmp_path.name}/best.pth"
+    assert model.channels_last  # the faster order in memory
 
 
 @pytest.mark.parametrize(
