@@ -161,7 +161,7 @@ def test_the_level_of_a_measure_that_is_no_mean_has_its_resamples_over_seeds() -
         found = Detection(scores, positive)
         every.append(DetectionMetric("AUROC", ids, scores, True, detection=found))
     pooled = over_seeds(every)
-    resampled = sum(100 * own.detection.resampled["AUROC"] for own in every) / 2
+    resampled = np.mean([100 * own.detection.resampled["AUROC"] for own in every], 0)
     assert resampled.shape == (2000,)
     wanted = interval_over(pooled.values, resampled)
     assert pooled.interval

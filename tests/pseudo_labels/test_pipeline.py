@@ -44,17 +44,22 @@ def as_filter(monkeypatch: pytest.MonkeyPatch, model: Classifier) -> None:
     monkeypatch.setattr(filter_model, "load_model", lambda name, device: model)
 
 
-def test_rows_lead_to_images_and_their_targets(source: ArraySource, tmp_path: Path) -> None:
+def test_rows_lead_to_images_and_their_targets(
+    source: ArraySource, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     found = labeled(source, tmp_path / "run")
+    assert "pseudo-labels of linear 1: 140 images in " in capfd.readouterr().err
     assert len(found.chosen) == read_json(tmp_path / "run/generation-1/selection.json")["selected"]
     assert isinstance(found.chosen, np.memmap)
-    images = found.store.indices(found.chosen)
+    rows = np.arange(len(found))[::-1]  # in any order
+    images = found.images(rows)
+    assert images.tolist() == found.store.indices(found.chosen).tolist()[::-1]
     again = predict(
         LabelingJob(source, images, CPU, settings=PseudoLabels(top_k=5)),
         linear_teacher(seed=1),
         tmp_path / "again",
     )
-    targets = dense(found.store.rows(found.chosen), 5)
+    targets = dense(found.targets(rows), 5)
     torch.testing.assert_close(
         targets, dense(again.rows(np.arange(len(images))), 5), atol=1e-3, rtol=0
     )
