@@ -87,6 +87,8 @@ def test_accuracy_figures() -> None:
     assert reliability.title == (
         "two is calibrated worst, with an ECE of 7.0%, and one best, with 5.0%"
     )
+    turned, *_ = accuracy_figures(entries("imagenet-1k", *tables[::-1]), "imagenet-1k")
+    assert turned.title == "one is calibrated worst, with an ECE of 7.0%, and two best, with 5.0%"
     panel = shown(risk)
     for number, shift in enumerate((1, 3)):
         assert near(panel.lines[number], [5, 50, 100], [1 + shift, 10 + shift, 20 + shift])

@@ -462,3 +462,15 @@ def test_variants_stand_beside_the_generation_that_they_change(
     (row, *_) = [row for row in rows if own.items() <= row.items()]
     assert float(row["value"]) == wanted.mean
     assert verdicts.rows[4][2] == "not run"  # of soft labels: the paper's variant has another name
+
+
+def test_two_seeds_are_several(copy: Path) -> None:
+    shutil.rmtree(copy / "seed-2")
+    record: dict[str, Any] = json.loads((copy / "seeds.json").read_text())
+    about = {"name": "tiny", "recipe": record["recipe"], "seeds": [0, 1]}
+    write_record(copy / "seeds.json", about)
+    found = compare_seeds(copy / "generation-0", copy / "generation-1")
+    assert (found.a, found.b) == ("many/generation-0", "many/generation-1")
+    assert (
+        "B against A, seeds 0, 1: mean ± standard deviation over seeds" in found.tables()[0].title
+    )
