@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_utf8, why_unread
+from nsbench.util.files import read_text
 from nsbench.util.progress import counted
 
 Labels = tuple[tuple[str, ...] | None, NDArray[np.int64]]
@@ -115,13 +115,7 @@ def read_class_names(path: Path, *, skip_blank: bool = False) -> tuple[str, ...]
     Blank lines at the end are no classes. Raises NsbenchError for one in between, unless they are
     skipped, and for a file that cannot be read or is not UTF-8.
     """
-    try:
-        text = read_utf8(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = why_unread(error, path) if isinstance(error, OSError) else "it is not UTF-8"
-        raise NsbenchError(
-            f"cannot read the class names {path} ({reason}): save them as UTF-8, one a line"
-        ) from error
+    text = read_text(path, "save them as UTF-8, one a line", "the class names ")
     # Not splitlines, to which some letters of names would end a line.
     lines = text.replace("\r\n", "\n").rstrip().split("\n")
     names = [same_text(line.strip()) for line in lines]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nsbench.data.class_names import same_text
 from nsbench.data.decode import EXTENSIONS
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_utf8, why_unread
+from nsbench.util.files import read_text
 from nsbench.util.progress import counted, say
 
 FILE_COLUMNS = {"file", "filename", "image", "imageid", "imagename", "imagepath", "path", "name"}
@@ -197,7 +197,9 @@ def _bare(name: str) -> str:
 
 def _entries(path: Path, images: _Images) -> list[Entry]:
     """The lines of a list, read the way in which the most of them name images."""
-    rows, spaces = _best_rows(path, _text(path), images)
+    text = read_text(path, "name a text file in UTF-8 of lines FILE CLASS", "the labels ")
+    # In the form that names are compared in.
+    rows, spaces = _best_rows(path, same_text(text), images)
     file, label = _columns(path, rows, images)
     entries = []
     for row in rows:
@@ -206,18 +208,6 @@ def _entries(path: Path, images: _Images) -> list[Entry]:
         name = "/".join(_parts(row.cells[file].replace("\\", "/")))
         entries.append(Entry(row.line, name, _label(path, row, label, spaces=spaces)))
     return entries
-
-
-def _text(path: Path) -> str:
-    try:
-        # In the form that names are compared in.
-        return same_text(read_utf8(path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = why_unread(error, path) if isinstance(error, OSError) else "it is not UTF-8"
-        raise NsbenchError(
-            f"cannot read the labels {path} ({reason}): name a text file in UTF-8 of lines FILE "
-            "CLASS"
-        ) from error
 
 
 def _best_rows(path: Path, text: str, images: _Images) -> tuple[list[_Row], bool]:

@@ -99,9 +99,10 @@ def check_there(spec: SourceSpec) -> None:
     if spec.given:
         return
     spec = catalog.resolve(spec)
-    refuse_unreadable(Path(spec.source).expanduser())
+    path = Path(spec.source).expanduser()
+    refuse_unreadable(path)
     named = spec.source == "digits" or spec.source.startswith(HUB) or is_pattern(spec.source)
-    if not named and not (path := Path(spec.source).expanduser()).exists():
+    if not named and not path.exists():
         raise NsbenchError(
             f"there is no {path}: a source is a folder of class folders, a .tar of one, Parquet "
             "files, WebDataset shards, a .npy file, hf:OWNER/NAME, data:NAME, or digits"

@@ -1,6 +1,7 @@
 """Some images of a source, chosen by hash of their ids: the same everywhere."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -32,9 +33,13 @@ def select_per_class(
                 f"{purpose} asks for {per_class} images a class, but class '{name}' of "
                 f"{source.name} has {len(of_class)}"
             )
-        ranked = sorted(of_class, key=lambda index: stable_hash(*keys, source.ids[index]))
-        chosen += ranked[:per_class]
+        chosen += in_hash_order(source, of_class, *keys)[:per_class]
     return np.array(sorted(chosen))
+
+
+def in_hash_order(source: Source, indices: Iterable[int], *keys: object) -> list[int]:
+    """Images in the order of the hashes of some keys and their ids, which is theirs everywhere."""
+    return sorted(indices, key=lambda index: stable_hash(*keys, source.ids[index]))
 
 
 def sample(

@@ -228,16 +228,15 @@ def _check(recipe: Recipe, where: str) -> None:
             f"{where}: generation 0 has no pseudo-labeled images: move the key "
             "'generations.0.unlabeled_noise' to a student, or to [defaults]"
         )
-    for index, one in enumerate(recipe.generations):
-        if one.ensemble and not _makes_ensemble(recipe, index):
+    for index, generation in enumerate(recipe.generations):
+        if generation.ensemble and not _makes_ensemble(recipe, index):
             raise NsbenchError(
                 f"{where}: the key 'generations.{index}.ensemble' is true, but an ensemble is the "
                 "last generation, after a teacher of its architecture and image size, and neither "
                 "has warm_start or fine_tune: leave it out"
             )
-    # A small ratio of a small batch rounds to 0 images.
-    for index, generation in enumerate(recipe.generations[1:], start=1):
-        if generation.unlabeled_batch < 1 and not generation.ensemble:
+        # A small ratio of a small batch rounds to 0 images.
+        if index and generation.unlabeled_batch < 1 and not generation.ensemble:
             raise NsbenchError(
                 f"{where}: the key 'generations.{index}.unlabeled_ratio' leaves the student no "
                 "pseudo-labeled image a step: raise it"

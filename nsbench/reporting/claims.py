@@ -1,11 +1,13 @@
 """What the Noisy Student paper claims, asked of models over seeds: each claim with a verdict."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from nsbench.metrics.change import Metric
+from nsbench.metrics.intervals import Interval
 from nsbench.metrics.seeds import OVER, SeedChange
 from nsbench.metrics.verdict import verdict_over_seeds
 from nsbench.recipes.files import shipped
@@ -16,7 +18,6 @@ from nsbench.reporting.seed_texts import over_seeds_data, seed_change_text
 from nsbench.reporting.seeds import (
     Pooled,
     SeedRuns,
-    change_of,
     entries_of,
     generations,
     labeled_only,
@@ -112,7 +113,17 @@ class Answer:
     @property
     def gain(self) -> SeedChange:
         """The change, turned so that more is better."""
-        return self.change if self.metric.higher_is_better else turned(self.change)
+        if self.metric.higher_is_better:
+            return self.change
+        interval = self.change.interval
+        turned = Interval(-interval.high, -interval.low) if interval else None
+        values = tuple(-value for value in self.change.values)
+        return replace(self.change, values=values, interval=turned)
+
+    @property
+    def models(self) -> str:
+        """`generation-1 against labeled-only`: what the recipe, or the paper, calls them."""
+        return f"{_short(self.student)} against {_short(self.base)}"
 
 
 @dataclass(frozen=True)
@@ -126,13 +137,11 @@ class Checked:
     def commands(self, runs: SeedRuns) -> list[str]:
         """What trains the models that are missing, as far as a shipped recipe has them."""
         name = read_seeds(runs.home)["name"]
-        if name not in shipped():
-            return []
         start = f"nsbench train {name} --seeds {len(runs.seeds)}"
         # A recipe of the user's may have changed since, or be gone.
-        known = [("--controls", [*load_controls(name)]), ("--variants", [*load_variants(name)])]
-        lacking = [(option, [m for m in self.missing if m in of]) for option, of in known]
-        return [f"{start} {option} {' '.join(names)}" for option, names in lacking if names]
+        known = _beside(name) if self.missing and name in shipped() else {}
+        lacking = {option: [m for m in self.missing if m in of] for option, of in known.items()}
+        return [f"{start} {option} {' '.join(names)}" for option, names in lacking.items() if names]
 
     @property
     def verdict(self) -> str:
@@ -146,17 +155,17 @@ class Checked:
         return UNDECIDED if UNDECIDED in found else HELD
 
 
-def turned(change: SeedChange) -> SeedChange:
-    """The change with the other sign, interval and values alike."""
-    interval = change.interval
-    if interval:
-        interval = type(interval)(-interval.high, -interval.low)
-    values = tuple(-value for value in change.values)
-    return SeedChange(values, change.images, interval, change.better)
+@cache
+def _beside(recipe: str) -> dict[str, list[str]]:
+    """What a shipped recipe trains beside its generations, by the option that asks for it."""
+    return {"--controls": [*load_controls(recipe)], "--variants": [*load_variants(recipe)]}
 
 
 def checked_claims(runs: SeedRuns) -> list[Checked]:
-    """Every claim, asked of the models of a folder of seeds. Of one seed none can be decided."""
+    """Every claim, asked of the models of a folder of seeds; none of one seed."""
+    # What one training gave tells nothing of others.
+    if len(runs.seeds) < 2:
+        return []
     suites = {suite: _kind(runs, suite) for suite in suite_names(entries_of(runs.models))}
     found = []
     for claim in CLAIMS:
@@ -167,8 +176,7 @@ def checked_claims(runs: SeedRuns) -> list[Checked]:
                 missing += [each for each in (student, base) if isinstance(each, str)]
                 continue
             for suite in (suite for suite, kind in suites.items() if kind in claim.suites):
-                keys = student.keys(suite)
-                if keys and (change := change_of(student, base, suite, keys[0])):
+                if change := runs.headline_change(student, base, suite):
                     metric = student.headlines()[suite]
                     answers.append(Answer(student, base, suite, metric, change))
         found.append(Checked(claim, answers, list(dict.fromkeys(missing))))
@@ -245,12 +253,13 @@ CLAIMED = "What the Noisy Student paper claims (Xie et al. 2020)"
 
 def claims_tables(runs: SeedRuns) -> list[Table]:
     """Each claim with its verdict; and each change, with the models that are missing."""
-    return [_verdicts(runs), _changes(runs)]
+    checked = checked_claims(runs)
+    return [_verdicts(runs, checked), _changes(runs, checked)] if checked else []
 
 
-def _verdicts(runs: SeedRuns) -> Table:
+def _verdicts(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
     rows = []
-    for one in checked_claims(runs):
+    for one in checked:
         counts = Counter(answer.verdict for answer in one.answers)
         known = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
         rows.append([one.claim.text, one.claim.source, one.verdict, ", ".join(known)])
@@ -262,15 +271,14 @@ def _verdicts(runs: SeedRuns) -> Table:
     return Table(CLAIMED, heads, rows, claims_data(runs), [rule], prose=True)
 
 
-def _changes(runs: SeedRuns) -> Table:
+def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
     rows, notes = [], ["n: seeds × images."]
-    for one in checked_claims(runs):
+    for one in checked:
         for answer in one.answers:
-            models = f"{short(answer.student)} against {short(answer.base)}"
             suite = f"{answer.suite}, {metric_head(answer.metric)}"
             counts = f"{len(answer.change.values)} × {answer.change.images:,}"
             change = seed_change_text(answer.change)
-            rows.append([one.claim.text, models, suite, change, counts, answer.verdict])
+            rows.append([one.claim.text, answer.models, suite, change, counts, answer.verdict])
         if one.missing:
             what = f"{one.claim.text}: {', '.join(one.missing)} not trained"
             how = f" ({'; '.join(commands)})" if (commands := one.commands(runs)) else ""
@@ -280,7 +288,7 @@ def _changes(runs: SeedRuns) -> Table:
     return Table(f"{CLAIMED}: each change", heads, rows, [], notes, prose=True)
 
 
-def short(model: Pooled) -> str:
-    """`labeled-only` or `generation-1`: what the recipe, or the paper, calls a model."""
+def _short(model: Pooled) -> str:
+    """`labeled-only` or `generation-1`."""
     parts = model.place.split("/")
     return model.kind or (parts[1] if len(parts) > 1 else parts[0])

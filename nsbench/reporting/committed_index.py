@@ -7,7 +7,7 @@ from typing import Any
 
 from nsbench.util.config import NAME, Config, nearest, parse
 from nsbench.util.errors import NsbenchError
-from nsbench.util.files import read_object, read_utf8, why_unread, write_text
+from nsbench.util.files import read_object, read_text, write_text
 
 ABOUT, PREDICTIONS, PICTURE, REPORT = "about.json", "predictions", "picture.png", "report"
 """What lies where in the folder of a report."""
@@ -100,13 +100,8 @@ def write_index(home: Path) -> Path:
     parts = [HOW, *(_entry(folder) for folder in entries_in(home))]
     block = "\n\n".join([BEGIN, *parts, END])
     path = home / INDEX
-    text = f"{HEAD}\n{BEGIN}\n{END}\n"
-    if path.exists():
-        try:
-            text = read_utf8(path)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = why_unread(error, path) if isinstance(error, OSError) else "it is not UTF-8"
-            raise NsbenchError(f"cannot read {path} ({reason}): mend or remove it") from error
+    empty = f"{HEAD}\n{BEGIN}\n{END}\n"
+    text = read_text(path, "mend or remove it") if path.exists() else empty
     before, begun, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not (begun and ended):

@@ -110,8 +110,7 @@ def _write_seeds(
     """Write the report of a folder of seeds, and return its tables over seeds."""
     runs = collect_seeds(home, across)
     tables = seeds_tables(runs)
-    # What one training gave tells nothing of others.
-    claims = claims_tables(runs) if len(runs.seeds) > 1 else []
+    claims = claims_tables(runs)
     every = entries_of(runs.models)
     figures = seeds_figures(runs) if {HTML, FIGURES} & {*formats} else []
     for form in dict.fromkeys(formats):

@@ -22,7 +22,6 @@ from nsbench.reporting.seed_texts import (
 from nsbench.reporting.seeds import (
     Pooled,
     SeedRuns,
-    change_of,
     entries_of,
     generations,
     labeled_only,
@@ -80,7 +79,7 @@ def _short(model: Pooled) -> str:
 def _answer(runs: SeedRuns, student: Pooled, base: Pooled, role: str) -> str:
     gains = []
     for suite in _suites(runs):
-        if change := _headline_change(student, base, suite):
+        if change := runs.headline_change(student, base, suite):
             metric = student.headlines()[suite]
             verdict = verdict_over_seeds(change)
             gains.append(Gain(suite, metric, change.mean, change.interval, verdict))
@@ -126,7 +125,7 @@ def _changes(
     """A table of changes; none where there is nothing to compare."""
     rows = []
     for model in models:
-        found = [_headline_change(model, base, suite) for suite in _suites(runs)]
+        found = [runs.headline_change(model, base, suite) for suite in _suites(runs)]
         if any(found):
             cells = [f"{seed_change_text(c)}\n{verdict_over_seeds(c)}" if c else "" for c in found]
             rows.append([model.name, *cells])
@@ -137,11 +136,6 @@ def _changes(
     notes = [*notes, SEEDS_RULE if several else ONE_SEED]
     notes += notes_on_images(entries_of([base, *models]))
     return [Table(title, ["model", *_columns(runs)], rows, [], notes, models=True)]
-
-
-def _headline_change(model: Pooled, base: Pooled, suite: str) -> SeedChange | None:
-    keys = model.keys(suite)
-    return change_of(model, base, suite, keys[0]) if keys else None
 
 
 def _suites(runs: SeedRuns) -> list[str]:
@@ -160,11 +154,13 @@ def _columns(runs: SeedRuns) -> list[str]:
 def _record(runs: SeedRuns, model: Pooled) -> dict[str, Any]:
     """A model over seeds as JSON, with every metric of every suite and its changes."""
     suites: dict[str, Any] = {}
+    bases = _bases(runs, model)
     for suite, key, metrics in _metrics(model):
         first = next(iter(metrics.values()))
         data = {"name": first.name, "higher_is_better": first.higher_is_better}
         data |= over_seeds_data(over_seeds(list(metrics.values())))
-        changes = [_change_data(c, name) for name, c in _compared(runs, model, suite, key)]
+        compared = _compared(runs, model, bases, suite, key)
+        changes = [_change_data(change, name) for name, change in compared]
         suites.setdefault(suite, {})[key] = {**data, "changes": changes}
     about = {"model": model.name, "seeds": sorted(model.entries), "control": model.kind or None}
     if model.kind:
@@ -178,16 +174,21 @@ def _metrics(model: Pooled) -> Iterator[tuple[str, str, dict[int, Metric]]]:
             yield suite, key, model.metrics(suite, key)
 
 
-def _compared(
-    runs: SeedRuns, model: Pooled, suite: str, key: str
-) -> Iterator[tuple[str, SeedChange]]:
-    """The changes of a metric, each with the name of what it is against."""
+def _bases(runs: SeedRuns, model: Pooled) -> list[Pooled]:
+    """What the metrics of a model are compared with."""
     bases = [runs.models[0], *(_alone(runs) if model.is_student else [])]
     # What the claims compare too, so that each of their numbers is in the data beside them.
     bases += [base for student, base in pairs(runs) if student is model]
     bases += [own for own in generations(runs.models) if model in variants_of(runs.models, own)]
-    for base in {base.name: base for base in bases}.values():
-        if change := change_of(model, base, suite, key):
+    return list({base.name: base for base in bases}.values())
+
+
+def _compared(
+    runs: SeedRuns, model: Pooled, bases: Sequence[Pooled], suite: str, key: str
+) -> Iterator[tuple[str, SeedChange]]:
+    """The changes of a metric, each with the name of what it is against."""
+    for base in bases:
+        if change := runs.change(model, base, suite, key):
             yield base.name, change
 
 
@@ -215,11 +216,12 @@ def with_seeds(
 def _records(runs: SeedRuns) -> Iterator[dict[str, Any]]:
     """A flat record for each metric of each suite and model, and for each of its changes."""
     for model in runs.models:
+        bases = _bases(runs, model)
         for suite, key, metrics in _metrics(model):
             about = {"suite": suite, "model": model.name}
             about["metric"] = next(iter(metrics.values())).name
             yield {**about, **_columns_of(over_seeds(list(metrics.values())))}
-            for name, change in _compared(runs, model, suite, key):
+            for name, change in _compared(runs, model, bases, suite, key):
                 verdict = verdict_over_seeds(change)
                 yield {**about, **_columns_of(change), "against": name, "verdict": verdict}
 

@@ -1,7 +1,7 @@
 """Models of several seeds: each generation, control and variant, with all its trainings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,30 @@ class SeedRuns:
     seeds: list[int]
     models: list[Pooled]
     notes: list[str]
+    # By places: tables, records, sentences, claims and figures ask for the same ones.
+    _changes: dict[tuple[str, str, str, str], SeedChange | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def change(self, model: Pooled, base: Pooled, suite: str, key: str) -> SeedChange | None:
+        """The change of a metric between two of the models, over the seeds that both have.
+
+        None without any, and where a seed's images differ: the clean images beside a suite need not
+        be the same.
+        """
+        asked = model.place, base.place, suite, key
+        if asked not in self._changes:
+            after, before = model.metrics(suite, key), base.metrics(suite, key)
+            both = [s for s in after if s in before and after[s].ids == before[s].ids]
+            pair = [[own[seed] for seed in both] for own in (after, before)]
+            known = both and model is not base
+            self._changes[asked] = change_over_seeds(*pair) if known else None
+        return self._changes[asked]
+
+    def headline_change(self, model: Pooled, base: Pooled, suite: str) -> SeedChange | None:
+        """That of the suite's headline."""
+        keys = model.keys(suite)
+        return self.change(model, base, suite, keys[0]) if keys else None
 
     def entries(self, seed: int) -> list[Entry]:
         """The generations of one seed's run."""
@@ -116,18 +140,6 @@ def labeled_only(models: Sequence[Pooled], student: Pooled) -> list[Pooled]:
 def variants_of(models: Sequence[Pooled], generation: Pooled) -> list[Pooled]:
     """The same generation of the recipe's variants."""
     return [m for m in models if m.is_variant and m.place.endswith(f"/{generation.place}")]
-
-
-def change_of(model: Pooled, base: Pooled, suite: str, key: str) -> SeedChange | None:
-    """The change of a metric against another model, over the seeds that both have; None without.
-
-    None too where a seed's images differ: the clean images beside a suite need not be the same.
-    """
-    after, before = model.metrics(suite, key), base.metrics(suite, key)
-    both = [seed for seed in after if seed in before and after[seed].ids == before[seed].ids]
-    if not both or model is base:
-        return None
-    return change_over_seeds([after[seed] for seed in both], [before[seed] for seed in both])
 
 
 def check_one_recipe(home: Path) -> None:

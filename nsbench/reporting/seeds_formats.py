@@ -7,7 +7,7 @@ from nsbench.reporting.claims import claims_data, claims_tables
 from nsbench.reporting.formats import latex_whole
 from nsbench.reporting.seed_tables import seeds_answers, seeds_tables, with_seeds
 from nsbench.reporting.seeds import SeedRuns
-from nsbench.reporting.tables import Table, csv_text, markdown_text
+from nsbench.reporting.tables import csv_text, markdown_text
 from nsbench.util.provenance import environment
 
 
@@ -22,7 +22,7 @@ def _json(runs: SeedRuns) -> str:
         "title": runs.home.resolve().name,
         "answers": seeds_answers(runs),
         "notes": runs.notes,
-        "claims": claims_data(runs) if len(runs.seeds) > 1 else [],
+        "claims": claims_data(runs),
         # The same as of nsbench eval, without the records of each seed.
         "records": with_seeds([], [runs]),
         "made": environment("none"),
@@ -32,16 +32,13 @@ def _json(runs: SeedRuns) -> str:
 
 def _markdown(runs: SeedRuns) -> str:
     answers = "\n".join(f"- {answer}" for answer in seeds_answers(runs))
-    parts = [f"# {runs.home.resolve().name}", answers, markdown_text(_tables(runs))]
+    tables = markdown_text([*claims_tables(runs), *seeds_tables(runs)])
+    parts = [f"# {runs.home.resolve().name}", answers, tables]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _latex(runs: SeedRuns) -> str:
-    return latex_whole(_tables(runs))
-
-
-def _tables(runs: SeedRuns) -> list[Table]:
-    return [*(claims_tables(runs) if len(runs.seeds) > 1 else []), *seeds_tables(runs)]
+    return latex_whole([*claims_tables(runs), *seeds_tables(runs)])
 
 
 SEEDS_TEXTS: dict[str, Callable[[SeedRuns], str]] = {

@@ -14,13 +14,12 @@ from nsbench.data.joined import JoinedSource
 from nsbench.data.open import Source, SourceSpec, labels_of, open_source
 from nsbench.data.prefetch import clean_crops
 from nsbench.data.preprocessing import Preprocessing
-from nsbench.data.subset import select_per_class
+from nsbench.data.subset import in_hash_order, select_per_class
 from nsbench.data.transforms import normalize
 from nsbench.recipes.parts import Data, PseudoLabels
 from nsbench.util.device import AdaptiveBatchSize, sent
 from nsbench.util.errors import NsbenchError
 from nsbench.util.progress import say
-from nsbench.util.randomness import stable_hash
 
 BATCH = 256
 """Images of a forward pass on the validation images; the accuracy does not depend on it."""
@@ -108,8 +107,7 @@ def _imbalanced(
     kept: list[int] = []
     for number, own in enumerate(members):
         count = max(1, round(most * factor ** (-number / last)))
-        drawn = sorted(own.tolist(), key=lambda i: stable_hash(seed, "imbalance", source.ids[i]))
-        kept += drawn[:count]
+        kept += in_hash_order(source, own.tolist(), seed, "imbalance")[:count]
     return np.array(sorted(kept), dtype=np.int64)
 
 
@@ -119,12 +117,9 @@ def _validation(
     assert source.labels is not None
     chosen: list[int] = []
     for label in np.unique(source.labels[kept]):
-        members = sorted(
-            kept[source.labels[kept] == label].tolist(),
-            # By hash of seed and id, so that the same images are held out whatever the order of the
-            # source is.
-            key=lambda index: stable_hash(seed, "validation", source.ids[index]),
-        )
+        own = kept[source.labels[kept] == label].tolist()
+        # By hash, so that the same images are held out whatever the order of the source is.
+        members = in_hash_order(source, own, seed, "validation")
         if len(members) <= per_class:
             raise NsbenchError(
                 f"data.validation_per_class = {per_class} leaves class {label} of {source.name} "

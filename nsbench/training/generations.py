@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +206,10 @@ def _generation(run: Run, index: int, teacher: Classifier | None) -> Classifier:
     module = _built(generation, len(run.data.classes))
     if generation.warm_start and teacher:
         module.load_state_dict(teacher.module.state_dict())
-    student = Student(index, generation, module, folder, of_it, lineage, pseudo, labeling_seconds)
-    if teacher and generation.ensemble:
-        student = replace(student, partner=teacher.module)
+    student = Student(
+        index, generation, module, folder, of_it, lineage, pseudo, labeling_seconds,
+        partner=teacher.module if teacher and generation.ensemble else None,
+    )  # fmt: skip
     return _trained(run, student)
 
 

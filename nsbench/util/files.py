@@ -145,6 +145,18 @@ def read_utf8(path: Path) -> str:
     return read_plain(path).decode("utf-8-sig")
 
 
+def read_text(path: Path, way_out: str, what: str = "") -> str:
+    """A text file, as `read_utf8`. Raises NsbenchError where it cannot be read or is not UTF-8.
+
+    what: in front of the path in the sentence, such as `the labels `. way_out: at its end.
+    """
+    try:
+        return read_utf8(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = why_unread(error, path) if isinstance(error, OSError) else "it is not UTF-8"
+        raise NsbenchError(f"cannot read {what}{path} ({reason}): {way_out}") from error
+
+
 def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Write a file whole or not at all, as `written_whole` does."""
     with written_whole(path, sync=sync) as file:

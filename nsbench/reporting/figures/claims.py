@@ -2,11 +2,12 @@
 
 import textwrap
 from itertools import groupby
+from operator import attrgetter
 
 from matplotlib.axes import Axes
 
 from nsbench.metrics.seeds import OVER
-from nsbench.reporting.claims import CLAIMED, FAILED, HELD, UNDECIDED, Answer, checked_claims, short
+from nsbench.reporting.claims import CLAIMED, FAILED, HELD, UNDECIDED, Answer, checked_claims
 from nsbench.reporting.figures.drawn import INK, LINE, SERIES, SOFT, Drawn, empty_axes, tip
 from nsbench.reporting.score_tables import metric_head
 from nsbench.reporting.seed_texts import interval_text
@@ -25,18 +26,18 @@ WIDE = 44
 """Letters of a line of a claim."""
 
 
-def claims_figure(runs: SeedRuns) -> Drawn | None:
+def claims_figures(runs: SeedRuns) -> list[Drawn]:
     """The change of every comparison that a claim makes, turned so that more is better.
 
-    None where no model that a claim is about was trained.
+    None of them where no model that a claim is about was trained, and of one seed.
     """
     found = [one for one in checked_claims(runs) if one.answers]
     suites = {a.suite: metric_head(a.metric) for one in found for a in one.answers}
     if not suites:
-        return None
+        return []
     columns = list(suites)
     claims = [textwrap.wrap(one.claim.text, WIDE) for one in found]
-    rows = [[list(own) for _, own in groupby(one.answers, _models)] for one in found]
+    rows = [[list(own) for _, own in groupby(one.answers, attrgetter("models"))] for one in found]
     # A line of a claim takes half of a row.
     height = sum(len(lines) / 2 + len(own) + 0.3 for lines, own in zip(claims, rows, strict=True))
     left = 3.4 / COLUMN
@@ -57,8 +58,8 @@ def claims_figure(runs: SeedRuns) -> Drawn | None:
         for answers in own:
             trained = min(len(answer.change.values) for answer in answers)
             fewer = f", {counted(trained, 'seed')}" if trained < len(runs.seeds) else ""
-            axes.text(-left + 0.1, top + 0.5, _models(answers[0]) + fewer, va="center", fontsize=9,
-                      color=SOFT)  # fmt: skip
+            models = printable(answers[0].models) + fewer
+            axes.text(-left + 0.1, top + 0.5, models, va="center", fontsize=9, color=SOFT)
             for answer in answers:
                 _cell(axes, columns.index(answer.suite), top, answer)
                 cells.append(_row(one.claim.text, answer))
@@ -67,7 +68,7 @@ def claims_figure(runs: SeedRuns) -> Drawn | None:
     counts = [sum(one.verdict == verdict for one in found) for verdict in MARKS]
     said = [f"{n} {v}" for n, v in zip(counts, MARKS, strict=True) if n]
     seeds = counted(len(runs.seeds), "seed")
-    return Drawn(
+    drawn = Drawn(
         "seeds-claims",
         f"Of {counted(len(found), 'claim')} of the paper, {', '.join(said)}",
         f"Change in points over {seeds}, or as many as are named, turned so that more is better, "
@@ -76,12 +77,14 @@ def claims_figure(runs: SeedRuns) -> Drawn | None:
         figure,
         Table(CLAIMED, ["claim", "models", "suite", "gain in points", "verdict"], cells),
     )
+    return [drawn]
 
 
 def _cell(axes: Axes, place: int, top: float, answer: Answer) -> None:
     sign, color = MARKS[answer.verdict]
     gain = answer.gain
-    what = f"{_models(answer)} on {answer.suite}: {gain.mean:+z.1f} points, {answer.verdict}"
+    models = printable(answer.models)
+    what = f"{models} on {answer.suite}: {gain.mean:+z.1f} points, {answer.verdict}"
     mark = axes.text(
         place + 0.5, top + 0.3, f"{sign} {gain.mean:+z.1f}", ha="center", va="center", color=color
     )
@@ -90,10 +93,6 @@ def _cell(axes: Axes, place: int, top: float, answer: Answer) -> None:
               fontsize=8, color=SOFT)  # fmt: skip
 
 
-def _models(answer: Answer) -> str:
-    return printable(f"{short(answer.student)} against {short(answer.base)}")
-
-
 def _row(claim: str, answer: Answer) -> list[str]:
     gain = f"{answer.gain.mean:+z.1f} {interval_text(answer.gain, '+')}"
-    return [claim, _models(answer), answer.suite, gain, answer.verdict]
+    return [claim, printable(answer.models), answer.suite, gain, answer.verdict]

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from nsbench.metrics.seeds import OVER, OverSeeds, over_seeds
 from nsbench.metrics.verdict import verdict_over_seeds
 from nsbench.reporting.figures.attack import strength_axes
-from nsbench.reporting.figures.claims import claims_figure
+from nsbench.reporting.figures.claims import claims_figures
 from nsbench.reporting.figures.corruption import heat_panel, what_changed
 from nsbench.reporting.figures.drawn import (
     LINE,
@@ -32,7 +32,6 @@ from nsbench.reporting.seed_texts import interval_text
 from nsbench.reporting.seeds import (
     Pooled,
     SeedRuns,
-    change_of,
     entries_of,
     generations,
     labeled_only,
@@ -50,9 +49,7 @@ def seeds_figures(runs: SeedRuns) -> list[Drawn]:
     names = _names(runs.models)
     entries = entries_of(runs.models)
     suites = suite_names(entries)
-    # Of one seed no claim can be decided.
-    claims = claims_figure(runs) if len(runs.seeds) > 1 else None
-    figures = [*([claims] if claims else []), *_changes(runs, names, suites)]
+    figures = [*claims_figures(runs), *_changes(runs, names, suites)]
     for suite in suites:
         shown = [model for model in runs.models if model.metrics_of_headline(suite)]
         of_suite = [_levels(shown, names, suite), *_of_tables(shown, names, suite)]
@@ -77,8 +74,7 @@ def _changes(runs: SeedRuns, names: Mapping[str, str], suites: Sequence[str]) ->
     rows = []
     for suite in suites:
         for student, base in pairs:
-            keys = student.keys(suite)
-            if keys and (change := change_of(student, base, suite, keys[0])):
+            if change := runs.headline_change(student, base, suite):
                 metric = student.headlines()[suite]
                 what = f"{names[student.name]} against {names[base.name]}"
                 rows.append((f"{suite}, {metric_head(metric)}", what, change))
