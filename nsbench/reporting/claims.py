@@ -123,7 +123,7 @@ class Answer:
     @property
     def models(self) -> str:
         """`generation-1 against labeled-only`: what the recipe, or the paper, calls them."""
-        return f"{_short(self.student)} against {_short(self.base)}"
+        return f"{self.student.called} against {self.base.called}"
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,7 @@ class Checked:
 
     def commands(self, runs: SeedRuns) -> list[str]:
         """What trains the models that are missing, as far as a shipped recipe has them."""
-        name = read_seeds(runs.home)["name"]
-        start = f"nsbench train {name} --seeds {len(runs.seeds)}"
-        # A recipe of the user's may have changed since, or be gone.
-        known = _beside(name) if self.missing and name in shipped() else {}
-        lacking = {option: [m for m in self.missing if m in of] for option, of in known.items()}
-        return [f"{start} {option} {' '.join(names)}" for option, names in lacking.items() if names]
+        return commands_for(runs, self.missing) if self.missing else []
 
     @property
     def verdict(self) -> str:
@@ -155,10 +150,33 @@ class Checked:
         return UNDECIDED if UNDECIDED in found else HELD
 
 
+def commands_for(runs: SeedRuns, models: Sequence[str]) -> list[str]:
+    """What trains some controls and variants, as far as a shipped recipe has them."""
+    start = f"nsbench train {read_seeds(runs.home)['name']} --seeds {len(runs.seeds)}"
+    found = {
+        option: [known[model] for model in models if model in known]
+        for option, known in beside(runs).items()
+    }
+    return [f"{start} {option} {' '.join(names)}" for option, names in found.items() if names]
+
+
+def beside(runs: SeedRuns) -> dict[str, dict[str, str]]:
+    """What a shipped recipe trains beside its generations: names, by what claims call each.
+
+    By the options that ask for them. None of a recipe of the user's, which may have changed since.
+    """
+    name = read_seeds(runs.home)["name"]
+    return _beside(name) if name in shipped() else {}
+
+
 @cache
-def _beside(recipe: str) -> dict[str, list[str]]:
-    """What a shipped recipe trains beside its generations, by the option that asks for it."""
-    return {"--controls": [*load_controls(recipe)], "--variants": [*load_variants(recipe)]}
+def _beside(recipe: str) -> dict[str, dict[str, str]]:
+    controls = {}
+    for folder, (control, _) in load_controls(recipe).items():
+        controls[folder] = folder
+        if control.kind == "labeled-only":  # a claim asks for that of a student
+            controls[f"labeled-only of generation-{control.generation}"] = folder
+    return {"--controls": controls, "--variants": {name: name for name in load_variants(recipe)}}
 
 
 def checked_claims(runs: SeedRuns) -> list[Checked]:
@@ -272,13 +290,19 @@ def _verdicts(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
 
 
 def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
+    total = sum(len(one.answers) for one in checked)
     rows, notes = [], ["n: seeds × images."]
+    # A reader who counts verdicts must know how many of them chance alone would give.
+    by_chance = f"one in twenty of these {total} would exclude zero by chance where nothing changed"
+    notes.append(f"Each interval is a 95% one by itself: {by_chance}.")
     for one in checked:
-        for answer in one.answers:
+        for number, answer in enumerate(one.answers):
             suite = f"{answer.suite}, {metric_head(answer.metric)}"
             counts = f"{len(answer.change.values)} × {answer.change.images:,}"
             change = seed_change_text(answer.change)
-            rows.append([one.claim.text, answer.models, suite, change, counts, answer.verdict])
+            # Once: the changes of a claim follow each other.
+            claim = "" if number else one.claim.text
+            rows.append([claim, answer.models, suite, change, counts, answer.verdict])
         if one.missing:
             what = f"{one.claim.text}: {', '.join(one.missing)} not trained"
             how = f" ({'; '.join(commands)})" if (commands := one.commands(runs)) else ""
@@ -286,9 +310,3 @@ def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
     heads = ["claim", "models", "suite", f"change [95% interval over {OVER}]", "n", "verdict"]
     notes += notes_on_images(entries_of(runs.models))
     return Table(f"{CLAIMED}: each change", heads, rows, [], notes, prose=True)
-
-
-def _short(model: Pooled) -> str:
-    """`labeled-only` or `generation-1`."""
-    parts = model.place.split("/")
-    return model.kind or (parts[1] if len(parts) > 1 else parts[0])

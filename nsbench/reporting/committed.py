@@ -135,7 +135,7 @@ def _said(run: Path, about: About, content: dict[str, Any]) -> dict[str, Any]:
 
 def _write_predictions(run: Path, home: Path, most_megabytes: float) -> str:
     """Keep what a report is made of, unless it is too large; how much it is, or would be."""
-    packer = Packer(home)
+    packer = Packer(home, over_seeds=is_seeds(run))
     for path, below in _files(run, _root(run)):
         if path.name == MANIFEST:
             packer.add(path.parent, below.parent)

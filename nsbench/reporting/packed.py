@@ -1,8 +1,8 @@
 """Predictions that are kept with a report, in a tenth of their size: what its numbers are made of.
 
 A folder of predictions becomes one file with a row for each cell, in which ids and labels are not
-repeated, and ranks and confidences are left out where no number is made of them. All that is left
-is exact, so that numbers made of it are the same.
+repeated, and ranks, confidences and proper scores are left out where no number is made of them. All
+that is left is exact, so that numbers made of it are the same.
 """
 
 import json
@@ -62,18 +62,21 @@ LISTS = pa.schema(
 
 
 class Packer:
-    """Writes packed predictions below a folder; the lists of images once all is written."""
+    """Writes packed predictions below a folder; the lists of images once all is written.
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    over_seeds: whether they are of a report over seeds, which has no number of proper scores.
+    """
+
+    def __init__(self, home: Path, *, over_seeds: bool = False) -> None:
+        self._home, self._over_seeds = home, over_seeds
         self._lists: dict[str, tuple[list[str], list[int]]] = {}
 
     def add(self, folder: Path, below: Path) -> None:
         """Pack a folder of predictions. below: its place under the home. Raises NsbenchError."""
         manifest = read_manifest(folder)
         store = _store_of(folder, folder.parents[1], manifest)
-        alone = manifest["suite"].get("kind") in TOP_CLASS_ALONE
-        rows = [self._row(store, cell, alone) for cell in _cells(folder)]
+        kind = manifest["suite"].get("kind")
+        rows = [self._row(store, cell, kind) for cell in _cells(folder)]
         (self._home / below).mkdir(parents=True, exist_ok=True)
         # Byte by byte as it is: by its digest any change is noticed.
         write_bytes(self._home / below / MANIFEST, (folder / MANIFEST).read_bytes(), sync=False)
@@ -84,8 +87,11 @@ class Packer:
         rows = [{"key": k, "id": ids, "label": of} for k, (ids, of) in self._lists.items()]
         _write(self._home / IMAGES, rows, LISTS, IMAGES)
 
-    def _row(self, store: Store, cell: str, alone: bool) -> dict[str, Any]:
+    def _row(self, store: Store, cell: str, kind: str | None) -> dict[str, Any]:
         found = read_cell(store.folder, cell)
+        # Of the clean images beside hard ones only the accuracy is told.
+        alone = kind in TOP_CLASS_ALONE or (kind, cell) == ("accuracy", "clean")
+        proper = None if alone or self._over_seeds else found.proper
         # One id for all frames of a clip.
         ids = list(dict.fromkeys(found.ids))
         frames = len(found.ids) // max(1, len(ids))
@@ -105,7 +111,7 @@ class Packer:
             "bytes": wide.itemsize,
             "top": _bytes(top, f"<i{wide.itemsize}"),
             "confidence": confidence,
-            "proper": b"" if alone or found.proper is None else _bytes(found.proper, "<f4"),
+            "proper": b"" if proper is None else _bytes(proper, "<f4"),
             "unreadable": json.dumps(store.unreadable(cell)),
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, over_seeds
 from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
-from nsbench.reporting.claims import pairs
+from nsbench.reporting.claims import beside, commands_for, pairs
 from nsbench.reporting.controls import WHAT
 from nsbench.reporting.gains import Gain, sentence
 from nsbench.reporting.results import suite_names
@@ -47,8 +47,17 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
     for own in generations(runs.models):
         variants = variants_of(runs.models, own)
         title = f"Variants against {own.name}"
-        tables += _changes(runs, own, variants, title, [*map(_settings, variants)])
+        notes = [*map(_settings, variants), *_untrained(runs, variants)]
+        tables += _changes(runs, own, variants, title, notes)
     return tables
+
+
+def _untrained(runs: SeedRuns, variants: Sequence[Pooled]) -> list[str]:
+    """The variants of a shipped recipe that no seed has, with what trains them."""
+    trained = {variant.called for variant in variants}
+    names = [name for name in beside(runs).get("--variants", {}) if name not in trained]
+    how = "; ".join(commands_for(runs, names))
+    return [f"Not trained: {', '.join(names)} ({how})."] if names else []
 
 
 def _settings(variant: Pooled) -> str:

@@ -45,6 +45,12 @@ class Pooled:
     student: int = 0
 
     @property
+    def called(self) -> str:
+        """`labeled-only` or `generation-1`: what the recipe, or the paper, calls it."""
+        parts = self.place.split("/")
+        return self.kind or parts[min(1, len(parts) - 1)]
+
+    @property
     def is_generation(self) -> bool:
         """Whether it is a generation of the recipe itself."""
         return self.place.startswith("generation-")
@@ -240,14 +246,19 @@ def _model(run: Path, folder: Path, kind: str = "", student: int = 0) -> Pooled:
 def _notes(home: Path, seeds: Sequence[int], models: Sequence[Pooled]) -> list[str]:
     """A sentence for what diverged, is not trained, or was not evaluated, in each seed."""
     notes = []
+    lacking: dict[tuple[str, ...], list[str]] = {}
     for seed in seeds:
         run = seed_folder(home, seed)
         beside = [*control_folders(run), *variant_folders(run)]
         diverged = [what for one in (run, *beside) if (what := divergence(one))]
         notes += [f"{what[0].upper()}{what[1:]}: it diverged." for what in diverged]
-        lacking = [model.name for model in models if seed not in model.entries]
-        if lacking:
-            notes.append(f"Seed {seed} has no results of {', '.join(lacking)}.")
+        # Without the name of the run, which the title has.
+        names = dict.fromkeys(model.called for model in models if seed not in model.entries)
+        lacking.setdefault(tuple(names), []).append(f"{seed}")
+    for own, without in lacking.items():
+        have = "Seed {} has" if len(without) == 1 else "Seeds {} have"
+        if own:
+            notes.append(f"{have.format(', '.join(without))} no results of {', '.join(own)}.")
     for model in models:
         for suite in model.headlines():
             without = [f"{s}" for s, e in model.entries.items() if suite not in e.scores]

@@ -166,29 +166,42 @@ def commands(
         about = recipes.get(path.resolve().name) or {}
         if about:
             seed = f" --set seed={about['seed']}" if about.get("seed") else ""
-            options = f"{seed}{_beside(path)} --out {shlex.quote(path.name)}"
+            options = f"{seed}{_options(_names_beside(path))} --out {shlex.quote(path.name)}"
             lines.append(f"nsbench train {about['recipe']}{options}")
-    lines += [_seeds_command(path) for path in filter(is_seeds, paths)]
+    lines += [line for path in filter(is_seeds, paths) for line in _seeds_commands(path)]
     places = " ".join(shlex.quote(path.name) for path in paths)
     for options, names in _evaluations(entries).items():
         lines.append(f"nsbench eval {places} --suite {' '.join(names)}{options}")
     return [*lines, f"nsbench report {places} --out report.html"]
 
 
-def _seeds_command(home: Path) -> str:
-    record = read_seeds(home)
-    seed = f" --set seed={record['seeds'][0]}" if record["seeds"][0] else ""
-    options = f"{seed} --seeds {len(record['seeds'])}{_beside(seed_runs(home)[0])}"
-    return f"nsbench train {record['name']}{options} --out {shlex.quote(home.resolve().name)}"
+def _seeds_commands(home: Path) -> list[str]:
+    """What trains all seeds; and what trains controls and variants that the last ones lack."""
+    record, runs = read_seeds(home), seed_runs(home)
+    first = f" --set seed={record['seeds'][0]}" if record["seeds"][0] else ""
+    # How many of the first seeds there must be for the last one that has it.
+    needed = {f: n for n, run in enumerate(runs, 1) for f in _names_beside(run)}
+    lines = []
+    for count in sorted({len(runs), *needed.values()}, reverse=True):
+        own = [name for name, seeds in needed.items() if seeds == count]
+        options = f"{first} --seeds {count}{_options(own)}"
+        place = shlex.quote(home.resolve().name)
+        lines.append(f"nsbench train {record['name']}{options} --out {place}")
+    return lines
 
 
-def _beside(run: Path) -> str:
-    """The options that train the controls and variants which a run has."""
-    options = ""
-    for name, folders in (("controls", control_folders), ("variants", variant_folders)):
-        if found := [shlex.quote(folder.name) for folder in folders(run)]:
-            options += f" --{name} {' '.join(found)}"
-    return options
+def _names_beside(run: Path) -> list[tuple[str, str]]:
+    """The controls and variants of a run, each after the option that trains it."""
+    found = {"controls": control_folders(run), "variants": variant_folders(run)}
+    return [(option, folder.name) for option, own in found.items() for folder in own]
+
+
+def _options(beside: Sequence[tuple[str, str]]) -> str:
+    """The options that train controls and variants."""
+    by_option: dict[str, list[str]] = {}
+    for option, name in beside:
+        by_option.setdefault(option, []).append(shlex.quote(name))
+    return "".join(f" --{option} {' '.join(names)}" for option, names in by_option.items())
 
 
 def _evaluations(entries: Sequence[Entry]) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """The claims of the paper: which models each is asked of, and when it held."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def test_what_is_missing_has_a_command(home: Path) -> None:
     assert data["Students are better on clean images"]["missing"] == [
         "labeled-only of generation-1"
     ]
-    assert data["Students are better on clean images"]["commands"] == []
+    alone = data["Students are better on clean images"]["commands"]
+    assert alone == [f"{start} --controls labeled-only"]
     ratio = data["A large ratio of unlabeled images helps large models"]
     assert ratio["commands"] == [f"{start} --variants ratio-1 ratio-3"]
     assert ratio["verdict"] == NOT_RUN
@@ -133,7 +135,17 @@ def test_what_is_missing_has_a_command(home: Path) -> None:
         "generation-1 against generation-0", "imagenet-1k, m ↑",
         "+10.0 ± 0.0\n[+7.0, +13.0]", "3 × 400", HELD,
     ]  # fmt: skip
-    assert f"no-noise not trained ({start} --variants no-noise)." in " ".join(changes.notes)
+    notes = " ".join(changes.notes)
+    assert f"no-noise not trained ({start} --variants no-noise)." in notes
+    counted = sum(len(one.answers) for one in checked_claims(runs))
+    assert len(changes.rows) == counted > 1
+    assert f"one in twenty of these {counted} would exclude zero by chance" in notes
+    # A claim stands at its first change alone.
+    named = [row[0] for row in changes.rows if row[0]]
+    assert named == [one.claim.text for one in checked_claims(runs) if one.answers]
+    other = replace(runs, models=[*runs.models, model("generation-2", 70)])
+    lacking = {one["claim"]: one for one in claims_data(other)}["Students are better on clean images"]
+    assert lacking["commands"] == [f"{start} --controls labeled-only labeled-only-2"]
 
 
 def test_numbers_of_claims_are_those_of_their_answers(home: Path) -> None:

@@ -22,6 +22,7 @@ from nsbench.reporting.figures.seeds import seeds_figures
 from nsbench.reporting.leaderboard import write_leaderboard
 from nsbench.reporting.report import write_report
 from nsbench.reporting.seeds import collect_seeds
+from nsbench.reporting.trust import commands
 from nsbench.run_folder import DIVERGED
 from nsbench.suites.scores import score
 from nsbench.training.generations import train
@@ -215,7 +216,7 @@ def test_what_is_missing_is_told_and_never_dropped(copy: Path, tmp_path: Path) -
     assert [row[1] for row in levels.rows] == ["3", "2", "2"]
     assert levels.notes == [
         f"T{what[1:]}: it diverged.",
-        "Seed 1 has no results of many/generation-1, many/labeled-only/generation-0.",
+        "Seed 1 has no results of generation-1, labeled-only.",
         "many/generation-0 has no results on foggy that compare with the others of seed 2.",
     ]
     assert levels.notes[0] in (tmp_path / "report.html").read_text()
@@ -462,6 +463,20 @@ def test_variants_stand_beside_the_generation_that_they_change(
     (row, *_) = [row for row in rows if own.items() <= row.items()]
     assert float(row["value"]) == wanted.mean
     assert verdicts.rows[4][2] == "not run"  # of soft labels: the paper's variant has another name
+    assert not any(note.startswith("Not trained") for note in variants.notes)  # a recipe of its own
+    record: dict[str, Any] = json.loads((copy / "seeds.json").read_text())
+    about = {"name": "cifar10-4k", "recipe": record["recipe"], "seeds": [0, 1, 2]}
+    write_record(copy / "seeds.json", about)
+    *_, again, _ = write_report(copy, tmp_path / "report.html")
+    command = "nsbench train cifar10-4k --seeds 3 --variants no-augmentation"
+    (untrained,) = [note for note in again.notes if note.startswith("Not trained: no-augmentation")]
+    assert f"({command} " in untrained
+    # What only the first seeds have is trained of these alone.
+    shutil.rmtree(copy / "seed-2" / "variants")
+    assert commands([copy], [], {})[:2] == [
+        "nsbench train cifar10-4k --seeds 3 --controls labeled-only --out many",
+        "nsbench train cifar10-4k --seeds 2 --variants hard --out many",
+    ]
 
 
 def test_two_seeds_are_several(copy: Path) -> None:

@@ -22,6 +22,9 @@ MARKS = {HELD: ("✓", SERIES[1]), FAILED: ("✗", SERIES[2]), UNDECIDED: ("?", 
 COLUMN, ROW = 1.3, 0.44
 """Inches of a suite, and of a comparison or a line of a claim."""
 
+LETTER = 0.077
+"""Inches of a letter of the names of two models, which stand left of the suites."""
+
 WIDE = 44
 """Letters of a line of a claim."""
 
@@ -40,7 +43,8 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
     rows = [[list(own) for _, own in groupby(one.answers, attrgetter("models"))] for one in found]
     # A line of a claim takes half of a row.
     height = sum(len(lines) / 2 + len(own) + 0.3 for lines, own in zip(claims, rows, strict=True))
-    left = 3.4 / COLUMN
+    names = [_models(runs, answers) for own in rows for answers in own]
+    left = max(3.4, LETTER * max(map(len, names))) / COLUMN
     figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + 1.2))
     axes.set(xlim=(-left, len(suites)), ylim=(height, -1.2))
     # Words in a grid; upside down, so that rows are counted from the top.
@@ -56,9 +60,7 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
             axes.text(-left, top + 0.28, line, va="center", fontsize=10, color=INK)
             top += 0.5
         for answers in own:
-            trained = min(len(answer.change.values) for answer in answers)
-            fewer = f", {counted(trained, 'seed')}" if trained < len(runs.seeds) else ""
-            models = printable(answers[0].models) + fewer
+            models = _models(runs, answers)
             axes.text(-left + 0.1, top + 0.5, models, va="center", fontsize=9, color=SOFT)
             for answer in answers:
                 _cell(axes, columns.index(answer.suite), top, answer)
@@ -78,6 +80,13 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
         Table(CLAIMED, ["claim", "models", "suite", "gain in points", "verdict"], cells),
     )
     return [drawn]
+
+
+def _models(runs: SeedRuns, answers: list[Answer]) -> str:
+    """What is compared, and over how many seeds if these are not all."""
+    trained = min(len(answer.change.values) for answer in answers)
+    fewer = f", {counted(trained, 'seed')}" if trained < len(runs.seeds) else ""
+    return printable(answers[0].models) + fewer
 
 
 def _cell(axes: Axes, place: int, top: float, answer: Answer) -> None:
