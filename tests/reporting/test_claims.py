@@ -144,7 +144,9 @@ def test_what_is_missing_has_a_command(home: Path) -> None:
     named = [row[0] for row in changes.rows if row[0]]
     assert named == [one.claim.text for one in checked_claims(runs) if one.answers]
     other = replace(runs, models=[*runs.models, model("generation-2", 70)])
-    lacking = {one["claim"]: one for one in claims_data(other)}["Students are better on clean images"]
+    lacking = {one["claim"]: one for one in claims_data(other)}[
+        "Students are better on clean images"
+    ]
     assert lacking["commands"] == [f"{start} --controls labeled-only labeled-only-2"]
 
 
