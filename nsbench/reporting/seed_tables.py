@@ -29,7 +29,7 @@ from nsbench.reporting.seeds import (
 )
 from nsbench.reporting.summary import notes_on_images
 from nsbench.reporting.tables import Table
-from nsbench.run_folder import name_over_seeds, read_variant
+from nsbench.run_folder import name_over_seeds, read_info, read_variant
 from nsbench.util.progress import counted
 
 
@@ -47,7 +47,8 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
     for own in generations(runs.models):
         variants = variants_of(runs.models, own)
         title = f"Variants against {own.name}"
-        notes = [*map(_settings, variants), *_untrained(runs, variants)]
+        settings = [_settings(variant, own) for variant in variants]
+        notes = [*settings, *_untrained(runs, variants)]
         tables += _changes(runs, own, variants, title, notes)
     return tables
 
@@ -60,10 +61,27 @@ def _untrained(runs: SeedRuns, variants: Sequence[Pooled]) -> list[str]:
     return [f"Not trained: {', '.join(names)} ({how})."] if names else []
 
 
-def _settings(variant: Pooled) -> str:
-    """What a variant changes, by the record of the first seed."""
-    folder = next(entry.folder for entry in variant.entries.values() if entry.folder)
-    return f"{folder.parent.name}: {', '.join(read_variant(folder.parent)['set'])}"
+def _settings(variant: Pooled, own: Pooled) -> str:
+    """What a variant changes of a generation, by the records of the first seeds."""
+    folder = _folder(variant)
+    text = f"{folder.parent.name}: {', '.join(read_variant(folder.parent)['set'])}"
+    seen, wanted = (_images_seen(_folder(model)) for model in (variant, own))
+    # A setting may change this too, and then is not all that differs.
+    return text if seen == wanted else f"{text}; {seen:,} images seen, not {wanted:,}"
+
+
+def _folder(model: Pooled) -> Path:
+    """That of the first seed."""
+    folders = (entry.folder for entry in model.entries.values())
+    return next(folder for folder in folders if folder)
+
+
+def _images_seen(folder: Path) -> int:
+    """How many images a student was trained on, each as often as it came."""
+    info = read_info(folder)
+    own = info["identity"]["generation"]
+    batch = int(own["batch_size"])
+    return int(info["steps"]) * (batch + round(batch * own["unlabeled_ratio"]))
 
 
 def seeds_answers(runs: SeedRuns) -> list[str]:

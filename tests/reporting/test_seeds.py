@@ -23,7 +23,7 @@ from nsbench.reporting.leaderboard import write_leaderboard
 from nsbench.reporting.report import write_report
 from nsbench.reporting.seeds import collect_seeds
 from nsbench.reporting.trust import commands
-from nsbench.run_folder import DIVERGED
+from nsbench.run_folder import DIVERGED, read_info
 from nsbench.suites.scores import score
 from nsbench.training.generations import train
 from nsbench.util.errors import NsbenchError
@@ -477,6 +477,22 @@ def test_variants_stand_beside_the_generation_that_they_change(
         "nsbench train cifar10-4k --seeds 3 --controls labeled-only --out many",
         "nsbench train cifar10-4k --seeds 2 --variants hard --out many",
     ]
+
+
+def test_a_variant_that_sees_more_images_is_told(copy: Path, files: Path, tmp_path: Path) -> None:
+    path = files / "more.toml"
+    variant = '\n[[variants]]\nname = "more"\nset = ["generations.1.unlabeled_ratio=3"]\n'
+    path.write_text((files / "tiny.toml").read_text() + variant)
+    more: dict[str, Any] = {"seeds": 1, "variants": ["more"], "settings": ["defaults.epochs=2"]}
+    train(str(path), copy, device="cpu", **more)
+    evaluate([str(copy / "seed-0")], [str(files / "plain.toml")], device="cpu")
+    student = read_info(copy / "seed-0" / "generation-1")
+    batch = student["identity"]["generation"]["batch_size"]
+    assert student["identity"]["generation"]["unlabeled_ratio"] == 1
+    *_, variants, _ = write_report(copy, tmp_path / "report.html")
+    seen = [f"{student['steps'] * batch * (1 + ratio):,}" for ratio in (3, 1)]
+    changed = "more: generations.1.unlabeled_ratio=3"
+    assert variants.notes[0] == f"{changed}; {seen[0]} images seen, not {seen[1]}"
 
 
 def test_two_seeds_are_several(copy: Path) -> None:
