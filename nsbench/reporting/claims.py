@@ -1,7 +1,7 @@
 """What the Noisy Student paper claims, asked of models over seeds: each claim with a verdict."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -58,6 +58,9 @@ class Claim:
 
 FIRST, SECOND, WIDE = "generation-1", "generation-2", "wide-from-teacher"
 
+TEACHER, ALONE = "first teacher", "labeled-only"
+"""What every model of a claim is compared with as well."""
+
 CLAIMS = (
     Claim("Students are better on clean images", "table 2", suites=(CLEAN,)),
     Claim(
@@ -96,13 +99,18 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """A model against another one on a suite."""
+    """A model against another one on a suite.
+
+    above: what the model has above the first teacher and above `labeled-only`, by these names, as
+    far as they are not the other one; each with the name of the model.
+    """
 
     student: Pooled
     base: Pooled
     suite: str
     metric: Metric
     change: SeedChange
+    above: Mapping[str, tuple[str, SeedChange]]
 
     @property
     def verdict(self) -> str:
@@ -196,15 +204,33 @@ def checked_claims(runs: SeedRuns) -> list[Checked]:
             for suite in (suite for suite, kind in suites.items() if kind in claim.suites):
                 if change := runs.headline_change(student, base, suite):
                     metric = student.headlines()[suite]
-                    answers.append(Answer(student, base, suite, metric, change))
+                    above = _above(runs, student, base, suite)
+                    answers.append(Answer(student, base, suite, metric, change, above))
         found.append(Checked(claim, answers, list(dict.fromkeys(missing))))
     return found
 
 
 def pairs(runs: SeedRuns) -> list[tuple[Pooled, Pooled]]:
     """The models that claims compare, each with what it is compared with."""
-    found = [pair for claim in CLAIMS for pair in _pairs(runs, claim)]
-    return [(a, b) for a, b in found if isinstance(a, Pooled) and isinstance(b, Pooled)]
+    named = [pair for claim in CLAIMS for pair in _pairs(runs, claim)]
+    found = [(a, b) for a, b in named if isinstance(a, Pooled) and isinstance(b, Pooled)]
+    return found + [(a, other) for a, _ in found for other in _yardsticks(runs, a).values()]
+
+
+def _yardsticks(runs: SeedRuns, model: Pooled) -> dict[str, Pooled]:
+    """The first teacher and `labeled-only`: what a gain is told against."""
+    alone = [one for one in runs.models if one.kind == "labeled-only"]
+    # That of the model itself where it has one, and else that of another student.
+    alone.sort(key=lambda one: f"generation-{one.student}" != model.place)
+    return {TEACHER: runs.models[0], **({ALONE: alone[0]} if alone else {})}
+
+
+def _above(
+    runs: SeedRuns, student: Pooled, base: Pooled, suite: str
+) -> dict[str, tuple[str, SeedChange]]:
+    others = {role: one for role, one in _yardsticks(runs, student).items() if one is not base}
+    changes = {role: runs.headline_change(student, one, suite) for role, one in others.items()}
+    return {role: (others[role].name, change) for role, change in changes.items() if change}
 
 
 def _pairs(runs: SeedRuns, claim: Claim) -> Iterator[tuple[Pooled | str, Pooled | str]]:
@@ -258,6 +284,10 @@ def claims_data(runs: SeedRuns) -> list[dict[str, Any]]:
                     "metric": metric_head(answer.metric),
                     **over_seeds_data(answer.change),
                     "verdict": answer.verdict,
+                    "above": {
+                        role: {"against": name, **over_seeds_data(change)}
+                        for role, (name, change) in answer.above.items()
+                    },
                 }
                 for answer in one.answers
             ],
@@ -302,11 +332,16 @@ def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
             change = seed_change_text(answer.change)
             # Once: the changes of a claim follow each other.
             claim = "" if number else one.claim.text
-            rows.append([claim, answer.models, suite, change, counts, answer.verdict])
+            above = [
+                seed_change_text(known[1]) if known else ""
+                for known in map(answer.above.get, (TEACHER, ALONE))
+            ]
+            rows.append([claim, answer.models, suite, change, counts, answer.verdict, *above])
         if one.missing:
             what = f"{one.claim.text}: {', '.join(one.missing)} not trained"
             how = f" ({'; '.join(commands)})" if (commands := one.commands(runs)) else ""
             notes.append(f"{what}{how}.")
     heads = ["claim", "models", "suite", f"change [95% interval over {OVER}]", "n", "verdict"]
+    heads += [f"the first model against {role}" for role in ("the first teacher", ALONE)]
     notes += notes_on_images(entries_of(runs.models))
     return Table(f"{CLAIMED}: each change", heads, rows, [], notes, prose=True)

@@ -147,25 +147,34 @@ def _entry(folder: Path) -> str:
 
 def _checklist(claims: Sequence[dict[str, Any]]) -> str:
     """The claims of the paper as a Markdown table, word for word as in the report's JSON."""
+    # Of every change what its first model has above the two that a gain is told against.
+    roles = ("first teacher", "labeled-only")
+    beside = " | ".join(f"against {role}" for role in roles)
     rows = [
-        "| claim of the paper, models | suite | change | n | verdict |",
-        "|---|---|---|---|---|",
+        f"| claim of the paper, models | suite | change | n | verdict | {beside} |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in claims:
         found = f"**{_plain(one['claim'])}** ({_plain(one['source'])})"
         lacking = ", ".join(map(_plain, one["missing"]))
         commands = "".join(f": `{_plain(command)}`" for command in one["commands"])
         without = f"; without {lacking}{commands}" if lacking else ""
-        rows.append(f"| {found}{without} | | | | **{_plain(one['verdict'])}** |")
+        rows.append(f"| {found}{without} | | | | **{_plain(one['verdict'])}** | | |")
         for answer in one["answers"]:
-            low, high = answer["interval"]
-            change = f"{answer['value']:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
+            above = [answer["above"].get(role) for role in roles]
+            change, *others = [_change(one) if one else "" for one in (answer, *above)]
             models = f"{_plain(answer['model'])} against {_plain(answer['against'])}"
             suite = f"{_plain(answer['suite'])}, {_plain(answer['metric'])}"
             counts = f"{answer['seeds']} × {answer['images']:,}"
             verdict = _plain(answer["verdict"])
-            rows.append(f"| {models} | {suite} | {change} | {counts} | {verdict} |")
+            cells = [models, suite, change, counts, verdict, *others]
+            rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _change(one: dict[str, Any]) -> str:
+    low, high = one["interval"]
+    return f"{one['value']:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
 
 
 def _plain(text: str) -> str:

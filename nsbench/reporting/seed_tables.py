@@ -80,8 +80,9 @@ def _images_seen(folder: Path) -> int:
     """How many images a student was trained on, each as often as it came."""
     info = read_info(folder)
     own = info["identity"]["generation"]
-    batch = int(own["batch_size"])
-    return int(info["steps"]) * (batch + round(batch * own["unlabeled_ratio"]))
+    batch = own["batch_size"]
+    images: int = info["steps"] * (batch + round(batch * own["unlabeled_ratio"]))
+    return images
 
 
 def seeds_answers(runs: SeedRuns) -> list[str]:

@@ -14,6 +14,7 @@ from nsbench.reporting.claims import (
     HELD,
     NOT_RUN,
     UNDECIDED,
+    Answer,
     Checked,
     checked_claims,
     claims_data,
@@ -79,6 +80,32 @@ def test_students_are_compared_with_the_first_teacher_and_with_labeled_only(home
     assert all(gain.interval and 0 < gain.interval.low <= gain.interval.high for gain in gains)
 
 
+def test_each_model_of_a_claim_is_told_against_teacher_and_labeled_only(home: Path) -> None:
+    alone = model("controls/labeled-only/generation-0", 40, "labeled-only")
+    later = model("controls/labeled-only-2/generation-0", 30, "labeled-only", 2)
+    models = [model("generation-0", 50), model("generation-1", 70), model("generation-2", 80)]
+    hard = model("variants/hard-labels/generation-1", 60)
+    runs = SeedRuns(home, [0, 1, 2], [*models, alone, later, hard], [])
+    checked = {one.claim.text.split()[0]: one for one in checked_claims(runs)}
+
+    def above(answer: Answer) -> dict[str, tuple[str, float]]:
+        return {role: (name, change.mean) for role, (name, change) in answer.above.items()}
+
+    teacher, own = models[0].name, (alone.name, 30.0)
+    (soft,) = [a for a in checked["Soft"].answers if a.suite == "imagenet-a"]
+    assert above(soft) == {"first teacher": (teacher, 20.0), "labeled-only": own}
+    first = [a for a in checked_claims(runs)[0].answers if a.suite == "imagenet-1k"]
+    assert [above(answer) for answer in first] == [
+        {"labeled-only": own},  # against the teacher itself
+        {"first teacher": (teacher, 20.0)},
+        {"labeled-only": (later.name, 50.0)},  # that of the second student
+        {"first teacher": (teacher, 30.0)},
+    ]
+    compared = {(a.place, b.place) for a, b in pairs(runs)}
+    assert {("generation-1", alone.place), ("generation-2", later.place)} <= compared
+    assert (hard.place, "generation-1") not in compared
+
+
 @pytest.mark.parametrize(
     ("levels", "verdict"),
     [((70, 60), HELD), ((60, 70), FAILED), ((60, 60), UNDECIDED)],
@@ -133,7 +160,7 @@ def test_what_is_missing_has_a_command(home: Path) -> None:
     assert verdicts.rows[0][2:] == [HELD, "1 held"]
     assert changes.rows[0][1:] == [
         "generation-1 against generation-0", "imagenet-1k, m ↑",
-        "+10.0 ± 0.0\n[+7.0, +13.0]", "3 × 400", HELD,
+        "+10.0 ± 0.0\n[+7.0, +13.0]", "3 × 400", HELD, "", "",
     ]  # fmt: skip
     notes = " ".join(changes.notes)
     assert f"no-noise not trained ({start} --variants no-noise)." in notes

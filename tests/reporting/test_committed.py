@@ -277,7 +277,19 @@ def test_numbers_of_the_checklist_are_in_the_data_beside_it(folder: Path) -> Non
         value, low, high = numbers
         text = f"{value:+z.1f} [{low:+z.1f}, {high:+z.1f}] | {row['seeds']} × {answer['images']:,}"
         of_it = [line for line in listed if f"| {text} | {answer['verdict']} |" in line]
-        assert any(f"{answer['model']} against {answer['against']}" in line for line in of_it)
+        of_it = [line for line in of_it if f"{answer['model']} against {answer['against']}" in line]
+        assert of_it
+        for other in answer["above"].values():
+            (row,) = [
+                row
+                for row in rows
+                if (row["model"], row["suite"], row["against"])
+                == (answer["model"], answer["suite"], other["against"])
+                and row["metric"] == answer["metric"].split(" ↑")[0].split(" ↓")[0]
+            ]
+            value, low, high = (float(row[key]) for key in ("value", "low", "high"))
+            assert [value, low, high] == [other["value"], *other["interval"]]
+            assert any(f"| {value:+z.1f} [{low:+z.1f}, {high:+z.1f}] |" in one for one in of_it)
     assert {claim["verdict"] for claim in content.get("claims", [])} <= VERDICTS
     for claim in content.get("claims", []):
         assert any(f"**{claim['claim']}**" in line and f"**{claim['verdict']}**" in line
