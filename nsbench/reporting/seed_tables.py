@@ -34,11 +34,11 @@ from nsbench.util.progress import counted
 
 
 def seeds_tables(runs: SeedRuns) -> list[Table]:
-    """The models over seeds; their changes against the first one, `labeled-only` and variants."""
+    """The models over seeds; their changes against the first one, controls and variants."""
     tables = [_levels(runs)]
     base = runs.models[0]
     tables += _changes(runs, base, runs.models[1:], f"Change against {base.name}", [])
-    for control in _alone(runs):
+    for control in _controls(runs):
         students = [model for model in runs.models if model.is_student]
         what = f"{control.name} is of {_student(runs, control)}: {WHAT[control.kind]}."
         title = f"What students have above {control.name}"
@@ -119,9 +119,9 @@ def _student(runs: SeedRuns, control: Pooled) -> str:
     return name_over_seeds(runs.home, Path(f"generation-{control.student}"))
 
 
-def _alone(runs: SeedRuns) -> list[Pooled]:
-    """The controls above which students show the gain of self-training."""
-    return [model for model in runs.models if model.kind == "labeled-only"]
+def _controls(runs: SeedRuns) -> list[Pooled]:
+    """The controls, above which students show what their gain comes of."""
+    return [model for model in runs.models if model.kind]
 
 
 def _levels(runs: SeedRuns) -> Table:
@@ -204,7 +204,7 @@ def _metrics(model: Pooled) -> Iterator[tuple[str, str, dict[int, Metric]]]:
 
 def _bases(runs: SeedRuns, model: Pooled) -> list[Pooled]:
     """What the metrics of a model are compared with."""
-    bases = [runs.models[0], *(_alone(runs) if model.is_student else [])]
+    bases = [runs.models[0], *(_controls(runs) if model.is_student else [])]
     # What the claims compare too, so that each of their numbers is in the data beside them.
     bases += [base for student, base in pairs(runs) if student is model]
     bases += [own for own in generations(runs.models) if model in variants_of(runs.models, own)]

@@ -18,10 +18,12 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import change_over_seeds, over_seeds
 from nsbench.predictions import results_of
 from nsbench.reporting.compare_seeds import compare_seeds
+from nsbench.reporting.controls import WHAT
 from nsbench.reporting.figures.seeds import seeds_figures
 from nsbench.reporting.leaderboard import write_leaderboard
 from nsbench.reporting.report import write_report
-from nsbench.reporting.seeds import collect_seeds
+from nsbench.reporting.seed_tables import seeds_tables, with_seeds
+from nsbench.reporting.seeds import SeedRuns, collect_seeds
 from nsbench.reporting.trust import commands
 from nsbench.run_folder import DIVERGED, read_info
 from nsbench.suites.scores import score
@@ -30,6 +32,7 @@ from nsbench.util.errors import NsbenchError
 from nsbench.util.sealed import seal_text, write_record
 from tests.conftest import write_suite
 from tests.evaluating import evaluate
+from tests.reporting.test_claims import model
 from tests.training.test_seeds import RECIPE
 
 PLAIN = 'kind = "accuracy"\nsource = "digits"\nimages_per_class = 5\n'
@@ -493,6 +496,22 @@ def test_a_variant_that_sees_more_images_is_told(copy: Path, files: Path, tmp_pa
     seen = [f"{student['steps'] * batch * (1 + ratio):,}" for ratio in (3, 1)]
     changed = "more: generations.1.unlabeled_ratio=3"
     assert variants.notes[0] == f"{changed}; {seen[0]} images seen, not {seen[1]}"
+
+
+def test_students_are_told_against_each_control(tmp_path: Path) -> None:
+    write_record(tmp_path / "seeds.json", {"name": "own", "recipe": {}, "seeds": [0, 1, 2]})
+    kinds = ("labeled-only", "longer-teacher", "ensemble")
+    beside = [model(f"controls/{kind}/generation-0", 55, kind) for kind in kinds]
+    students = [model("generation-0", 50), model("generation-1", 70)]
+    runs = SeedRuns(tmp_path, [0, 1, 2], [*students, *beside], [])
+    titles = {table.title.split(",")[0]: table for table in seeds_tables(runs)}
+    for kind, control in zip(kinds, beside, strict=True):
+        table = titles[f"What students have above {control.name}"]
+        assert [row[0] for row in table.rows] == ["many/generation-1"]
+        assert table.rows[0][1].startswith("+15.0 ± 0.0")
+        assert WHAT[kind] in table.notes[0]
+    named = {row["against"] for row in with_seeds([], [runs]) if row.get("against")}
+    assert {control.name for control in beside} <= named
 
 
 def test_two_seeds_are_several(copy: Path) -> None:
