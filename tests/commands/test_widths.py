@@ -28,7 +28,8 @@ LONG = "a-run-with-quite-a-long-name-that-says-what-it-is"
 def place(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with results on three kinds of suites, and the suites' files."""
     folder = tmp_path_factory.mktemp("place")
-    shutil.copytree(tiny_run, folder / "runs" / LONG)
+    without = shutil.ignore_patterns("results")
+    shutil.copytree(tiny_run, folder / "runs" / LONG, ignore=without)
     suites = {"plain": ACCURACY, "corrupted": CORRUPTION, "attacked": ATTACK}
     files = [write_suite(folder / f"{name}.toml", text) for name, text in suites.items()]
     nsbench.evaluate(folder / "runs" / LONG, files, device="cpu")
