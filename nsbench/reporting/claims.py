@@ -321,7 +321,7 @@ def _verdicts(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
 
 def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
     total = sum(len(one.answers) for one in checked)
-    rows, notes = [], ["n: seeds × images."]
+    rows, notes = [], [f"n: seeds × images. Intervals are over {OVER}."]
     # A reader who counts verdicts must know how many of them chance alone would give.
     by_chance = f"one in twenty of these {total} would exclude zero by chance where nothing changed"
     notes.append(f"Each interval is a 95% one by itself: {by_chance}.")
@@ -341,7 +341,8 @@ def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
             what = f"{one.claim.text}: {', '.join(one.missing)} not trained"
             how = f" ({'; '.join(commands)})" if (commands := one.commands(runs)) else ""
             notes.append(f"{what}{how}.")
-    heads = ["claim", "models", "suite", f"change [95% interval over {OVER}]", "n", "verdict"]
-    heads += [f"the first model against {role}" for role in ("the first teacher", ALONE)]
+    heads = ["claim", "models", "suite", "change\n[95% interval]", "n", "verdict"]
+    heads += [f"against\n{role}" for role in (TEACHER, ALONE)]
+    notes.append(f"The last columns: what the first of the two has above {TEACHER} and {ALONE}.")
     notes += notes_on_images(entries_of(runs.models))
     return Table(f"{CLAIMED}: each change", heads, rows, [], notes, prose=True)

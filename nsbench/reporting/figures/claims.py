@@ -22,7 +22,7 @@ MARKS = {HELD: ("✓", SERIES[1]), FAILED: ("✗", SERIES[2]), UNDECIDED: ("?", 
 COLUMN, ROW = 1.3, 0.44
 """Inches of a suite, and of a comparison or a line of a claim."""
 
-LETTER = 0.077
+LETTER = 0.087
 """Inches of a letter of the names of two models, which stand left of the suites."""
 
 WIDE = 44
