@@ -25,8 +25,8 @@ COLUMN, ROW = 1.3, 0.44
 LETTER = 0.087
 """Inches of a letter of the names of two models, which stand left of the suites."""
 
-WIDE = 44
-"""Letters of a line of a claim."""
+WIDE, NARROW = 44, 14
+"""Letters of a line of a claim, and of the name of a metric above its column."""
 
 
 def claims_figures(runs: SeedRuns) -> list[Drawn]:
@@ -35,9 +35,11 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
     None of them where no model that a claim is about was trained, and of one seed.
     """
     found = [one for one in checked_claims(runs) if one.answers]
-    suites = {a.suite: metric_head(a.metric) for one in found for a in one.answers}
-    if not suites:
+    heads = {a.suite: metric_head(a.metric) for one in found for a in one.answers}
+    if not heads:
         return []
+    suites = {suite: textwrap.wrap(head, NARROW) for suite, head in heads.items()}
+    above = 0.4 + 0.4 * (1 + max(map(len, suites.values())))
     columns = list(suites)
     claims = [textwrap.wrap(one.claim.text, WIDE) for one in found]
     rows = [[list(own) for _, own in groupby(one.answers, attrgetter("models"))] for one in found]
@@ -45,13 +47,13 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
     height = sum(len(lines) / 2 + len(own) + 0.3 for lines, own in zip(claims, rows, strict=True))
     names = [_models(runs, answers) for own in rows for answers in own]
     left = max(3.4, LETTER * max(map(len, names))) / COLUMN
-    figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + 1.2))
-    axes.set(xlim=(-left, len(suites)), ylim=(height, -1.2))
+    figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + above))
+    axes.set(xlim=(-left, len(suites)), ylim=(height, -above))
     # Words in a grid; upside down, so that rows are counted from the top.
     axes.set_axis_off()
-    for place, (suite, head) in enumerate(suites.items()):
-        axes.text(place + 0.5, -0.5, f"{printable(suite)}\n{head}", ha="center", va="center",
-                  fontsize=10, color=INK)  # fmt: skip
+    for place, (suite, lines) in enumerate(suites.items()):
+        head = "\n".join([printable(suite), *lines])
+        axes.text(place + 0.5, -0.1, head, ha="center", va="bottom", fontsize=10, color=INK)
     top, cells = 0.0, []
     for one, lines, own in zip(found, claims, rows, strict=True):
         axes.plot([-left, len(suites)], [top, top], color=LINE, linewidth=1)
