@@ -142,10 +142,6 @@ class Checked:
     answers: list[Answer]  # of the pairs that were trained, each on the suites that both have
     missing: list[str]
 
-    def commands(self, runs: SeedRuns) -> list[str]:
-        """What trains the models that are missing, as far as a shipped recipe has them."""
-        return commands_for(runs, self.missing) if self.missing else []
-
     @property
     def verdict(self) -> str:
         """One of all answers: held if they all do, and not if one of them does not."""
@@ -251,9 +247,8 @@ def _called(runs: SeedRuns, name: str) -> Pooled | str:
     """A generation by its place, a control by its kind, or a variant's student by its name."""
     for model in runs.models:
         # Of a variant's own generations the student: its teacher may be that of the recipe.
-        place = model.place.split("/")
-        variant = place[0] == "variants" and place[1:] == [name, FIRST]
-        if model.place == name or model.kind == name or variant:
+        is_teacher = model.is_variant and not model.place.endswith(f"/{FIRST}")
+        if model.called == name and not is_teacher:
             return model
     return name
 
@@ -275,7 +270,7 @@ def claims_data(runs: SeedRuns) -> list[dict[str, Any]]:
             "source": one.claim.source,
             "verdict": one.verdict,
             "missing": one.missing,
-            "commands": one.commands(runs),
+            "commands": commands_for(runs, one.missing),
             "answers": [
                 {
                     "model": answer.student.name,
@@ -339,8 +334,8 @@ def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
             rows.append([claim, answer.models, suite, change, counts, answer.verdict, *above])
         if one.missing:
             what = f"{one.claim.text}: {', '.join(one.missing)} not trained"
-            how = f" ({'; '.join(commands)})" if (commands := one.commands(runs)) else ""
-            notes.append(f"{what}{how}.")
+            commands = "; ".join(commands_for(runs, one.missing))
+            notes.append(f"{what} ({commands})." if commands else f"{what}.")
     heads = ["claim", "models", "suite", "change\n[95% interval]", "n", "verdict"]
     heads += [f"against\n{role}" for role in (TEACHER, ALONE)]
     notes.append(f"The last columns: what the first of the two has above {TEACHER} and {ALONE}.")

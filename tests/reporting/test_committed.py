@@ -253,6 +253,14 @@ def test_predictions_of_reports_are_not_ignored_by_git() -> None:
     assert [subprocess.run(command).returncode for command in asked] == [1, 0]
 
 
+def _row_of(rows: list[dict[str, str]], answer: dict[str, Any], against: str) -> dict[str, str]:
+    """The one row of the CSV with the change of an answer's model against another one."""
+    metric = answer["metric"].split(" ↑")[0].split(" ↓")[0]
+    wanted = {**{key: answer[key] for key in ("model", "suite")}, "against": against}
+    (row,) = [row for row in rows if row["metric"] == metric and wanted.items() <= row.items()]
+    return row
+
+
 @pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
 def test_numbers_of_the_checklist_are_in_the_data_beside_it(folder: Path) -> None:
     content = json.loads((folder / "report.json").read_text())
@@ -264,13 +272,7 @@ def test_numbers_of_the_checklist_are_in_the_data_beside_it(folder: Path) -> Non
     answers = [answer for claim in content.get("claims", []) for answer in claim["answers"]]
     assert len(listed) == (2 + len(content["claims"]) + len(answers) if answers else 0)
     for answer in answers:
-        (row,) = [
-            row
-            for row in rows
-            if (row["model"], row["suite"], row["against"])
-            == (answer["model"], answer["suite"], answer["against"])
-            and row["metric"] == answer["metric"].split(" ↑")[0].split(" ↓")[0]
-        ]
+        row = _row_of(rows, answer, answer["against"])
         numbers = [answer["value"], *answer["interval"]]
         assert [float(row[key]) for key in ("value", "low", "high")] == numbers
         assert (int(row["seeds"]), int(row["images"])) == (answer["seeds"], answer["images"])
@@ -280,13 +282,7 @@ def test_numbers_of_the_checklist_are_in_the_data_beside_it(folder: Path) -> Non
         of_it = [line for line in of_it if f"{answer['model']} against {answer['against']}" in line]
         assert of_it
         for other in answer["above"].values():
-            (row,) = [
-                row
-                for row in rows
-                if (row["model"], row["suite"], row["against"])
-                == (answer["model"], answer["suite"], other["against"])
-                and row["metric"] == answer["metric"].split(" ↑")[0].split(" ↓")[0]
-            ]
+            row = _row_of(rows, answer, other["against"])
             value, low, high = (float(row[key]) for key in ("value", "low", "high"))
             assert [value, low, high] == [other["value"], *other["interval"]]
             assert any(f"| {value:+z.1f} [{low:+z.1f}, {high:+z.1f}] |" in one for one in of_it)
