@@ -8,7 +8,7 @@ import torch
 from nsbench.bench.rates import rates
 from nsbench.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from nsbench.data.transforms import normalize
-from nsbench.evaluation.fgsm import fgsm_logits
+from nsbench.evaluation.fgsm import fgsm_logits, load_foolbox
 from nsbench.models import build, resolve_device
 from nsbench.util.provenance import environment
 
@@ -69,9 +69,7 @@ def _nsbench_side(
 def _foolbox_side(
     model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, device: torch.device
 ) -> Callable[[], object]:
-    # Slow to import, and only needed here.
-    import foolbox
-
+    foolbox = load_foolbox()
     preprocessing = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "axis": -3}
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=device, preprocessing=preprocessing)
     attack = foolbox.attacks.LinfFastGradientAttack()

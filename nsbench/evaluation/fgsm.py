@@ -3,11 +3,16 @@
 Projected gradient descent (Madry et al. 2018) too, by foolbox.
 """
 
+import importlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
+
+from nsbench.util.errors import NsbenchError, first_line
 
 Logits = Callable[[torch.Tensor], torch.Tensor]
 
@@ -105,9 +110,9 @@ def pgd_images(
     steps: how many gradients are taken. relative_step: how far a step moves a pixel, as a share of
     epsilon. PGD starts at the image itself, so that nothing is random. The other arguments are as
     for fgsm_images.
-    Gradients reach parameters too, unless they are `frozen`.
+    Gradients reach parameters too, unless they are `frozen`. Raises NsbenchError without foolbox.
     """
-    import foolbox  # takes a second to import, which other suites do not need
+    foolbox = load_foolbox()
 
     attack = foolbox.attacks.LinfPGD(rel_stepsize=relative_step, steps=steps, random_start=False)
     module = _Module(logits).eval()
@@ -139,6 +144,21 @@ def pgd_logits(
         with torch.inference_mode():
             answers = _of_finite(moved, logits(moved))
         yield answers
+
+
+def load_foolbox() -> Any:
+    """The package foolbox. Raises NsbenchError if it, or what it imports, is missing.
+
+    It is imported only here: it takes a second, and most suites do without.
+    """
+    # It imports GitPython, to download models, which by default refuses machines without git.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    try:
+        return importlib.import_module("foolbox")
+    except ImportError as error:
+        raise NsbenchError(
+            f"foolbox cannot be imported ({first_line(error)}): run pip install foolbox"
+        ) from error
 
 
 @contextmanager

@@ -30,7 +30,6 @@ def data_set_table(name: str) -> Table:
 
     Raises NsbenchError with the nearest name if there is none.
     """
-    data_set(name)
     entry = _entry(name)
     commands = tuple(filter(None, (fetch_command(name), make_command(name))))
     by_hand, below = data_set(name).get, "by a command below" if commands else ""

@@ -1,5 +1,6 @@
 """Every batch of answers is checked, in every kind of suite: one sentence, and no table."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +184,15 @@ def test_gradients_are_checked_too(
         with pytest.raises(NsbenchError) as caught:
             evaluate([model], [suite(kind)], device="cpu", batch_size=4)
         assert sentence in str(caught.value)
+
+
+def test_a_missing_foolbox_is_not_the_models_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "foolbox", None)
+    with pytest.raises(NsbenchError, match=r"^foolbox cannot be imported .*: run pip install"):
+        evaluate(["linear:digits"], [suite("pgd")], device="cpu")
 
 
 def test_a_model_in_training_mode_is_put_into_evaluation_mode() -> None:

@@ -1,5 +1,9 @@
 """The FGSM curve against foolbox, image by image and epsilon by epsilon."""
 
+import os
+import subprocess
+import sys
+
 import foolbox
 import pytest
 import torch
@@ -109,6 +113,13 @@ def test_pgd_is_foolboxs(case: tuple[torch.nn.Module, torch.Tensor, torch.Tensor
     again = list(pgd_logits(logits_of(model), images, labels, epsilons, 5, 0.25))
     assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
     assert success[2].sum() > success[0].sum()
+
+
+def test_foolbox_needs_no_git_on_the_machine() -> None:
+    code = "from nsbench.evaluation.fgsm import load_foolbox; load_foolbox()"
+    own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_PYTHON")}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, env={**own, "PATH": ""}, check=True)
 
 
 def test_attacks_leave_no_mode_behind(

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import foolbox as reference
 import torch
 
 from nsbench.bench.attack import EPSILONS, bench_attack
@@ -11,7 +10,7 @@ from nsbench.bench.doctor_steps.machine import Finding, Machine
 from nsbench.bench.models import CLASSES, untrained
 from nsbench.bench.photographs import photographs
 from nsbench.evaluation.deterministic import deterministic
-from nsbench.evaluation.fgsm import fgsm_images
+from nsbench.evaluation.fgsm import fgsm_images, load_foolbox
 from nsbench.reporting.doctor_result import Goal, Outcome
 from nsbench.util.device import float32_products
 
@@ -60,6 +59,7 @@ def _differing(machine: Machine, arch: str, size: int, count: int) -> int:
     images = photographs(size, count).to(machine.device) / 255
     labels = torch.arange(count, device=machine.device) % CLASSES
     scaled = [epsilon / 255 for epsilon in EPSILONS]
+    reference = load_foolbox()
     model = reference.PyTorchModel(module, bounds=(0, 1), device=machine.device)
     # Kernels that add in another order each time give signs of their own where a gradient is small.
     with deterministic(), float32_products("float32"):
