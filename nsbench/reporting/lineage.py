@@ -11,6 +11,7 @@ from nsbench.reporting.labels import SUMMARY, Facts, label_facts
 from nsbench.reporting.results import Entry, headline
 from nsbench.reporting.score_tables import change_text
 from nsbench.reporting.tables import count_text, duration
+from nsbench.reporting.trust import trained_on
 from nsbench.run_folder import architecture
 from nsbench.util.sealed import read_record
 
@@ -80,6 +81,7 @@ def _facts(info: dict[str, Any]) -> Facts:
         "steps": f"{info['steps']:,}" if info.get("steps") else "",
         "labeled": f"{info['labeled_images']:,} images" if info.get("labeled_images") else "",
         "trained in": duration(info["seconds"]) if "seconds" in info else "",
+        "trained on": trained_on(info),
         "hash": f"{info.get('weights', '')[:12]}",
     }
     return [(term, text) for term, text in facts.items() if text]

@@ -27,7 +27,7 @@ from nsbench.reporting.seeds import collect_seeds, entries_of
 from nsbench.reporting.seeds_formats import SEEDS_TEXTS
 from nsbench.reporting.summary import summary_table
 from nsbench.reporting.tables import Table
-from nsbench.reporting.trust import choices_table, commands, runs_table
+from nsbench.reporting.trust import choices_table, commands, runs_table, trainings_table
 from nsbench.run_folder import is_seeds, read_seeds, seed_folder, seed_runs
 from nsbench.util.arguments import checked
 from nsbench.util.config import first_difference
@@ -135,6 +135,7 @@ def _write_seeds(
         "figures": figures,
         "runs": [run_about(path) for path in seed_runs(home)],
         "choices": choices_table(every),
+        "trainings": trainings_table(every),
         "evaluations": runs_table(every),
         "commands": commands([home.resolve()], every, {}),
         "made": environment("none"),

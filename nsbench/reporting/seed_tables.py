@@ -8,6 +8,7 @@ from typing import Any
 from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, over_seeds
 from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
+from nsbench.recipes.generation import Generation
 from nsbench.reporting.claims import beside, commands_for, pairs
 from nsbench.reporting.controls import WHAT
 from nsbench.reporting.gains import Gain, sentence
@@ -29,6 +30,7 @@ from nsbench.reporting.seeds import (
 )
 from nsbench.reporting.summary import notes_on_images
 from nsbench.reporting.tables import Table
+from nsbench.reporting.trust import trained_on
 from nsbench.run_folder import name_over_seeds, read_info, read_variant
 from nsbench.util.progress import counted
 
@@ -79,9 +81,8 @@ def _folder(model: Pooled) -> Path:
 def _images_seen(folder: Path) -> int:
     """How many images a student was trained on, each as often as it came."""
     info = read_info(folder)
-    own = info["identity"]["generation"]
-    batch = own["batch_size"]
-    images: int = info["steps"] * (batch + round(batch * own["unlabeled_ratio"]))
+    own = Generation.model_validate(info["identity"]["generation"])
+    images: int = info["steps"] * (own.batch_size + own.unlabeled_batch)
     return images
 
 
@@ -134,12 +135,25 @@ def _levels(runs: SeedRuns) -> Table:
         rows.append([model.name, f"{len(model.entries)}", *cells])
     notes = [
         *notes_on_images(entries_of(runs.models)),
+        *_devices(runs),
         *runs.notes,
         *([] if several else [ONE_SEED]),
     ]
     columns = ["model", "seeds", *_columns(runs)]
     records = [_record(runs, model) for model in runs.models]
     return Table(title, columns, rows, records, notes, models=True)
+
+
+def _devices(runs: SeedRuns) -> list[str]:
+    """What the models were trained on, where it is not the same."""
+    found: dict[str, list[str]] = {}
+    for model in runs.models:
+        known = {trained_on(entry.info) for entry in model.entries.values()}
+        if where := " and ".join(sorted(known - {""})):
+            found.setdefault(where, []).append(model.name)
+    most = max(found, key=lambda where: len(found[where]), default="")
+    others = [f"{', '.join(names)} on {where}" for where, names in found.items() if where != most]
+    return [f"Trained on {most}, but {'; '.join(others)}."] if others else []
 
 
 def _level(model: Pooled, suite: str) -> str:

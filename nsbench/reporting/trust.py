@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nsbench.predictions import SETTINGS
 from nsbench.reporting.results import Entry, suite_names
@@ -17,9 +17,18 @@ from nsbench.run_folder import (
     variant_folders,
 )
 from nsbench.suites.base import SuiteScores
+from nsbench.util.progress import counted
 
 Value = Callable[[SuiteScores], str]
 """What is told of a model's results on a suite."""
+
+About = Callable[[Mapping[str, Any]], str]
+"""What is told of a record."""
+
+T = TypeVar("T")
+
+NAMED = 12
+"""Models with the same text that are named; of more the number is told."""
 
 UNREADABLE = 5
 """Images that could not be read that are named; of more the number is told."""
@@ -36,6 +45,20 @@ def runs_table(entries: Sequence[Entry]) -> Table:
     return _table("Where and when it was evaluated", entries, RUNS, notes)
 
 
+def trainings_table(entries: Sequence[Entry]) -> Table:
+    """What each model was trained on: device, versions and commit, as far as they are known."""
+    infos = {entry.name: entry.info for entry in entries if "environment" in entry.info}
+    rows = [[part, _joined(infos, value)] for part, value in TRAININGS.items()] if infos else []
+    return Table("What the models were trained on", ["", "models"], rows, prose=True)
+
+
+def trained_on(info: Mapping[str, Any]) -> str:
+    """The GPU or the device that a model was trained on, by its record; empty if not known."""
+    environment = info.get("environment", {})
+    device = environment.get("gpu") or environment.get("device", "")
+    return "CPU" if device == "cpu" else str(device)
+
+
 def _table(
     title: str, entries: Sequence[Entry], parts: Mapping[str, Value], notes: list[str]
 ) -> Table:
@@ -49,12 +72,18 @@ def _table(
     return Table(title, ["suite", *names], rows, notes=notes, prose=True)
 
 
-def _joined(own: Mapping[str, SuiteScores], value: Value) -> str:
-    """What all models have, or else what each has."""
-    values = {name: value(scores) for name, scores in own.items()}
-    if len({*values.values()}) == 1:
-        return next(iter(values.values()))
-    return "\n".join(f"{name}: {text}" for name, text in values.items() if text)
+def _joined(own: Mapping[str, T], value: Callable[[T], str]) -> str:
+    """What all models have, or else what each has, those with the same together."""
+    found: dict[str, list[str]] = {}
+    for name, known in own.items():
+        found.setdefault(value(known), []).append(name)
+    if len(found) == 1:
+        return next(iter(found))
+    return "\n".join(
+        f"{', '.join(names) if len(names) <= NAMED else counted(len(names), 'model')}: {text}"
+        for text, names in found.items()
+        if text
+    )
 
 
 def _images(scores: SuiteScores) -> str:
@@ -121,13 +150,27 @@ CHOICES: dict[str, Value] = {
 }
 
 
-def _environment(key: str) -> Value:
-    return lambda scores: str(scores.manifest.get("environment", {}).get(key, ""))
+def _environment(key: str) -> About:
+    return lambda record: str(record.get("environment", {}).get(key) or "")
 
 
-def _versions(scores: SuiteScores) -> str:
-    versions = scores.manifest.get("environment", {}).get("versions", {})
+def _versions(record: Mapping[str, Any]) -> str:
+    versions = record.get("environment", {}).get("versions", {})
     return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+# In the record of a model's training, and in that of its results on a suite.
+ENVIRONMENT: dict[str, About] = {
+    "threads": _environment("threads"),
+    "commit": lambda record: _environment("git_commit")(record)[:12],
+    "python": _environment("python"),
+    "versions": _versions,
+}
+TRAININGS = {"device": trained_on, **ENVIRONMENT}
+
+
+def _in_manifest(value: About) -> Value:
+    return lambda scores: value(scores.manifest)
 
 
 def _wall(scores: SuiteScores) -> str:
@@ -143,14 +186,11 @@ def _rate(scores: SuiteScores) -> str:
 
 RUNS: dict[str, Value] = {
     "date": lambda scores: str(scores.manifest.get("evaluated", ""))[:10],
-    "device": _environment("device"),
-    "threads": _environment("threads"),
+    "device": _in_manifest(_environment("device")),
     "processes": lambda scores: str(scores.manifest.get("processes", "")),
     "wall time": _wall,
     "images/s of a model": _rate,
-    "commit": lambda scores: _environment("git_commit")(scores)[:12],
-    "python": _environment("python"),
-    "versions": _versions,
+    **{name: _in_manifest(value) for name, value in ENVIRONMENT.items()},
 }
 
 

@@ -1,6 +1,7 @@
 """Reports over seeds: mean, spread, intervals over seeds and images, and what is missing."""
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -496,6 +497,24 @@ def test_a_variant_that_sees_more_images_is_told(copy: Path, files: Path, tmp_pa
     seen = [f"{student['steps'] * batch * (1 + ratio):,}" for ratio in (3, 1)]
     changed = "more: generations.1.unlabeled_ratio=3"
     assert variants.notes[0] == f"{changed}; {seen[0]} images seen, not {seen[1]}"
+
+
+def test_models_of_different_devices_are_told(copy: Path, tmp_path: Path) -> None:
+    levels, *_ = write_report(copy, tmp_path / "report.html")
+    assert not any(note.startswith("Trained on") for note in levels.notes)
+    for seed in range(3):
+        path = copy / f"seed-{seed}" / ALONE / "model.json"
+        info = read_info(path.parent)
+        info["environment"] |= {"device": "cuda:0", "gpu": "NVIDIA <T4>"}
+        write_record(path, info)
+    levels, *_ = write_report(copy, tmp_path / "report.html")
+    said = "Trained on CPU, but many/labeled-only/generation-0 on NVIDIA <T4>."
+    assert said in levels.notes
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert said in page
+    ours = (f"many/seed-{seed}/{{}}" for seed in range(3))
+    alone = ", ".join(name.format("labeled-only/generation-0") for name in ours)
+    assert f"{alone}: NVIDIA <T4>" in " ".join(page.split())
 
 
 def test_students_are_told_against_each_control(tmp_path: Path) -> None:
