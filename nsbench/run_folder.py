@@ -112,15 +112,13 @@ def name_over_seeds(home: Path, generation: Path) -> str:
 def recipe_text(run: Path) -> str:
     """The recipe of a run folder, as TOML. Raises NsbenchError if it was changed."""
     path = run / "recipe.toml"
+    again = "repeat the nsbench train that made it, with the recipe and settings of then"
     try:
         text = read_plain(path).decode()
     except (OSError, ValueError) as error:
-        raise NsbenchError(f"cannot read {path} ({error})") from error
+        raise NsbenchError(f"cannot read {path} ({error}): {again}") from error
     if not is_sealed_text(text):
-        raise NsbenchError(
-            f"{path} is not as nsbench wrote it: repeat the nsbench train that made it, with the "
-            "recipe and settings of then"
-        )
+        raise NsbenchError(f"{path} is not as nsbench wrote it: {again}")
     return text
 
 

@@ -27,6 +27,8 @@ REFUSED_ARGUMENTS = {
     "in_chans", "features_only", "scriptable", "drop_rate", "drop_path_rate", "cache_dir",
 }  # fmt: skip
 
+RESTORE = "restore it, or move the folder away to train it again"
+
 
 def build(
     arch: str,
@@ -131,10 +133,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
     try:
         content = read_plain(file)
         if sha256(content) != info["weights"]:
-            raise NsbenchError(
-                f"{file} is not the file that model.json describes: restore it, or move the folder "
-                "away to train it again"
-            )
+            raise NsbenchError(f"{file} is not the file that model.json describes: {RESTORE}")
         noise = info.get("noise", {})  # without effect but where a teacher is to be noised
         of_it = info["arch"], len(info["classes"]), info["model_args"]
         module = build(*of_it, **noise)
@@ -152,7 +151,10 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
             info={key: info[key] for key in ("arch", "generation", "parameters", "seconds")},
         )
     # RuntimeError is torch's for tensors that do not fit; what follows is for a broken model.json.
+    except FileNotFoundError as error:
+        raise NsbenchError(f"{file} is missing: {RESTORE}") from error
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise NsbenchError(f"cannot load {file}: {first_line(error)}") from error
+        raise NsbenchError(f"cannot load {file} ({first_line(error)}): {RESTORE}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NsbenchError(f"cannot load {folder / 'model.json'}: it lacks {error}") from error
+        record = folder / "model.json"
+        raise NsbenchError(f"cannot load {record}, which lacks {error}: {RESTORE}") from error
