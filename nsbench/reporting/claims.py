@@ -1,20 +1,16 @@
 """What the Noisy Student paper claims, asked of models over seeds: each claim with a verdict."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from nsbench.metrics.change import Metric
-from nsbench.metrics.intervals import Interval
-from nsbench.metrics.seeds import OVER, SeedChange
+from nsbench.metrics.seeds import SeedChange
 from nsbench.metrics.verdict import verdict_over_seeds
 from nsbench.recipes.files import shipped
 from nsbench.recipes.recipe import load_controls, load_variants
+from nsbench.reporting.model_facts import unequal
 from nsbench.reporting.results import suite_names
-from nsbench.reporting.score_tables import metric_head
-from nsbench.reporting.seed_texts import over_seeds_data, seed_change_text
 from nsbench.reporting.seeds import (
     Pooled,
     SeedRuns,
@@ -22,8 +18,6 @@ from nsbench.reporting.seeds import (
     generations,
     labeled_only,
 )
-from nsbench.reporting.summary import notes_on_images
-from nsbench.reporting.tables import Table
 from nsbench.run_folder import read_seeds
 
 HELD, FAILED, UNDECIDED, NOT_RUN = (
@@ -36,8 +30,7 @@ CLEAN, HARD = "clean", "hard"
 """Suites of images as they are, and those that have such images beside theirs, as ImageNet-A; the
 others are called by their kind."""
 
-SHIFTED = (HARD, "corruption", "perturbation", "attack")
-EVERYWHERE = (CLEAN, *SHIFTED)
+EVERYWHERE = (CLEAN, HARD, "corruption", "perturbation", "attack")
 
 
 @dataclass(frozen=True)
@@ -63,19 +56,17 @@ TEACHER, ALONE = "first teacher", "labeled-only"
 
 CLAIMS = (
     Claim("Students are better on clean images", "table 2", suites=(CLEAN,)),
-    Claim(
-        "Students are better on hard, corrupted and perturbed images and under attack, without "
-        "training for it",
-        "tables 3 to 5, figure 3",
-        suites=SHIFTED,
-    ),
+    Claim("Students are better on hard images", "table 3", suites=(HARD,)),
+    Claim("Students are better on corrupted images", "table 4", suites=("corruption",)),
+    Claim("Students are more stable on perturbed images", "table 5", suites=("perturbation",)),
+    Claim("Students are better under attack", "figure 3", suites=("attack",)),
     Claim("Noise on the student's unlabeled images matters", "table 6", ((FIRST, "no-noise"),)),
     Claim("The teacher must not be noised", "table 6", ((FIRST, "noised-teacher"),)),
+    # The paper takes images of which a teacher is not sure for out-of-domain ones.
     Claim(
-        "Soft labels are at least as good as hard ones out of domain",
+        "Soft labels are at least as good as hard ones for out-of-domain unlabeled images",
         "section 4.3",
-        ((FIRST, "hard-labels"),),
-        SHIFTED,
+        (("mixed", "mixed-hard"),),
     ),
     Claim("Iterating helps", "table 7", ((SECOND, FIRST), (SECOND, WIDE))),
     Claim("A larger student gains more", "section 4.3", ((WIDE, FIRST),)),
@@ -101,8 +92,9 @@ CLAIMS = (
 class Answer:
     """A model against another one on a suite.
 
-    above: what the model has above the first teacher and above `labeled-only`, by these names, as
-    far as they are not the other one; each with the name of the model.
+    above: what the model has above the first teacher and above its `labeled-only`, by these names,
+    as far as they are not the other one; each with the name of the model, over the same seeds.
+    unequal: what makes the two no equals, as a clause; empty where nothing does.
     """
 
     student: Pooled
@@ -111,22 +103,13 @@ class Answer:
     metric: Metric
     change: SeedChange
     above: Mapping[str, tuple[str, SeedChange]]
+    unequal: str = ""
 
     @property
     def verdict(self) -> str:
         """`held`, `did not hold` or `not decided at this scale`."""
         verdicts = {"better": HELD, "worse": FAILED, "undecided": UNDECIDED}
         return verdicts[verdict_over_seeds(self.change)]
-
-    @property
-    def gain(self) -> SeedChange:
-        """The change, turned so that more is better."""
-        if self.metric.higher_is_better:
-            return self.change
-        interval = self.change.interval
-        turned = Interval(-interval.high, -interval.low) if interval else None
-        values = tuple(-value for value in self.change.values)
-        return replace(self.change, values=values, interval=turned)
 
     @property
     def models(self) -> str:
@@ -136,11 +119,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Checked:
-    """A claim and what the models say to it. missing: names of what was not trained."""
+    """A claim and what the models say to it.
+
+    answers: of the pairs that were trained, each on the suites that both have. missing: names of
+    what was not trained. lacking: `no-filter on cifar10-p` for what was not evaluated.
+    """
 
     claim: Claim
-    answers: list[Answer]  # of the pairs that were trained, each on the suites that both have
+    answers: list[Answer]
     missing: list[str]
+    lacking: list[str]
 
     @property
     def verdict(self) -> str:
@@ -191,19 +179,36 @@ def checked_claims(runs: SeedRuns) -> list[Checked]:
     suites = {suite: _kind(runs, suite) for suite in suite_names(entries_of(runs.models))}
     found = []
     for claim in CLAIMS:
-        answers, missing = [], []
+        answers, missing, lacking = [], [], []
         for student, base in _pairs(runs, claim):
             # By name what was not trained: a claim must not seem to rest on less than it does.
             if not (isinstance(student, Pooled) and isinstance(base, Pooled)):
                 missing += [each for each in (student, base) if isinstance(each, str)]
                 continue
             for suite in (suite for suite, kind in suites.items() if kind in claim.suites):
-                if change := runs.headline_change(student, base, suite):
-                    metric = student.headlines()[suite]
-                    above = _above(runs, student, base, suite)
-                    answers.append(Answer(student, base, suite, metric, change, above))
-        found.append(Checked(claim, answers, list(dict.fromkeys(missing))))
+                both = student, base
+                lacking += [f"{m.called} on {suite}" for m in both if not m.scores_on(suite)]
+                if answer := _answer(runs, student, base, suite):
+                    answers.append(answer)
+        names = list(dict.fromkeys(missing)), list(dict.fromkeys(lacking))
+        found.append(Checked(claim, answers, *names))
     return found
+
+
+def _answer(runs: SeedRuns, student: Pooled, base: Pooled, suite: str) -> Answer | None:
+    """None where no seed has both models on the suite."""
+    change = runs.headline_change(student, base, suite)
+    if change is None:
+        return None
+    seeds = [seed for seed in student.scores_on(suite) if seed in base.scores_on(suite)]
+    above = {}
+    for role, other in _yardsticks(runs, student).items():
+        # Over the same seeds, so that one may be taken from the other.
+        if other is not base and (one := runs.headline_change(student, other, suite, seeds)):
+            above[role] = other.name, one
+    infos = [next(iter(model.entries.values())).info for model in (student, base)]
+    metric = student.headlines()[suite]
+    return Answer(student, base, suite, metric, change, above, unequal(*infos))
 
 
 def pairs(runs: SeedRuns) -> list[tuple[Pooled, Pooled]]:
@@ -214,19 +219,10 @@ def pairs(runs: SeedRuns) -> list[tuple[Pooled, Pooled]]:
 
 
 def _yardsticks(runs: SeedRuns, model: Pooled) -> dict[str, Pooled]:
-    """The first teacher and `labeled-only`: what a gain is told against."""
-    alone = [one for one in runs.models if one.kind == "labeled-only"]
-    # That of the model itself where it has one, and else that of another student.
-    alone.sort(key=lambda one: f"generation-{one.student}" != model.place)
+    """The first teacher and `labeled-only` of the same student: what a gain is told against."""
+    # Of another student it would be of another architecture or length.
+    alone = labeled_only(runs.models, model)
     return {TEACHER: runs.models[0], **({ALONE: alone[0]} if alone else {})}
-
-
-def _above(
-    runs: SeedRuns, student: Pooled, base: Pooled, suite: str
-) -> dict[str, tuple[str, SeedChange]]:
-    others = {role: one for role, one in _yardsticks(runs, student).items() if one is not base}
-    changes = {role: runs.headline_change(student, one, suite) for role, one in others.items()}
-    return {role: (others[role].name, change) for role, change in changes.items() if change}
 
 
 def _pairs(runs: SeedRuns, claim: Claim) -> Iterator[tuple[Pooled | str, Pooled | str]]:
@@ -260,84 +256,3 @@ def _kind(runs: SeedRuns, suite: str) -> str:
     if kind != "accuracy":
         return kind
     return HARD if "clean" in scores.suite.cells() else CLEAN
-
-
-def claims_data(runs: SeedRuns) -> list[dict[str, Any]]:
-    """Claims as JSON: numbers in percent and points, as in the records of the same report."""
-    return [
-        {
-            "claim": one.claim.text,
-            "source": one.claim.source,
-            "verdict": one.verdict,
-            "missing": one.missing,
-            "commands": commands_for(runs, one.missing),
-            "answers": [
-                {
-                    "model": answer.student.name,
-                    "against": answer.base.name,
-                    "suite": answer.suite,
-                    "metric": metric_head(answer.metric),
-                    **over_seeds_data(answer.change),
-                    "verdict": answer.verdict,
-                    "above": {
-                        role: {"against": name, **over_seeds_data(change)}
-                        for role, (name, change) in answer.above.items()
-                    },
-                }
-                for answer in one.answers
-            ],
-        }
-        for one in checked_claims(runs)
-    ]
-
-
-CLAIMED = "What the Noisy Student paper claims (Xie et al. 2020)"
-
-
-def claims_tables(runs: SeedRuns) -> list[Table]:
-    """Each claim with its verdict; and each change, with the models that are missing."""
-    checked = checked_claims(runs)
-    return [_verdicts(runs, checked), _changes(runs, checked)] if checked else []
-
-
-def _verdicts(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
-    rows = []
-    for one in checked:
-        counts = Counter(answer.verdict for answer in one.answers)
-        known = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
-        rows.append([one.claim.text, one.claim.source, one.verdict, ", ".join(known)])
-    rule = (
-        "A claim held if the interval over seeds and images of each of its changes excludes zero "
-        "on the better side, and did not hold if that of one does on the other."
-    )
-    heads = ["claim", "source", "verdict", "changes"]
-    return Table(CLAIMED, heads, rows, claims_data(runs), [rule], prose=True)
-
-
-def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
-    total = sum(len(one.answers) for one in checked)
-    rows, notes = [], [f"n: seeds × images. Intervals are over {OVER}."]
-    # A reader who counts verdicts must know how many of them chance alone would give.
-    by_chance = f"one in twenty of these {total} would exclude zero by chance where nothing changed"
-    notes.append(f"Each interval is a 95% one by itself: {by_chance}.")
-    for one in checked:
-        for number, answer in enumerate(one.answers):
-            suite = f"{answer.suite}, {metric_head(answer.metric)}"
-            counts = f"{len(answer.change.values)} × {answer.change.images:,}"
-            change = seed_change_text(answer.change)
-            # Once: the changes of a claim follow each other.
-            claim = "" if number else one.claim.text
-            above = [
-                seed_change_text(known[1]) if known else ""
-                for known in map(answer.above.get, (TEACHER, ALONE))
-            ]
-            rows.append([claim, answer.models, suite, change, counts, answer.verdict, *above])
-        if one.missing:
-            what = f"{one.claim.text}: {', '.join(one.missing)} not trained"
-            commands = "; ".join(commands_for(runs, one.missing))
-            notes.append(f"{what} ({commands})." if commands else f"{what}.")
-    heads = ["claim", "models", "suite", "change\n[95% interval]", "n", "verdict"]
-    heads += [f"against\n{role}" for role in (TEACHER, ALONE)]
-    notes.append(f"The last columns: what the first of the two has above {TEACHER} and {ALONE}.")
-    notes += notes_on_images(entries_of(runs.models))
-    return Table(f"{CLAIMED}: each change", heads, rows, [], notes, prose=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nsbench.reporting.ends import ends_text
 from nsbench.util.config import NAME, Config, nearest, parse
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_object, read_text, write_text
@@ -173,8 +174,7 @@ def _checklist(claims: Sequence[dict[str, Any]]) -> str:
 
 
 def _change(one: dict[str, Any]) -> str:
-    low, high = one["interval"]
-    return f"{one['value']:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
+    return f"{one['value']:+z.1f} {ends_text(*one['interval'])}"
 
 
 def _plain(text: str) -> str:

@@ -78,7 +78,7 @@ def controls(
     for run in filter(is_run, paths):
         for folder in control_folders(run):
             record, trained = read_variant(folder), generation_folders(folder)
-            student = by_path.get(_student(run, record))
+            student = by_path.get(run / f"generation-{student_of(run, record)}")
             # A control may be trained before the student that it is of.
             if student and student.folder and trained:
                 entry = generation_beside(trained[-1], student, across)
@@ -88,12 +88,13 @@ def controls(
     return [found[folder] for folder in by_path if folder in found]
 
 
-def _student(run: Path, record: dict[str, Any]) -> Path:
-    """The folder of the generation that a control is of."""
-    if record["kind"] == "wide-from-teacher":
-        own = [folder for folder in generation_folders(run) if "fine" not in folder.name]
-        return own[-1] if own else run
-    return run / f"generation-{record['generation']}"
+def student_of(run: Path, record: dict[str, Any]) -> int:
+    """The number of the generation that a control is of. record: its variant.json."""
+    own = [folder for folder in generation_folders(run) if "fine" not in folder.name]
+    if record["kind"] == "wide-from-teacher" and own:
+        return int(own[-1].name.removeprefix("generation-"))
+    number: int = record["generation"]
+    return number
 
 
 def control_models(controlled: Sequence[Controls]) -> list[tuple[Entry, str]]:

@@ -7,6 +7,7 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.intervals import Interval
 from nsbench.metrics.verdict import Judged, judge
 from nsbench.reporting.controls import Controls
+from nsbench.reporting.ends import end_text
 from nsbench.reporting.results import (
     Entry,
     comparable,
@@ -43,7 +44,7 @@ class Gain:
         verb = verbs[self.verdict != "better"]
         # Without signs, as the verb says the direction; it is used only where both ends have one.
         ends = sorted(map(abs, self.interval)) if self.interval else None
-        between = f" ({ends[0]:.1f} to {ends[1]:.1f})" if ends else ""
+        between = f" ({end_text(ends[0])} to {end_text(ends[1])})" if ends else ""
         return f"{verb} {self.what} by {abs(self.value):.1f} points{between}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nsbench.reporting.ablations import ablation_table, ablations
-from nsbench.reporting.claims import claims_tables
+from nsbench.reporting.claims_tables import claims_tables
 from nsbench.reporting.contents import contents, run_about
 from nsbench.reporting.controls import controls, controls_table
 from nsbench.reporting.figures.seeds import seeds_figures

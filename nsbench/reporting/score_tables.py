@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nsbench.metrics.change import Change, Metric
+from nsbench.reporting.ends import ends_text
 from nsbench.reporting.tables import Table
 from nsbench.suites.base import SuiteScores
 from nsbench.suites.reference import PUBLISHED
@@ -25,8 +26,7 @@ def change_text(difference: Change | None) -> str:
     """`+2.3 [+1.0, +3.6]`, empty where there is none; what rounds to zero is `+0.0`."""
     if difference is None:
         return ""
-    low, high = difference.interval
-    return f"{difference.value:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
+    return f"{difference.value:+z.1f} {ends_text(*difference.interval)}"
 
 
 def metric_data(metric: Metric) -> dict[str, Any]:

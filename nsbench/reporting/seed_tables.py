@@ -8,10 +8,10 @@ from typing import Any
 from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, over_seeds
 from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
-from nsbench.recipes.generation import Generation
 from nsbench.reporting.claims import beside, commands_for, pairs
 from nsbench.reporting.controls import WHAT
 from nsbench.reporting.gains import Gain, sentence
+from nsbench.reporting.model_facts import unequal
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.score_tables import metric_head
 from nsbench.reporting.seed_texts import (
@@ -41,7 +41,8 @@ def seeds_tables(runs: SeedRuns) -> list[Table]:
     base = runs.models[0]
     tables += _changes(runs, base, runs.models[1:], f"Change against {base.name}", [])
     for control in _controls(runs):
-        students = [model for model in runs.models if model.is_student]
+        # A student of another size or length would be no equal.
+        students = [model for model in runs.models if model.place == control.stands_for]
         what = f"{control.name} is of {_student(runs, control)}: {WHAT[control.kind]}."
         title = f"What students have above {control.name}"
         tables += _changes(runs, control, students, title, [what])
@@ -67,23 +68,15 @@ def _settings(variant: Pooled, own: Pooled) -> str:
     """What a variant changes of a generation, by the records of the first seeds."""
     folder = _folder(variant)
     text = f"{folder.parent.name}: {', '.join(read_variant(folder.parent)['set'])}"
-    seen, wanted = (_images_seen(_folder(model)) for model in (variant, own))
     # A setting may change this too, and then is not all that differs.
-    return text if seen == wanted else f"{text}; {seen:,} images seen, not {wanted:,}"
+    differing = unequal(*(read_info(_folder(model)) for model in (variant, own)))
+    return f"{text}; {differing}" if differing else text
 
 
 def _folder(model: Pooled) -> Path:
     """That of the first seed."""
     folders = (entry.folder for entry in model.entries.values())
     return next(folder for folder in folders if folder)
-
-
-def _images_seen(folder: Path) -> int:
-    """How many images a student was trained on, each as often as it came."""
-    info = read_info(folder)
-    own = Generation.model_validate(info["identity"]["generation"])
-    images: int = info["steps"] * (own.batch_size + own.unlabeled_batch)
-    return images
 
 
 def seeds_answers(runs: SeedRuns) -> list[str]:
@@ -167,10 +160,9 @@ def _changes(
     """A table of changes; none where there is nothing to compare."""
     rows = []
     for model in models:
-        found = [runs.headline_change(model, base, suite) for suite in _suites(runs)]
-        if any(found):
-            cells = [f"{seed_change_text(c)}\n{verdict_over_seeds(c)}" if c else "" for c in found]
-            rows.append([model.name, *cells])
+        suites = _suites(runs)
+        if any(runs.headline_change(model, base, suite) for suite in suites):
+            rows.append([model.name, *(_change(runs, model, base, suite) for suite in suites)])
     if not rows:
         return []
     title = f"{title}, paired, mean ± standard deviation over seeds, [95% interval over {OVER}]"
@@ -178,6 +170,13 @@ def _changes(
     notes = [*notes, SEEDS_RULE if several else ONE_SEED]
     notes += notes_on_images(entries_of([base, *models]))
     return [Table(title, ["model", *_columns(runs)], rows, [], notes, models=True)]
+
+
+def _change(runs: SeedRuns, model: Pooled, base: Pooled, suite: str) -> str:
+    if change := runs.headline_change(model, base, suite):
+        return f"{seed_change_text(change)}\n{verdict_over_seeds(change)}"
+    both = model.scores_on(suite) and base.scores_on(suite)
+    return "on other images" if both else "not evaluated"
 
 
 def _suites(runs: SeedRuns) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange
+from nsbench.reporting.ends import ends_text
 
 ONE_SEED = (
     "One seed: intervals are over images alone, and leave out how much trainings vary with their "
@@ -39,8 +40,7 @@ def interval_text(pooled: OverSeeds, sign: str) -> str:
     """`[+1.0, +3.6]`, or without the signs; empty for one seed."""
     if pooled.interval is None:
         return ""
-    low, high = pooled.interval
-    return f"[{low:{sign}z.1f}, {high:{sign}z.1f}]"
+    return ends_text(*pooled.interval, sign)
 
 
 def over_seeds_data(pooled: OverSeeds) -> dict[str, Any]:

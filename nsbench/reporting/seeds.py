@@ -1,6 +1,6 @@
 """Models of several seeds: each generation, control and variant, with all its trainings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -10,6 +10,7 @@ from nsbench.metrics.change import Metric
 from nsbench.metrics.seeds import SeedChange, change_over_seeds
 from nsbench.recipes.identity import recipe_identity
 from nsbench.recipes.recipe import load_recipe
+from nsbench.reporting.controls import student_of
 from nsbench.reporting.results import Entry, collect, headlines
 from nsbench.run_folder import (
     control_folders,
@@ -49,6 +50,11 @@ class Pooled:
         """`labeled-only` or `generation-1`: what the recipe, or the paper, calls it."""
         parts = self.place.split("/")
         return self.kind or parts[min(1, len(parts) - 1)]
+
+    @property
+    def stands_for(self) -> str:
+        """The place of the generation that it is, is a control of, or changes."""
+        return f"generation-{self.student}" if self.kind else self.place.rsplit("/", 1)[-1]
 
     @property
     def is_generation(self) -> bool:
@@ -98,29 +104,45 @@ class SeedRuns:
     models: list[Pooled]
     notes: list[str]
     # By places: tables, records, sentences, claims and figures ask for the same ones.
-    _changes: dict[tuple[str, str, str, str], SeedChange | None] = field(
+    _changes: dict[tuple[str, str, str, str, frozenset[int]], SeedChange | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def change(self, model: Pooled, base: Pooled, suite: str, key: str) -> SeedChange | None:
+    def change(
+        self,
+        model: Pooled,
+        base: Pooled,
+        suite: str,
+        key: str,
+        seeds: Collection[int] | None = None,
+    ) -> SeedChange | None:
         """The change of a metric between two of the models, over the seeds that both have.
 
-        None without any, and where a seed's images differ: the clean images beside a suite need not
-        be the same.
+        seeds: of these alone. None without any, and where a seed's images differ: the clean images
+        beside a suite need not be the same.
         """
-        asked = model.place, base.place, suite, key
+        asked = (
+            model.place,
+            base.place,
+            suite,
+            key,
+            frozenset(self.seeds if seeds is None else seeds),
+        )
         if asked not in self._changes:
             after, before = model.metrics(suite, key), base.metrics(suite, key)
-            both = [s for s in after if s in before and after[s].ids == before[s].ids]
+            common = [s for s in after if s in before and s in asked[-1]]
+            both = [s for s in common if after[s].ids == before[s].ids]
             pair = [[own[seed] for seed in both] for own in (after, before)]
             known = both and model is not base
             self._changes[asked] = change_over_seeds(*pair) if known else None
         return self._changes[asked]
 
-    def headline_change(self, model: Pooled, base: Pooled, suite: str) -> SeedChange | None:
-        """That of the suite's headline."""
+    def headline_change(
+        self, model: Pooled, base: Pooled, suite: str, seeds: Collection[int] | None = None
+    ) -> SeedChange | None:
+        """That of the suite's headline. seeds: of these alone."""
         keys = model.keys(suite)
-        return self.change(model, base, suite, keys[0]) if keys else None
+        return self.change(model, base, suite, keys[0], seeds) if keys else None
 
     def entries(self, seed: int) -> list[Entry]:
         """The generations of one seed's run."""
@@ -137,10 +159,10 @@ def generations(models: Sequence[Pooled]) -> list[Pooled]:
     return [model for model in models if model.is_generation]
 
 
-def labeled_only(models: Sequence[Pooled], student: Pooled) -> list[Pooled]:
-    """The controls of a student that learn labeled images only."""
-    own = (model for model in models if model.kind == "labeled-only")
-    return [control for control in own if f"generation-{control.student}" == student.place]
+def labeled_only(models: Sequence[Pooled], model: Pooled) -> list[Pooled]:
+    """The controls that learn labeled images only, of the student that a model stands for."""
+    own = (one for one in models if one.kind == "labeled-only")
+    return [control for control in own if control.stands_for == model.stands_for]
 
 
 def variants_of(models: Sequence[Pooled], generation: Pooled) -> list[Pooled]:
@@ -231,7 +253,7 @@ def _shown(run: Path) -> list[tuple[Pooled, Path]]:
     for control in control_folders(run):
         trained, record = generation_folders(control), read_variant(control)
         if trained:  # its last generation, as in reports of one run
-            about = (record["kind"], record["generation"])
+            about = (record["kind"], student_of(run, record))
             found.append((_model(run, trained[-1], *about), trained[-1]))
     for variant in variant_folders(run):
         found += [(_model(run, f), f) for f in generation_folders(variant)]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from nsbench.reporting.claims import claims_data, claims_tables
+from nsbench.reporting.claims_tables import claims_data, claims_tables
 from nsbench.reporting.formats import latex_whole
 from nsbench.reporting.seed_tables import seeds_answers, seeds_tables, with_seeds
 from nsbench.reporting.seeds import SeedRuns

@@ -17,10 +17,9 @@ from nsbench.reporting.claims import (
     Answer,
     Checked,
     checked_claims,
-    claims_data,
-    claims_tables,
     pairs,
 )
+from nsbench.reporting.claims_tables import claims_data, claims_tables
 from nsbench.reporting.results import Entry
 from nsbench.reporting.seeds import Pooled, SeedRuns
 from nsbench.util.sealed import write_record
@@ -64,7 +63,7 @@ def of(one: Checked) -> list[tuple[str, str, str, str]]:
 def test_students_are_compared_with_the_first_teacher_and_with_labeled_only(home: Path) -> None:
     alone = model("controls/labeled-only/generation-0", 60, "labeled-only")
     models = [model("generation-0", 50), model("generation-1", 70), model("generation-2", 80)]
-    clean, shifted, *_ = checked_claims(SeedRuns(home, [0, 1, 2], [*models, alone], []))
+    clean, *shifted = checked_claims(SeedRuns(home, [0, 1, 2], [*models, alone], []))[:5]
     assert of(clean) == [
         ("generation-1", "generation-0", "imagenet-1k", HELD),
         ("generation-1", "controls/labeled-only/generation-0", "imagenet-1k", HELD),
@@ -72,20 +71,18 @@ def test_students_are_compared_with_the_first_teacher_and_with_labeled_only(home
     ]
     assert clean.missing == ["labeled-only of generation-2"]
     assert clean.verdict == HELD
-    assert {suite for _, _, suite, _ in of(shifted)} == set(SUITES) - {"imagenet-1k"}
-    assert shifted.verdict == HELD
-    gains = [answer.gain for answer in shifted.answers[:4]]
-    assert [gain.mean for gain in gains] == [20.0] * 4
-    assert [answer.change.mean for answer in shifted.answers[:4]] == [20, -20, -20, 20]
-    assert all(gain.interval and 0 < gain.interval.low <= gain.interval.high for gain in gains)
+    # Each kind of suite is a claim of its own.
+    assert [{suite for _, _, suite, _ in of(one)} for one in shifted] == [{s} for s in SUITES[1:]]
+    assert [one.verdict for one in shifted] == [HELD] * 4
+    assert [one.answers[0].change.mean for one in shifted] == [20, -20, -20, 20]
 
 
 def test_each_model_of_a_claim_is_told_against_teacher_and_labeled_only(home: Path) -> None:
     alone = model("controls/labeled-only/generation-0", 40, "labeled-only")
     later = model("controls/labeled-only-2/generation-0", 30, "labeled-only", 2)
     models = [model("generation-0", 50), model("generation-1", 70), model("generation-2", 80)]
-    hard = model("variants/hard-labels/generation-1", 60)
-    runs = SeedRuns(home, [0, 1, 2], [*models, alone, later, hard], [])
+    mixed = [model(f"variants/{name}/generation-1", 60) for name in ("mixed", "mixed-hard")]
+    runs = SeedRuns(home, [0, 1, 2], [*models, alone, later, *mixed], [])
     checked = {one.claim.text.split()[0]: one for one in checked_claims(runs)}
 
     def above(answer: Answer) -> dict[str, tuple[str, float]]:
@@ -93,7 +90,7 @@ def test_each_model_of_a_claim_is_told_against_teacher_and_labeled_only(home: Pa
 
     teacher, own = models[0].name, (alone.name, 30.0)
     (soft,) = [a for a in checked["Soft"].answers if a.suite == "imagenet-a"]
-    assert above(soft) == {"first teacher": (teacher, 20.0), "labeled-only": own}
+    assert above(soft) == {"first teacher": (teacher, 10.0), "labeled-only": (alone.name, 20.0)}
     first = [a for a in checked_claims(runs)[0].answers if a.suite == "imagenet-1k"]
     assert [above(answer) for answer in first] == [
         {"labeled-only": own},  # against the teacher itself
@@ -103,7 +100,48 @@ def test_each_model_of_a_claim_is_told_against_teacher_and_labeled_only(home: Pa
     ]
     compared = {(a.place, b.place) for a, b in pairs(runs)}
     assert {("generation-1", alone.place), ("generation-2", later.place)} <= compared
-    assert (hard.place, "generation-1") not in compared
+    assert (mixed[1].place, mixed[0].place) not in compared
+    # That of the first student is no equal of the second.
+    without = SeedRuns(home, [0, 1, 2], [*models, alone], [])
+    second = [a for a in checked_claims(without)[0].answers if a.student is models[2]]
+    assert [above(answer) for answer in second] == [{}]
+
+
+def test_the_others_are_told_over_the_same_seeds(home: Path) -> None:
+    models = [model("generation-0", 50), model("generation-1", 70)]
+    models[0].entries[2].scores["imagenet-1k"].metrics["m"] = Metric(
+        "m", tuple(map(str, range(400))), np.zeros(400), True, proportion=True
+    )
+    quiet = model("variants/no-noise/generation-1", 60)
+    quiet = replace(quiet, entries={seed: quiet.entries[seed] for seed in (0, 1)})
+    found = asked(home, *models, quiet)["Noise"]
+    (answer,) = [a for a in found.answers if a.suite == "imagenet-1k"]
+    assert len(answer.change.values) == 2
+    # Without the third seed, in which the teacher is never right.
+    assert answer.above["first teacher"][1].values == (20, 20)
+
+
+def test_models_that_are_no_equals_are_told(home: Path) -> None:
+    models = [model("generation-0", 50), model("generation-1", 70)]
+    for one, parameters in zip(models, (1234, 56789), strict=True):
+        one.entries[0].info["parameters"] = parameters
+    runs = SeedRuns(home, [0, 1, 2], models, [])
+    said = "56,789 weights against 1,234"
+    assert claims_data(runs)[0]["answers"][0]["unequal"] == said
+    assert claims_tables(runs)[1].rows[0][1] == f"generation-1 against generation-0\n{said}"
+
+
+def test_what_was_not_evaluated_is_told(home: Path) -> None:
+    models = [model("generation-0", 50), model("generation-1", 70)]
+    quiet = model("variants/no-noise/generation-1", 60)
+    for entry in quiet.entries.values():
+        del entry.scores["imagenet-p"]
+    runs = SeedRuns(home, [0, 1, 2], [*models, quiet], [])
+    data = {one["claim"].split()[0]: one for one in claims_data(runs)}["Noise"]
+    assert data["lacking"] == ["no-noise on imagenet-p"]
+    assert {answer["suite"] for answer in data["answers"]} == {*SUITES} - {"imagenet-p"}
+    notes = claims_tables(runs)[1].notes
+    assert any(note.endswith("not evaluated: no-noise on imagenet-p.") for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +188,7 @@ def test_what_is_missing_has_a_command(home: Path) -> None:
     assert ratio["commands"] == [f"{start} --variants ratio-1 ratio-3"]
     assert ratio["verdict"] == NOT_RUN
     balance = data["Filtering and balancing help small models"]
+    assert balance["lacking"] == []
     assert balance["missing"] == ["no-filter", "mixed", "mixed-no-filter", "no-balancing",
                                   "unbalanced", "unbalanced-no-balancing"]  # fmt: skip
     write_record(home / "seeds.json", {"name": "own", "recipe": {}, "seeds": [0, 1, 2]})

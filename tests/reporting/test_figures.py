@@ -423,7 +423,7 @@ def test_figures_over_seeds() -> None:
         assert mark.tip.endswith(f": {change.mean:+.1f} [{low:+.1f}, {high:+.1f}] points")
     check_bars(panel, [change] * 3, 1)
     assert legend(figures["seeds-changes"]) == ["generation-1 against generation-0"]
-    assert figures["seeds-claims"].title == "Of 2 claims of the paper, 2 not decided at this scale"
+    assert figures["seeds-claims"].title == "Of 3 claims of the paper, 3 not decided at this scale"
     low, high = change.interval
     gain = f"{change.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
     assert figures["seeds-claims"].table.rows[0] == [
@@ -441,7 +441,7 @@ def test_figures_over_seeds() -> None:
         assert f": {own.mean:.1f} [" in mark.tip
     check_bars(panel, pooled, 0)
     assert figures["imagenet-1k-seeds"].title == (
-        f"generation-1 has the best top-1 on imagenet-1k, {pooled[1].mean:.1f}% over 3 seeds"
+        f"top-1 on imagenet-1k: generation-1 has {gain} against generation-0"
     )
     heat, minus = panels(figures["imagenet-c-seeds-heat"], "names", "names")
     assert len(heat.marks) == len(minus.marks) == 10
@@ -461,7 +461,7 @@ def test_figures_over_seeds() -> None:
     assert any(near(at, 2, 89) for tip, at in found.items() if tip.endswith("ε = 2/255: 89.0 %"))
     assert legend(figures["imagenet-fgsm-seeds-curve"]) == ["generation-0", "generation-1"]
     assert figures["imagenet-fgsm-seeds-curve"].title == (
-        "At ε = 2/255 generation-1 is right on 89.0% of images, generation-0 on 87.0%"
+        f"Accuracy under attack by strength; top-1: generation-1 has {gain} against generation-0"
     )
 
 

@@ -496,7 +496,7 @@ def test_a_variant_that_sees_more_images_is_told(copy: Path, files: Path, tmp_pa
     *_, variants, _ = write_report(copy, tmp_path / "report.html")
     seen = [f"{student['steps'] * batch * (1 + ratio):,}" for ratio in (3, 1)]
     changed = "more: generations.1.unlabeled_ratio=3"
-    assert variants.notes[0] == f"{changed}; {seen[0]} images seen, not {seen[1]}"
+    assert variants.notes[0] == f"{changed}; {seen[0]} images seen against {seen[1]}"
 
 
 def test_models_of_different_devices_are_told(copy: Path, tmp_path: Path) -> None:

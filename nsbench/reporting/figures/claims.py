@@ -7,7 +7,8 @@ from operator import attrgetter
 from matplotlib.axes import Axes
 
 from nsbench.metrics.seeds import OVER
-from nsbench.reporting.claims import CLAIMED, FAILED, HELD, UNDECIDED, Answer, checked_claims
+from nsbench.reporting.claims import FAILED, HELD, UNDECIDED, Answer, checked_claims
+from nsbench.reporting.claims_tables import CLAIMED
 from nsbench.reporting.figures.drawn import INK, LINE, SERIES, SOFT, Drawn, empty_axes, tip
 from nsbench.reporting.score_tables import metric_head
 from nsbench.reporting.seed_texts import interval_text
@@ -18,6 +19,11 @@ from nsbench.util.text import printable
 
 MARKS = {HELD: ("✓", SERIES[1]), FAILED: ("✗", SERIES[2]), UNDECIDED: ("?", SERIES[0])}
 """The sign and the colour of each verdict: signs tell them apart where colours do not."""
+
+KEY = (
+    "Change in points [95% interval]; ↑ more is better, ↓ less is better. "
+    "✓ better, ✗ worse, ? the interval includes zero; empty: not evaluated."
+)
 
 COLUMN, ROW = 1.3, 0.44
 """Inches of a suite, and of a comparison or a line of a claim."""
@@ -30,7 +36,7 @@ WIDE, NARROW = 44, 14
 
 
 def claims_figures(runs: SeedRuns) -> list[Drawn]:
-    """The change of every comparison that a claim makes, turned so that more is better.
+    """The change of every comparison that a claim makes.
 
     None of them where no model that a claim is about was trained, and of one seed.
     """
@@ -47,8 +53,8 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
     height = sum(len(lines) / 2 + len(own) + 0.3 for lines, own in zip(claims, rows, strict=True))
     names = [_models(runs, answers) for own in rows for answers in own]
     left = max(3.4, LETTER * max(map(len, names))) / COLUMN
-    figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + above))
-    axes.set(xlim=(-left, len(suites)), ylim=(height, -above))
+    figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + 1 + above))
+    axes.set(xlim=(-left, len(suites)), ylim=(height + 1, -above))
     # Words in a grid; upside down, so that rows are counted from the top.
     axes.set_axis_off()
     for place, (suite, lines) in enumerate(suites.items()):
@@ -69,17 +75,19 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
                 cells.append(_row(one.claim.text, answer))
             top += 1
         top += 0.2
+    axes.plot([-left, len(suites)], [top, top], color=LINE, linewidth=1)
+    axes.text(-left, top + 0.5, KEY, va="center", fontsize=9, color=SOFT)
     counts = [sum(one.verdict == verdict for one in found) for verdict in MARKS]
     said = [f"{n} {v}" for n, v in zip(counts, MARKS, strict=True) if n]
     seeds = counted(len(runs.seeds), "seed")
     drawn = Drawn(
         "seeds-claims",
         f"Of {counted(len(found), 'claim')} of the paper, {', '.join(said)}",
-        f"Change in points over {seeds}, or as many as are named, turned so that more is better, "
-        f"with 95% intervals over {OVER}. ✓ better, ✗ worse, ? undecided. Claims of which no model "
-        "was trained are left out.",
+        f"Change in points over {seeds}, or as many as are named, with 95% intervals over {OVER}. "
+        f"A claim held where all of its changes are better, and did not where one is worse. Claims "
+        "of which no model was trained are left out.",
         figure,
-        Table(CLAIMED, ["claim", "models", "suite", "gain in points", "verdict"], cells),
+        Table(CLAIMED, ["claim", "models", "suite", "change in points", "verdict"], cells),
     )
     return [drawn]
 
@@ -93,17 +101,16 @@ def _models(runs: SeedRuns, answers: list[Answer]) -> str:
 
 def _cell(axes: Axes, place: int, top: float, answer: Answer) -> None:
     sign, color = MARKS[answer.verdict]
-    gain = answer.gain
-    models = printable(answer.models)
-    what = f"{models} on {answer.suite}: {gain.mean:+z.1f} points, {answer.verdict}"
+    change, models = answer.change, printable(answer.models)
+    what = f"{models} on {answer.suite}: {change.mean:+z.1f} points, {answer.verdict}"
     mark = axes.text(
-        place + 0.5, top + 0.3, f"{sign} {gain.mean:+z.1f}", ha="center", va="center", color=color
+        place + 0.5, top + 0.3, f"{sign} {change.mean:+z.1f}", ha="center", va="center", color=color
     )
     tip(mark, what)
-    axes.text(place + 0.5, top + 0.74, interval_text(gain, "+"), ha="center", va="center",
+    axes.text(place + 0.5, top + 0.74, interval_text(change, "+"), ha="center", va="center",
               fontsize=8, color=SOFT)  # fmt: skip
 
 
 def _row(claim: str, answer: Answer) -> list[str]:
-    gain = f"{answer.gain.mean:+z.1f} {interval_text(answer.gain, '+')}"
-    return [claim, printable(answer.models), answer.suite, gain, answer.verdict]
+    change = f"{answer.change.mean:+z.1f} {interval_text(answer.change, '+')}"
+    return [claim, printable(answer.models), answer.suite, change, answer.verdict]
