@@ -22,6 +22,7 @@ from nsbench.reporting.order import arranged, sorted_column
 from nsbench.reporting.page import page_environment
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline_changes
+from nsbench.reporting.seed_parts import parts_tables
 from nsbench.reporting.seed_tables import seeds_answers, seeds_tables
 from nsbench.reporting.seeds import collect_seeds, entries_of
 from nsbench.reporting.seeds_formats import SEEDS_TEXTS
@@ -130,6 +131,7 @@ def _write_seeds(
         "seeds": runs.seeds,
         "tables": tables,
         "claims": claims,
+        "parts": parts_tables(runs),
         "each": [(name, own) for name, own in each if own],
         "answers": seeds_answers(runs),
         "figures": figures,

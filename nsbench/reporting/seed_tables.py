@@ -1,22 +1,24 @@
 """Tables over seeds: mean, spread, and intervals over seeds and images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 from nsbench.metrics.change import Metric
-from nsbench.metrics.seeds import OVER, OverSeeds, SeedChange, over_seeds
+from nsbench.metrics.seeds import OVER, SeedChange, over_seeds
 from nsbench.metrics.verdict import SEEDS_RULE, verdict_over_seeds
-from nsbench.reporting.claims import beside, commands_for, pairs
+from nsbench.reporting.claims import beside, checked_claims, commands_for, pairs
 from nsbench.reporting.controls import WHAT
 from nsbench.reporting.gains import Gain, sentence
 from nsbench.reporting.model_facts import unequal
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.score_tables import metric_head
+from nsbench.reporting.seed_parts import part_records
 from nsbench.reporting.seed_texts import (
     ONE_SEED,
     level_text,
+    over_seeds_columns,
     over_seeds_data,
     seed_change_text,
 )
@@ -233,6 +235,18 @@ def _compared(
             yield base.name, change
 
 
+def _over_fewer(runs: SeedRuns) -> Mapping[tuple[str, str], dict[tuple[str, int], SeedChange]]:
+    """Changes of headlines that claims tell over as many seeds as what they compare has.
+
+    By the places of models, and suites; then by what each is against, and the number of seeds.
+    """
+    found: dict[tuple[str, str], dict[tuple[str, int], SeedChange]] = {}
+    for answer in (answer for one in checked_claims(runs) for answer in one.answers):
+        of_model = found.setdefault((answer.student.place, answer.suite), {})
+        of_model |= {(name, len(c.values)): c for name, c in answer.above.values()}
+    return found
+
+
 def _change_data(change: SeedChange, against: str) -> dict[str, Any]:
     verdict = {"better": change.better, "verdict": verdict_over_seeds(change)}
     return {"against": against, **over_seeds_data(change), **verdict}
@@ -256,25 +270,17 @@ def with_seeds(
 
 def _records(runs: SeedRuns) -> Iterator[dict[str, Any]]:
     """A flat record for each metric of each suite and model, and for each of its changes."""
+    fewer = _over_fewer(runs)
     for model in runs.models:
         bases = _bases(runs, model)
         for suite, key, metrics in _metrics(model):
             about = {"suite": suite, "model": model.name}
             about["metric"] = next(iter(metrics.values())).name
-            yield {**about, **_columns_of(over_seeds(list(metrics.values())))}
-            for name, change in _compared(runs, model, bases, suite, key):
+            yield {**about, **over_seeds_columns(over_seeds(list(metrics.values())))}
+            compared = {(n, len(c.values)): c for n, c in _compared(runs, model, bases, suite, key)}
+            if key == model.keys(suite)[0]:
+                compared |= fewer.get((model.place, suite), {})
+            for (name, _), change in compared.items():
                 verdict = verdict_over_seeds(change)
-                yield {**about, **_columns_of(change), "against": name, "verdict": verdict}
-
-
-def _columns_of(pooled: OverSeeds) -> dict[str, Any]:
-    low, high = pooled.interval or (None, None)
-    return {
-        "value": pooled.mean,
-        "low": low,
-        "high": high,
-        "images": pooled.images,
-        "interval_over": OVER if pooled.interval else None,
-        "seeds": len(pooled.values),
-        "spread": pooled.spread,
-    }
+                yield {**about, **over_seeds_columns(change), "against": name, "verdict": verdict}
+    yield from part_records(runs)

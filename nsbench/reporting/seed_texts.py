@@ -43,6 +43,20 @@ def interval_text(pooled: OverSeeds, sign: str) -> str:
     return ends_text(*pooled.interval, sign)
 
 
+def over_seeds_columns(pooled: OverSeeds) -> dict[str, Any]:
+    """A metric or a change over seeds as columns of a CSV file; without ends for one seed."""
+    low, high = pooled.interval or (None, None)
+    return {
+        "value": pooled.mean,
+        "low": low,
+        "high": high,
+        "images": pooled.images,
+        "interval_over": OVER if pooled.interval else None,
+        "seeds": len(pooled.values),
+        "spread": pooled.spread,
+    }
+
+
 def over_seeds_data(pooled: OverSeeds) -> dict[str, Any]:
     """A metric or a change over seeds as JSON; without an interval for one seed."""
     return {

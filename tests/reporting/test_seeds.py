@@ -422,6 +422,27 @@ def test_a_report_over_seeds_is_written_for_programs_too(home: Path, tmp_path: P
     assert {"seeds-changes.pdf", "plain-seeds.png"} <= figures
 
 
+def test_changes_are_told_part_by_part(home: Path, tmp_path: Path) -> None:
+    write_report(home, tmp_path / "report.html", formats=["html", "csv"])
+    page = (tmp_path / "report.html").read_text()
+    assert "foggy: changes part by part" in page
+    assert "plain: changes part by part" not in page
+    with (tmp_path / "report.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "error, fog"]
+    # The student against both that its gain is told against.
+    names = [f"many/{place}" for place in ("generation-0", "labeled-only/generation-0")]
+    assert [(row["model"], row["against"]) for row in rows] == [
+        ("many/generation-1", name) for name in names
+    ]
+    for row, place in zip(rows, ("generation-0", ALONE), strict=True):
+        compared = compare_seeds(home / place, home / "generation-1", ["foggy"])
+        ((part,),) = compared.parts.values()
+        change = part.change
+        assert change.interval
+        ends = change.interval
+        assert (row["value"], row["low"], row["high"]) == tuple(map(str, (change.mean, *ends)))
+
+
 def test_figures_over_seeds_show_what_their_tables_say(home: Path) -> None:
     runs = collect_seeds(home)
     figures = {drawn.key: drawn for drawn in seeds_figures(runs)}
