@@ -1,5 +1,6 @@
 """`nsbench reports`: reports that are kept, with what their numbers come from."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +62,10 @@ def add(
         str | None, typer.Option(help="The model that others are compared with.")
     ] = None,
     across: Across = None,
+    remarks: Annotated[
+        Path | None,
+        typer.Option(help="A text file of what to know of the numbers, a paragraph a remark."),
+    ] = None,
     megabytes: Megabytes = 5,
     home: Home = HOME,
 ) -> None:
@@ -71,6 +76,7 @@ def add(
     from nsbench.reporting.committed_index import check_name
     from nsbench.run_folder import is_seeds
     from nsbench.util.errors import NsbenchError
+    from nsbench.util.files import read_text
 
     # Before the imports, which take longer than the check.
     check_name(home, name)
@@ -80,7 +86,9 @@ def add(
     from nsbench.reporting.committed import About, add_report
     from nsbench.reporting.committed_index import read_about
 
-    about = About(command or (), hardware, title, base, across or ())
+    text = read_text(remarks, "name a text file") if remarks else ""
+    said = [" ".join(one.split()) for one in re.split(r"\n\s*\n", text) if one.strip()]
+    about = About(command or (), hardware, title, base, across or (), said)
     made = add_report(
         run, name, about, home=home, most_megabytes=megabytes,
         pictures=pictures_of(images) if images else None,

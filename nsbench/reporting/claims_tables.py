@@ -91,6 +91,7 @@ def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
                 seed_change_text(known[1]) if known else ""
                 for known in map(answer.above.get, (TEACHER, ALONE))
             ]
+            # What is unequal stands at each change, where a reader would else take it for fair.
             models = "\n".join(filter(None, (answer.models, answer.unequal)))
             rows.append([claim, models, suite, change, counts, answer.verdict, *above])
         if one.missing:

@@ -63,7 +63,8 @@ MEGABYTE = 10**6
 class About:
     """What a report is of. title, base, across: as for `write_report`; commands: what made the run.
 
-    hardware: in words; by default what the run says of itself.
+    hardware: in words; by default what the run says of itself. remarks: paragraphs of what to know
+    of the numbers, which the page and the list of all reports show.
     """
 
     commands: Sequence[str] = ()
@@ -71,6 +72,7 @@ class About:
     title: str | None = None
     base: str | None = None
     across: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 def add_report(
@@ -102,6 +104,7 @@ def add_report(
             base=about.base,
             formats=FORMATS,
             pictures=pictures,
+            remarks=about.remarks,
         )
         shown = _write_picture(run, about.across, folder / PICTURE)
         kept = _write_predictions(run, folder / PREDICTIONS, most_megabytes)
@@ -125,6 +128,7 @@ def _said(run: Path, about: About, content: dict[str, Any]) -> dict[str, Any]:
     return {
         "title": about.title or content["title"],
         "commands": list(about.commands) or content.get("commands", []),
+        "remarks": list(about.remarks),
         # Two of them: numbers of one training may be reported by a later version.
         "commit": git_commit(),
         "trained_at_commit": provenance.get("git_commit"),

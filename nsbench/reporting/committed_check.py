@@ -22,7 +22,7 @@ printed has one decimal."""
 NUMBERS = ("value", "low", "high")
 """Of a record; what else it holds follows from these, or says what it is of."""
 
-IDENTITY = ("kind", "model", "control", "suite", "metric", "cell", "against")
+IDENTITY = ("kind", "model", "control", "suite", "metric", "cell", "against", "seeds")
 """What a record is of; no two records of a report agree in all of them."""
 
 NAMED = 3

@@ -1,11 +1,15 @@
 """The list of the reports that are kept with a repository: what each is, and what it found."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from nsbench.reporting.ends import ends_text
+from nsbench.reporting.layout import shared_prefix
 from nsbench.util.config import NAME, Config, nearest, parse
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_object, read_text, write_text
@@ -44,6 +48,7 @@ class AboutFile(Config):
     name: str
     title: str
     commands: list[str]
+    remarks: list[str] = Field(default_factory=list)
     commit: str | None
     trained_at_commit: str | None = None
     date: str
@@ -130,6 +135,9 @@ def _entry(folder: Path) -> str:
         lines.append("\n".join(f"    {' '.join(one.split())}" for one in about["commands"]))
     if answers:
         lines.append("\n".join(f"- {_plain(str(answer))}" for answer in answers))
+    if about["remarks"]:
+        lines.append("What to know of these numbers:")
+        lines.append("\n".join(f"- {_plain(remark)}" for remark in about["remarks"]))
     if claims := content.get("claims"):
         try:
             lines.append(_checklist(claims))
@@ -151,7 +159,18 @@ def _checklist(claims: Sequence[dict[str, Any]]) -> str:
     # Of every change what its first model has above the two that a gain is told against.
     roles = ("first teacher", "labeled-only")
     beside = " | ".join(f"against {role}" for role in roles)
+    # The verdicts first: the changes that they rest on are too many to begin with.
+    prefix = shared_prefix(
+        [name for one in claims for a in one["answers"] for name in (a["model"], a["against"])]
+    )
     rows = [
+        "| claim of the paper | verdict | changes |",
+        "|---|---|---|",
+        *(
+            f"| {_plain(one['claim'])} | **{_plain(one['verdict'])}** | {_counts(one)} |"
+            for one in claims
+        ),
+        "",
         f"| claim of the paper, models | suite | change | n | verdict | {beside} |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -160,17 +179,27 @@ def _checklist(claims: Sequence[dict[str, Any]]) -> str:
         lacking = ", ".join(map(_plain, one["missing"]))
         commands = "".join(f": `{_plain(command)}`" for command in one["commands"])
         without = f"; without {lacking}{commands}" if lacking else ""
+        if one["lacking"]:
+            without += f"; not evaluated: {', '.join(map(_plain, one['lacking']))}"
         rows.append(f"| {found}{without} | | | | **{_plain(one['verdict'])}** | | |")
         for answer in one["answers"]:
             above = [answer["above"].get(role) for role in roles]
             change, *others = [_change(one) if one else "" for one in (answer, *above)]
-            models = f"{_plain(answer['model'])} against {_plain(answer['against'])}"
+            both = (answer[side].removeprefix(prefix) for side in ("model", "against"))
+            models = " against ".join(map(_plain, both))
+            models += f" ({_plain(answer['unequal'])})" if answer["unequal"] else ""
             suite = f"{_plain(answer['suite'])}, {_plain(answer['metric'])}"
             counts = f"{answer['seeds']} × {answer['images']:,}"
             verdict = _plain(answer["verdict"])
             cells = [models, suite, change, counts, verdict, *others]
             rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _counts(one: dict[str, Any]) -> str:
+    """`3 held, 1 did not hold`: how many changes say what."""
+    counts = Counter(_plain(answer["verdict"]) for answer in one["answers"])
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
 def _change(one: dict[str, Any]) -> str:

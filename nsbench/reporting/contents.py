@@ -59,6 +59,7 @@ class Contents:
     terminal: list[Table]
     standing: list[Table]
     gallery: Gallery | None = None
+    remarks: Sequence[str] = ()
     made: dict[str, Any] = field(default_factory=lambda: environment("none"))  # needs no device
 
     @property

@@ -18,10 +18,12 @@ from nsbench.reporting.formats import (
     write_formats,
 )
 from nsbench.reporting.gallery import Gallery
+from nsbench.reporting.layout import shared_prefix
 from nsbench.reporting.order import arranged, sorted_column
 from nsbench.reporting.page import page_environment
 from nsbench.reporting.places import model_places
 from nsbench.reporting.results import Entry, collect, headline_changes
+from nsbench.reporting.seed_models import models_table, suites_table
 from nsbench.reporting.seed_parts import parts_tables
 from nsbench.reporting.seed_tables import seeds_answers, seeds_tables
 from nsbench.reporting.seeds import collect_seeds, entries_of
@@ -49,6 +51,7 @@ def write_report(
     sort: str | None = None,
     formats: Sequence[str] = (HTML,),
     pictures: Callable[[Sequence[Entry]], Gallery | None] | None = None,
+    remarks: Sequence[str] = (),
 ) -> list[Table]:
     """Write the HTML report of run folders or folders of results, or of folders that hold some.
 
@@ -63,6 +66,7 @@ def write_report(
     formats: of `html`, `md`, `csv`, `json`, `latex` (for the package booktabs) and `pdf-figures`
     (each figure as PDF and PNG); the files stand beside `out`, with other endings.
     pictures: makes those of the page from its models; see `nsbench.evaluation.gallery`.
+    remarks: paragraphs of plain text, which the page shows below its answers.
     Returns its summary, a table for each generation that has controls, and one for each that
     variants of a run have too; of seeds the tables over seeds.
 
@@ -78,11 +82,11 @@ def write_report(
                 f"{homes[0]} holds several seeds, whose report takes no title, names, base, sort "
                 "or pictures: report one seed"
             )
-        return _write_seeds(_only(homes, paths), Path(out), across, formats)
+        return _write_seeds(_only(homes, paths), Path(out), across, formats, remarks)
     entries = arranged(collect(paths, across), names or {}, base, sort)
     name = title or " and ".join(path.resolve().name for path in named)
     gallery = pictures(entries) if pictures else None
-    report = contents(paths, entries, name, across, gallery)
+    report = replace(contents(paths, entries, name, across, gallery), remarks=remarks)
     write_formats(report, Path(out), formats)
     summary, *others = report.terminal
     # What the models are sorted by stays in sight, however narrow the terminal is.
@@ -106,7 +110,7 @@ def _only(homes: Sequence[Path], paths: Sequence[Path]) -> Path:
 
 
 def _write_seeds(
-    home: Path, out: Path, across: Sequence[str], formats: Sequence[str]
+    home: Path, out: Path, across: Sequence[str], formats: Sequence[str], remarks: Sequence[str]
 ) -> list[Table]:
     """Write the report of a folder of seeds, and return its tables over seeds."""
     runs = collect_seeds(home, across)
@@ -125,10 +129,15 @@ def _write_seeds(
         (f"seed {seed}", _tables_of(seed_folder(home, seed), runs.entries(seed), across))
         for seed in runs.seeds
     ]
+    prefix = shared_prefix([model.name for model in runs.models])
     content = {
         "title": home.resolve().name,
+        "prefix": prefix,
         "name": read_seeds(home)["name"],
         "seeds": runs.seeds,
+        "remarks": remarks,
+        "models": models_table(runs),
+        "suites": suites_table(runs),
         "tables": tables,
         "claims": claims,
         "parts": parts_tables(runs),
@@ -142,7 +151,7 @@ def _write_seeds(
         "commands": commands([home.resolve()], every, {}),
         "made": environment("none"),
     }
-    write_text(out, page_environment().get_template("seeds.html").render(content))
+    write_text(out, page_environment(prefix).get_template("seeds.html").render(content))
     return [*tables, *claims[:1]]
 
 

@@ -49,6 +49,7 @@ def part_records(runs: SeedRuns) -> Iterator[dict[str, Any]]:
 
 def _changes(runs: SeedRuns, suite: str) -> Iterator[tuple[Pooled, Pooled, dict[str, SeedChange]]]:
     """Each two models that a claim compares, with the change of each part that both have."""
+    # Several claims compare the same two.
     known = {(model.place, base.place): (model, base) for model, base in pairs(runs)}
     for model, base in known.values():
         after, before = model.scores_on(suite), base.scores_on(suite)
@@ -57,6 +58,7 @@ def _changes(runs: SeedRuns, suite: str) -> Iterator[tuple[Pooled, Pooled, dict[
             found = [
                 (after[s].parts.get(name), before[s].parts.get(name)) for s in after if s in before
             ]
+            # As of whole suites: only what both have, on the same images.
             both = [(a, b) for a, b in found if a is not None and b is not None and a.ids == b.ids]
             if both:
                 changes[name] = change_over_seeds([a for a, _ in both], [b for _, b in both])

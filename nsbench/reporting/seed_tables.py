@@ -146,6 +146,7 @@ def _devices(runs: SeedRuns) -> list[str]:
         known = {trained_on(entry.info) for entry in model.entries.values()}
         if where := " and ".join(sorted(known - {""})):
             found.setdefault(where, []).append(model.name)
+    # Named is what the fewest have.
     most = max(found, key=lambda where: len(found[where]), default="")
     others = [f"{', '.join(names)} on {where}" for where, names in found.items() if where != most]
     return [f"Trained on {most}, but {'; '.join(others)}."] if others else []

@@ -47,9 +47,10 @@ def runs_table(entries: Sequence[Entry]) -> Table:
 
 def trainings_table(entries: Sequence[Entry]) -> Table:
     """What each model was trained on: device, versions and commit, as far as they are known."""
+    # Models of other people, and of an earlier version, may not say it.
     infos = {entry.name: entry.info for entry in entries if "environment" in entry.info}
     rows = [[part, _joined(infos, value)] for part, value in TRAININGS.items()] if infos else []
-    return Table("What the models were trained on", ["", "models"], rows, prose=True)
+    return Table("What the models were trained on", ["what", "models"], rows, prose=True)
 
 
 def trained_on(info: Mapping[str, Any]) -> str:

@@ -213,19 +213,34 @@ def test_the_commands(
     from nsbench.commands.completion import complete_report
 
     monkeypatch.chdir(tmp_path)
-    words = ["--command", "nsbench train tiny, twice", "nsbench eval", "--hardware", "a laptop"]
+    Path("remarks.txt").write_text("It is <small>.\nVery small.\n\n\nAnd | dim.\n")
+    words = [
+        "--remarks",
+        "remarks.txt",
+        "--command",
+        "nsbench train tiny, twice",
+        "nsbench eval",
+        "--hardware",
+        "a laptop",
+    ]
     options = ["--title", "Tiny", "--base", "run/generation-1", "--images", "1"]
     assert call("reports", "add", evaluated, "--name", "tiny", *words, *options) == 0
     about = json.loads(Path("reports/tiny/about.json").read_text())
     assert about["commands"] == ["nsbench train tiny, twice", "nsbench eval"]
     assert about["report"]["base"] == "run/generation-1"
+    assert about["remarks"] == ["It is <small>. Very small.", "And | dim."]
+    assert (
+        "<li>It is &lt;small&gt;. Very small.</li>" in Path("reports/tiny/report.html").read_text()
+    )
     assert "data:image/" in Path("reports/tiny/report.html").read_text()
     assert call("reports", "verify", "--json", "v.json") == 0
     (record,) = json.loads(Path("v.json").read_text())
     assert (record["report"], record["holds"]) == ("tiny", True)
     Path("reports/README.md").unlink()
     assert call("reports", "index") == 0
-    assert "Tiny" in Path("reports/README.md").read_text()
+    listed = Path("reports/README.md").read_text()
+    assert "Tiny" in listed
+    assert "\n- It is \\<small\\>. Very small.\n- And \\| dim.\n" in listed
     assert complete_report("t") == ["tiny"]
     assert call("reports", "verify", "tinny") == 2
     assert "there is no report 'tinny' in reports; did you mean 'tiny'?" in capfd.readouterr().err
@@ -253,10 +268,13 @@ def test_predictions_of_reports_are_not_ignored_by_git() -> None:
     assert [subprocess.run(command).returncode for command in asked] == [1, 0]
 
 
-def _row_of(rows: list[dict[str, str]], answer: dict[str, Any], against: str) -> dict[str, str]:
+def _row_of(
+    rows: list[dict[str, str]], answer: dict[str, Any], against: str, seeds: int
+) -> dict[str, str]:
     """The one row of the CSV with the change of an answer's model against another one."""
     metric = answer["metric"].split(" ↑")[0].split(" ↓")[0]
     wanted = {**{key: answer[key] for key in ("model", "suite")}, "against": against}
+    wanted["seeds"] = f"{seeds}"
     (row,) = [row for row in rows if row["metric"] == metric and wanted.items() <= row.items()]
     return row
 
@@ -270,23 +288,36 @@ def test_numbers_of_the_checklist_are_in_the_data_beside_it(folder: Path) -> Non
     section = page[page.index(f"]({folder.name}/report.html)") :].split("\n## ")[0]
     listed = [line for line in section.splitlines() if line.startswith("|")]
     answers = [answer for claim in content.get("claims", []) for answer in claim["answers"]]
-    assert len(listed) == (2 + len(content["claims"]) + len(answers) if answers else 0)
+    # The verdicts alone, and then each with its changes.
+    claims = content.get("claims", [])
+    assert len(listed) == (4 + 2 * len(claims) + len(answers) if answers else 0)
+    prefix = f"{content['title']}/"
     for answer in answers:
-        row = _row_of(rows, answer, answer["against"])
+        row = _row_of(rows, answer, answer["against"], answer["seeds"])
         numbers = [answer["value"], *answer["interval"]]
         assert [float(row[key]) for key in ("value", "low", "high")] == numbers
         assert (int(row["seeds"]), int(row["images"])) == (answer["seeds"], answer["images"])
-        value, low, high = numbers
-        text = f"{value:+z.1f} [{low:+z.1f}, {high:+z.1f}] | {row['seeds']} × {answer['images']:,}"
+        text = f"{_shown(*numbers)} | {row['seeds']} × {answer['images']:,}"
         of_it = [line for line in listed if f"| {text} | {answer['verdict']} |" in line]
-        of_it = [line for line in of_it if f"{answer['model']} against {answer['against']}" in line]
+        both = (answer[side].removeprefix(prefix) for side in ("model", "against"))
+        models = " against ".join(both)
+        of_it = [line for line in of_it if models in line and answer["unequal"] in line]
         assert of_it
         for other in answer["above"].values():
-            row = _row_of(rows, answer, other["against"])
-            value, low, high = (float(row[key]) for key in ("value", "low", "high"))
-            assert [value, low, high] == [other["value"], *other["interval"]]
-            assert any(f"| {value:+z.1f} [{low:+z.1f}, {high:+z.1f}] |" in one for one in of_it)
-    assert {claim["verdict"] for claim in content.get("claims", [])} <= VERDICTS
-    for claim in content.get("claims", []):
-        assert any(f"**{claim['claim']}**" in line and f"**{claim['verdict']}**" in line
-                   for line in listed)  # fmt: skip
+            row = _row_of(rows, answer, other["against"], other["seeds"])
+            numbers = [float(row[key]) for key in ("value", "low", "high")]
+            assert numbers == [other["value"], *other["interval"]]
+            # As many seeds as the change itself, where both have them.
+            assert other["seeds"] <= answer["seeds"]
+            assert any(f"| {_shown(*numbers)} |" in one for one in of_it)
+    assert {claim["verdict"] for claim in claims} <= VERDICTS
+    for claim in claims:
+        of_it = [line for line in listed if f"**{claim['verdict']}**" in line]
+        assert any(f"| {claim['claim']} |" in line for line in of_it)
+        assert any(f"**{claim['claim']}**" in line for line in of_it)
+
+
+def _shown(value: float, *ends: float) -> str:
+    """A change as the checklist has it: ends that would round to zero have a second decimal."""
+    texts = [f"{end:+.2f}" if 0 < abs(end) < 0.05 else f"{end:+.1f}" for end in ends]
+    return f"{value:+z.1f} [{', '.join(texts)}]"

@@ -23,6 +23,7 @@ from nsbench.reporting.controls import WHAT
 from nsbench.reporting.figures.seeds import seeds_figures
 from nsbench.reporting.leaderboard import write_leaderboard
 from nsbench.reporting.report import write_report
+from nsbench.reporting.seed_models import models_table, suites_table
 from nsbench.reporting.seed_tables import seeds_tables, with_seeds
 from nsbench.reporting.seeds import SeedRuns, collect_seeds
 from nsbench.reporting.trust import commands
@@ -116,9 +117,10 @@ def test_a_report_begins_with_all_seeds(home: Path, tmp_path: Path) -> None:
         "many/labeled-only/generation-0",
     ]
     text = (tmp_path / "report.html").read_text()
-    assert text.index("Change against many/generation-0") < text.index("<details><summary>seed 0")
+    assert text.index("Change against generation-0") < text.index("<details><summary>seed 0")
     assert text.count("intervals over images alone</summary>") == 3
-    assert "What many/seed-2/generation-1 has above its controls" in text
+    assert "What seed-2/generation-1 has above its controls" in text
+    assert "Names of models begin with many/, which is left out of tables." in text
     assert 'src="http' not in text
     assert 'href="http' not in text
 
@@ -422,6 +424,29 @@ def test_a_report_over_seeds_is_written_for_programs_too(home: Path, tmp_path: P
     assert {"seeds-changes.pdf", "plain-seeds.png"} <= figures
 
 
+def test_what_models_and_suites_are_stands_first(home: Path, tmp_path: Path) -> None:
+    write_report(home, tmp_path / "report.html", remarks=["Not <all> of it is sure."])
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert "<li>Not <all> of it is sure.</li>" in page
+    runs = collect_seeds(home)
+    table = models_table(runs)
+    assert [row[:3] for row in table.rows] == [
+        ["many/generation-0", "the first teacher, which learns labeled images", "3"],
+        ["many/generation-1", "a student, taught by generation-0", "3"],
+        [
+            "many/labeled-only/generation-0",
+            f"control of generation-1: {WHAT['labeled-only']}",
+            "3",
+        ],
+    ]
+    info = read_info(home / "seed-0" / "generation-1")
+    own = info["identity"]["generation"]
+    seen = info["steps"] * own["batch_size"] * 2  # as many unlabeled ones
+    assert table.rows[1][3:] == [f"{info['parameters']:,}", f"{seen:,}", "CPU"]
+    assert [row[0] for row in suites_table(runs).rows] == ["plain", "foggy"]
+    assert page.index(">What models and suites are</a></h2>") < page.index(">Over seeds</a></h2>")
+
+
 def test_changes_are_told_part_by_part(home: Path, tmp_path: Path) -> None:
     write_report(home, tmp_path / "report.html", formats=["html", "csv"])
     page = (tmp_path / "report.html").read_text()
@@ -533,8 +558,7 @@ def test_models_of_different_devices_are_told(copy: Path, tmp_path: Path) -> Non
     assert said in levels.notes
     page = html.unescape((tmp_path / "report.html").read_text())
     assert said in page
-    ours = (f"many/seed-{seed}/{{}}" for seed in range(3))
-    alone = ", ".join(name.format("labeled-only/generation-0") for name in ours)
+    alone = ", ".join(f"seed-{seed}/labeled-only/generation-0" for seed in range(3))
     assert f"{alone}: NVIDIA <T4>" in " ".join(page.split())
 
 
