@@ -22,6 +22,7 @@ from nsbench.reporting.committed_index import (
     check_name,
     write_index,
 )
+from nsbench.reporting.figures.claims import claims_figures
 from nsbench.reporting.figures.drawn import Drawn, picture
 from nsbench.reporting.figures.seeds import seeds_figures
 from nsbench.reporting.gallery import Gallery
@@ -212,7 +213,8 @@ def _write_picture(run: Path, across: Sequence[str], path: Path) -> str | None:
     at once, or the first.
     """
     if is_seeds(run):
-        figures, heat = seeds_figures(collect_seeds(run, across)), []
+        runs = collect_seeds(run, across)
+        figures, heat = claims_figures(runs) or seeds_figures(runs), []
     else:
         entries = collect(model_places([run]), across)
         # Without models that lie beside the generations, as in the figures of the report.

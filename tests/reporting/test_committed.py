@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +316,16 @@ def test_numbers_of_the_checklist_are_in_the_data_beside_it(folder: Path) -> Non
         of_it = [line for line in listed if f"**{claim['verdict']}**" in line]
         assert any(f"| {claim['claim']} |" in line for line in of_it)
         assert any(f"**{claim['claim']}**" in line for line in of_it)
+
+
+def test_hard_images_are_those_of_the_script() -> None:
+    made = subprocess.run(
+        [sys.executable, ROOT / "reports" / "hard_images.py"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = made.stdout.splitlines()
+    assert len(lines) == 8
+    assert made.stdout in (ROOT / "reports" / "README.md").read_text()
 
 
 def _shown(value: float, *ends: float) -> str:

@@ -21,14 +21,17 @@ MARKS = {HELD: ("✓", SERIES[1]), FAILED: ("✗", SERIES[2]), UNDECIDED: ("?", 
 """The sign and the colour of each verdict: signs tell them apart where colours do not."""
 
 KEY = (
-    "Change in points [95% interval]; ↑ more is better, ↓ less is better. "
-    "✓ better, ✗ worse, ? the interval includes zero; empty: not evaluated."
+    "Change in points [95% interval]; ↑ more is better, ↓ less is better.  ✓ better  ✗ worse  "
+    "? the interval includes zero",
+    "Empty: not evaluated, or not what the claim is about.  † of unequal size, or trained on "
+    "unequally many images",
 )
+"""Lines below the picture, which may be seen without the page around it."""
 
 COLUMN, ROW = 1.3, 0.44
 """Inches of a suite, and of a comparison or a line of a claim."""
 
-LETTER = 0.087
+LETTER = 0.092
 """Inches of a letter of the names of two models, which stand left of the suites."""
 
 WIDE, NARROW = 44, 14
@@ -53,8 +56,8 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
     height = sum(len(lines) / 2 + len(own) + 0.3 for lines, own in zip(claims, rows, strict=True))
     names = [_models(runs, answers) for own in rows for answers in own]
     left = max(3.4, LETTER * max(map(len, names))) / COLUMN
-    figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + 1 + above))
-    axes.set(xlim=(-left, len(suites)), ylim=(height + 1, -above))
+    figure, (axes,) = empty_axes(COLUMN * (left + len(suites)), ROW * (height + 1.2 + above))
+    axes.set(xlim=(-left, len(suites)), ylim=(height + 1.2, -above))
     # Words in a grid; upside down, so that rows are counted from the top.
     axes.set_axis_off()
     for place, (suite, lines) in enumerate(suites.items()):
@@ -76,7 +79,8 @@ def claims_figures(runs: SeedRuns) -> list[Drawn]:
             top += 1
         top += 0.2
     axes.plot([-left, len(suites)], [top, top], color=LINE, linewidth=1)
-    axes.text(-left, top + 0.5, KEY, va="center", fontsize=9, color=SOFT)
+    for number, line in enumerate(KEY):
+        axes.text(-left, top + 0.4 + 0.5 * number, line, va="center", fontsize=9, color=SOFT)
     counts = [sum(one.verdict == verdict for one in found) for verdict in MARKS]
     said = [f"{n} {v}" for n, v in zip(counts, MARKS, strict=True) if n]
     seeds = counted(len(runs.seeds), "seed")
@@ -96,7 +100,7 @@ def _models(runs: SeedRuns, answers: list[Answer]) -> str:
     """What is compared, and over how many seeds if these are not all."""
     trained = min(len(answer.change.values) for answer in answers)
     fewer = f", {counted(trained, 'seed')}" if trained < len(runs.seeds) else ""
-    return printable(answers[0].models) + fewer
+    return printable(answers[0].models) + fewer + (" †" if answers[0].unequal else "")
 
 
 def _cell(axes: Axes, place: int, top: float, answer: Answer) -> None:
