@@ -13,6 +13,7 @@ from nsbench.reporting.layout import shared_prefix
 from nsbench.util.config import NAME, Config, nearest, parse
 from nsbench.util.errors import NsbenchError
 from nsbench.util.files import read_object, read_text, write_text
+from nsbench.util.provenance import short_commit
 
 ABOUT, PREDICTIONS, PICTURE, REPORT = "about.json", "predictions", "picture.png", "report"
 """What lies where in the folder of a report."""
@@ -146,8 +147,7 @@ def _entry(folder: Path) -> str:
                 f"{folder / REPORT}.json holds claims without {error}: make the report anew"
             ) from error
     made = f"{about['date']}, {about['hardware']}"
-    # Twelve digits tell commits apart, as git itself shortens them.
-    commit = f", commit {str(about['commit'])[:12]}" if about["commit"] else ""
+    commit = f", commit {short_commit(about['commit'])}" if about["commit"] else ""
     csv, json = (f"[{ending.upper()}]({name}/{REPORT}.{ending})" for ending in ("csv", "json"))
     kept = f"predictions {about['predictions']}"
     lines.append(f"{_plain(made + commit)}; {csv}, {json}; {_plain(kept)}.")

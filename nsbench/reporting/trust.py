@@ -18,6 +18,7 @@ from nsbench.run_folder import (
 )
 from nsbench.suites.base import SuiteScores
 from nsbench.util.progress import counted
+from nsbench.util.provenance import short_commit
 
 Value = Callable[[SuiteScores], str]
 """What is told of a model's results on a suite."""
@@ -163,7 +164,7 @@ def _versions(record: Mapping[str, Any]) -> str:
 # In the record of a model's training, and in that of its results on a suite.
 ENVIRONMENT: dict[str, About] = {
     "threads": _environment("threads"),
-    "commit": lambda record: _environment("git_commit")(record)[:12],
+    "commit": lambda record: short_commit(_environment("git_commit")(record)),
     "python": _environment("python"),
     "versions": _versions,
 }

@@ -28,6 +28,11 @@ def _version(package: str) -> str | None:
         return None
 
 
+def short_commit(commit: str) -> str:
+    """Twelve digits of a commit, by which git itself tells them apart, and `-dirty` if changed."""
+    return commit[:12] + ("-dirty" if commit.endswith("-dirty") else "")
+
+
 def git_commit() -> str | None:
     """Commit of the checkout nsbench runs from (`-dirty` if changed), None outside a checkout."""
     # the package, not this file's folder: git is asked whether it is the top of a checkout

@@ -38,6 +38,13 @@ def test_models_with_the_same_stand_together() -> None:
     assert threads == ["threads", "m0: 8\nm1: 2"]
 
 
+def test_a_changed_checkout_is_told() -> None:
+    commit = "0123456789abcdef"
+    made = [{"device": "cpu", "git_commit": text} for text in (commit, f"{commit}-dirty")]
+    (row,) = (row for row in trainings_table(entries(*made)).rows if row[0] == "commit")
+    assert row[1] == "m0: 0123456789ab\nm1: 0123456789ab-dirty"
+
+
 def test_models_of_no_known_training_have_no_table() -> None:
     assert trainings_table(entries(None, None)).rows == []
     assert devices(None, GPU) == ["device", "NVIDIA H100 80GB HBM3"]
