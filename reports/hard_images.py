@@ -49,10 +49,10 @@ def table() -> list[str]:
     ids = metrics[0, TEACHER].ids
     for name, (place, own) in CHOOSERS.items():
         seeds = [seed for seed in SEEDS if seed not in own]
-        chosen = np.array([one in hard for one in ids])
         if own:
-            wrong = [metrics[seed, place].scores == 0 for seed in own]
-            chosen = reduce(np.logical_and, wrong)
+            chosen = reduce(np.logical_and, [metrics[seed, place].scores == 0 for seed in own])
+        else:
+            chosen = np.array([one in hard for one in ids])
         change = _change(metrics, chosen, seeds)
         text = f"{change.mean:+.1f} {interval_text(change, '+')}"
         rows.append(f"| {name} | {int(chosen.sum()):,} | {text} | {len(seeds)} |")

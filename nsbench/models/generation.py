@@ -150,9 +150,9 @@ def load_checkpoint(folder: Path, device: torch.device) -> Classifier:
             results=folder / "results",
             info={key: info[key] for key in ("arch", "generation", "parameters", "seconds")},
         )
-    # RuntimeError is torch's for tensors that do not fit; what follows is for a broken model.json.
     except FileNotFoundError as error:
         raise NsbenchError(f"{file} is missing: {RESTORE}") from error
+    # RuntimeError is torch's for tensors that do not fit; what follows is for a broken model.json.
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise NsbenchError(f"cannot load {file} ({first_line(error)}): {RESTORE}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:

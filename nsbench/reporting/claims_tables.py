@@ -76,10 +76,8 @@ def _verdicts(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
 
 def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
     total = sum(len(one.answers) for one in checked)
-    rows, notes = (
-        [],
-        [f"n: seeds × images. Intervals are over {OVER}; ± is the deviation over seeds."],
-    )
+    rows = []
+    notes = [f"n: seeds × images. Intervals are over {OVER}; ± is the deviation over seeds."]
     # A reader who counts verdicts must know how many of them chance alone would give.
     by_chance = f"one in twenty of these {total} would exclude zero by chance where nothing changed"
     notes.append(f"Each interval is a 95% one by itself: {by_chance}.")

@@ -127,12 +127,12 @@ def _bar(
 
 
 def _last_against_first(
-    runs: SeedRuns, models: Sequence[Pooled], names: Mapping[str, str], suite: str, key: str
+    runs: SeedRuns, models: Sequence[Pooled], names: Mapping[str, str], suite: str
 ) -> str:
     """`: generation-2 has +2.0 [+1.4, +2.6] against generation-0`; empty where it has nothing."""
     # The recipe's own end and beginning: a ranking of all models would need an interval each.
     own = generations(models)
-    change = runs.change(own[-1], own[0], suite, key) if own else None
+    change = runs.headline_change(own[-1], own[0], suite) if own else None
     if change is None:
         return ""
     return f": {names[own[-1].name]} has {_text(change, '+')} against {names[own[0].name]}"
@@ -153,7 +153,7 @@ def _levels(
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.set_xlabel(f"{suite}, {metric_head(metric)} (%)")
     title = f"{metric.name} on {suite}"
-    title += _last_against_first(runs, models, names, suite, models[0].keys(suite)[0])
+    title += _last_against_first(runs, models, names, suite)
     rows = [
         [names[model.name], f"{len(own.values)}", _text(own), _each(own)]
         for model, own in zip(models, pooled, strict=True)
@@ -247,10 +247,9 @@ def _curves(
     axes.axhline(0, color=LINE, linewidth=1)
     legend_above(axes)
     # The first is the headline, which is not chosen by what came of it.
-    key = models[0].keys(suite)[0]
-    metric = next(iter(models[0].metrics(suite, key).values()))
+    metric = next(iter(models[0].metrics_of_headline(suite).values()))
     title = f"Accuracy under attack by strength; {metric.name}"
-    title += _last_against_first(runs, models, names, suite, key)
+    title += _last_against_first(runs, models, names, suite)
     rows = [[f"ε = {t}", *(f"{own[t][0]:.1f}" for own in means.values())] for t in texts]
     return Drawn(
         f"{suite}-seeds-curve",
