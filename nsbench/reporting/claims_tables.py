@@ -92,8 +92,10 @@ def _changes(runs: SeedRuns, checked: Sequence[Checked]) -> Table:
                 seed_change_text(known[1]) if known else ""
                 for known in map(answer.above.get, (TEACHER, ALONE))
             ]
-            # What is unequal stands at each change, where a reader would else take it for fair.
-            models = "\n".join(filter(None, (answer.models, answer.unequal)))
+            # What is unequal stands at the models, where a reader would else take them for equals;
+            # once, as the suites of two models follow each other.
+            said = any(before.models == answer.models for before in one.answers[:number])
+            models = "\n".join(filter(None, (answer.models, "" if said else answer.unequal)))
             rows.append([claim, models, suite, change, counts, answer.verdict, *above])
         if one.missing:
             what = f"{one.claim.text}: {', '.join(one.missing)} not trained"

@@ -1,14 +1,11 @@
 """What the models over seeds are, before anything is said of them."""
 
-from collections.abc import Sequence
-
 from nsbench.reporting.controls import WHAT
 from nsbench.reporting.model_facts import images_seen
 from nsbench.reporting.results import suite_names
 from nsbench.reporting.seeds import Pooled, SeedRuns, entries_of
 from nsbench.reporting.tables import Table
 from nsbench.reporting.trust import trained_on
-from nsbench.run_folder import read_variant
 
 
 def models_table(runs: SeedRuns) -> Table:
@@ -48,9 +45,7 @@ def _role(model: Pooled) -> str:
     if model.kind:
         return f"control of {model.stands_for}: {WHAT[model.kind]}"
     if model.is_variant:
-        folder = next(entry.folder for entry in model.entries.values() if entry.folder)
-        changed: Sequence[str] = read_variant(folder.parent)["set"]
-        return f"variant: {', '.join(changed)}"
+        return f"variant: {model.settings}"
     number = int(model.place.removeprefix("generation-").split("-")[0])
     if number == 0:
         return "the first teacher, which learns labeled images"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from nsbench.metrics.seeds import OVER, SeedChange, change_over_seeds
+from nsbench.metrics.seeds import OVER, SeedChange
 from nsbench.metrics.verdict import verdict_over_seeds
 from nsbench.reporting.claims import pairs
 from nsbench.reporting.results import suite_names
@@ -48,21 +48,11 @@ def part_records(runs: SeedRuns) -> Iterator[dict[str, Any]]:
 
 
 def _changes(runs: SeedRuns, suite: str) -> Iterator[tuple[Pooled, Pooled, dict[str, SeedChange]]]:
-    """Each two models that a claim compares, with the change of each part that both have."""
+    """Each two models that a claim compares, with the changes of a suite's parts."""
     # Several claims compare the same two.
     known = {(model.place, base.place): (model, base) for model, base in pairs(runs)}
     for model, base in known.values():
-        after, before = model.scores_on(suite), base.scores_on(suite)
-        changes = {}
-        for name in dict.fromkeys(name for scores in after.values() for name in scores.parts):
-            found = [
-                (after[s].parts.get(name), before[s].parts.get(name)) for s in after if s in before
-            ]
-            # As of whole suites: only what both have, on the same images.
-            both = [(a, b) for a, b in found if a is not None and b is not None and a.ids == b.ids]
-            if both:
-                changes[name] = change_over_seeds([a for a, _ in both], [b for _, b in both])
-        if changes:
+        if changes := runs.part_changes(model, base, suite):
             yield model, base, changes
 
 

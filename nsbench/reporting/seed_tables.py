@@ -33,7 +33,7 @@ from nsbench.reporting.seeds import (
 from nsbench.reporting.summary import notes_on_images
 from nsbench.reporting.tables import Table
 from nsbench.reporting.trust import trained_on
-from nsbench.run_folder import name_over_seeds, read_info, read_variant
+from nsbench.run_folder import name_over_seeds, read_info
 from nsbench.util.progress import counted
 
 
@@ -68,17 +68,10 @@ def _untrained(runs: SeedRuns, variants: Sequence[Pooled]) -> list[str]:
 
 def _settings(variant: Pooled, own: Pooled) -> str:
     """What a variant changes of a generation, by the records of the first seeds."""
-    folder = _folder(variant)
-    text = f"{folder.parent.name}: {', '.join(read_variant(folder.parent)['set'])}"
+    text = f"{variant.called}: {variant.settings}"
     # A setting may change this too, and then is not all that differs.
-    differing = unequal(*(read_info(_folder(model)) for model in (variant, own)))
+    differing = unequal(*(read_info(model.folder) for model in (variant, own)))
     return f"{text}; {differing}" if differing else text
-
-
-def _folder(model: Pooled) -> Path:
-    """That of the first seed."""
-    folders = (entry.folder for entry in model.entries.values())
-    return next(folder for folder in folders if folder)
 
 
 def seeds_answers(runs: SeedRuns) -> list[str]:

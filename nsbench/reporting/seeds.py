@@ -52,6 +52,17 @@ class Pooled:
         return self.kind or parts[min(1, len(parts) - 1)]
 
     @property
+    def folder(self) -> Path:
+        """That of the first seed: what all seeds have in common can be read there."""
+        folders = (entry.folder for entry in self.entries.values())
+        return next(folder for folder in folders if folder)
+
+    @property
+    def settings(self) -> str:
+        """What a variant changes of the recipe, as it is given to `--set`."""
+        return ", ".join(read_variant(self.folder.parent)["set"])
+
+    @property
     def stands_for(self) -> str:
         """The place of the generation that it is, is a control of, or changes."""
         return f"generation-{self.student}" if self.kind else self.place.rsplit("/", 1)[-1]
@@ -84,6 +95,14 @@ class Pooled:
         """Its scores on a suite by seed, without those that were not evaluated on it."""
         return {seed: e.scores[suite] for seed, e in self.entries.items() if suite in e.scores}
 
+    def parts_on(self, suite: str) -> dict[str, dict[int, Metric]]:
+        """The parts of a suite, such as its corruptions, each by seed."""
+        found: dict[str, dict[int, Metric]] = {}
+        for seed, scores in self.scores_on(suite).items():
+            for name, metric in scores.parts.items():
+                found.setdefault(name, {})[seed] = metric
+        return found
+
     def metrics_of_headline(self, suite: str) -> dict[int, Metric]:
         """The headline of a suite by seed; nothing where no seed was evaluated on it."""
         keys = self.keys(suite)
@@ -105,6 +124,9 @@ class SeedRuns:
     notes: list[str]
     # By places: tables, records, sentences, claims and figures ask for the same ones.
     _changes: dict[tuple[str, str, str, str, frozenset[int]], SeedChange | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _part_changes: dict[tuple[str, str, str], dict[str, SeedChange]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -130,12 +152,18 @@ class SeedRuns:
         )
         if asked not in self._changes:
             after, before = model.metrics(suite, key), base.metrics(suite, key)
-            common = [s for s in after if s in before and s in asked[-1]]
-            both = [s for s in common if after[s].ids == before[s].ids]
-            pair = [[own[seed] for seed in both] for own in (after, before)]
-            known = both and model is not base
-            self._changes[asked] = change_over_seeds(*pair) if known else None
+            known = {seed: metric for seed, metric in after.items() if seed in asked[-1]}
+            self._changes[asked] = None if model is base else _paired(known, before)
         return self._changes[asked]
+
+    def part_changes(self, model: Pooled, base: Pooled, suite: str) -> dict[str, SeedChange]:
+        """The change of each part of a suite, such as a corruption, that two models both have."""
+        asked = (model.place, base.place, suite)
+        if asked not in self._part_changes:
+            after, before = model.parts_on(suite), base.parts_on(suite)
+            found = {name: _paired(own, before.get(name, {})) for name, own in after.items()}
+            self._part_changes[asked] = {name: c for name, c in found.items() if c}
+        return self._part_changes[asked]
 
     def headline_change(
         self, model: Pooled, base: Pooled, suite: str, seeds: Collection[int] | None = None
@@ -147,6 +175,12 @@ class SeedRuns:
     def entries(self, seed: int) -> list[Entry]:
         """The generations of one seed's run."""
         return [model.entries[seed] for model in generations(self.models) if seed in model.entries]
+
+
+def _paired(after: Mapping[int, Metric], before: Mapping[int, Metric]) -> SeedChange | None:
+    """The change over the seeds that two models both have on the same images, if there are any."""
+    both = [s for s in after if s in before and after[s].ids == before[s].ids]
+    return change_over_seeds([after[s] for s in both], [before[s] for s in both]) if both else None
 
 
 def entries_of(models: Sequence[Pooled]) -> list[Entry]:

@@ -131,6 +131,18 @@ def test_models_that_are_no_equals_are_told(home: Path) -> None:
     assert claims_tables(runs)[1].rows[0][1] == f"generation-1 against generation-0\n{said}"
 
 
+def test_that_models_are_no_equals_is_told_once_for_their_suites(home: Path) -> None:
+    models = [model(f"generation-{number}", 50 + number) for number in range(3)]
+    for number, one in enumerate(models):
+        one.entries[0].info["parameters"] = 1234 + number
+    runs = SeedRuns(home, [0, 1, 2], models, [])
+    rows = claims_tables(runs)[1].rows
+    first = next(number for number, row in enumerate(rows) if row[0].startswith("Iterating"))
+    of_two = [row[1] for row in rows[first : first + len(SUITES)]]
+    said = "generation-2 against generation-1"
+    assert of_two == [f"{said}\n1,236 weights against 1,235", *[said] * (len(SUITES) - 1)]
+
+
 def test_what_was_not_evaluated_is_told(home: Path) -> None:
     models = [model("generation-0", 50), model("generation-1", 70)]
     quiet = model("variants/no-noise/generation-1", 60)
