@@ -147,11 +147,17 @@ class Store:
         return lost
 
     def write(
-        self, cell: str, rows: Predictions, frames: int = 1, unreadable: Mapping[str, str] = {}
+        self,
+        cell: str,
+        rows: Predictions,
+        frames: int = 1,
+        unreadable: Mapping[str, str] = {},
+        *,
+        sync: bool = True,
     ) -> None:
         """Write a cell whole or not at all; ids and labels stand for that many rows each.
 
-        unreadable: ids of the images that could not be read, and why.
+        unreadable: ids of the images that could not be read, and why. sync: as in `written_whole`.
         """
         about = {
             "suite": self._suite,
@@ -164,7 +170,7 @@ class Store:
             "digest": BLANK,
         }
         with (
-            written_sealed(self.path(cell)) as file,
+            written_sealed(self.path(cell), sync=sync) as file,
             pq.ParquetWriter(file, _schema(rows), compression="zstd") as writer,
         ):
             clips = max(1, GROUP // frames)  # whole clips, of which one may be longer than a group

@@ -26,9 +26,9 @@ CHUNK = 2**21
 BLOCK = 8
 """Resamples added up at once, a divisor of their number: few enough to stay in a cache."""
 
-KEPT = 2**28
-"""Counts, a byte each, up to which those of the last number of images are kept for reuse: a file of
-256 MB, for 134,000 images. The results do not depend on it."""
+KEPT = 2**27
+"""Counts, a byte each, up to which those of a number of images are kept for reuse: a file of 134
+MB, for 67,000 images. The results do not depend on it."""
 
 
 _one_reader = Lock()  # of the file of counts, which threads share
@@ -159,10 +159,10 @@ def _counts(images: int, seed: int) -> Iterator[NDArray[np.uint8]]:
         yield np.fromfile(file, np.uint8, rows * images).reshape(rows, images)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _kept(images: int, seed: int) -> IO[bytes]:
-    # drawing takes most of the time, and a report asks for hundreds of intervals on the same
-    # images; a file, so that memory does not grow with their number
+    # drawing takes most of the time, and a report asks for hundreds of intervals on the images of a
+    # few suites in turn; files, so that memory does not grow with their number
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it is read for as long as it is kept
     for counts in _draw(images, seed):
         counts.tofile(file)

@@ -129,7 +129,8 @@ def unpack(home: Path, out: Path) -> None:
         store = _store_of(path.parent, results, manifest)
         for row in _read(path, CELLS, fingerprint(manifest["identity"])):
             try:
-                store.write(*_cell(row, known))
+                # What can be unpacked again need not outlast a crash.
+                store.write(*_cell(row, known), sync=False)
             except (KeyError, ValueError, TypeError) as error:
                 raise _damaged(path, error) from error
         write_bytes(store.folder / MANIFEST, (path.parent / MANIFEST).read_bytes(), sync=False)
