@@ -210,17 +210,19 @@ def _write_picture(run: Path, across: Sequence[str], path: Path) -> str | None:
     """Write one of the report's figures; its title, None without any.
 
     Of seeds it is the first, else the heat map of the first suite of corruptions, which shows most
-    at once, or the first.
+    at once, or the curve of the first attack, or the first.
     """
     if is_seeds(run):
         runs = collect_seeds(run, across)
-        figures, heat = claims_figures(runs) or seeds_figures(runs), []
+        figures = claims_figures(runs) or seeds_figures(runs)
     else:
         entries = collect(model_places([run]), across)
         # Without models that lie beside the generations, as in the figures of the report.
         figures = [figure for section in sections(entries) for figure in section.figures]
-        heat = [figure for figure in figures if figure.key.endswith("-heat")]
-    chosen: Drawn | None = next(iter([*heat, *figures]), None)
+        # The last of these is how any key ends.
+        ends = ("-heat", "-curve", "")
+        figures = [figure for end in ends for figure in figures if figure.key.endswith(end)]
+    chosen: Drawn | None = next(iter(figures), None)
     if chosen is None:
         return None
     write_bytes(path, picture(chosen.figure, path))

@@ -192,6 +192,15 @@ def test_the_index_says_what_was_found(kept: Path, copy: Path) -> None:
     assert again.count("tiny/report.html") == 1
 
 
+def test_without_corruptions_the_picture_is_of_an_attack(evaluated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    for results in run.rglob("results/c"):
+        shutil.rmtree(results)
+    add_report(run, "tiny", ABOUT, home=tmp_path)
+    about = json.loads((tmp_path / "tiny" / "about.json").read_text())
+    assert "of images on average over ε up to 8" in about["picture"]
+
+
 def test_seeds_are_kept_and_hold(home: Path, tmp_path: Path) -> None:
     add_report(home, "many", About(title="Many"), home=tmp_path)
     about = json.loads((tmp_path / "many" / "about.json").read_text())
