@@ -28,10 +28,10 @@ BLOCK = 8
 
 KEPT = 2**27
 """Counts, a byte each, up to which those of a number of images are kept for reuse: a file of 134
-MB, for 67,000 images. The results do not depend on it."""
+MB, for 67,000 images, and four at most. The results do not depend on it."""
 
 
-_one_reader = Lock()  # of the file of counts, which threads share
+_one_reader = Lock()  # of the files of counts, which threads share
 
 
 class Interval(NamedTuple):

@@ -35,12 +35,12 @@ def part_records(runs: SeedRuns) -> Iterator[dict[str, Any]]:
     """The same changes, flat; the metric of one is called `flip probability, translate`."""
     for suite in suite_names(entries_of(runs.models)):
         for model, base, changes in _changes(runs, suite):
-            metrics = next(iter(model.scores_on(suite).values())).parts
+            parts = model.parts_on(suite)
             for name, change in changes.items():
                 yield {
                     "suite": suite,
                     "model": model.name,
-                    "metric": f"{metrics[name].name}, {name}",
+                    "metric": f"{next(iter(parts[name].values())).name}, {name}",
                     **over_seeds_columns(change),
                     "against": base.name,
                     "verdict": verdict_over_seeds(change),
